@@ -1,0 +1,1 @@
+"""Names are handed on here."""
