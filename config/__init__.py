@@ -1,1 +1,43 @@
-"""Names are handed on here."""
+"""What an installation decides: settings, where they come from, the root of the errors, and logs."""
+
+from .errors import ConfigError, MeshError
+from .loading import check_settings, data_folder, load_settings
+from .logging import get_logger, start_logging
+from .settings import (
+    DataSettings,
+    DeviceSettings,
+    ExecutorSettings,
+    FrontSettings,
+    ImportSettings,
+    InspectorSettings,
+    JournalSettings,
+    LimitSettings,
+    LoadedSettings,
+    LogSettings,
+    Settings,
+    StreamSettings,
+)
+from .toml import to_toml
+
+__all__ = [
+    "ConfigError",
+    "DataSettings",
+    "DeviceSettings",
+    "ExecutorSettings",
+    "FrontSettings",
+    "ImportSettings",
+    "InspectorSettings",
+    "JournalSettings",
+    "LimitSettings",
+    "LoadedSettings",
+    "LogSettings",
+    "MeshError",
+    "Settings",
+    "StreamSettings",
+    "check_settings",
+    "data_folder",
+    "get_logger",
+    "load_settings",
+    "start_logging",
+    "to_toml",
+]

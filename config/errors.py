@@ -7,3 +7,7 @@ class MeshError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class ConfigError(MeshError, ValueError):
+    """A setting is unknown, of the wrong type, out of its bounds, or at odds with another."""

@@ -1,0 +1,101 @@
+"""Logs: events with fields, handed to the standard library, so that an embedder keeps the last word.
+
+Nothing here runs on import. A process of the mesh calls :func:`start_logging` once; a program that
+embeds the mesh does not, and finds the events in its own handlers, the fields under ``record.fields``.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import structlog
+
+from .settings import LogSettings
+
+LOG_FILE_BYTES = 16 * 1024 * 1024
+LOG_FILES_KEPT = 3
+
+Logger = structlog.stdlib.BoundLogger
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of one room or process; ``name`` is the module's, ``__name__``."""
+    wrapped = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[structlog.stdlib.filter_by_level, _hand_over],
+        wrapper_class=Logger,
+        cache_logger_on_first_use=True,
+    )
+    return cast(Logger, wrapped)
+
+
+def start_logging(settings: LogSettings, *, file: Path | None = None, terminal: TextIO | None = None) -> None:
+    """Send this process's events to ``terminal`` (standard error) and, as JSON lines, to ``file``.
+
+    Raises:
+        OSError: When the file cannot be opened for writing.
+    """
+    handlers: list[logging.Handler] = [_terminal_handler(settings, terminal or sys.stderr)]
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.handlers.RotatingFileHandler(
+            file, maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=False
+        )
+        to_file.setFormatter(_formatter(structlog.processors.JSONRenderer()))
+        handlers.append(to_file)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(settings.level.upper())
+    logging.captureWarnings(capture=True)
+
+
+def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handler:
+    handler = logging.StreamHandler(terminal)
+    for_people = settings.format == "plain" or (settings.format == "auto" and terminal.isatty())
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=terminal.isatty(), sort_keys=False)
+        if for_people
+        else structlog.processors.JSONRenderer()
+    )
+    handler.setFormatter(_formatter(renderer))
+    return handler
+
+
+def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
+    as_text: list[structlog.typing.Processor] = []
+    if isinstance(renderer, structlog.processors.JSONRenderer):
+        as_text = [structlog.processors.format_exc_info]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            _take_fields,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *as_text, renderer],
+    )
+
+
+def _hand_over(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make an event the standard library's: its fields lie in one attribute, where no name can collide."""
+    # The event is text, not a format: '%' in it stands for itself.
+    handed: dict[str, Any] = {"msg": event.pop("event")}
+    for name in ("exc_info", "stack_info", "stacklevel"):
+        if name in event:
+            handed[name] = event.pop(name)
+    return {**handed, "extra": {"fields": dict(event)}}
+
+
+def _take_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    record = cast(logging.LogRecord, event["_record"])
+    event.update(getattr(record, "fields", {}))
+    return event

@@ -1,0 +1,187 @@
+"""Every setting of a mesh, with its unit in its name and a default that works on two cores (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from .errors import ConfigError
+
+DATA_CHANNEL_OFFSET = 1000
+"""The data channel's port lies this far above the control channel's; see docs/decisions."""
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+ControlPort = Annotated[int, Meta(ge=1, le=65_535 - DATA_CHANNEL_OFFSET)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the settings file."""
+
+
+class DataSettings(Section, frozen=True, kw_only=True):
+    """Where a mesh keeps what must survive."""
+
+    folder: str = ""
+    """The data folder; empty means the user's data folder on this system."""
+
+
+class FrontSettings(Section, frozen=True, kw_only=True):
+    """Where users, agents, other nodes and viewers reach the mesh."""
+
+    tcp_host: str = ""
+    """The address to listen on; empty means no TCP, only ipc beside the data."""
+    tcp_port: ControlPort = 7777
+    """The control channel's port; the data channel takes the one 1000 above."""
+    plain_loopback: bool = False
+    """Whether TCP may go without CURVE when the address is loopback."""
+
+    @property
+    def tcp_data_port(self) -> int:
+        """The port of the data channel."""
+        return self.tcp_port + DATA_CHANNEL_OFFSET
+
+
+class DeviceSettings(Section, frozen=True, kw_only=True):
+    """What computes: one executor process per CPU slot and per GPU."""
+
+    cpu_slots: Annotated[int, Meta(ge=0, le=256)] | Literal["auto"] = "auto"
+    """CPU executors; "auto" is one per core, and at most 8."""
+    threads_per_slot: Count = 1
+    """Threads that one CPU executor may use."""
+    gpu: Literal["auto", "off"] | tuple[Annotated[int, Meta(ge=0)], ...] = "auto"
+    """CUDA devices by number; "auto" is every one that CuPy finds."""
+
+    def n_cpu_slots(self, n_cores: int) -> int:
+        """The CPU executors to start on a machine of ``n_cores``."""
+        return min(max(n_cores, 1), 8) if self.cpu_slots == "auto" else self.cpu_slots
+
+
+class ImportSettings(Section, frozen=True, kw_only=True):
+    """How an import watches, copies, proves and tries again."""
+
+    settle_s: Seconds = 1.0
+    """Time between two looks at a folder that may still be written to."""
+    settle_scans: Count = 2
+    """Looks in a row that must find the same names, sizes and times."""
+    transfer_threads: Count = 2
+    """Files copied and hashed at the same time."""
+    checksum: Literal["sha1"] = "sha1"
+    """The digest that proves a file; SHA-1 is what OMERO keeps for each file."""
+    max_attempts: Count = 8
+    """Tries of one phase before the import waits for a person."""
+    first_retry_s: Seconds = 1.0
+    """The wait before the second try; each further one doubles it."""
+    longest_retry_s: Seconds = 300.0
+    """The longest wait between two tries."""
+
+    def __post_init__(self) -> None:
+        """Refuse a first wait above the longest.
+
+        Raises:
+            ConfigError: When first_retry_s is above longest_retry_s.
+        """
+        if self.first_retry_s > self.longest_retry_s:
+            raise ConfigError(
+                f"imports.first_retry_s ({self.first_retry_s:g}) is above imports.longest_retry_s "
+                f"({self.longest_retry_s:g}).",
+                hint="Raise longest_retry_s or lower first_retry_s.",
+            )
+
+
+class InspectorSettings(Section, frozen=True, kw_only=True):
+    """The bounds of the process that opens files which others wrote."""
+
+    memory_mib: Annotated[int, Meta(ge=128)] = 2048
+    """Memory above which the inspector is ended."""
+    time_limit_s: Seconds = 120.0
+    """Time for one question; a file that takes longer is reported as unreadable."""
+
+
+class ExecutorSettings(Section, frozen=True, kw_only=True):
+    """What a failing analysis may cost."""
+
+    attempts_per_well: Count = 3
+    """Deaths or failures after which a well is set aside."""
+    max_restarts: Annotated[int, Meta(ge=0)] = 5
+    """Restarts of one executor within window_s before its branch is set aside."""
+    window_s: Seconds = 300.0
+    """The time over which restarts are counted: a CUDA process takes seconds to come up."""
+
+
+class JournalSettings(Section, frozen=True, kw_only=True):
+    """How what must survive is written."""
+
+    segment_bytes: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024 * 1024
+    """The size of one preallocated journal segment."""
+
+
+class StreamSettings(Section, frozen=True, kw_only=True):
+    """The shared memory through which planes reach viewers on this host."""
+
+    ring_slots: Annotated[int, Meta(ge=2)] = 16
+    """Slots of the ring; all of them are allocated at start."""
+    slot_bytes: Annotated[int, Meta(ge=4096)] = 16 * 1024 * 1024
+    """The largest plane that one slot holds: 2048 x 2048 labels of four bytes by default."""
+    credits_per_viewer: Count = 4
+    """Slots that one viewer may hold without acknowledging."""
+
+    def __post_init__(self) -> None:
+        """Refuse credits that let one frozen viewer hold the whole ring.
+
+        Raises:
+            ConfigError: When a viewer's credits are not fewer than the ring's slots.
+        """
+        if self.credits_per_viewer >= self.ring_slots:
+            raise ConfigError(
+                f"streams.credits_per_viewer ({self.credits_per_viewer}) must be below streams.ring_slots "
+                f"({self.ring_slots}), or one frozen viewer stops all others.",
+                hint="Lower credits_per_viewer or raise ring_slots.",
+            )
+
+
+class LimitSettings(Section, frozen=True, kw_only=True):
+    """What one sender may take."""
+
+    message_bytes: Annotated[int, Meta(ge=4096)] = 64 * 1024 * 1024
+    """The largest encoded message; planes travel beside messages and are not counted."""
+    mailbox_messages: Count = 1024
+    """Messages that wait for one actor before its policy applies."""
+    mailbox_bytes: Annotated[int, Meta(ge=4096)] = 256 * 1024 * 1024
+    """Nominal bytes that wait for one actor before its policy applies."""
+
+
+class LogSettings(Section, frozen=True, kw_only=True):
+    """What a process of the mesh says, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe entry that is kept."""
+    format: Literal["auto", "plain", "json"] = "auto"
+    """The form on the terminal: "auto" is plain for people and JSON for a pipe; the file is always JSON."""
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """Everything that one installation decides."""
+
+    data: DataSettings = DataSettings()
+    front: FrontSettings = FrontSettings()
+    devices: DeviceSettings = DeviceSettings()
+    imports: ImportSettings = ImportSettings()
+    inspector: InspectorSettings = InspectorSettings()
+    executors: ExecutorSettings = ExecutorSettings()
+    journal: JournalSettings = JournalSettings()
+    streams: StreamSettings = StreamSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    shutdown_s: Seconds = 20.0
+    """Time for an ordered stop, after which what still runs is killed."""
+
+
+class LoadedSettings(NamedTuple):
+    """Settings, and for each dotted key the place that decided it ("default", a file, a variable, "--data")."""
+
+    settings: Settings
+    origins: Mapping[str, str]
