@@ -1,0 +1,41 @@
+"""What can be wrong with plates, their sources and their images."""
+
+from __future__ import annotations
+
+from ..config.errors import MeshError
+
+
+class PlatePathError(MeshError, ValueError):
+    """A well label or a virtual path is not written as it should be."""
+
+
+class PlanError(MeshError, ValueError):
+    """A source cannot be planned as filesets."""
+
+
+class SourceNotFound(PlanError, FileNotFoundError):
+    """There is nothing at the path that was given."""
+
+
+class SourceUnreadable(PlanError, OSError):
+    """A folder or a metadata file of the source cannot be read."""
+
+
+class NothingToImport(PlanError):
+    """The source holds no image of a known layout."""
+
+
+class MetadataError(PlanError):
+    """A vendor's metadata file is damaged or contradicts itself."""
+
+
+class PatternError(PlanError):
+    """A file name pattern is not well formed or matches nothing."""
+
+
+class DuplicatePlane(PlanError):
+    """Two files claim to be the same plane of a plate."""
+
+
+class UnreadableImage(MeshError, ValueError):
+    """An image file is damaged, cut short, absent or of an unsupported kind."""
