@@ -1,0 +1,84 @@
+"""The conversation between a viewer and the mesh: attach to a subject, see what it holds, leave."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from ..transport.messages import Event, Request, Role
+
+ViewerKind = Literal["napari", "recorder", "fiji", "browser"]
+
+PROTOCOL = 1
+"""Raised when a viewer of the release before could not follow the stream."""
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a viewer wants to see: a job, a plate, or (both left empty) whatever the mesh worked on last."""
+
+    plate_id: int = 0
+    job: str = ""
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subject is known to hold, so that a viewer makes room before the planes come."""
+
+    plate_id: int = 0
+    plate_name: str = ""
+    job: str = ""
+    wells: tuple[str, ...] = ()
+    fields: tuple[int, ...] = ()
+    z: tuple[int, ...] = ()
+    t: tuple[int, ...] = ()
+    n_planes: int = 0
+
+
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream is open: what it will show, and where its planes lie on this host."""
+
+    viewer: str
+    contents: Contents
+    ring: str
+    credits: int
+
+
+class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach"):
+    """Open a stream to the viewer that asks: first what is there already, then what comes."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    kind: ViewerKind
+    subject: Subject = Subject()
+    protocol: int = PROTOCOL
+    title: str = ""
+    pid: int = 0
+
+
+class Detach(Event, frozen=True, kw_only=True, tag="viewing.detach"):
+    """The viewer leaves; nothing more is sent to it."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    viewer: str
+
+
+class ViewerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One attached viewer, for ps and status."""
+
+    viewer: str
+    kind: ViewerKind
+    title: str
+    principal: str
+    pid: int
+    subject: Subject
+    n_sent: int
+    n_waiting: int
+    n_skipped: int
+    n_unacknowledged: int
+
+
+class ListViewers(Request[tuple[ViewerInfo, ...]], frozen=True, kw_only=True, tag="viewing.list"):
+    """Ask which viewers are attached."""
+
+    audience: ClassVar[Role | None] = "user"

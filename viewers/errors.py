@@ -1,0 +1,17 @@
+"""What goes wrong in a viewer."""
+
+from __future__ import annotations
+
+from ..config.errors import MeshError
+
+
+class UnknownComponent(MeshError, ValueError):
+    """A grouping names a component or a mode that does not exist."""
+
+
+class NapariMissing(MeshError, ImportError):
+    """napari or its Qt binding cannot be imported."""
+
+
+class OutputUnusable(MeshError, OSError):
+    """The recorder cannot write where it was told to."""
