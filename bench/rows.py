@@ -1,0 +1,35 @@
+"""One line of the table of measurements: ours beside its reference, both measured in one run."""
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured, on what scale, and how near it must come to its reference.
+
+    ``target`` is the bound on ``ratio``: at least that when higher is better, at most that otherwise.
+    """
+
+    name: str
+    reference: float
+    ours: float
+    unit: str
+    target: float
+    higher_is_better: bool = True
+
+    @property
+    def ratio(self) -> float:
+        """Ours divided by the reference."""
+        return self.ours / self.reference
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached."""
+        return self.ratio >= self.target if self.higher_is_better else self.ratio <= self.target
+
+    def __str__(self) -> str:
+        bound = ">=" if self.higher_is_better else "<="
+        verdict = "met" if self.met else "MISSED"
+        return (
+            f"{self.name:44s} {self.reference:12,.1f} {self.ours:12,.1f} {self.unit:10s} "
+            f"ratio {self.ratio:6.2f} (target {bound} {self.target:g}) {verdict}"
+        )

@@ -1,0 +1,34 @@
+"""What must survive is written before it is done."""
+
+from .errors import (
+    JournalClosed,
+    JournalDamaged,
+    JournalError,
+    JournalFull,
+    JournalInUse,
+    JournalPoisoned,
+    NetworkFileSystem,
+    RecordRefused,
+    RecordTooLarge,
+)
+from .inspect import check, show
+from .journal import Journal, JournalStatistics
+from .recovery import Recovery, TornTail
+
+__all__ = [
+    "Journal",
+    "JournalClosed",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFull",
+    "JournalInUse",
+    "JournalPoisoned",
+    "JournalStatistics",
+    "NetworkFileSystem",
+    "Recovery",
+    "RecordRefused",
+    "RecordTooLarge",
+    "TornTail",
+    "check",
+    "show",
+]

@@ -1,0 +1,53 @@
+"""Looking into a journal from outside, as plain values, without changing it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .errors import JournalDamaged
+from .recovery import read_folder
+
+
+def show(folder: Path | str) -> Iterator[dict[str, Any]]:
+    """Yield each record that would be replayed, with its place: sequence, tag, file, offset, record.
+
+    Records of a snapshot have no sequence of their own and are given 0.
+
+    Raises:
+        JournalDamaged: something that was durable is missing or changed.
+    """
+    contents = read_folder(Path(folder))
+    files = [(contents.snapshot_file, contents.snapshot), *contents.log]
+    for i, (file, records) in enumerate(files):
+        for sequence, offset, tag, payload in records:
+            if i == 0 or sequence > contents.through:
+                yield {
+                    "sequence": sequence if i else 0,
+                    "tag": tag.decode(errors="replace"),
+                    "file": file,
+                    "offset": offset,
+                    "record": msgspec.msgpack.decode(payload),
+                }
+
+
+def check(folder: Path | str) -> dict[str, Any]:
+    """Return whether a journal is whole: state is clean, torn or damaged, with the file, offset and reason.
+
+    A journal that is being written may look torn for a moment.
+    """
+    try:
+        contents = read_folder(Path(folder))
+    except JournalDamaged as error:
+        return {"state": "damaged", "file": error.file, "offset": error.offset, "reason": error.reason}
+    found: dict[str, Any] = {
+        "state": "torn" if contents.torn else "clean",
+        "n_records": len(contents.payloads()),
+        "n_segments": len(contents.log),
+        "last_sequence": contents.next_sequence - 1,
+        "snapshot_through": contents.through,
+    }
+    if contents.torn:
+        found |= msgspec.to_builtins(contents.torn)
+    return found

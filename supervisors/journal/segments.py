@@ -1,0 +1,64 @@
+"""The files of a journal's folder: their names, their making, their removal."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from .disk import allocate, sync_folder, write_at
+from .framing import SegmentHead, SegmentKind, segment_head
+
+LOG_SUFFIX = ".log"
+SNAPSHOT_SUFFIX = ".snapshot"
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def segment_path(folder: Path, kind: SegmentKind, sequence: int) -> Path:
+    """Return where the segment lies; names sort in the order of their sequences."""
+    return folder / f"{sequence:020d}{LOG_SUFFIX if kind is SegmentKind.LOG else SNAPSHOT_SUFFIX}"
+
+
+def segment_paths(folder: Path, kind: SegmentKind) -> list[Path]:
+    """Return the folder's segments of one kind in the order of their sequences."""
+    suffix = LOG_SUFFIX if kind is SegmentKind.LOG else SNAPSHOT_SUFFIX
+    return sorted(path for path in folder.iterdir() if path.suffix == suffix and path.stem.isdigit())
+
+
+def create_segment(folder: Path, head: SegmentHead, *, n_bytes: int, parts: Iterable[bytes] = ()) -> int:
+    """Make a segment that is there either whole or not at all; returns a descriptor to write it by.
+
+    Raises:
+        OSError: there is no room for ``n_bytes``, or the disk failed; nothing is left behind.
+    """
+    path = segment_path(folder, head.kind, head.sequence)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        allocate(descriptor, n_bytes)
+        offset = 0
+        for part in (segment_head(head), *parts):
+            write_at(descriptor, part, offset)
+            offset += len(part)
+        os.fsync(descriptor)
+        os.replace(temporary, path)
+        sync_folder(folder)
+    except OSError:
+        os.close(descriptor)
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    return descriptor
+
+
+def remove_obsolete(folder: Path, through: int) -> list[str]:
+    """Remove what a snapshot of ``through`` stands for, and leftovers of unfinished writes; returns the names."""
+    removed: list[Path] = [path for path in folder.iterdir() if path.suffix == TEMPORARY_SUFFIX]
+    removed += [path for path in segment_paths(folder, SegmentKind.SNAPSHOT) if int(path.stem) < through]
+    logs = segment_paths(folder, SegmentKind.LOG)
+    # A log may go when the next one begins no later than behind the snapshot; the last always stays.
+    removed += [log for log, following in zip(logs, logs[1:], strict=False) if int(following.stem) <= through + 1]
+    for path in removed:
+        path.unlink()
+    if removed:
+        sync_folder(folder)
+    return [path.name for path in removed]
