@@ -18,9 +18,7 @@ def field_types() -> Mapping[str, Any]:
     types: dict[str, Any] = {}
     for name, hint in get_type_hints(Settings, include_extras=True).items():
         if isinstance(hint, type) and issubclass(hint, Section):
-            types.update(
-                {f"{name}.{field}": kind for field, kind in get_type_hints(hint, include_extras=True).items()}
-            )
+            types.update({f"{name}.{field}": kind for field, kind in get_type_hints(hint, include_extras=True).items()})
         else:
             types[name] = hint
     return MappingProxyType(types)

@@ -1,0 +1,57 @@
+# One word for each thing one does with this checkout. Nothing here needs to be run before anything else.
+
+RUN := .venv-test/bin
+# Windows are opened on a screen of their own, unless ARGS or the environment say otherwise.
+SCREEN = $(shell command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24'")
+ARGS ?=
+
+.PHONY: help demo test test-all bench lint types layers docs format clean environment test-environment
+
+help:
+	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
+	@echo "make test      all tests but the slow ones, on the installed wheel (ARGS='-k name' to choose)"
+	@echo "make test-all  the slow ones too: soak, long chaos, simulation"
+	@echo "make bench     measures against the floors, and writes docs/performance.md"
+	@echo "make lint types layers docs   what continuous integration checks beside the tests"
+	@echo "make format    puts the code in its usual form"
+	@echo "make clean     removes the environments and everything that was built"
+
+demo: environment
+	.venv/bin/hcs-mesh demo $(ARGS)
+
+test: test-environment
+	cd tests && $(SCREEN) ../$(RUN)/pytest $(ARGS)
+
+test-all: test-environment
+	cd tests && $(SCREEN) ../$(RUN)/pytest -m '' $(ARGS)
+
+bench: test-environment
+	$(RUN)/python bench/run.py $(ARGS)
+
+lint: test-environment
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+types: test-environment
+	$(RUN)/mypy --package hcs_mesh
+
+layers: test-environment
+	$(RUN)/lint-imports
+
+docs: test-environment
+	cd tests && ../$(RUN)/pytest documentation $(ARGS)
+
+format: test-environment
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+clean:
+	rm -rf .venv .venv-test .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+environment:
+	@python=$$(tools/find-python) && "$$python" tools/environment.py .venv
+
+test-environment:
+	@python=$$(tools/find-python) && "$$python" tools/system_packages.py
+	@python=$$(tools/find-python) && "$$python" tools/environment.py .venv-test --extras test,lint,napari,web

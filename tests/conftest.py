@@ -1,0 +1,48 @@
+"""What all tests share: the measured data beside the checkout, and the event loop of the async ones."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The folder that holds the rooms."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real plates, each with its SOURCE.md; without it the tests that ask for it are left out."""
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Tests marked anyio run on asyncio, as the mesh does."""
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests on the shared data where there is none."""
+    if SHARED_DATA.is_dir():
+        return
+    left_out = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
+    config.stash[LEFT_OUT] = len(left_out)
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in one line what was left out."""
+    n_left_out = config.stash.get(LEFT_OUT, 0)
+    if n_left_out:
+        terminalreporter.write_line(
+            f"{n_left_out} tests on real plates left out: no {SHARED_DATA} (HCS_MESH_SHARED_DATA names another)."
+        )

@@ -1,0 +1,135 @@
+"""Brings a virtual environment up to date with this checkout: the package as a wheel, what it needs as pinned.
+
+    python tools/environment.py .venv-test --extras test,lint,napari,web
+
+Runs on the standard library alone. An environment that is up to date is left as it is, so that the
+second run takes no time; one whose making was cut short is made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STAMP = "hcs-mesh-stamp.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make or renew the environment that the arguments name; 0 when it is up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the environment's folder")
+    parser.add_argument("--extras", default="", help="extras of the package, between commas")
+    options = parser.parse_args(arguments)
+    folder = options.folder.absolute()
+    wanted = {"needs": needs_digest(options.extras), "package": package_digest()}
+    present = read_stamp(folder)
+    if present == wanted:
+        return 0
+    try:
+        bring_up_to_date(folder, options.extras, only_package=present.get("needs") == wanted["needs"])
+    except subprocess.CalledProcessError as error:
+        print(error.stdout, file=sys.stderr)
+        print(f"{folder.name} could not be made: the command above failed. Is the network there?", file=sys.stderr)
+        return 1
+    (folder / STAMP).write_text(json.dumps(wanted), encoding="utf-8")
+    return 0
+
+
+def bring_up_to_date(folder: Path, extras: str, *, only_package: bool) -> None:
+    """Install the package, and unless ``only_package`` everything it needs.
+
+    Raises:
+        subprocess.CalledProcessError: When a package cannot be built or fetched; its stdout says why.
+    """
+    if not only_package:
+        print(f"Making {folder.name}: fetching what the package needs takes some minutes the first time.", flush=True)
+        venv.create(folder, clear=folder.exists(), with_pip=True)
+        pip(folder, "install", "setuptools")
+    (folder / STAMP).unlink(missing_ok=True)
+    print(f"Installing this checkout into {folder.name}.", flush=True)
+    with tempfile.TemporaryDirectory(prefix="hcs-mesh-wheel-") as scratch:
+        wheel = build_wheel(folder, Path(scratch))
+        if only_package:
+            pip(folder, "install", "--no-deps", "--force-reinstall", str(wheel))
+        else:
+            pip(folder, "install", f"{wheel}[{extras}]" if extras else str(wheel))
+
+
+def build_wheel(folder: Path, scratch: Path) -> Path:
+    """Build the wheel from a copy of the sources, so that nothing that was deleted is found in it again."""
+    source = scratch / "source"
+    for path in package_files():
+        copy = source / path.relative_to(CHECKOUT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    pip(folder, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(scratch), str(source))
+    (wheel,) = scratch.glob("*.whl")
+    return wheel
+
+
+def package_files() -> Iterator[Path]:
+    """Every file that goes into the wheel or decides what does."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    yield from (CHECKOUT / name for name in ("pyproject.toml", "README.md", "LICENSE"))
+    rooms = {Path(folder).parts[0] for folder in project["tool"]["setuptools"]["package-dir"].values()}
+    for room in sorted(rooms):
+        yield from (
+            path for path in sorted((CHECKOUT / room).rglob("*")) if path.is_file() and "__pycache__" not in path.parts
+        )
+
+
+def package_digest() -> str:
+    """A digest that changes with every file of the package."""
+    digest = hashlib.sha256()
+    for path in package_files():
+        digest.update(f"{path.relative_to(CHECKOUT)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def needs_digest(extras: str) -> str:
+    """A digest that changes with what the environment must hold beside the package."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    parts = [
+        (CHECKOUT / "constraints.txt").read_text(encoding="utf-8"),
+        json.dumps([project["dependencies"], project["optional-dependencies"], extras]),
+        sys.version,
+        str(CHECKOUT),  # a virtual environment cannot be moved
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def read_stamp(folder: Path) -> dict[str, str]:
+    """What the environment was made for; empty when it is absent or was left half made."""
+    try:
+        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def pip(folder: Path, *arguments: str) -> None:
+    """Run the environment's own pip under the pinned versions, silent unless it fails.
+
+    Raises:
+        subprocess.CalledProcessError: When pip fails.
+    """
+    interpreter = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    command = [str(interpreter), "-m", "pip", "--disable-pip-version-check", *arguments]
+    if arguments[0] == "install":
+        command += ["--constraint", str(CHECKOUT / "constraints.txt")]
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
