@@ -1,0 +1,168 @@
+"""One file from the source into the repository, hashed on its way."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from ...config.errors import MeshError
+from ..repository import SourceFile, StoredFile
+from .disk import free_bytes
+from .errors import SourceChanged, TransferCancelled, repository_error, repository_errors, source_error
+from .names import PART
+
+BUFFER_BYTES = 1 << 20
+"""Small enough that hashing and writing find it in the processor's cache."""
+
+
+class Copier:
+    """Copies files one after another through buffers of its own."""
+
+    def __init__(
+        self, source: Path, target: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._on_bytes = on_bytes
+        self._cancelled = cancelled
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._there = memoryview(bytearray(BUFFER_BYTES))
+
+    def copy(self, file: SourceFile) -> StoredFile:
+        """Leave the file's bytes under its ``.part`` name, or complete where they are, and return its SHA-1.
+
+        The bytes need not be on the disk yet, and the name keeps its ``.part``.
+
+        Raises:
+            SourceChanged: the file is not as it was when it settled, or changed while it was read.
+            SourceMissing, SourceUnreadable, SourceFailed: the source cannot be read.
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: the repository cannot be written.
+            TransferCancelled: the caller wanted no more.
+        """
+        path = self._source / file.path
+        try:
+            reader = open(path, "rb", buffering=0)
+        except OSError as error:
+            raise source_error(error, path) from error
+        with reader:
+            before = os.fstat(reader.fileno())
+            if (
+                before.st_size != file.size
+                or (file.mtime_ns and before.st_mtime_ns != file.mtime_ns)
+                or (file.inode and before.st_ino != file.inode)
+            ):
+                raise _changed(path, file.size, before.st_size)
+            sha1 = self._fill(reader, self._target / file.path, before)
+            self._check_unchanged(path, reader, before)
+        return StoredFile(
+            path=file.path, size=before.st_size, sha1=sha1, mtime_ns=before.st_mtime_ns, inode=before.st_ino
+        )
+
+    def _fill(self, reader: IO[bytes], target: Path, before: os.stat_result) -> str:
+        part = target.with_name(target.name + PART)
+        try:
+            if target.exists():
+                # Complete since an earlier call, but nobody knows its hash: it is in transit again.
+                target.replace(part)
+            # Never truncated here: what an earlier call left is compared and continued.
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_BINARY", 0), 0o644)
+        except OSError as error:
+            raise repository_error(error, part) from error
+        with os.fdopen(descriptor, "r+b", buffering=0) as writer:
+            digest = hashlib.sha1(usedforsecurity=False)
+            position = self._compare(reader, writer, digest, part, before.st_size)
+            while True:
+                n = self._read(reader, position, before.st_size)
+                if not n:
+                    break
+                digest.update(self._buffer[:n])
+                self._write(writer, part, n)
+                position += n
+                self._on_bytes(n)
+            with repository_errors(part):
+                if os.fstat(writer.fileno()).st_size != position:
+                    writer.truncate(position)
+                os.utime(
+                    writer.fileno() if os.utime in os.supports_fd else part,
+                    ns=(before.st_atime_ns, before.st_mtime_ns),
+                )
+        if position != before.st_size:
+            raise _changed(Path(reader.name), before.st_size, position)
+        return digest.hexdigest()
+
+    def _compare(self, reader: IO[bytes], writer: IO[bytes], digest: hashlib._Hash, part: Path, size: int) -> int:
+        """Hash what is there already as long as it equals the source, and return where copying goes on.
+
+        Comparing costs one more read and finds what a power cut left and a source that changed since.
+        """
+        position = 0
+        with repository_errors(part):
+            n_there = os.fstat(writer.fileno()).st_size
+            while position < min(n_there, size):
+                here = _readinto(writer, self._there)
+                n = self._read(reader, position, size)
+                same = min(here, n)
+                if not same or bytes(self._there[:same]) != bytes(self._buffer[:same]):
+                    break
+                digest.update(self._buffer[:same])
+                position += same
+                self._on_bytes(same)
+                if here != n:
+                    break
+            writer.seek(position)
+        return position
+
+    def _read(self, reader: IO[bytes], position: int, size: int) -> int:
+        if self._cancelled():
+            raise TransferCancelled("The transfer was cancelled; what is there is continued by the next one.")
+        try:
+            if reader.tell() != position:
+                reader.seek(position)
+            return _readinto(reader, self._buffer[: max(0, size + 1 - position)])
+        except OSError as error:
+            raise source_error(error, Path(reader.name)) from error
+
+    def _write(self, writer: IO[bytes], part: Path, n: int) -> None:
+        n_written = 0
+        try:
+            while n_written < n:
+                n_written += writer.write(self._buffer[n_written:n])
+        except OSError as error:
+            raise repository_error(error, part, n_bytes_free=_free(part)) from error
+
+    def _check_unchanged(self, path: Path, reader: IO[bytes], before: os.stat_result) -> None:
+        try:
+            # By handle for a change in place, by name for a file that was put in its place.
+            seen = (os.fstat(reader.fileno()), os.stat(path))
+        except OSError as error:
+            raise source_error(error, path) from error
+        for after in seen:
+            if _identity(after) != _identity(before):
+                raise _changed(path, before.st_size, after.st_size)
+
+
+def _readinto(file: IO[bytes], buffer: memoryview) -> int:
+    n: int | None = file.readinto(buffer)  # type: ignore[attr-defined]
+    return n or 0
+
+
+def _identity(seen: os.stat_result) -> tuple[int, int, int]:
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _free(part: Path) -> int | None:
+    try:
+        return free_bytes(part.parent)
+    except OSError:
+        return None
+
+
+def _changed(path: Path, n_before: int, n_after: int) -> MeshError:
+    how = f"{n_before:,} bytes became {n_after:,}" if n_before != n_after else f"it still has {n_after:,} bytes"
+    return SourceChanged(
+        f"{path} changed after it had settled ({how}).",
+        hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
+    )

@@ -1,0 +1,382 @@
+"""The repository that needs no server: a folder of filesets, their results, and a catalogue beside them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..model import Plate, PlateSummary
+from ..repository import (
+    Annotation,
+    ImportStanding,
+    PartialFile,
+    SourceFile,
+    StoredFile,
+    StoredFileset,
+    StoredResult,
+    ignore_bytes,
+    ignore_files,
+    never,
+)
+from .catalogue import Catalogue
+from .disk import make_folders, sync_folder
+from .errors import ChecksumMismatch, ImportRegistered, PlateNotFound, RepositoryReadOnly, repository_errors
+from .names import PART, checked_id
+from .registration import insert_import, registered_plates
+from .result_rows import find_result, get_result, insert_annotation, insert_result, list_annotations, list_results
+from .results import JobFolder
+from .transfer import transfer
+from .verification import verify
+from .writer_lock import WriterLock
+
+
+class LocalRepository:
+    """Keeps plates below ``DATA/repository``; usable from several threads, written to by one process."""
+
+    kind = "local"
+    compatible_results: tuple[str, ...] = ("local",)
+
+    def __init__(self, data: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> None:
+        """Open the repository below a data folder, making it where there is none.
+
+        Raises:
+            RepositoryInUse: another process writes to it (reading beside a writer is always possible).
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+            CatalogueDamaged: the catalogue is not one that this version reads.
+        """
+        self.folder = data.absolute() / "repository"
+        self._read_only = read_only
+        self._clock = clock
+        self._committing = threading.Lock()
+        self._lock: WriterLock | None = None
+        if not read_only:
+            with repository_errors(self.folder):
+                make_folders(self.folder / "imports")
+            self._lock = WriterLock(self.folder / "writer.lock")
+        try:
+            self._catalogue = Catalogue(self.folder / "catalogue.sqlite", read_only=read_only)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
+
+    def files_folder(self, import_id: str) -> Path:
+        """Where an import's files lie, whether they are there yet or not.
+
+        Raises:
+            BadName: the id cannot be a folder's name.
+        """
+        return self._import_folder(import_id) / "files"
+
+    def reconcile(self, import_id: str) -> ImportStanding:
+        """Say what is here of an import; a name without ``.part`` means that the whole file is on the disk.
+
+        Raises:
+            RepositoryFailed: the disk refuses to list it.
+        """
+        folder = self.files_folder(import_id)
+        complete: list[str] = []
+        partial: list[PartialFile] = []
+        n_bytes = 0
+        with repository_errors(folder):
+            for below, _, names in os.walk(folder):
+                for name in names:
+                    path = Path(below, name)
+                    relative = path.relative_to(folder).as_posix()
+                    size = path.stat().st_size
+                    n_bytes += size
+                    if name.endswith(PART):
+                        partial.append(PartialFile(path=relative.removesuffix(PART), size=size))
+                    else:
+                        complete.append(relative)
+        plate_ids = self._registered(import_id)
+        return ImportStanding(
+            import_id=import_id,
+            registered=plate_ids is not None,
+            plate_ids=plate_ids or (),
+            complete=tuple(sorted(complete)),
+            partial=tuple(sorted(partial, key=lambda file: file.path)),
+            n_bytes=n_bytes,
+        )
+
+    def transfer(
+        self,
+        import_id: str,
+        source: Path,
+        files: Sequence[SourceFile],
+        *,
+        known: Sequence[StoredFile] = (),
+        on_bytes: Callable[[int], None] = ignore_bytes,
+        on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
+        cancelled: Callable[[], bool] = never,
+    ) -> tuple[StoredFile, ...]:
+        """Take files over, continuing where an earlier call stopped, and return them once they are durable.
+
+        Raises:
+            BadName, ImportRegistered: the call makes no sense.
+            SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the source.
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: what is wrong with the repository.
+            TransferCancelled: ``cancelled`` answered True.
+        """
+        self._must_write()
+        self._must_not_be_registered(import_id)
+        return transfer(
+            source,
+            self.files_folder(import_id),
+            files,
+            known=known,
+            on_bytes=on_bytes,
+            on_files=on_files,
+            cancelled=cancelled,
+        )
+
+    def verify(
+        self,
+        import_id: str,
+        files: Sequence[StoredFile],
+        *,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        """Read every file again from the disk and compare it with its SHA-1.
+
+        While an import is not registered, a file that does not match is in transit again, so that the
+        next transfer mends it; what is registered is reported and left as it is.
+
+        Raises:
+            ChecksumMismatch: some do not match.
+            TransferCancelled: ``cancelled`` answered True.
+            RepositoryFailed: the disk refuses.
+        """
+        folder = self.files_folder(import_id)
+        try:
+            verify(folder, files, on_bytes=on_bytes, cancelled=cancelled)
+        except ChecksumMismatch as mismatch:
+            if not self._read_only and self._registered(import_id) is None:
+                with repository_errors(folder):
+                    for path in (folder / file for file in mismatch.files):
+                        if path.exists():
+                            path.replace(path.with_name(path.name + PART))
+            raise
+
+    def register(
+        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str = "", source: str = "", owner: str = ""
+    ) -> tuple[int, ...]:
+        """Make an import's plates appear all at once and return their ids; the same ids when it is repeated.
+
+        Raises:
+            FilesDoNotMatch: a plate names a file that is not in its fileset; nothing was registered.
+            RepositoryFull, RepositoryFailed: the disk refuses; nothing was registered.
+        """
+        checked_id(import_id)
+        with self._catalogue.writing() as connection:
+            there = registered_plates(connection, import_id)
+            if there is not None:
+                return there
+            return insert_import(
+                connection, import_id, filesets, name=name, source=source, owner=owner, now_s=self._clock()
+            )
+
+    def discard(self, import_id: str) -> None:
+        """Remove the files of an import that was never registered.
+
+        Raises:
+            ImportRegistered: its plates exist.
+            RepositoryNotWritable, RepositoryFailed: the disk refuses.
+        """
+        self._must_write()
+        self._must_not_be_registered(import_id)
+        folder = self._import_folder(import_id)
+        with repository_errors(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+                sync_folder(folder.parent)
+
+    def plates(self) -> tuple[PlateSummary, ...]:
+        """List every plate, oldest first."""
+        with self._catalogue.reading() as connection:
+            rows = connection.execute("SELECT id, name, n_wells, n_fields, n_images, kind FROM plates ORDER BY id")
+            return tuple(
+                PlateSummary(id=id, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_images, kind=kind)
+                for id, name, n_wells, n_fields, n_images, kind in rows
+            )
+
+    def plate(self, plate_id: int) -> Plate:
+        """Return what one plate holds, its root being the absolute folder of its files.
+
+        Raises:
+            PlateNotFound: no plate has this id.
+        """
+        import_id, root = self._where(plate_id)
+        with self._catalogue.reading() as connection:
+            # Plates stay: what was found above is still there.
+            (columns,) = connection.execute("SELECT columns FROM plates WHERE id = ?", (plate_id,)).fetchone()
+        plate = msgspec.msgpack.decode(columns, type=Plate)
+        folder = self.files_folder(import_id)
+        return msgspec.structs.replace(plate, id=plate_id, root=str(folder / root if root else folder))
+
+    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
+        """List the files of the fileset that a plate belongs to.
+
+        Raises:
+            PlateNotFound: no plate has this id.
+        """
+        self._where(plate_id)
+        with self._catalogue.reading() as connection:
+            rows = connection.execute(
+                "SELECT path, size, sha1, mtime_ns, inode FROM files"
+                " WHERE fileset = (SELECT fileset FROM plates WHERE id = ?) ORDER BY id",
+                (plate_id,),
+            )
+            return tuple(
+                StoredFile(path=path, size=size, sha1=sha1, mtime_ns=mtime_ns, inode=int(inode))
+                for path, size, sha1, mtime_ns, inode in rows
+            )
+
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+        """Make and return the empty folder into which this attempt writes its files, then seals them.
+
+        Raises:
+            PlateNotFound, BadName: there is no such plate or well name.
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+        """
+        self._must_write()
+        return self._job_folder(plate_id, job).begin(well, attempt)
+
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+        """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result.
+
+        Raises:
+            PlateNotFound: no plate has this id.
+            ResultNotSealed: the attempt's folder is missing or unfinished, and no earlier one is there.
+            RepositoryFull, RepositoryFailed: the disk refuses; the next call finishes what this one began.
+        """
+        self._must_write()
+        job_folder = self._job_folder(plate_id, job)
+        with self._committing:
+            with self._catalogue.reading() as connection:
+                found = find_result(connection, job, well)
+            if found is not None:
+                job_folder.drop(well, attempt)
+                return self._placed(found)
+            result = job_folder.publish(well, attempt)
+            folder = Path(result.folder).relative_to(self.folder).as_posix()
+            with self._catalogue.writing() as connection:
+                insert_result(connection, result, folder, now_s=self._clock())
+            return result
+
+    def results(self, job: str) -> tuple[StoredResult, ...]:
+        """List the finished wells of a job."""
+        with self._catalogue.reading() as connection:
+            return tuple(self._placed(found) for found in list_results(connection, job))
+
+    def well_result(self, job: str, well: str) -> StoredResult:
+        """Return one finished well of a job.
+
+        Raises:
+            ResultNotFound: the well is not finished, or nobody knows the job.
+        """
+        with self._catalogue.reading() as connection:
+            return self._placed(get_result(connection, job, well))
+
+    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
+        """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt).
+
+        Raises:
+            RepositoryFull, RepositoryFailed: the disk refuses.
+        """
+        self._must_write()
+        finished: list[StoredResult] = []
+        for folder in sorted((self.folder / "imports").glob(f"*/results/plate_*/{checked_id(job)}")):
+            plate_id = int(folder.parent.name.removeprefix("plate_"))
+            job_folder = self._job_folder(plate_id, job)
+            committed = {result.well for result in self.results(job)}
+            finished.extend(
+                self.commit_well(plate_id, job, well, attempt=0)
+                for well in job_folder.finished()
+                if well not in committed
+            )
+            for well, attempt in job_folder.attempts():
+                if (well, attempt) not in alive:
+                    job_folder.drop(well, attempt)
+        return tuple(finished)
+
+    def annotate(
+        self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
+    ) -> Annotation:
+        """Attach text to a plate or well, once for each ``key``.
+
+        Raises:
+            PlateNotFound: no plate has this id.
+            RepositoryFull, RepositoryFailed: the disk refuses.
+        """
+        self._where(plate_id)
+        wanted = Annotation(
+            id=0,
+            plate_id=plate_id,
+            namespace=namespace,
+            name=name,
+            value=value,
+            well=well,
+            author=author,
+            created_at_s=self._clock(),
+        )
+        with self._catalogue.writing() as connection:
+            return insert_annotation(connection, key, wanted)
+
+    def annotations(self, plate_id: int) -> tuple[Annotation, ...]:
+        """List what is attached to a plate and its wells, oldest first."""
+        with self._catalogue.reading() as connection:
+            return list_annotations(connection, plate_id)
+
+    def close(self) -> None:
+        """Let go of files and locks; nothing more may be asked."""
+        self._catalogue.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _import_folder(self, import_id: str) -> Path:
+        return self.folder / "imports" / checked_id(import_id)
+
+    def _job_folder(self, plate_id: int, job: str) -> JobFolder:
+        return JobFolder(self._import_folder(self._where(plate_id)[0]), plate_id, job)
+
+    def _where(self, plate_id: int) -> tuple[str, str]:
+        """The import that a plate belongs to, and the plate's root below that import's files."""
+        with self._catalogue.reading() as connection:
+            row = connection.execute(
+                "SELECT import_id, plates.root FROM plates JOIN filesets ON filesets.id = fileset"
+                " JOIN imports ON imports.id = import WHERE plates.id = ?",
+                (plate_id,),
+            ).fetchone()
+        if row is None:
+            raise PlateNotFound(f"There is no plate {plate_id}.", hint="'hcs-mesh plates' lists those that exist.")
+        return row[0], row[1]
+
+    def _registered(self, import_id: str) -> tuple[int, ...] | None:
+        with self._catalogue.reading() as connection:
+            return registered_plates(connection, import_id)
+
+    def _placed(self, found: tuple[str, StoredResult]) -> StoredResult:
+        folder, result = found
+        return msgspec.structs.replace(result, folder=str(self.folder / folder))
+
+    def _must_write(self) -> None:
+        if self._read_only:
+            raise RepositoryReadOnly(
+                f"{self.folder} was opened for reading only.", hint="Ask the mesh that runs there instead."
+            )
+
+    def _must_not_be_registered(self, import_id: str) -> None:
+        plates = self._registered(import_id)
+        if plates is not None:
+            raise ImportRegistered(
+                f"Import {import_id} is finished: its files belong to {len(plates)} plates and stay as they are.",
+                hint="Import the folder anew if it has changed.",
+            )

@@ -1,0 +1,102 @@
+"""Taking a fileset over: copied by two threads, made durable in batches, continued where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from ..repository import SourceFile, StoredFile, ignore_bytes, ignore_files, never
+from .copying import Copier
+from .crew import work_through
+from .disk import free_bytes, make_folders, sync_files, sync_folder
+from .errors import RepositoryFull, repository_errors
+from .names import PART, checked_path
+
+N_THREADS = 2
+BATCH_BYTES = 1 << 30
+BATCH_FILES = 1024
+
+
+def transfer(
+    source: Path,
+    target: Path,
+    files: Sequence[SourceFile],
+    *,
+    known: Sequence[StoredFile] = (),
+    on_bytes: Callable[[int], None] = ignore_bytes,
+    on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
+    cancelled: Callable[[], bool] = never,
+) -> tuple[StoredFile, ...]:
+    """Copy ``files`` from ``source`` to ``target`` and return them, in their order, once they are durable.
+
+    A file carries ``.part`` behind its name until its bytes are on the disk. ``on_files`` is told each
+    batch that has become durable; given back as ``known``, those files are not read again.
+
+    Raises:
+        BadName: a path leaves the target or looks like a file in transit.
+        SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the source.
+        RepositoryFull, RepositoryNotWritable, RepositoryFailed: what is wrong with the target.
+        TransferCancelled: ``cancelled`` answered True.
+    """
+    for file in files:
+        checked_path(file.path)
+    stored = {file.path: file for file in known if (target / file.path).is_file()}
+    todo = [file for file in files if file.path not in stored]
+    for path in stored:
+        on_bytes(stored[path].size)
+    with repository_errors(target):
+        for folder in sorted({(target / file.path).parent for file in todo} | {target}):
+            make_folders(folder)
+        _check_room(target, todo)
+
+    batch: list[StoredFile] = []
+    n_bytes = 0
+    n_published = 0
+
+    def worker() -> Callable[[SourceFile], StoredFile]:
+        return Copier(source, target, on_bytes, cancelled).copy
+
+    # The threads go on copying while a batch is synced here.
+    with closing(work_through(todo, worker, min(N_THREADS, len(todo)) or 1)) as copied:
+        for file in copied:
+            batch.append(file)
+            n_bytes += file.size
+            if len(batch) == len(todo) - n_published or len(batch) >= BATCH_FILES or n_bytes >= BATCH_BYTES:
+                _publish(target, batch)
+                on_files(tuple(batch))
+                stored.update((one.path, one) for one in batch)
+                n_published += len(batch)
+                n_bytes = 0
+                batch.clear()
+    return tuple(stored[file.path] for file in files)
+
+
+def _publish(target: Path, batch: Sequence[StoredFile]) -> None:
+    """Give files their names: the data goes to the disk before the name, the name before the report."""
+    names = [target / file.path for file in batch]
+    parts = [name.with_name(name.name + PART) for name in names]
+    with repository_errors(target):
+        sync_files(target, parts)
+        for part, name in zip(parts, names, strict=True):
+            part.replace(name)
+        for folder in sorted({name.parent for name in names}):
+            sync_folder(folder)
+
+
+def _check_room(target: Path, files: Sequence[SourceFile]) -> None:
+    """Refuse before the first byte what cannot fit; other writers may still fill the disk later."""
+    n_needed = sum(file.size - _there(target / file.path) for file in files)
+    n_free = free_bytes(target)
+    if n_needed > n_free:
+        raise RepositoryFull(
+            f"The repository has {n_free:,} bytes free and this import needs {n_needed:,} more ({target}).",
+            hint=f"Free {n_needed - n_free:,} bytes on that disk or move the data folder to a larger one, then retry.",
+        )
+
+
+def _there(path: Path) -> int:
+    for candidate in (path, path.with_name(path.name + PART)):
+        if candidate.is_file():
+            return candidate.stat().st_size
+    return 0

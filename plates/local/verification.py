@@ -1,0 +1,90 @@
+"""Reading a stored fileset again from the disk, to prove that it is what was read from the source."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from ..repository import StoredFile, ignore_bytes, never
+from .copying import BUFFER_BYTES
+from .crew import work_through
+from .errors import ChecksumMismatch, TransferCancelled, repository_error
+
+N_THREADS = 2
+NAMED_FILES = 3
+
+
+class Verifier:
+    """Hashes stored files one after another through a buffer of its own."""
+
+    def __init__(self, folder: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]) -> None:
+        self._folder = folder
+        self._on_bytes = on_bytes
+        self._cancelled = cancelled
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+
+    def check(self, file: StoredFile) -> str:
+        """Return what is wrong with a file, or an empty string.
+
+        Raises:
+            TransferCancelled: the caller wanted no more.
+            RepositoryFailed, RepositoryNotWritable: the disk does not hand the file out.
+        """
+        path = self._folder / file.path
+        digest = hashlib.sha1(usedforsecurity=False)
+        n_bytes = 0
+        try:
+            with open(path, "rb", buffering=0) as reader:
+                if hasattr(os, "posix_fadvise"):
+                    # What is clean leaves the page cache, so that the disk is read and not our own copy.
+                    os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                while n := reader.readinto(self._buffer):
+                    if self._cancelled():
+                        raise TransferCancelled("The verification was cancelled; the next one starts again.")
+                    digest.update(self._buffer[:n])
+                    n_bytes += n
+                    self._on_bytes(n)
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            raise repository_error(error, path) from error
+        if n_bytes != file.size:
+            return f"has {n_bytes:,} bytes instead of {file.size:,}"
+        if digest.hexdigest() != file.sha1:
+            return f"has SHA-1 {digest.hexdigest()} instead of {file.sha1}"
+        return ""
+
+
+def verify(
+    folder: Path,
+    files: Sequence[StoredFile],
+    *,
+    on_bytes: Callable[[int], None] = ignore_bytes,
+    cancelled: Callable[[], bool] = never,
+) -> None:
+    """Promise that every file lies on the disk with the bytes that its SHA-1 stands for.
+
+    Raises:
+        ChecksumMismatch: one or more do not; all of them are looked at first.
+        TransferCancelled: ``cancelled`` answered True.
+        RepositoryFailed: the disk does not hand a file out.
+    """
+
+    def worker() -> Callable[[StoredFile], tuple[str, str]]:
+        verifier = Verifier(folder, on_bytes, cancelled)
+        return lambda file: (file.path, verifier.check(file))
+
+    with closing(work_through(files, worker, min(N_THREADS, len(files)) or 1)) as checked:
+        wrong = sorted((path, reason) for path, reason in checked if reason)
+    if wrong:
+        told = "; ".join(f"{path} {reason}" for path, reason in wrong[:NAMED_FILES])
+        more = f"; and {len(wrong) - NAMED_FILES} more" if len(wrong) > NAMED_FILES else ""
+        raise ChecksumMismatch(
+            f"{len(wrong)} of {len(files)} stored files are not what was read: {told}{more}.",
+            hint="They are copied again when the import is retried; if it repeats, check the disk and the memory.",
+            files=tuple(path for path, _ in wrong),
+        )

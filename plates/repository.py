@@ -1,0 +1,214 @@
+"""What the mesh asks of a place that holds plates; a second kind of place is one more class that fits here.
+
+Every call blocks and is called from threads. Files, plates and results are promised durable when the
+call that stores them returns, and each such call may be repeated: what is there already is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from .model import Plate, PlateSummary
+
+ResultKind = Literal["label", "plane", "table", "other"]
+
+
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file to take over, as it looked when it had settled; ``inode`` and ``mtime_ns`` 0 mean not known.
+
+    ``path`` is relative to the import's source, with '/' between folders.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int = 0
+    inode: int = 0
+
+
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that lies in the repository byte for byte, and what its source looked like when it was read."""
+
+    path: str
+    size: int
+    sha1: str
+    mtime_ns: int = 0
+    inode: int = 0
+
+
+class StoredFileset(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that belong together and the plates they make.
+
+    A plate's id is 0 (the repository gives it one) and its root is relative to the import's files.
+    """
+
+    planner: str
+    files: tuple[StoredFile, ...]
+    plates: tuple[Plate, ...] = ()
+    root: str = ""
+
+
+class PartialFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of which the repository holds the first ``size`` bytes."""
+
+    path: str
+    size: int
+
+
+class ImportStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a repository holds of one import: the question to ask before anything is tried again."""
+
+    import_id: str
+    registered: bool
+    plate_ids: tuple[int, ...] = ()
+    complete: tuple[str, ...] = ()
+    partial: tuple[PartialFile, ...] = ()
+    n_bytes: int = 0
+
+
+class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a well's result; ``path`` is relative to the result's folder.
+
+    ``output`` names the pipeline's output, ``field``, ``c``, ``z`` and ``t`` the image it describes.
+    Height, width and dtype are given for labels and planes, ``size`` and ``sha1`` by :func:`seal_well`.
+    """
+
+    path: str
+    kind: ResultKind
+    output: str = ""
+    field: int = 0
+    c: int = 0
+    z: int = 0
+    t: int = 0
+    height: int = 0
+    width: int = 0
+    dtype: str = ""
+    size: int = 0
+    sha1: str = ""
+
+
+class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished well: what was counted, measured and written; ``folder`` is absolute once it is committed."""
+
+    job: str
+    plate_id: int
+    well: str
+    attempt: int
+    n_objects: int = 0
+    measurements: tuple[tuple[str, float], ...] = ()
+    files: tuple[ResultFile, ...] = ()
+    folder: str = ""
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True):
+    """Text that somebody attached to a plate, or to one well of it."""
+
+    id: int
+    plate_id: int
+    namespace: str
+    name: str
+    value: str
+    well: str = ""
+    author: str = ""
+    created_at_s: float = 0.0
+
+
+def ignore_bytes(n_bytes: int) -> None:
+    """Take note of nothing: the progress of a caller that shows none."""
+
+
+def ignore_files(files: tuple[StoredFile, ...]) -> None:
+    """Take note of nothing: for a caller that keeps no record of single files."""
+
+
+def never() -> bool:
+    """Answer False: the work of a caller that never cancels."""
+    return False
+
+
+class Repository(Protocol):
+    """Holds filesets byte for byte, knows their plates, and keeps what was found out about them."""
+
+    @property
+    def kind(self) -> str:
+        """The backend's name: 'local'."""
+
+    @property
+    def compatible_results(self) -> tuple[str, ...]:
+        """The backends that can hold results of these plates, best first; where results go is decided by this."""
+
+    def reconcile(self, import_id: str) -> ImportStanding:
+        """Say what is here of an import: which files are complete or begun, and whether it is registered."""
+
+    def transfer(
+        self,
+        import_id: str,
+        source: Path,
+        files: Sequence[SourceFile],
+        *,
+        known: Sequence[StoredFile] = (),
+        on_bytes: Callable[[int], None] = ignore_bytes,
+        on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
+        cancelled: Callable[[], bool] = never,
+    ) -> tuple[StoredFile, ...]:
+        """Take files over, continuing where an earlier call stopped, and return them once they are durable.
+
+        ``known`` are files that ``on_files`` reported durable earlier: they are not read again.
+        ``on_bytes`` is called from the working threads, ``on_files`` from the calling one.
+        """
+
+    def verify(
+        self,
+        import_id: str,
+        files: Sequence[StoredFile],
+        *,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        """Read every file again from the disk and compare it with its SHA-1."""
+
+    def register(
+        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str = "", source: str = "", owner: str = ""
+    ) -> tuple[int, ...]:
+        """Make an import's plates appear all at once and return their ids; the same ids when it is repeated."""
+
+    def discard(self, import_id: str) -> None:
+        """Remove the files of an import that was never registered."""
+
+    def plates(self) -> tuple[PlateSummary, ...]:
+        """List every plate."""
+
+    def plate(self, plate_id: int) -> Plate:
+        """Return what one plate holds, its root being the absolute folder of its files."""
+
+    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
+        """List the files of the fileset that a plate belongs to."""
+
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+        """Make and return the empty folder into which this attempt writes its files, then seals them."""
+
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+        """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
+
+    def results(self, job: str) -> tuple[StoredResult, ...]:
+        """List the finished wells of a job."""
+
+    def well_result(self, job: str, well: str) -> StoredResult:
+        """Return one finished well of a job."""
+
+    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
+        """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
+
+    def annotate(
+        self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
+    ) -> Annotation:
+        """Attach text to a plate or well, once for each ``key``."""
+
+    def annotations(self, plate_id: int) -> tuple[Annotation, ...]:
+        """List what is attached to a plate and its wells."""
+
+    def close(self) -> None:
+        """Let go of files and locks; nothing more may be asked."""
