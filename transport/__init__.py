@@ -1,1 +1,71 @@
-"""Names are handed on here."""
+"""How anything travels: messages, links, keys, and planes in shared memory."""
+
+from .addresses import AddressError, Endpoint, ipc_endpoint, socket_folder, tcp_endpoint
+from .codec import Beat, Envelope, Hello, Kind
+from .dialer import Dialer
+from .errors import (
+    ActorUnknown,
+    AskTimedOut,
+    BadMessage,
+    EndpointInUse,
+    KeyRefused,
+    MailboxFull,
+    NodeMissing,
+    NotPermitted,
+    PeerGone,
+    TransportError,
+)
+from .failures import AskFailed, exception_of, failure_of
+from .keys import KeyFileError, KeyPair, KeyRing, ServerKey, load_or_create_pair, load_pair, new_pair
+from .link import Link, PeerRef
+from .listener import Listener
+from .messages import INNER, ROLES, Event, Failure, Message, Principal, Request, Role
+from .refs import ASK_TIMEOUT_S, Ref
+from .zap import KeyRingAuthenticator
+
+__all__ = [
+    "ASK_TIMEOUT_S",
+    "INNER",
+    "ROLES",
+    "ActorUnknown",
+    "AddressError",
+    "AskFailed",
+    "AskTimedOut",
+    "BadMessage",
+    "Beat",
+    "Dialer",
+    "Endpoint",
+    "EndpointInUse",
+    "Envelope",
+    "Event",
+    "Failure",
+    "Hello",
+    "KeyFileError",
+    "KeyPair",
+    "KeyRefused",
+    "KeyRing",
+    "KeyRingAuthenticator",
+    "Kind",
+    "Link",
+    "Listener",
+    "MailboxFull",
+    "Message",
+    "NodeMissing",
+    "NotPermitted",
+    "PeerGone",
+    "PeerRef",
+    "Principal",
+    "Ref",
+    "Request",
+    "Role",
+    "ServerKey",
+    "TransportError",
+    "exception_of",
+    "failure_of",
+    "ipc_endpoint",
+    "load_or_create_pair",
+    "load_pair",
+    "new_pair",
+    "socket_folder",
+    "tcp_endpoint",
+]

@@ -1,0 +1,154 @@
+"""A ZMQ socket on an asyncio loop, its descriptor drained in batches.
+
+``zmq.asyncio.Socket`` makes a future for every message and costs a factor of four. Here the loop
+watches the socket's descriptor and reads until nothing is left. The descriptor is edge-triggered,
+and *sending* consumes the edge too: after every send and every capped read the socket's EVENTS are
+looked at again, or a message that is already there would wait for the next one (the classic lost
+wake-up; see the ZMQ_FD section of zmq_getsockopt(3)).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+import zmq.asyncio
+
+Frames = list[Any]
+"""The frames of one message: bytes, or zmq.Frame where the sender's identity is needed."""
+
+
+class Channel:
+    """One socket: incoming messages go to ``receive``, outgoing ones never block."""
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        receive: Callable[[Frames], None],
+        *,
+        whole_frames: bool = False,
+        per_tick: int = 512,
+        max_queued: int = 100_000,
+    ) -> None:
+        """Take the socket over.
+
+        Args:
+            socket: A connected or bound socket.
+            receive: Called with each message's frames, from the loop.
+            whole_frames: Hand on zmq.Frame objects, which know the sender's User-Id, instead of bytes.
+            per_tick: How many messages are read before the loop's other work gets its turn.
+            max_queued: How many messages may wait while the peer does not take them.
+        """
+        self._socket = socket
+        self._receive = receive
+        self._copy = not whole_frames
+        self._per_tick = per_tick
+        self._max_queued = max_queued
+        self._routes = socket.socket_type == zmq.ROUTER
+        self._unsent: deque[tuple[Sequence[Any], bool]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._again: asyncio.Handle | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._closed = False
+        self.n_received = 0
+        self.n_sent = 0
+        self.n_dropped = 0
+        self._fd = int(socket.getsockopt(zmq.FD))
+        try:
+            self._loop.add_reader(self._fd, self._drain)
+        except NotImplementedError:
+            # A Windows proactor loop has no add_reader: pyzmq brings its own way round.
+            self._polling = self._loop.create_task(self._poll())
+        self._look_again()
+
+    def send(self, frames: Sequence[Any], *, copy: bool = True) -> bool:
+        """Send now, or as soon as the peer takes it; False when too much waits already or the peer is not there."""
+        if self._closed:
+            return False
+        if self._unsent:
+            return self._queue(frames, copy)
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=copy)
+        except zmq.Again:
+            if self._routes:
+                # One peer that reads nothing must not hold up the others behind it.
+                self.n_dropped += 1
+                return False
+            return self._queue(frames, copy)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                self.n_dropped += 1
+                return False
+            raise
+        self.n_sent += 1
+        if self._again is None and self._events() & zmq.POLLIN:
+            self._look_again()
+        return True
+
+    def close(self, *, linger_ms: int = 200) -> None:
+        """Stop watching and close the socket; what was sent gets ``linger_ms`` to leave."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._again is not None:
+            self._again.cancel()
+        if self._polling is not None:
+            self._polling.cancel()
+        elif not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
+        self._socket.close(linger_ms)
+
+    def _events(self) -> int:
+        return int(self._socket.getsockopt(zmq.EVENTS))
+
+    def _queue(self, frames: Sequence[Any], copy: bool) -> bool:
+        if len(self._unsent) >= self._max_queued:
+            self.n_dropped += 1
+            return False
+        self._unsent.append((frames, copy))
+        return True
+
+    def _look_again(self) -> None:
+        if self._again is None and not self._closed:
+            self._again = self._loop.call_soon(self._drain_again)
+
+    def _drain_again(self) -> None:
+        self._again = None
+        self._drain()
+
+    def _drain(self) -> None:
+        receive_frames: Callable[..., Frames] = self._socket.recv_multipart
+        copy = self._copy
+        for _ in range(self._per_tick):
+            if self._closed:
+                return
+            try:
+                frames = receive_frames(zmq.NOBLOCK, copy=copy)
+            except zmq.Again:
+                break
+            self.n_received += 1
+            self._receive(frames)
+        if self._closed:
+            return
+        while self._unsent:
+            unsent, copy_sent = self._unsent[0]
+            try:
+                self._socket.send_multipart(unsent, zmq.NOBLOCK, copy=copy_sent)
+            except zmq.Again:
+                break
+            self.n_sent += 1
+            self._unsent.popleft()
+        if self._again is None:
+            events = self._events()
+            if events & zmq.POLLIN or (self._unsent and events & zmq.POLLOUT):
+                self._look_again()
+
+    async def _poll(self) -> None:
+        poller = zmq.asyncio.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        while not self._closed:
+            await poller.poll()
+            self._drain()

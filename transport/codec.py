@@ -1,0 +1,124 @@
+"""How messages look on the wire: batches of envelopes, each around one encoded message.
+
+A frame holds a msgpack array of envelopes, so that everything said to one peer within one tick
+of the loop travels together. Bodies stay raw until the receiver's own decoder reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from .errors import BadMessage
+from .messages import Message, reply_type
+
+BATCH_LIMIT = 65535
+
+
+class Kind(IntEnum):
+    """What an envelope carries."""
+
+    ASK = 0
+    TELL = 1
+    REPLY = 2
+    FAIL = 3
+    HELLO = 4
+    BEAT = 5
+    BYE = 6
+    PING = 7
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One message on its way; ``ttl_s`` is what is left of the ask's time when it was sent."""
+
+    kind: int
+    id: int
+    target: str
+    ttl_s: float
+    body: msgspec.Raw
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """How a node introduces itself; ``key`` ties its two channels together on the front endpoint."""
+
+    name: str
+    pid: int
+    version: str = ""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign of life from a process's loop; ``busy`` says what long work it is at."""
+
+    busy: str = ""
+    loop_lag_s: float = 0.0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_batches = msgspec.msgpack.Decoder(list[Envelope])
+_NOTHING = msgspec.Raw(_encoder.encode(None))
+
+
+def encode(value: Any) -> bytes:
+    """The msgpack bytes of a message or answer."""
+    return _encoder.encode(value)
+
+
+def seal(kind: Kind, id: int, target: str, ttl_s: float, body: Any = None) -> bytes:
+    """The bytes of one envelope."""
+    raw = _NOTHING if body is None else msgspec.Raw(_encoder.encode(body))
+    return _encoder.encode(Envelope(kind, id, target, ttl_s, raw))
+
+
+def join(envelopes: list[bytes]) -> bytes:
+    """The bytes of a batch, at most BATCH_LIMIT envelopes."""
+    return b"".join((struct.pack(">BH", 0xDC, len(envelopes)), *envelopes))
+
+
+def split(batch: bytes) -> list[Envelope]:
+    """The envelopes of a batch.
+
+    Raises:
+        BadMessage: these bytes are no batch.
+    """
+    try:
+        return _batches.decode(batch)
+    except msgspec.DecodeError as error:
+        raise BadMessage(f"{len(batch)} bytes that are no batch of envelopes: {error}") from error
+
+
+@functools.cache
+def decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    """The decoder of one type, made once."""
+    return msgspec.msgpack.Decoder(kind)
+
+
+@functools.cache
+def reply_decoder(request: type[Message]) -> msgspec.msgpack.Decoder[Any]:
+    """The decoder of a request's answer."""
+    return decoder(reply_type(request))
+
+
+def union_decoder(members: Iterable[type[Message]]) -> msgspec.msgpack.Decoder[Any]:
+    """The decoder of an inbox: one of these messages, told apart by their tags."""
+    kinds = tuple(members)
+    union: Any = kinds[0]
+    for kind in kinds[1:]:
+        union = union | kind
+    return msgspec.msgpack.Decoder(union)
+
+
+def decode(body: msgspec.Raw | bytes, using: msgspec.msgpack.Decoder[Any]) -> Any:
+    """One message or answer.
+
+    Raises:
+        BadMessage: the tag is unknown here, or a field has the wrong type.
+    """
+    try:
+        return using.decode(body)
+    except msgspec.DecodeError as error:
+        raise BadMessage(f"the receiver cannot read this message: {error}") from error

@@ -1,0 +1,133 @@
+"""The asking side of an endpoint: two DEALER sockets under one routing id, and the link over them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from .addresses import Endpoint
+from .channel import Channel, Frames
+from .codec import Beat, Hello, Kind
+from .errors import KeyRefused
+from .keys import KeyPair, ServerKey
+from .link import Deliver, Link
+
+_REFUSED = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL, zmq.Event.HANDSHAKE_FAILED_NO_DETAIL)
+
+
+class Dialer:
+    """Connects to one endpoint and stays connected; libzmq dials again by itself after a break."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: Endpoint,
+        deliver: Deliver,
+        *,
+        name: str,
+        key: KeyPair | None = None,
+        server: ServerKey | None = None,
+        on_connected: Callable[[], None] = lambda: None,
+        max_message_bytes: int = 64 << 20,
+    ) -> None:
+        """Dial; with ``key`` the connection is CURVE and only the holder of ``server`` can answer."""
+        self.endpoint = endpoint
+        self.connected = False
+        self._hello = Hello(name=name, pid=os.getpid())
+        self._on_connected = on_connected
+        identity = name.encode() if key is None else secrets.token_bytes(16).replace(b"\0", b"\1")
+        sockets = [
+            _connect(context, address, identity, key, server, max_message_bytes)
+            for address in (endpoint.control, endpoint.data)
+        ]
+        self.link = Link(name, self._write, deliver)
+        monitor = sockets[0].get_monitor_socket(
+            zmq.Event.HANDSHAKE_SUCCEEDED
+            | zmq.Event.DISCONNECTED
+            | zmq.Event.HANDSHAKE_FAILED_AUTH
+            | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+            | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+        )
+        self._socket = sockets[0]
+        self._watched = Channel(monitor, self._see)
+        self._control = Channel(sockets[0], self._hear)
+        self._data = Channel(sockets[1], self._hear)
+        sockets[0].connect(endpoint.control)
+        sockets[1].connect(endpoint.data)
+        self._introduce()
+
+    def beat(self, busy: str = "", loop_lag_s: float = 0.0) -> None:
+        """Send a sign of life."""
+        self.link.say(Kind.BEAT, body=Beat(busy=busy, loop_lag_s=loop_lag_s))
+
+    def close(self) -> None:
+        """Say goodbye and hang up."""
+        if not self.link.gone:
+            self.link.say(Kind.BYE)
+            self.link.flush()
+            self.link.lost("this side hung up")
+        self._socket.disable_monitor()
+        self._watched.close()
+        self._control.close()
+        self._data.close()
+
+    def _introduce(self) -> None:
+        self.link.say(Kind.HELLO, body=self._hello)
+        self.link.say(Kind.HELLO, body=self._hello, bulk=True)
+
+    def _write(self, frames: Sequence[bytes], bulk: bool) -> bool:
+        return (self._data if bulk else self._control).send(frames)
+
+    def _hear(self, frames: Frames) -> None:
+        for batch in frames:
+            self.link.hear(batch)
+
+    def _see(self, frames: Frames) -> None:
+        event = parse_monitor_message(frames)["event"]
+        if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+            first, self.connected = not self.connected, True
+            if first:
+                self._on_connected()
+        elif event == zmq.Event.DISCONNECTED:
+            self.connected = False
+            # A listener that was started anew has never heard of us.
+            self._introduce()
+        elif event in _REFUSED:
+            self.connected = False
+            self.link.fail_asks(
+                KeyRefused(
+                    f"{self.endpoint.control} refused the handshake: the keys do not match",
+                    hint="use the key of this mesh's data folder, or ask its administrator to allow yours",
+                )
+            )
+
+
+def _connect(
+    context: zmq.Context[zmq.Socket[bytes]],
+    address: str,
+    identity: bytes,
+    key: KeyPair | None,
+    server: ServerKey | None,
+    max_message_bytes: int,
+) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.ROUTING_ID, identity)
+    socket.setsockopt(zmq.LINGER, 200)
+    socket.setsockopt(zmq.SNDHWM, 10_000)
+    socket.setsockopt(zmq.RCVHWM, 10_000)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    socket.setsockopt(zmq.RECONNECT_IVL, 50)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+    if key is not None:
+        if server is None:
+            raise ValueError(f"a key without the server's key cannot dial {address}")
+        socket.curve_publickey = key.public.encode()
+        socket.curve_secretkey = key.secret.encode()
+        socket.curve_serverkey = server.public.encode()
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
+    return socket

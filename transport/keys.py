@@ -1,0 +1,129 @@
+"""CURVE keys on disk: one secret of the mesh, one file for each key that is allowed in, and its role."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from ..config.errors import MeshError
+from .messages import ROLES, Principal, Role
+
+
+class KeyFileError(MeshError, ValueError):
+    """A key file is missing, unreadable or not a key."""
+
+
+class KeyPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A CURVE key pair, both halves in Z85."""
+
+    public: str
+    secret: str
+
+
+class ServerKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The public half of a mesh's key: what a client must know beforehand to be sure whom it talks to."""
+
+    public: str
+
+
+class _Allowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    role: Role
+    public: str
+
+
+def new_pair() -> KeyPair:
+    """A fresh key pair."""
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public=public.decode(), secret=secret.decode())
+
+
+def load_pair(path: Path) -> KeyPair:
+    """Read a secret file.
+
+    Raises:
+        KeyFileError: missing, readable by others, or no key pair.
+    """
+    text = _read(path)
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise KeyFileError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+    try:
+        return msgspec.convert(tomllib.loads(text), KeyPair)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise KeyFileError(f"{path} is no key file: {error}", hint="restore it from a copy") from error
+
+
+def load_or_create_pair(path: Path) -> KeyPair:
+    """The key pair of a file, made with mode 0600 on first use."""
+    if path.exists():
+        return load_pair(path)
+    pair = new_pair()
+    _write(path, f'public = "{pair.public}"\nsecret = "{pair.secret}"\n', mode=0o600)
+    return pair
+
+
+class KeyRing:
+    """Who may come in: the keys of a folder, each with a name and a role."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read every ``*.toml`` of the folder.
+
+        Raises:
+            KeyFileError: one of them is no key.
+        """
+        self._folder = folder
+        self._by_public: dict[str, Principal] = {}
+        self._names: dict[str, Principal] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the folder again; a key whose file is gone is refused from now on."""
+        by_public: dict[str, Principal] = {}
+        for path in sorted(self._folder.glob("*.toml")):
+            try:
+                allowed = msgspec.convert(tomllib.loads(_read(path)), _Allowed)
+            except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+                raise KeyFileError(
+                    f"{path} is no key: {error}",
+                    hint=f"it needs name, public and role (one of {', '.join(ROLES)})",
+                ) from error
+            by_public[allowed.public] = Principal(name=allowed.name, role=allowed.role)
+        self._by_public = by_public
+        self._names = {principal.name: principal for principal in by_public.values()}
+
+    def allow(self, principal: Principal, public: str) -> None:
+        """Let a key in, from now on and after every restart."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        text = f'name = "{principal.name}"\nrole = "{principal.role}"\npublic = "{public}"\n'
+        _write(self._folder / f"{principal.name}.toml", text, mode=0o644)
+        self.reload()
+
+    def by_public(self, public: str) -> Principal | None:
+        """Who holds this key; None for a stranger."""
+        return self._by_public.get(public)
+
+    def by_name(self, name: str) -> Principal | None:
+        """Who has this name; None once the key was revoked."""
+        return self._names.get(name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"cannot read the key {path}: {error}", hint="is this the mesh's data folder?") from error
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    new.replace(path)

@@ -1,0 +1,170 @@
+"""The answering side of an endpoint: two ROUTER sockets, control and data, and a link for every peer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+
+from .addresses import Endpoint
+from .channel import Channel, Frames
+from .errors import BadMessage, EndpointInUse
+from .keys import KeyPair, KeyRing
+from .link import Deliver, Link
+from .messages import INNER, Principal
+
+log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Binds one endpoint; with a key pair every connection is CURVE and must be on the key ring."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: Endpoint,
+        deliver: Deliver,
+        *,
+        on_peer: Callable[[Link], None] = lambda link: None,
+        key: KeyPair | None = None,
+        ring: KeyRing | None = None,
+        max_message_bytes: int = 64 << 20,
+    ) -> None:
+        """Bind both channels.
+
+        Raises:
+            EndpointInUse: another process listens there.
+        """
+        if (key is None) != (ring is None):
+            raise ValueError("a key without a ring lets nobody in, a ring without a key checks nobody")
+        self.endpoint = endpoint
+        self.links: dict[bytes, Link] = {}
+        self.n_offences = 0
+        self._deliver = deliver
+        self._on_peer = on_peer
+        self._ring = ring
+        self._with_data: set[bytes] = set()
+        self._control = Channel(
+            _bind(context, endpoint.control, key, max_message_bytes), self._hear_control, whole_frames=ring is not None
+        )
+        try:
+            self._data = Channel(
+                _bind(context, endpoint.data, key, max_message_bytes), self._hear_data, whole_frames=ring is not None
+            )
+        except EndpointInUse:
+            self._control.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for link in list(self.links.values()):
+            link.lost("the endpoint was closed")
+        self.links.clear()
+        self._control.close()
+        self._data.close()
+
+    def forget(self, link: Link, why: str) -> None:
+        """A peer is gone: what waits for it fails, and its next message makes a new link."""
+        for identity, known in list(self.links.items()):
+            if known is link:
+                del self.links[identity]
+                self._with_data.discard(identity)
+        link.lost(why)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Counts for console and metrics."""
+        return {
+            "peers": len(self.links),
+            "received": self._control.n_received + self._data.n_received,
+            "sent": self._control.n_sent + self._data.n_sent,
+            "dropped": self._control.n_dropped + self._data.n_dropped,
+            "offences": self.n_offences,
+        }
+
+    def _hear_control(self, frames: Frames) -> None:
+        self._hear(frames, data=False)
+
+    def _hear_data(self, frames: Frames) -> None:
+        self._hear(frames, data=True)
+
+    def _hear(self, frames: Frames, *, data: bool) -> None:
+        if len(frames) != 2:
+            self._offence(f"a message of {len(frames)} frames instead of 2")
+            return
+        principal = INNER
+        identity, batch = frames
+        if self._ring is not None:
+            # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
+            known = self._ring.by_name(_user_id(batch))
+            if known is None:
+                self._offence("a message under a key that is not allowed any more")
+                return
+            principal, identity, batch = known, identity.bytes, batch.bytes
+        link = self.links.get(identity)
+        if link is None:
+            link = self._meet(identity, principal)
+        elif link.principal.name != principal.name:
+            self._offence(f"{principal.name} spoke under the routing id of {link.principal.name}")
+            return
+        if data:
+            self._with_data.add(identity)
+        try:
+            link.hear(batch)
+        except BadMessage as error:
+            self._offence(str(error))
+
+    def _meet(self, identity: bytes, principal: Principal) -> Link:
+        def write(frames: Sequence[bytes], bulk: bool) -> bool:
+            channel = self._data if bulk and identity in self._with_data else self._control
+            return channel.send([identity, *frames])
+
+        link = Link(identity.decode("utf-8", "backslashreplace"), write, self._deliver, principal=principal)
+        self.links[identity] = link
+        self._on_peer(link)
+        return link
+
+    def _offence(self, what: str) -> None:
+        self.n_offences += 1
+        # One line for each power of two, so that a flood of offences is no flood of lines.
+        if self.n_offences & (self.n_offences - 1) == 0:
+            log.warning("refused on %s: %s (%d so far)", self.endpoint.control, what, self.n_offences)
+
+
+def _bind(
+    context: zmq.Context[zmq.Socket[bytes]], address: str, key: KeyPair | None, max_message_bytes: int
+) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.ROUTER)
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    socket.setsockopt(zmq.LINGER, 200)
+    socket.setsockopt(zmq.SNDHWM, 10_000)
+    socket.setsockopt(zmq.RCVHWM, 10_000)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    if key is None:
+        # Between one owner's processes on one host: a peer that comes back under its name is the same peer.
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    else:
+        socket.curve_server = True
+        socket.curve_publickey = key.public.encode()
+        socket.curve_secretkey = key.secret.encode()
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
+    try:
+        socket.bind(address)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        if error.errno == zmq.EADDRINUSE:
+            raise EndpointInUse(
+                f"{address} is in use by another process",
+                hint="choose another port in [front], or stop what listens there",
+            ) from error
+        raise EndpointInUse(f"cannot listen on {address}: {error}", hint="check the address in [front]") from error
+    return socket
+
+
+def _user_id(frame: Any) -> str:
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

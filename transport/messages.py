@@ -1,0 +1,98 @@
+"""What every message is: a frozen struct with an explicit tag, and for requests the type of the answer."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+
+Reply = TypeVar("Reply")
+
+Role = Literal["viewer", "user", "administrator", "node"]
+"""What a key may do; each role may do what those before it may."""
+
+ROLES: tuple[Role, ...] = ("viewer", "user", "administrator", "node")
+
+NOMINAL_BYTES = 512
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What actors send each other; every concrete class states its wire tag.
+
+    ``audience`` is the least role that may send it from outside the mesh's own processes;
+    None keeps it inside.
+    """
+
+    audience: ClassVar[Role | None] = None
+
+    @property
+    def nominal_bytes(self) -> int:
+        """What the message counts for in a mailbox bounded by bytes."""
+        return NOMINAL_BYTES
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """Something that happened; nobody waits for an answer."""
+
+    bulk: ClassVar[bool] = False
+    """True for pixels and progress, which travel on the data channel so that they never delay a ping."""
+
+
+class Request(Message, Generic[Reply], frozen=True, kw_only=True):
+    """Something that wants an answer of type ``Reply``."""
+
+
+class Failure(Message, frozen=True, kw_only=True, tag="failure"):
+    """Why a request was not answered: what, where, whose fault, and whether asking again can help."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    where: str = ""
+    blame: Literal["caller", "actor", "environment"] = "actor"
+    retry: bool = False
+    retry_after_s: float = 0.0
+    traceback: str = ""
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is speaking, as the key says; never taken from a message."""
+
+    name: str
+    role: Role
+
+
+INNER = Principal(name="mesh", role="node")
+"""The mesh's own processes: they come through the inner endpoint, in a folder that only its owner can enter."""
+
+
+@functools.cache
+def reply_type(request: type[Message]) -> Any:
+    """The type that answers a request class.
+
+    Raises:
+        TypeError: the class is no ``Request[...]``.
+    """
+    for cls in request.__mro__:
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is Request:
+                return get_args(base)[0]
+    raise TypeError(f"{request.__name__} is no Request[...], so nothing can answer it")
+
+
+@functools.cache
+def reply_class(request: type[Message]) -> Any:
+    """What ``isinstance`` can check an answer against: unions flattened, containers without their parameters."""
+    return _checkable(reply_type(request))
+
+
+def _checkable(kind: Any) -> Any:
+    if kind is None:
+        return type(None)
+    origin = get_origin(kind)
+    if origin is None:
+        return object if kind is Any else kind
+    if isinstance(origin, type) and origin.__module__ != "types":
+        return origin
+    return tuple(_checkable(one) for one in get_args(kind))
