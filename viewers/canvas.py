@@ -55,6 +55,8 @@ class Canvas:
         self.grouping = grouping
         self.contents = Contents()
         self.axes = Axes.empty(grouping.axes)
+        self.notes: dict[str, str] = {}
+        self.n_announced = 0
         self.n_received = 0
         self.n_bytes = 0
         self._max_bytes = max_bytes
@@ -75,6 +77,9 @@ class Canvas:
         """Show this from now on: another plate empties the layers, another job only its results."""
         with self._lock:
             before, self.contents = self.contents, contents
+            self.n_announced = contents.n_planes
+            if (contents.plate_id, contents.job) != (before.plate_id, before.job):
+                self.notes.clear()
             if contents.plate_id != before.plate_id:
                 self._empty(lambda layer: True)
                 self._spanned = Axes.empty(self.grouping.axes)
@@ -99,6 +104,11 @@ class Canvas:
             self._wells[header.address.well] = touched
             while self.n_bytes > self._max_bytes and len(self._wells) > 1:
                 self._evict(next(iter(self._wells)))
+
+    def note(self, well: str, text: str) -> None:
+        """Keep a line about a well, shown while the person looks at it."""
+        with self._lock:
+            self.notes[well] = text
 
     def take_changes(self) -> Changes:
         """Grow the axes, bring new layers in and say what to draw since the last call."""

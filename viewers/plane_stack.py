@@ -75,6 +75,10 @@ class PlaneStack:
             raise ValueError(f"A plane of {plane.shape} {plane.dtype} is not one of {self._yx} {self.dtype}.")
         self._planes[position] = plane
 
+    def plane(self, position: Position) -> Plane:
+        """One plane (Y, X) by its labels; zeros where ``holds`` says no."""
+        return self._planes.get(position, self._empty)
+
     def holds(self, position: Position) -> bool:
         """Whether this plane was received and is still held."""
         return position in self._planes

@@ -1,0 +1,1 @@
+"""The napari viewer: a process of its own that shows what the mesh streams."""
