@@ -1,7 +1,7 @@
 """What stands in pyproject.toml is what stands in the tree."""
 
 import ast
-import importlib.metadata
+import itertools
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +75,8 @@ def test_everything_the_environments_hold_is_pinned_without_addresses(checkout: 
     lines = (checkout / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert [pin for pin in pins if pin.count("==") != 1 or "/" in pin or "@" in pin or " " in pin] == []
-    normalised = {pin.split("==")[0].lower().replace("_", "-").replace(".", "-") for pin in pins}
-    requirements = importlib.metadata.requires("hcs-mesh") or []
-    for requirement in requirements:
-        name = requirement.split(";")[0].strip()
-        for sign in "[<>=!~ ":
-            name = name.partition(sign)[0]
-        assert name.lower().replace("_", "-") in normalised, f"{name} is not pinned"
+    pinned = {canonicalize_name(pin.partition("==")[0]) for pin in pins}
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked_for = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    names = {canonicalize_name(Requirement(requirement).name) for requirement in asked_for}
+    assert sorted(names - pinned) == []

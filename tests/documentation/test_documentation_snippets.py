@@ -47,7 +47,7 @@ def commands() -> Iterator[tuple[str, str]]:
                 yield f"{snippet.page.relative_to(CHECKOUT)}:{snippet.line + offset}", line[2:]
 
 
-@pytest.mark.parametrize("snippet", snippets("python"), ids=lambda snippet: snippet.place)
+@pytest.mark.parametrize("snippet", list(snippets("python")), ids=lambda snippet: snippet.place)
 def test_a_python_snippet_runs(snippet: Snippet, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
     script.write_text(snippet.text, encoding="utf-8")
@@ -55,7 +55,7 @@ def test_a_python_snippet_runs(snippet: Snippet, tmp_path: Path) -> None:
     assert result.returncode == 0, f"{snippet.place}\n{result.stderr}"
 
 
-@pytest.mark.parametrize("snippet", snippets("toml"), ids=lambda snippet: snippet.place)
+@pytest.mark.parametrize("snippet", list(snippets("toml")), ids=lambda snippet: snippet.place)
 def test_a_settings_snippet_loads(snippet: Snippet, tmp_path: Path) -> None:
     from hcs_mesh.config import load_settings
 
