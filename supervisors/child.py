@@ -1,0 +1,80 @@
+"""What a supervisor knows of a child: how to start it, and what a started one can do."""
+
+import traceback as tracebacks
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from .backoff import Backoff
+from .strategy import Restart
+
+Kind = Literal["actor", "process", "supervisor"]
+Reason = Literal["normal", "shutdown", "failed", "killed", "hung"]
+
+
+class Exit(Struct, frozen=True, kw_only=True):
+    """How a child ended."""
+
+    reason: Reason
+    error: str = ""
+    traceback: str = ""
+    exit_code: int | None = None
+    signal: str = ""
+    blame: str = "child"
+    """Who pays: "child" counts against the restart intensity; "nobody" is restarted at once; any
+    other text names what is charged instead, such as the well in flight."""
+
+    @property
+    def is_abnormal(self) -> bool:
+        """Whether a transient child is restarted after it."""
+        return self.reason not in ("normal", "shutdown")
+
+
+class Running(Protocol):
+    """A started child."""
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of thing it is."""
+        ...
+
+    @property
+    def pid(self) -> int | None:
+        """The OS process it lives in."""
+        ...
+
+    async def wait(self) -> Exit:
+        """Return when it has ended, however that came about."""
+        ...
+
+    async def stop(self) -> None:
+        """Ask it to end in order."""
+        ...
+
+    async def kill(self) -> None:
+        """Make it end now."""
+        ...
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Return its counters: "mailbox" is the depth, "last_error" a text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """How to start one child, and what to do when it ends."""
+
+    name: str
+    start: Callable[[], Awaitable[Running]]
+    restart: Restart = Restart.PERMANENT
+    shutdown_s: float = 5.0
+    backoff: Backoff = field(default_factory=Backoff)
+    kind: Kind = "actor"
+
+
+def exit_of(error: BaseException) -> Exit:
+    """Return the exit that an uncaught exception stands for."""
+    text = "".join(tracebacks.format_exception(error))
+    return Exit(reason="failed", error=f"{type(error).__name__}: {error}", traceback=text)
