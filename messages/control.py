@@ -1,0 +1,55 @@
+"""The conversation with the mesh itself: what runs, where it listens, stop."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from ..transport import Endpoint, Request, Role
+
+
+class ActorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the supervision tree; the root's parent is empty."""
+
+    name: str
+    parent: str
+    kind: Literal["actor", "process", "supervisor"]
+    pid: int | None
+    state: str
+    restarts: int = 0
+    mailbox: int = 0
+    last_error: str = ""
+
+
+class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What one mesh is and since when it has been up."""
+
+    version: str
+    pid: int
+    data: str
+    endpoints: tuple[Endpoint, ...]
+    started_at_unix_s: float
+    repository: str
+    n_actors: int
+    n_processes: int
+    n_restarts: int
+    n_viewers: int = 0
+
+
+class GetStatus(Request[MeshStatus], frozen=True, kw_only=True, tag="control.status"):
+    """Ask whether the mesh is up, and what it is."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+
+class GetTree(Request[tuple[ActorRow, ...]], frozen=True, kw_only=True, tag="control.tree"):
+    """Ask for the supervision tree, parents before children."""
+
+    audience: ClassVar[Role | None] = "user"
+
+
+class StopMesh(Request[None], frozen=True, kw_only=True, tag="control.stop"):
+    """Stop the mesh in order; the answer says that the stop has begun."""
+
+    audience: ClassVar[Role | None] = "administrator"

@@ -1,0 +1,28 @@
+"""The conversation about plates: what there is and what each holds."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..plates.model import Plate, PlateSummary
+from ..transport import Event, Request, Role
+
+
+class GetPlate(Request[Plate], frozen=True, kw_only=True, tag="metadata.get_plate"):
+    """Ask what a plate holds, without its pixels."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    plate_id: int
+
+
+class ListPlates(Request[tuple[PlateSummary, ...]], frozen=True, kw_only=True, tag="metadata.list_plates"):
+    """Ask for every plate and plate-less image, oldest first."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+
+class PlatesStored(Event, frozen=True, kw_only=True, tag="metadata.plates_stored"):
+    """New plates are in the repository, or known ones have changed."""
+
+    plate_ids: tuple[int, ...]
