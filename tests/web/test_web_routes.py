@@ -1,0 +1,185 @@
+"""The web application over a client that remembers: its addresses, its errors, its manners."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+import msgspec
+
+from hcs_mesh.config.errors import MeshError
+from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
+from hcs_mesh.web.app import create_app
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Is it up."""
+
+    state: str = "up"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of ps."""
+
+    name: str
+    kind: str
+    pid: int
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One line of jobs."""
+
+    job: str
+    state: str
+    plate: int
+
+
+class NoSuchPlate(MeshError, LookupError):
+    """Not there."""
+
+
+class Unreachable(MeshError, ConnectionError):
+    """Down."""
+
+
+class TooSlow(MeshError, TimeoutError):
+    """Late."""
+
+
+class Remembered:
+    """A mesh with one plate and one job, or one that fails as told."""
+
+    def __init__(self, failure: Exception | None = None, name: str = "Demo24") -> None:
+        self.failure = failure
+        self.name = name
+
+    async def status(self) -> Status:
+        """Up, or the failure."""
+        if self.failure:
+            raise self.failure
+        return Status()
+
+    async def ps(self) -> list[Entry]:
+        """Two entries."""
+        return [Entry("hub", "process", 7), Entry("metadata", "actor", 7)]
+
+    async def plates(self) -> list[PlateSummary]:
+        """One plate."""
+        return [PlateSummary(id=3, name=self.name, n_wells=1, n_fields=1, n_images=2)]
+
+    async def plate(self, plate_id: int) -> Plate:
+        """Plate 3 only."""
+        if plate_id != 3:
+            raise NoSuchPlate(f"there is no plate {plate_id}", hint="hcs-mesh plates lists them")
+        image = Image("B03", 1, 0, 0, 0, "plane", "B03_s1_w1.TIF", 0, 8, 8, "uint16")
+        images = [image, image._replace(c=1, kind="projection", file="B03_s1_w2.TIF")]
+        return build_plate(images, id=3, name=self.name, channels=("DAPI", "GFP"))
+
+    async def jobs(self) -> list[Job]:
+        """One job."""
+        return [Job("j-1", "done", 3)]
+
+    async def job(self, job_id: str) -> Job:
+        """The same whatever is asked."""
+        return Job(job_id, "done", 3)
+
+
+@asynccontextmanager
+async def browser(client: Remembered, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that talks to the application without a socket."""
+    transport = httpx.ASGITransport(create_app(client), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
+        yield http
+
+
+def get(path: str, client: Remembered | None = None, host: str = "localhost") -> httpx.Response:
+    """One answer."""
+
+    async def ask() -> httpx.Response:
+        async with browser(client or Remembered(), host) as http:
+            return await http.get(path)
+
+    return anyio.run(ask)
+
+
+def test_every_address_answers_as_json() -> None:
+    assert get("/api/status").json() == {"state": "up"}
+    assert [one["name"] for one in get("/api/ps").json()] == ["hub", "metadata"]
+    plates = get("/api/plates").json()
+    assert plates == [{"id": 3, "name": "Demo24", "n_wells": 1, "n_fields": 1, "n_images": 2, "kind": "plate"}]
+    assert get("/api/jobs").json() == [{"job": "j-1", "state": "done", "plate": 3}]
+    assert get("/api/jobs/j-1").json()["job"] == "j-1"
+
+
+def test_a_plate_is_nested_by_well_and_field() -> None:
+    plate = get("/api/plates/3").json()
+    (field,) = plate["wells"]["B03"]["fields"]
+    assert (field["field"], field["channels"]) == (1, ["DAPI", "GFP"])
+    assert field["images"][0] == {"c": 0, "z": 0, "t": 0, "kind": "plane", "path": "B03_s1_w1.TIF", "page": 0}
+    assert field["images"][1]["kind"] == "projection"
+
+
+def test_what_does_not_exist_is_404_with_error_and_hint() -> None:
+    answer = get("/api/plates/9")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "there is no plate 9", "hint": "hcs-mesh plates lists them"}
+    for path in ("/api/plates/x", "/api/plates/99999999999999999999", "/nowhere"):
+        answer = get(path)
+        assert answer.status_code == 404
+        assert set(answer.json()) == {"error", "hint"}
+
+
+def test_a_wrong_method_is_405_as_json() -> None:
+    async def post() -> httpx.Response:
+        async with browser(Remembered()) as http:
+            return await http.post("/api/plates")
+
+    answer = anyio.run(post)
+    assert answer.status_code == 405
+    assert set(answer.json()) == {"error", "hint"}
+
+
+def test_a_mesh_that_is_down_slow_or_broken_has_its_own_status() -> None:
+    for failure, status in (
+        (Unreachable("no mesh answers", hint="hcs-mesh up"), 503),
+        (TooSlow("no answer within 5 s"), 504),
+        (MeshError("something else"), 500),
+    ):
+        answer = get("/api/status", Remembered(failure))
+        assert answer.status_code == status
+        assert answer.json() == {"error": str(failure), "hint": failure.hint}
+
+
+def test_an_unforeseen_failure_tells_a_stranger_nothing_of_the_inside() -> None:
+    answer = get("/api/status", Remembered(RuntimeError("secret in the inside")))
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert set(answer.json()) == {"error", "hint"}
+
+
+def test_the_page_lists_plates_and_jobs_and_names_stay_text() -> None:
+    answer = get("/", Remembered(name="<script>alert(1)</script>"))
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+    assert "<script" not in answer.text
+    assert 'href="/api/jobs/j-1"' in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_a_request_that_names_another_host_is_refused() -> None:
+    assert get("/api/plates", host="evil.example").status_code == 400
+
+
+def test_without_starlette_the_error_names_the_command_that_installs_it() -> None:
+    script = (
+        "import sys; sys.modules['starlette'] = None\n"
+        "from hcs_mesh.web.app import create_app\n"
+        "try: create_app(None)\n"
+        "except ImportError as e: print(type(e).__name__, e.hint)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "WebMissing Install the extra: pip install 'hcs-mesh[web]'"
