@@ -19,8 +19,10 @@ import tomllib
 import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = CHECKOUT / "constraints.txt"
 STAMP = "hcs-mesh-stamp.json"
 
 
@@ -33,36 +35,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.folder.absolute()
     wanted = {"needs": needs_digest(options.extras), "package": package_digest()}
     present = read_stamp(folder)
-    if present == wanted:
-        return 0
     try:
-        bring_up_to_date(folder, options.extras, only_package=present.get("needs") == wanted["needs"])
+        if present.get("needs") != wanted["needs"]:
+            install_needs(folder, options.extras)
+            write_stamp(folder, {"needs": wanted["needs"]})
+        if present != wanted:
+            install_package(folder)
+            write_stamp(folder, wanted)
     except subprocess.CalledProcessError as error:
         print(error.stdout, file=sys.stderr)
-        print(f"{folder.name} could not be made: the command above failed. Is the network there?", file=sys.stderr)
+        print(f"{folder.name} is not up to date: the step above failed.", file=sys.stderr)
         return 1
-    (folder / STAMP).write_text(json.dumps(wanted), encoding="utf-8")
     return 0
 
 
-def bring_up_to_date(folder: Path, extras: str, *, only_package: bool) -> None:
-    """Install the package, and unless ``only_package`` everything it needs.
+def install_needs(folder: Path, extras: str) -> None:
+    """Make the environment anew with everything that the package and its extras need.
 
     Raises:
-        subprocess.CalledProcessError: When a package cannot be built or fetched; its stdout says why.
+        subprocess.CalledProcessError: When something cannot be fetched; its stdout says why.
     """
-    if not only_package:
-        print(f"Making {folder.name}: fetching what the package needs takes some minutes the first time.", flush=True)
-        venv.create(folder, clear=folder.exists(), with_pip=True)
-        pip(folder, "install", "setuptools")
-    (folder / STAMP).unlink(missing_ok=True)
+    print(f"Making {folder.name}: fetching what the package needs takes some minutes the first time.", flush=True)
+    venv.create(folder, clear=folder.exists(), with_pip=True)
+    build_needs = read_project()["build-system"]["requires"]
+    pip(folder, "install", "--constraint", str(CONSTRAINTS), *build_needs, *package_needs(extras))
+
+
+def install_package(folder: Path) -> None:
+    """Put this checkout's wheel in the place of the one that is there.
+
+    Raises:
+        subprocess.CalledProcessError: When the wheel cannot be built; its stdout says why.
+    """
     print(f"Installing this checkout into {folder.name}.", flush=True)
     with tempfile.TemporaryDirectory(prefix="hcs-mesh-wheel-") as scratch:
         wheel = build_wheel(folder, Path(scratch))
-        if only_package:
-            pip(folder, "install", "--no-deps", "--force-reinstall", str(wheel))
-        else:
-            pip(folder, "install", f"{wheel}[{extras}]" if extras else str(wheel))
+        pip(folder, "install", "--no-deps", "--force-reinstall", str(wheel))
+
+
+def package_needs(extras: str) -> list[str]:
+    """What the package asks for, with the extras named between commas."""
+    project = read_project()["project"]
+    optional = [need for extra in filter(None, extras.split(",")) for need in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *optional]
 
 
 def build_wheel(folder: Path, scratch: Path) -> Path:
@@ -79,9 +94,8 @@ def build_wheel(folder: Path, scratch: Path) -> Path:
 
 def package_files() -> Iterator[Path]:
     """Every file that goes into the wheel or decides what does."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     yield from (CHECKOUT / name for name in ("pyproject.toml", "README.md", "LICENSE"))
-    rooms = {Path(folder).parts[0] for folder in project["tool"]["setuptools"]["package-dir"].values()}
+    rooms = {Path(folder).parts[0] for folder in read_project()["tool"]["setuptools"]["package-dir"].values()}
     for room in sorted(rooms):
         yield from (
             path for path in sorted((CHECKOUT / room).rglob("*")) if path.is_file() and "__pycache__" not in path.parts
@@ -99,14 +113,23 @@ def package_digest() -> str:
 
 def needs_digest(extras: str) -> str:
     """A digest that changes with what the environment must hold beside the package."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     parts = [
-        (CHECKOUT / "constraints.txt").read_text(encoding="utf-8"),
-        json.dumps([project["dependencies"], project["optional-dependencies"], extras]),
+        CONSTRAINTS.read_text(encoding="utf-8"),
+        json.dumps(package_needs(extras)),
         sys.version,
         str(CHECKOUT),  # a virtual environment cannot be moved
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def read_project() -> dict[str, Any]:
+    """What pyproject.toml says."""
+    return tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def write_stamp(folder: Path, stamp: dict[str, str]) -> None:
+    """Note what the environment now holds."""
+    (folder / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
 
 
 def read_stamp(folder: Path) -> dict[str, str]:
@@ -119,15 +142,13 @@ def read_stamp(folder: Path) -> dict[str, str]:
 
 
 def pip(folder: Path, *arguments: str) -> None:
-    """Run the environment's own pip under the pinned versions, silent unless it fails.
+    """Run the environment's own pip, silent unless it fails.
 
     Raises:
         subprocess.CalledProcessError: When pip fails.
     """
     interpreter = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     command = [str(interpreter), "-m", "pip", "--disable-pip-version-check", *arguments]
-    if arguments[0] == "install":
-        command += ["--constraint", str(CHECKOUT / "constraints.txt")]
     subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
