@@ -123,9 +123,7 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         for w, f, c, z, t, kind, file, page, height, width, dtype in zip(
             *(column.tolist() for column in columns), strict=True
         ):
-            yield Image(
-                wells[w], f, c, z, t, IMAGE_KINDS[kind], files[file], page, height, width, dtypes[dtype]
-            )
+            yield Image(wells[w], f, c, z, t, IMAGE_KINDS[kind], files[file], page, height, width, dtypes[dtype])
 
     def fields(self, well: str) -> tuple[int, ...]:
         """The field numbers of one well, ascending."""

@@ -13,9 +13,7 @@ from .errors import PlatePathError
 from .model import Image, ImageKind
 from .wells import normalise_well
 
-_PATH = re.compile(
-    r"plate_(\d+)/([A-Z]{1,2}\d{2})/\2_s(\d{3,})_z(\d{3,}|proj)_c(\d{3,})(?:_t(\d{3,}))?\.tif", re.ASCII
-)
+_PATH = re.compile(r"plate_(\d+)/([A-Z]{1,2}\d{2})/\2_s(\d{3,})_z(\d{3,}|proj)_c(\d{3,})(?:_t(\d{3,}))?\.tif", re.ASCII)
 
 
 class VirtualPath(NamedTuple):

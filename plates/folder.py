@@ -1,0 +1,176 @@
+"""A source folder on disk, as planners see it."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import tifffile
+
+from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
+from .planners.folder import TiffHead, TiffSeries
+from .planners.plan import LeftOut
+from .tiff_failures import told_as_unreadable
+
+# Headers are asked for a few times in a row; OME-XML makes single ones megabytes large.
+_HEADS_KEPT = 16
+_MAX_TEXT_BYTES = 64 << 20
+
+
+class DiskFolder:
+    """Walks a folder once and reads headers when asked; it follows no links out of the folder."""
+
+    def __init__(self, root: Path, *, only: Collection[str] | None = None) -> None:
+        """Find the files below ``root``, or those of its own files that ``only`` names.
+
+        Raises:
+            SourceNotFound: there is no such folder.
+            SourceUnreadable: it, or a folder in it, cannot be listed.
+        """
+        self.root = root.absolute()
+        self.name = self.root.resolve().name or str(self.root)
+        self.left_out: list[LeftOut] = []
+        self._heads: OrderedDict[str, TiffHead | UnreadableImage] = OrderedDict()
+        found: dict[str, int] = {}
+        self._walk("", found, only)
+        self._files = dict(sorted(found.items()))
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """The size in bytes of every regular file, in the order of their paths."""
+        return self._files
+
+    def text(self, path: str, encoding: str = "utf-8") -> str:
+        """The text of a small metadata file.
+
+        Raises:
+            SourceUnreadable: the file cannot be read, is over 64 MiB, or is not in this encoding.
+        """
+        with self.stream(path) as stream:
+            content = stream.read(_MAX_TEXT_BYTES + 1)
+        if len(content) > _MAX_TEXT_BYTES:
+            raise SourceUnreadable(f"{path} is over {_MAX_TEXT_BYTES >> 20} MiB, which no metadata text is")
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise SourceUnreadable(f"{path} is not {encoding} text: byte {error.start} does not fit") from error
+
+    def stream(self, path: str) -> IO[bytes]:
+        """The bytes of a file; the caller closes it.
+
+        Raises:
+            SourceUnreadable: the file cannot be opened.
+        """
+        try:
+            return (self.root / path).open("rb")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def tiff(self, path: str) -> TiffHead:
+        """The header of a TIFF file.
+
+        Raises:
+            UnreadableImage: the file is not a TIFF, or a damaged one.
+        """
+        if path not in self._heads:
+            try:
+                self._heads[path] = self._read_head(path)
+            except UnreadableImage as error:
+                self._heads[path] = error
+            if len(self._heads) > _HEADS_KEPT:
+                self._heads.popitem(last=False)
+        head = self._heads[path]
+        if isinstance(head, UnreadableImage):
+            raise head
+        return head
+
+    def series(self, path: str) -> tuple[TiffSeries, ...]:
+        """The arrays of a TIFF file, those without pixels left out.
+
+        Raises:
+            UnreadableImage: the file is not a TIFF, or a damaged one.
+        """
+        with told_as_unreadable(path), tifffile.TiffFile(self.root / path) as tif:
+            found = tuple(_series(one) for one in tif.series if "Y" in one.axes and "X" in one.axes and one.size)
+            if not found:
+                raise UnreadableImage(f"{path} cannot be read as an image: it holds no pixels")
+            return found
+
+    def _read_head(self, path: str) -> TiffHead:
+        with told_as_unreadable(path), tifffile.TiffFile(self.root / path) as tif:
+            page = tif.pages.first
+            if page.dtype is None or not page.imagewidth or not page.imagelength:
+                raise UnreadableImage(f"{path} cannot be read as an image: it holds no pixels of a known type")
+            n_pages = len(tif.pages)
+            if n_pages == 1 and (tif.is_imagej or tif.is_stk):
+                # These keep many planes behind one directory.
+                series = tif.series[0]
+                n_pages = max(1, series.size // max(1, math.prod(page.shape)))
+            return TiffHead(
+                width=page.imagewidth,
+                height=page.imagelength,
+                dtype=np.dtype(page.dtype).name,
+                n_pages=n_pages,
+                n_samples=max(1, page.samplesperpixel),
+                description=page.description,
+                ome_xml=(tif.ome_metadata or "") if tif.is_ome else "",
+            )
+
+    def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None) -> None:
+        try:
+            entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise _unreadable(folder or str(self.root), error) from error
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if only is not None and path not in only:
+                continue
+            try:
+                # A link could lead to what its owner may not see and this process may: files of the folder alone
+                # may be meant by it.
+                if entry.is_symlink() and not self._stays_inside(path):
+                    self.left_out.append(LeftOut(path, "a link that leads out of the folder"))
+                elif entry.is_dir(follow_symlinks=False):
+                    self._walk(path, found, only)
+                elif entry.is_dir():
+                    self.left_out.append(LeftOut(path, "a link to a folder"))
+                elif stat.S_ISREG((status := entry.stat()).st_mode):
+                    found[path] = status.st_size
+                else:
+                    self.left_out.append(LeftOut(path, "not a regular file"))
+            except OSError as error:
+                raise _unreadable(path, error) from error
+
+    def _stays_inside(self, path: str) -> bool:
+        try:
+            return (self.root / path).resolve(strict=True).is_relative_to(self.root.resolve())
+        except (OSError, RuntimeError):
+            return False
+
+
+def _series(series: tifffile.TiffPageSeries) -> TiffSeries:
+    height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
+    n_planes = series.size // (height * width)
+    pages = [page.index if page is not None else None for page in series.pages]
+    n_samples = max(1, series.keyframe.samplesperpixel)
+    planes = tuple(range(n_planes))
+    if len(pages) * n_samples == n_planes and None not in pages:
+        planes = tuple(
+            index * n_samples + sample for index in pages if index is not None for sample in range(n_samples)
+        )
+    return TiffSeries(axes=series.axes, shape=tuple(series.shape), dtype=np.dtype(series.dtype).name, planes=planes)
+
+
+def _unreadable(path: str, error: OSError) -> SourceUnreadable | SourceNotFound:
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        return SourceNotFound(f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host.")
+    return SourceUnreadable(
+        f"{path} cannot be read: {reason}", hint="Let the account that runs the mesh read it, or leave it out."
+    )

@@ -1,0 +1,19 @@
+"""Fileset planners: given a folder, which files belong together and what plate they are, one file each."""
+
+from .folder import Folder, TiffHead, TiffSeries
+from .plan import Fileset, LeftOut, Plan, PlannedFile
+from .plane_table import PlaneTable
+from .recognition import Planner, recognise
+
+__all__ = [
+    "Fileset",
+    "Folder",
+    "LeftOut",
+    "Plan",
+    "PlaneTable",
+    "PlannedFile",
+    "Planner",
+    "TiffHead",
+    "TiffSeries",
+    "recognise",
+]

@@ -1,0 +1,73 @@
+"""The plan of an import: which filesets a source holds and what plates they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ..model import Plate
+from .folder import Folder
+
+
+class PlannedFile(msgspec.Struct, frozen=True):
+    """One file that will be stored byte for byte; ``path`` is relative to the plan's root."""
+
+    path: str
+    n_bytes: int
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """One file that will not be stored, and why."""
+
+    path: str
+    reason: str
+
+
+class Fileset(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that belong together and the plates they hold.
+
+    ``root`` is the fileset's folder inside the source. The plates have id 0 and no root until a
+    repository gives them theirs; the files of their images are relative to the plan's root.
+    """
+
+    planner: str
+    root: str
+    files: tuple[PlannedFile, ...]
+    plates: tuple[Plate, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all the files together."""
+        return sum(file.n_bytes for file in self.files)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a source will be stored, as which plates, and what will not.
+
+    ``root`` is the absolute path of the folder that every file is relative to.
+    """
+
+    root: str = ""
+    filesets: tuple[Fileset, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def plates(self) -> tuple[Plate, ...]:
+        """The plates and images of every fileset."""
+        return tuple(plate for fileset in self.filesets for plate in fileset.plates)
+
+    @property
+    def n_files(self) -> int:
+        """How many files will be stored."""
+        return sum(len(fileset.files) for fileset in self.filesets)
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes will be stored."""
+        return sum(fileset.n_bytes for fileset in self.filesets)
+
+
+def planned_files(folder: Folder, paths: Iterable[str]) -> tuple[PlannedFile, ...]:
+    """These files of the folder with their sizes, each once, in the order of their paths."""
+    return tuple(PlannedFile(path, folder.files[path]) for path in sorted(set(paths)))

@@ -1,0 +1,77 @@
+"""Recognition: every planner in turn, each seeing the files that no earlier one claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import NothingToImport
+from .folder import Folder, PartOfFolder, is_tiff
+from .plan import Fileset, LeftOut, Plan
+
+Planner = Callable[[Folder], Plan]
+
+
+def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
+    """The filesets that these planners find; whatever belongs to none is left out with a reason.
+
+    Raises:
+        NothingToImport: there is no fileset, or not one image in any.
+        PlanError: a planner found its layout and could not make sense of it.
+    """
+    filesets: list[Fileset] = []
+    left_out: list[LeftOut] = []
+    remaining = set(folder.files)
+    for planner in planners:
+        found = planner(PartOfFolder(folder, remaining))
+        filesets += found.filesets
+        left_out += found.left_out
+        remaining -= {file.path for fileset in found.filesets for file in fileset.files}
+        remaining -= {one.path for one in found.left_out}
+    left_out += [LeftOut(path, _reason(path)) for path in sorted(remaining)]
+    if not filesets:
+        raise _nothing(folder, left_out)
+    plan = Plan(filesets=tuple(filesets), left_out=tuple(sorted(left_out, key=lambda one: one.path)))
+    if not any(plate.n_images for plate in plan.plates):
+        raise _no_images(plan)
+    return plan
+
+
+def _reason(path: str) -> str:
+    if is_tiff(path):
+        return "a TIFF of no known layout: a --pattern would describe it"
+    return "belongs to no fileset"
+
+
+def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:
+    if not folder.files:
+        return NothingToImport(f"{folder.name} is empty: there is nothing to import")
+    tiffs = [path for path in folder.files if is_tiff(path)]
+    if not tiffs:
+        n = len(folder.files)
+        example = next(iter(folder.files))
+        return NothingToImport(
+            f"{folder.name} holds {n} file{'s' if n > 1 else ''} and no image of a known layout, for example {example}",
+            hint="Known: ImageXpress, MetaXpress, Opera Phenix and Operetta, OME-TIFF, TIFF by --pattern.",
+        )
+    told = [one for one in left_out if is_tiff(one.path) and one.reason != _reason(one.path)]
+    if told and len(told) == len(tiffs):
+        return NothingToImport(f"{folder.name} cannot be imported: {told[0].path} is {told[0].reason}")
+    return NothingToImport(
+        f"{folder.name} holds {len(tiffs)} TIFF file{'s' if len(tiffs) > 1 else ''} of no known layout, "
+        f"for example {tiffs[0]}",
+        hint="Say what the names mean with --pattern, for example '{well}_{field}_{channel}.tif', "
+        "or import one file by its own path.",
+    )
+
+
+def _no_images(plan: Plan) -> NothingToImport:
+    plate = plan.plates[0]
+    n_missing = sum(len(one.missing) for one in plan.plates)
+    why = next((note for one in plan.plates for note in one.notes if "cannot be read" in note), "")
+    if why:
+        return NothingToImport(f"not one image of plate {plate.name} can be read: {why}")
+    whose = f"plate {plate.name} declares" if len(plan.plates) == 1 else f"{len(plan.plates)} plates declare"
+    return NothingToImport(
+        f"{whose} {n_missing} images and none of their files is there",
+        hint="Has the copy finished? The images lie beside the metadata file that names them.",
+    )

@@ -1,0 +1,61 @@
+"""XML as a stream of finished elements: memory stays flat, and document types are refused."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Collection, Iterator
+from typing import IO
+from xml.parsers import expat
+
+from ..errors import MetadataError
+
+_CHUNK_BYTES = 1 << 16
+
+
+def elements(stream: IO[bytes], tags: Collection[str], *, source: str) -> Iterator[ElementTree.Element]:
+    """Yield every finished element of these local names, without its namespace; it is emptied afterwards.
+
+    Elements of a listed name inside another listed one are yielded first and are empty in the outer one.
+
+    Raises:
+        MetadataError: the XML is damaged, cut short, or declares a document type.
+    """
+    _refuse_doctype(stream, source)
+    try:
+        for _, element in ElementTree.iterparse(stream, events=("end",)):
+            if local(element.tag) in tags:
+                yield element
+                element.clear()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise MetadataError(f"{source} is damaged XML: {error}", hint="Has the copy finished?") from error
+
+
+def local(tag: str) -> str:
+    """Name of an element without its namespace."""
+    return tag.rpartition("}")[2]
+
+
+def texts(element: ElementTree.Element) -> dict[str, str]:
+    """The texts of an element's children by local name."""
+    return {local(child.tag): (child.text or "").strip() for child in element}
+
+
+def _refuse_doctype(stream: IO[bytes], source: str) -> None:
+    # A document type can define entities that grow to gigabytes or read other files (CWE-776, CWE-611). It stands
+    # before the first element, so the prologue alone is looked at.
+    parser = expat.ParserCreate()
+    found: list[str] = []
+    parser.StartDoctypeDeclHandler = lambda *_: found.append("doctype")
+    parser.StartElementHandler = lambda *_: found.append("element")
+    try:
+        while not found and (chunk := stream.read(_CHUNK_BYTES)):
+            parser.Parse(chunk, False)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        if not found:
+            raise MetadataError(f"{source} is damaged XML: {error}", hint="Has the copy finished?") from error
+    if found and found[0] == "doctype":
+        raise MetadataError(
+            f"{source} declares a document type, which no microscope writes and which is refused",
+            hint="Remove the <!DOCTYPE ...> declaration if you trust the file.",
+        )
+    stream.seek(0)

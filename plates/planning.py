@@ -1,0 +1,124 @@
+"""Planning: what lies at a path, as filesets and plates, before a byte of it is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import msgspec
+
+from .errors import NothingToImport, PlanError, SourceNotFound, UnreadableImage
+from .folder import DiskFolder
+from .model import Plate
+from .planners.folder import is_tiff
+from .planners.imagexpress import plan_imagexpress
+from .planners.metaxpress import plan_metaxpress
+from .planners.ome_tiff import plan_ome_tiff, set_of
+from .planners.operetta import plan_operetta
+from .planners.pattern import pattern_planner
+from .planners.plain_tiff import plan_plain_tiff
+from .planners.plan import Plan
+from .planners.recognition import Planner, recognise
+
+ENTRY_POINTS = "hcs_mesh.planners"
+
+# Layouts with a metadata file of their own come before those that names or headers alone give away.
+BUILT_IN: tuple[Planner, ...] = (plan_operetta, plan_metaxpress, plan_imagexpress, plan_ome_tiff)
+
+
+def planners() -> tuple[Planner, ...]:
+    """The planners in the order in which they are asked: a facility's own first, then the built-in ones.
+
+    Raises:
+        PlanError: an installed planner cannot be loaded.
+    """
+    return (*_installed(), *BUILT_IN)
+
+
+def plan(path: Path, *, pattern: str | None = None, name: str | None = None) -> Plan:
+    """Which filesets and plates lie at a path; ``name`` is what a single plate will be called.
+
+    With a pattern no other layout is looked for. The source is only read.
+
+    Raises:
+        SourceNotFound: there is nothing at the path.
+        SourceUnreadable: something there cannot be read.
+        PatternError: the pattern is not well formed or matches nothing.
+        NothingToImport: there is no image of a known layout.
+        DuplicatePlane: two files are the same plane.
+        MetadataError: a vendor's metadata file is damaged.
+        UnreadableImage: the path is a single file and no image can be read from it.
+    """
+    root, found = _recognised(path, pattern)
+    return msgspec.structs.replace(found, root=str(root), filesets=_renamed(found, name).filesets)
+
+
+def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
+    if not path.exists():
+        raise SourceNotFound(f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host.")
+    if path.is_dir():
+        folder = DiskFolder(path)
+        found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
+        return folder.root, msgspec.structs.replace(found, left_out=(*found.left_out, *folder.left_out))
+    if not path.is_file():
+        raise NothingToImport(f"{path} is neither a folder nor a regular file")
+    return path.absolute().parent, _one_file(path, pattern)
+
+
+def _one_file(path: Path, pattern: str | None) -> Plan:
+    folder = DiskFolder(path.parent, only={path.name})
+    if pattern is not None:
+        return recognise(folder, (pattern_planner(pattern),))
+    if not (is_tiff(path.name) or path.name.lower().endswith(".companion.ome")):
+        if not _is_tiff_inside(path):
+            raise NothingToImport(
+                f"{path} is not a TIFF file", hint="Give a TIFF file, a .companion.ome, or the folder of a plate."
+            )
+        return plan_plain_tiff(folder)
+    siblings = {entry.name for entry in path.parent.iterdir() if entry.is_file()}
+    # Headers of the set alone are read, however many files lie beside it.
+    members = set_of(DiskFolder(path.parent, only=siblings), path.name)
+    found = plan_ome_tiff(DiskFolder(path.parent, only=members))
+    if found.filesets:
+        return recognise(DiskFolder(path.parent, only=members), (plan_ome_tiff,))
+    alone = plan_plain_tiff(folder)
+    if not any(plate.n_images for plate in alone.plates):
+        raise UnreadableImage(f"{path.name} cannot be read as an image: none of its planes can")
+    return alone
+
+
+def _is_tiff_inside(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    except OSError:
+        return False
+
+
+def _renamed(found: Plan, name: str | None) -> Plan:
+    if not name:
+        return found
+    alone = len(found.plates) == 1
+
+    def rename(plate: Plate) -> Plate:
+        return msgspec.structs.replace(plate, name=name if alone else f"{name} {plate.name}")
+
+    return msgspec.structs.replace(
+        found,
+        filesets=tuple(
+            msgspec.structs.replace(fileset, plates=tuple(rename(plate) for plate in fileset.plates))
+            for fileset in found.filesets
+        ),
+    )
+
+
+def _installed() -> Iterator[Planner]:
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        try:
+            yield entry.load()
+        except (ImportError, AttributeError) as error:
+            raise PlanError(
+                f"the planner '{entry.name}' ({entry.value}) cannot be loaded: {error}",
+                hint="Repair or uninstall the package that brings it.",
+            ) from error
