@@ -1,0 +1,325 @@
+"""Process children: an OS process whose exit, signal or silence is a failure like any other."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from .backoff import Backoff
+from .child import Child, Exit, Kind, Reason
+from .errors import ProcessStartFailed
+from .health import Health, HealthLimits, HeartWatch
+from .lifeline import PARENT_PID, READY_FD
+from .strategy import Restart
+
+TAIL_BYTES = 4096
+"""How much of a child's last output goes into its exit's error text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """How to start one process; the child's side is in ``lifeline``."""
+
+    argv: tuple[str, ...]
+    spec: bytes = b""
+    """The one line that the child reads from stdin: JSON, say, which holds no newline."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to our own environment."""
+    folder: Path | None = None
+    log: Path | None = None
+    """Where stdout and stderr are appended; without it only the tail is kept for the error."""
+    memory_bytes: int | None = None
+    """A limit to the address space (Linux). Not for CUDA, which reserves far more than it uses."""
+    ready_s: float = 60.0
+    health: HealthLimits | None = None
+    """Without limits nobody judges the heartbeats."""
+
+
+class ProcessChild:
+    """A running process, in a session and process group of its own."""
+
+    kind: Kind = "process"
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        process: asyncio.subprocess.Process,
+        output: BinaryIO,
+        *,
+        now_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._spec = spec
+        self._process = process
+        self._output = output
+        self._output_from = output.seek(0, os.SEEK_END)
+        self._now_s = now_s
+        self._sleep = sleep
+        self._pulse = HeartWatch(spec.health or HealthLimits(), now_s())
+        self._health = Health.ALIVE
+        self._reason: Reason | None = None
+        self._n_beats = 0
+        self._blame = "child"
+        self._watching: asyncio.Task[None] | None = None
+        self._ending = asyncio.create_task(self._end(), name=f"process {process.pid}")
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, which is also that of its group."""
+        return self._process.pid
+
+    @property
+    def health(self) -> Health:
+        """What the heartbeats said when last looked at."""
+        return self._health
+
+    def charge(self, blame: str) -> None:
+        """Say who pays if it dies now: "child", "nobody", or the work in flight."""
+        self._blame = blame
+
+    def beat(self, now_s: float, state: str = "idle") -> None:
+        """Take a heartbeat of the child's main loop; ``state`` is "idle" or names its work."""
+        self._n_beats += 1
+        self._pulse.beat(now_s, state)
+
+    async def wait(self) -> Exit:
+        """Return how it ended, once it has, its whole group with it."""
+        await asyncio.wait([self._ending])
+        if self._ending.cancelled():
+            return Exit(reason="killed", error="the loop that watched it was torn down", blame=self._blame)
+        self._ending.result()
+        return self._exit()
+
+    async def stop(self) -> None:
+        """Send SIGTERM, which asks it to end in order."""
+        self._mark("shutdown")
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+
+    async def kill(self) -> None:
+        """Kill it and its whole group."""
+        self._mark("killed")
+        self._kill_group()
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Return its health and the age of its last heartbeat."""
+        silence_s = round(self._pulse.silence_s(self._now_s()), 3)
+        return {"health": self._health.value, "beats": self._n_beats, "silence_s": silence_s}
+
+    def watch(self) -> None:
+        """Begin to judge the heartbeats, if the specification sets limits."""
+        if self._spec.health is not None and not self._ending.done():
+            self._pulse = HeartWatch(self._spec.health, self._now_s())
+            self._watching = asyncio.create_task(self._look_on(self._spec.health))
+
+    def tail(self) -> str:
+        """Return the end of what this process wrote."""
+        if self._output.closed:
+            return self._last_words
+        end = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(self._output_from, end - TAIL_BYTES))
+        return self._output.read(TAIL_BYTES).decode("utf-8", "replace").strip()
+
+    async def _look_on(self, limits: HealthLimits) -> None:
+        while not self._ending.done():
+            await self._sleep(limits.look_every_s)
+            self._health = self._pulse.look(self._now_s())
+            if self._health is Health.HUNG:
+                self._mark("hung")
+                self._kill_group()  # SIGTERM would wait for the very loop that does not answer.
+                return
+
+    async def _end(self) -> None:
+        try:
+            await self._process.wait()
+        finally:
+            # What the child started must not outlive it. While any of them lives the kernel does
+            # not give the group's number to anyone else.
+            self._kill_group()
+            if self._watching is not None:
+                self._watching.cancel()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            self._last_words = self.tail()
+            self._output.close()
+
+    def _mark(self, reason: Reason) -> None:
+        if not self._ending.done() and self._reason != "hung":
+            self._reason = reason
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _exit(self) -> Exit:
+        code = self._process.returncode or 0
+        name = _signal_name(-code) if code < 0 else ""
+        if self._reason is not None:
+            reason: Reason = self._reason
+        else:
+            reason = "failed" if code else "normal"
+        error = ""
+        if reason in ("failed", "hung", "killed"):
+            how = f"ended by {name}" if name else f"ended with exit code {code}"
+            silent = (
+                f"no heartbeat for {self._spec.health.silence_s:g} s; "
+                if reason == "hung" and self._spec.health
+                else ""
+            )
+            error = f"{silent}process {self._process.pid} {how}"
+            if self._last_words:
+                error += f"; its last output:\n{self._last_words}"
+        exit_code = code if code >= 0 else None
+        return Exit(reason=reason, error=error, exit_code=exit_code, signal=name, blame=self._blame)
+
+
+Ready = Callable[[ProcessChild], Awaitable[None]]
+
+
+async def start_process(
+    spec: ProcessSpec,
+    *,
+    ready: Ready | None = None,
+    now_s: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> ProcessChild:
+    """Start a process and return it once it is ready.
+
+    It is ready when ``ready(child)`` returns, or, without that, when the child calls
+    ``lifeline.tell_ready``.
+
+    Raises:
+        ProcessStartFailed: it could not be executed, ended, or was not ready within ``ready_s``.
+    """
+    env = {**os.environ, **spec.env, PARENT_PID: str(os.getpid())}
+    ready_end, child_end = (None, None) if ready else os.pipe()
+    if child_end is not None:
+        env[READY_FD] = str(child_end)
+    output: BinaryIO = open(spec.log, "a+b") if spec.log else tempfile.TemporaryFile("a+b")  # noqa: SIM115, ASYNC230
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *spec.argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=env,
+            cwd=spec.folder,
+            start_new_session=True,
+            pass_fds=() if child_end is None else (child_end,),
+        )
+    except BaseException as error:
+        output.close()
+        _close(ready_end)
+        if isinstance(error, OSError):
+            raise ProcessStartFailed(f"{spec.argv[0]} cannot be executed: {error}") from error
+        raise
+    finally:
+        _close(child_end)
+    child = ProcessChild(spec, process, output, now_s=now_s, sleep=sleep)
+    try:
+        _limit_memory(process.pid, spec.memory_bytes)
+        assert process.stdin is not None
+        process.stdin.write(spec.spec + b"\n")
+        await _until_ready(child, ready(child) if ready else _says_ready(ready_end), spec.ready_s, sleep)
+    except BaseException:
+        await child.kill()
+        await child.wait()
+        raise
+    finally:
+        _close(ready_end)
+    child.watch()
+    return child
+
+
+def process_child(
+    name: str,
+    spec: ProcessSpec,
+    *,
+    ready: Ready | None = None,
+    restart: Restart = Restart.PERMANENT,
+    shutdown_s: float = 5.0,
+    backoff: Backoff | None = None,
+) -> Child:
+    """Return a child specification that starts this process anew each time."""
+    return Child(
+        name,
+        lambda: start_process(spec, ready=ready),
+        restart=restart,
+        shutdown_s=shutdown_s,
+        backoff=backoff or Backoff(),
+        kind="process",
+    )
+
+
+async def _until_ready(
+    child: ProcessChild, ready: Awaitable[object], ready_s: float, sleep: Callable[[float], Awaitable[None]]
+) -> None:
+    told: asyncio.Future[object] = asyncio.ensure_future(ready)
+    ended: asyncio.Future[object] = asyncio.ensure_future(child.wait())
+    late: asyncio.Future[object] = asyncio.ensure_future(sleep(ready_s))
+    racing = {told, ended, late}
+    try:
+        await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+        if told.done() and not ended.done():
+            told.result()
+            return
+        if not ended.done():
+            raise ProcessStartFailed(
+                f"process {child.pid} was not ready within {ready_s:g} s. {child.tail()}".strip(),
+                hint="Look into its log, or allow it more time.",
+            )
+        raise ProcessStartFailed(f"it ended before it was ready: {(await child.wait()).error or 'exit code 0'}")
+    finally:
+        for future in racing:
+            future.cancel()
+
+
+async def _says_ready(descriptor: int | None) -> None:
+    """Return when the child has written a line; never, if it closes the pipe without one."""
+    assert descriptor is not None
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[None] = loop.create_future()
+
+    def look() -> None:
+        loop.remove_reader(descriptor)
+        if os.read(descriptor, 64) and not told.done():
+            told.set_result(None)
+
+    loop.add_reader(descriptor, look)
+    try:
+        await told
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _limit_memory(pid: int, memory_bytes: int | None) -> None:
+    if memory_bytes is None or sys.platform != "linux":
+        return
+    import resource
+
+    # From outside, so that it holds for any program; preexec_fn is not safe beside threads.
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _close(*descriptors: int | None) -> None:
+    for descriptor in descriptors:
+        if descriptor is not None:
+            os.close(descriptor)

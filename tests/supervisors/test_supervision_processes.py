@@ -1,0 +1,322 @@
+"""Process children, with real processes."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hcs_mesh.supervisors.errors import ProcessStartFailed
+from hcs_mesh.supervisors.health import Health, HealthLimits
+from hcs_mesh.supervisors.process import ProcessSpec, process_child, start_process
+from hcs_mesh.supervisors.supervisor import Supervisor
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups are POSIX")
+
+LIFELINE = "from hcs_mesh.supervisors.lifeline import end_with_parent, tell_ready\n"
+SERVE = LIFELINE + "import signal\nspec = end_with_parent()\ntell_ready()\nsignal.pause()\n"
+
+
+def python(code, **fields):
+    return ProcessSpec(argv=(sys.executable, "-c", code), **fields)
+
+
+def run(scenario):
+    return asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def gone(pid):
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def until(condition, what, limit_s=10.0):
+    """Look again and again at something outside this program, which can send no wake-up."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what} did not happen within {limit_s} s"
+        await asyncio.sleep(0.01)
+
+
+def test_a_child_reads_its_specification_and_says_when_it_is_ready(tmp_path):
+    out = tmp_path / "spec"
+    code = LIFELINE + f"import signal\nopen({str(out)!r}, 'wb').write(end_with_parent())\ntell_ready()\nsignal.pause()"
+
+    async def scenario():
+        child = await start_process(python(code, spec=json.dumps({"device": "cpu0"}).encode()))
+        assert json.loads(out.read_bytes()) == {"device": "cpu0"}
+        assert os.getpgid(child.pid) == child.pid != os.getpgid(0)
+        await child.stop()
+        return child, await child.wait()
+
+    child, exit_ = run(scenario)
+    assert exit_.reason == "shutdown"
+    assert exit_.signal == "SIGTERM"
+    assert gone(child.pid)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "exit_code", "signal_name"),
+    [
+        ("", "normal", 0, ""),
+        ("import sys; print('disk on fire'); sys.exit(3)", "failed", 3, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", None, "SIGKILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "failed", None, "SIGSEGV"),
+    ],
+)
+def test_every_way_to_end_is_told_apart(code, reason, exit_code, signal_name):
+    async def at_once(child):
+        return None
+
+    async def scenario():
+        return await (await start_process(python(code), ready=at_once)).wait()
+
+    exit_ = run(scenario)
+    assert (exit_.reason, exit_.exit_code, exit_.signal) == (reason, exit_code, signal_name)
+    assert ("disk on fire" in exit_.error) == ("fire" in code)
+
+
+def test_a_child_that_dies_before_it_is_ready_says_why():
+    with pytest.raises(ProcessStartFailed, match="(?s)exit code 1.*no such module: cupy"):
+        run(lambda: start_process(python("import sys; sys.exit('no such module: cupy')")))
+
+
+def test_a_child_that_is_never_ready_is_killed():
+    pids = []
+
+    async def late(seconds):
+        return None
+
+    async def scenario():
+        def never(child):
+            pids.append(child.pid)
+            return asyncio.Event().wait()
+
+        await start_process(python("import signal; signal.pause()"), ready=never, sleep=late)
+
+    with pytest.raises(ProcessStartFailed, match="not ready within 60 s"):
+        run(scenario)
+    assert gone(pids[0])
+
+
+def test_a_program_that_does_not_exist_is_one_clear_error():
+    with pytest.raises(ProcessStartFailed, match="/no/such/program cannot be executed"):
+        run(lambda: start_process(ProcessSpec(argv=("/no/such/program",))))
+
+
+def test_a_cancelled_start_leaves_no_process():
+    async def scenario():
+        seen = asyncio.Queue()
+
+        def never(child):
+            seen.put_nowait(child.pid)
+            return asyncio.Event().wait()
+
+        starting = asyncio.create_task(start_process(python(SERVE), ready=never))
+        pid = await seen.get()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert gone(pid)
+
+    run(scenario)
+
+
+def test_a_stopped_process_is_hung_and_killed():
+    async def scenario():
+        limits = HealthLimits(silence_s=0.3, look_every_s=0.02)
+        child = await start_process(python(SERVE, health=limits))
+        for _ in range(20):  # It lives for longer than the limit as long as it beats.
+            child.beat(time.monotonic(), "well B03")
+            await asyncio.sleep(0.02)
+        assert child.health in (Health.ALIVE, Health.BUSY)
+        os.kill(child.pid, signal.SIGSTOP)
+        exit_ = await child.wait()
+        assert exit_.reason == "hung"
+        assert exit_.signal == "SIGKILL"
+        assert "no heartbeat for 0.3 s" in exit_.error
+        assert gone(child.pid)
+
+    run(scenario)
+
+
+def test_output_goes_to_the_log_and_only_this_lifes_tail_to_the_error(tmp_path):
+    log = tmp_path / "executor.log"
+    log.write_text("an earlier life\n")
+    code = LIFELINE + "end_with_parent(); tell_ready(); raise SystemExit('out of memory')"
+
+    async def scenario():
+        async def at_once(child):
+            return None
+
+        return await (await start_process(python(code, log=log), ready=at_once)).wait()
+
+    exit_ = run(scenario)
+    assert "out of memory" in exit_.error
+    assert "earlier" not in exit_.error
+    assert log.read_text() == "an earlier life\nout of memory\n"
+
+
+def test_memory_beyond_the_limit_fails_inside_the_child():
+    code = LIFELINE + "end_with_parent()\ntell_ready()\nbytearray(2 << 30)"
+
+    async def scenario():
+        return await (await start_process(python(code, memory_bytes=1 << 30))).wait()
+
+    exit_ = run(scenario)
+    assert exit_.exit_code == 1
+    assert "MemoryError" in exit_.error
+
+
+def test_what_a_dead_child_had_started_is_killed_with_it(tmp_path):
+    note = tmp_path / "pid"
+    code = LIFELINE + (
+        "import subprocess, sys, signal\nend_with_parent()\n"
+        "grandchild = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
+        f"open({str(note)!r}, 'w').write(str(grandchild.pid))\ntell_ready()\nsignal.pause()"
+    )
+
+    async def scenario():
+        child = await start_process(python(code))
+        grandchild = int(note.read_text())
+        os.kill(child.pid, signal.SIGKILL)
+        await child.wait()
+        await until(lambda: gone(grandchild), "the grandchild's end")
+
+    run(scenario)
+
+
+def test_a_child_ends_when_only_the_pipe_closes():
+    async def scenario():
+        child = await start_process(python(SERVE))
+        child._process.stdin.close()
+        exit_ = await child.wait()
+        assert exit_.signal == "SIGTERM"
+
+    run(scenario)
+
+
+def test_a_child_that_ignores_the_closed_pipe_is_killed_after_the_grace():
+    deaf = LIFELINE + (
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nend_with_parent(grace_s=0.1)\ntell_ready()\n"
+        "while True: signal.pause()"
+    )
+
+    async def scenario():
+        child = await start_process(python(deaf))
+        child._process.stdin.close()
+        assert (await child.wait()).signal == "SIGKILL"
+
+    run(scenario)
+
+
+def test_blame_travels_with_the_exit():
+    async def scenario():
+        child = await start_process(python(SERVE))
+        child.charge("well B03")
+        os.kill(child.pid, signal.SIGKILL)
+        assert (await child.wait()).blame == "well B03"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
+def test_children_live_under_a_loop_in_any_thread(loop_of):
+    factory = asyncio.new_event_loop if loop_of == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    exits = []
+
+    def in_thread():
+        async def scenario():
+            child = await start_process(python(SERVE))
+            await child.stop()
+            exits.append(await asyncio.wait_for(child.wait(), 20))
+
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(scenario())
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join(30)
+    assert [exit_.reason for exit_ in exits] == ["shutdown"]
+
+
+def test_a_killed_process_comes_back_under_its_supervisor_within_two_seconds():
+    async def scenario():
+        supervisor = await Supervisor("executors", [process_child("cpu0", python(SERVE))]).start()
+        first = supervisor.child("cpu0").pid
+        killed_s = time.monotonic()
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: supervisor.child("cpu0") and supervisor.child("cpu0").pid != first, "the restart")
+        assert time.monotonic() - killed_s < 2.0
+        (row,) = [row for row in supervisor.tree() if row.name == "cpu0"]
+        assert (row.kind, row.state, row.restarts) == ("process", "running", 1)
+        assert "SIGKILL" in row.last_error
+        await supervisor.stop()
+        assert gone(row.pid)
+
+    run(scenario)
+
+
+def test_a_child_that_will_not_stop_is_killed_after_its_time():
+    deaf = LIFELINE + (
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nend_with_parent()\ntell_ready()\n"
+        "while True: signal.pause()"
+    )
+
+    async def scenario():
+        seen = []
+        child = process_child("deaf", python(deaf), shutdown_s=0.2)
+        supervisor = await Supervisor("top", [child], reporter=seen.append).start()
+        pid = supervisor.child("deaf").pid
+        await supervisor.stop()
+        assert [report.occurrence for report in seen] == ["started", "killed", "stopped"]
+        assert gone(pid)
+
+    run(scenario)
+
+
+PARENT = """
+import asyncio, os, signal, sys
+from hcs_mesh.supervisors.process import ProcessSpec, process_child
+from hcs_mesh.supervisors.supervisor import Supervisor
+
+SERVE = {serve!r}
+DEAF = SERVE.replace("spec =", "signal.signal(signal.SIGTERM, signal.SIG_IGN); spec =")
+
+async def main():
+    codes = dict(plain=SERVE, deaf=DEAF, frozen=SERVE)
+    children = [process_child(name, ProcessSpec(argv=(sys.executable, "-c", code))) for name, code in codes.items()]
+    supervisor = await Supervisor("top", children).start()
+    os.kill(supervisor.child("frozen").pid, signal.SIGSTOP)
+    with open({note!r} + ".part", "w") as file:
+        file.write(" ".join(str(row.pid) for row in supervisor.tree() if row.kind == "process"))
+    os.rename({note!r} + ".part", {note!r})
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_no_child_outlives_a_killed_parent(tmp_path):
+    """Not one that works, nor one that ignores SIGTERM, nor one that is stopped."""
+    note = tmp_path / "pids"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(serve=SERVE, note=str(note))])
+    try:
+        asyncio.run(until(note.exists, "the start of the children", 20))
+        pids = [int(pid) for pid in Path(note).read_text().split()]
+        assert len(pids) == 3
+        assert not any(map(gone, pids))
+        parent.kill()
+        asyncio.run(until(lambda: all(map(gone, pids)), "the end of the children", 2.0))
+    finally:
+        parent.kill()
+        parent.wait()
