@@ -29,13 +29,17 @@ class PlaneAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaneHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What a viewer learns of a plane (Y, X) beside its pixels; ``dtype`` is NumPy's name of the pixel type."""
+    """What a viewer learns of a plane (Y, X) beside its pixels.
+
+    ``dtype`` is NumPy's name of the pixel type, ``c`` the channel's index on its plate.
+    """
 
     address: PlaneAddress
     kind: PlaneKind
     height: int
     width: int
     dtype: str
+    c: int = 0
     pixel_size_um: float | None = None
 
 
@@ -69,6 +73,7 @@ def acquired_planes(plate: Plate, wells: tuple[str, ...] | None = None) -> tuple
                 height=image.height,
                 width=image.width,
                 dtype=image.dtype,
+                c=image.c,
                 pixel_size_um=plate.pixel_size_um,
             ),
             root=plate.root,

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+import numpy as np
+
 from ..messages.planes import PROJECTION, PlaneHeader, PlaneKind
 from ..messages.viewing import Contents
 from .axes import Axes
@@ -91,6 +94,10 @@ class Canvas:
 
     def put(self, header: PlaneHeader, plane: Plane) -> None:
         """Hold a plane; the canvas owns the array from now on."""
+        if header.kind == "labels" and plane.dtype in (np.uint8, np.bool_):
+            # Each well's labels are stored in the smallest type that holds them; one layer shows them all.
+            plane = plane.astype(np.uint16)
+            header = msgspec.structs.replace(header, dtype="uint16")
         with self._lock:
             layer = self._layer(header)
             position = self.grouping.position(header.address)

@@ -120,7 +120,7 @@ class PlaneStack:
         block: Plane = np.stack(planes).reshape(*sizes, *planes[0].shape)
         return block
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Plane:
+    def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> Plane:
         whole: Plane = np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
         return whole
 

@@ -32,7 +32,8 @@ def test_layers_share_their_axes_so_that_one_position_is_one_well_in_all_of_them
     assert [(layer.name, layer.kind) for layer in changes.new_layers] == [("DNA", "image"), ("nuclei", "labels")]
     assert {layer.stack.shape for layer in canvas.layers} == {(2, 1, 1, 1, 4, 4)}
     nuclei = canvas.layers[1].stack
-    assert nuclei[1, 0, 0, 0].max() == 7 and not nuclei.holds(("B02", 1, 0, 0))
+    assert nuclei[1, 0, 0, 0].max() == 7
+    assert not nuclei.holds(("B02", 1, 0, 0))
 
 
 def test_axes_grow_only_when_the_drawing_side_takes_the_changes() -> None:
@@ -42,7 +43,8 @@ def test_axes_grow_only_when_the_drawing_side_takes_the_changes() -> None:
     put(canvas, header("A01"))
     assert canvas.layers[0].stack.shape[0] == 1
     changes = canvas.take_changes()
-    assert changes.axes_grew and not changes.new_layers
+    assert changes.axes_grew
+    assert not changes.new_layers
     assert changes.touched == {"DNA": {("A01", 1, 0, 0)}}
     assert not canvas.take_changes()
 
@@ -84,7 +86,8 @@ def test_past_its_bound_the_well_touched_longest_ago_is_let_go_and_counted() -> 
     canvas.take_changes()
     layer = canvas.layers[0]
     assert [layer.stack.holds((well, 1, 0, 0)) for well in ("A01", "A02", "A03", "A04")] == [True, False, True, True]
-    assert layer.n_evicted == 1 and canvas.n_bytes == 96
+    assert layer.n_evicted == 1
+    assert canvas.n_bytes == 96
 
 
 def test_planes_of_another_size_get_a_layer_of_their_own() -> None:

@@ -74,7 +74,8 @@ def test_axes_grow_one_by_one_into_the_same_as_at_once(grouping: Grouping, plane
     assert one_by_one == at_once
     for plane, position in zip(planes, positions, strict=True):
         index = at_once.index(position)
-        assert index is not None and at_once.position(index) == position
+        assert index is not None
+        assert at_once.position(index) == position
         assert position == tuple(label(plane, name) for name in grouping.axes)
 
 
