@@ -90,7 +90,10 @@ async def _our_writes(folder: Path, n_writers: int) -> float:
 
 def our_writes(folder: Path, n_writers: int) -> float:
     """Appends per second through the journal by so many tasks."""
-    with tempfile.TemporaryDirectory(dir=folder) as journal, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as journal,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(_our_writes(Path(journal), n_writers))
 
 

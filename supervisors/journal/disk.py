@@ -7,11 +7,14 @@ from pathlib import Path
 
 from .errors import JournalInUse, NetworkFileSystem
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs afs ceph lustre glusterfs gpfs beegfs pvfs2 orangefs ncpfs davfs coda "
-    "fuse.sshfs fuse.glusterfs fuse.ceph fuse.ceph-fuse fuse.s3fs fuse.rclone fuse.gcsfuse fuse.davfs2 "
-    "fuse.juicefs fuse.smbnetfs fuse.curlftpfs fuse.mfs fuse.goofys fuse.blobfuse2 fuse.vmhgfs-fuse".split()
-)
+# fmt: off
+NETWORK_FILE_SYSTEMS = frozenset((
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "gpfs", "beegfs", "pvfs2",
+    "orangefs", "ncpfs", "davfs", "coda", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.s3fs",
+    "fuse.rclone", "fuse.gcsfuse", "fuse.davfs2", "fuse.juicefs", "fuse.smbnetfs", "fuse.curlftpfs", "fuse.mfs",
+    "fuse.goofys", "fuse.blobfuse2", "fuse.vmhgfs-fuse",
+))
+# fmt: on
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 

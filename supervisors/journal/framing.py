@@ -1,4 +1,4 @@
-"""How records lie in a segment file, and what a run of bytes says about them.
+"""How records lie in a segment file, and what a run of bytes says about them (pure).
 
 A record is ``magic, payload length, sequence, index in its group, flags, tag length, tag, payload, CRC32C``,
 little-endian. A *group* is what was written by one write and made durable by one sync. The index tells torn from
@@ -8,7 +8,7 @@ only when its group began after the broken one, for that group was written only 
 
 import enum
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import google_crc32c
@@ -31,7 +31,7 @@ Framed = tuple[int, int, bytes, bytes]
 Encoded = tuple[bytes, bytes]
 """Tag and payload."""
 
-crc32c = google_crc32c.value
+crc32c: Callable[[bytes], int] = google_crc32c.value
 
 
 class SegmentKind(enum.IntEnum):
@@ -83,7 +83,9 @@ def frame(sequence: int, index: int, flags: int, tag: bytes, payload: bytes) -> 
 def frame_append(records: Sequence[Encoded], sequence: int, index: int) -> bytes:
     """Return the bytes of one atomic append, whose first record gets ``sequence`` and ``index``."""
     if len(records) == 1:
-        return frame(sequence, index, 0, *records[0])
+        [(tag, payload)] = records  # framed in place: this is the path of nearly every record
+        body = HEAD.pack(MAGIC, len(payload), sequence, index, 0, len(tag)) + tag + payload
+        return body + crc32c(body).to_bytes(CRC_BYTES, "little")
     last = len(records) - 1
     return b"".join(
         frame(sequence + i, index + i, MORE if i < last else 0, tag, payload)
@@ -164,7 +166,11 @@ def _ending(data: bytes, offset: int, committed_end: int, expected: int) -> tupl
     while at >= 0:
         found = _record_at(data, at)
         if found is not None and found[0] - found[1] > expected:
-            return Ending.DAMAGED, offset, f"record {expected} is unreadable, yet record {found[0]} follows at byte {at}"
+            return (
+                Ending.DAMAGED,
+                offset,
+                f"record {expected} is unreadable, yet record {found[0]} follows at byte {at}",
+            )
         at = data.find(MAGIC, at + 1)
     return Ending.TORN, committed_end, f"record {expected} is incomplete"
 

@@ -29,7 +29,7 @@ class JournalStatistics(msgspec.Struct, frozen=True, kw_only=True):
     n_records: int
     n_bytes: int
     n_syncs: int
-    n_waiting: int
+    n_gathered: int
     largest_group: int
     poisoned: bool
 
@@ -45,21 +45,19 @@ class Journal(Generic[R]):
         """Use ``Journal.open``."""
         self.folder = folder
         self.recovery = recovery
-        self._decoder: msgspec.msgpack.Decoder[R] = msgspec.msgpack.Decoder(record_type)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[R] = msgspec.msgpack.Decoder(record_type)
         self._encode = msgspec.msgpack.Encoder().encode
         self._tags = {kind: tag for tag, kind in _kinds(record_type).items()}
         self._payloads = contents.payloads()
         self._lock = lock
-        self._n_waiting = 0
+        self._gathered: list[Append] = []
         self._acknowledged = contents.next_sequence - 1
         self._writer: Writer
         self._thread: Thread
         self._closed = False
 
     @classmethod
-    async def open(
-        cls, folder: Path | str, *, record_type: object, segment_bytes: int = SEGMENT_BYTES
-    ) -> "Journal[R]":
+    async def open(cls, folder: Path | str, *, record_type: object, segment_bytes: int = SEGMENT_BYTES) -> "Journal[R]":
         """Open or make the journal in ``folder``: read it back, cut a torn tail (see ``recovery``), go on behind it.
 
         Raises:
@@ -93,7 +91,9 @@ class Journal(Generic[R]):
             RecordTooLarge: the record is larger than any may be.
             JournalClosed: the journal was closed.
         """
-        return await self._append((self._encoded(record),))
+        # Answers come in the order of asking, so whatever was asked before has returned or was cancelled.
+        self._acknowledged = sequence = await self._submit((self._encoded(record),))
+        return sequence
 
     async def append_all(self, records: Sequence[R]) -> int:
         """Return the first record's sequence once all are on the disk; after a crash all are there or none.
@@ -107,7 +107,9 @@ class Journal(Generic[R]):
         """
         if not records:
             raise ValueError("append_all needs at least one record")
-        return await self._append(tuple(self._encoded(record) for record in records))
+        sequence = await self._submit(tuple([self._encoded(record) for record in records]))
+        self._acknowledged = sequence + len(records) - 1
+        return sequence
 
     def replay(self) -> Iterator[R]:
         """Yield what the journal held when it was opened: the last checkpoint's records, then all since, in order.
@@ -143,11 +145,13 @@ class Journal(Generic[R]):
             JournalPoisoned: the disk failed; the journal must be opened again.
             JournalClosed: the journal was closed.
         """
-        self._check_open()
+        if self._closed:
+            raise JournalClosed(f"the journal {self.folder} is closed")
         bound = self._acknowledged if through is None else through
         if not 0 <= bound <= self._acknowledged:
             raise ValueError(f"cannot checkpoint through {bound}: durable through {self._acknowledged}")
         done: asyncio.Future[int] = self._writer.loop.create_future()
+        self._hand_over()
         self._writer.jobs.put(Checkpoint([self._encoded(record) for record in records], bound, done))
         return await done
 
@@ -159,7 +163,7 @@ class Journal(Generic[R]):
             n_records=writer.n_records,
             n_bytes=writer.n_bytes,
             n_syncs=writer.n_syncs,
-            n_waiting=self._n_waiting,
+            n_gathered=len(self._gathered),
             largest_group=writer.largest_group,
             poisoned=bool(writer.poison),
         )
@@ -168,6 +172,7 @@ class Journal(Generic[R]):
         """Write what was asked for, then let the folder go."""
         if not self._closed:
             self._closed = True
+            self._hand_over()
             self._writer.jobs.put(None)
             await asyncio.shield(self._writer.stopped)
             self._thread.join()
@@ -181,18 +186,21 @@ class Journal(Generic[R]):
     ) -> None:
         await self.close()
 
-    async def _append(self, records: tuple[Encoded, ...]) -> int:
-        self._check_open()
-        done: asyncio.Future[int] = self._writer.loop.create_future()
-        self._n_waiting += 1
-        self._writer.jobs.put(Append(records, done))
-        try:
-            sequence = await done
-            # Answers come in the order of asking, so whatever was asked before has returned or was cancelled.
-            self._acknowledged = max(self._acknowledged, sequence + len(records) - 1)
-            return sequence
-        finally:
-            self._n_waiting -= 1
+    def _submit(self, records: tuple[Encoded, ...]) -> "asyncio.Future[int]":
+        if self._closed:
+            raise JournalClosed(f"the journal {self.folder} is closed")
+        loop = self._writer.loop
+        done = loop.create_future()
+        if not self._gathered:
+            # What is asked within one turn of the loop goes to the thread at once: one wake-up, one sync.
+            loop.call_soon(self._hand_over)
+        self._gathered.append((records, done))
+        return done
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._writer.jobs.put(self._gathered)
+            self._gathered = []
 
     def _encoded(self, record: R) -> Encoded:
         tag = self._tags.get(type(record))
@@ -205,10 +213,6 @@ class Journal(Generic[R]):
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise RecordTooLarge(f"a record of {len(payload)} bytes is larger than {MAX_PAYLOAD_BYTES}")
         return tag, payload
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise JournalClosed(f"the journal {self.folder} is closed")
 
 
 def _kinds(record_type: object) -> dict[bytes, type[msgspec.Struct]]:

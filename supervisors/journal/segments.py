@@ -1,5 +1,6 @@
 """The files of a journal's folder: their names, their making, their removal."""
 
+import itertools
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +12,8 @@ from .framing import SegmentHead, SegmentKind, segment_head
 LOG_SUFFIX = ".log"
 SNAPSHOT_SUFFIX = ".snapshot"
 TEMPORARY_SUFFIX = ".tmp"
+
+_ZEROS = bytes(1024 * 1024)
 
 
 def segment_path(folder: Path, kind: SegmentKind, sequence: int) -> Path:
@@ -35,12 +38,17 @@ def create_segment(folder: Path, head: SegmentHead, *, n_bytes: int, parts: Iter
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         allocate(descriptor, n_bytes)
+        if head.kind is SegmentKind.LOG:
+            # Written zeros, not only reserved room: a sync into blocks that were never written also has to
+            # commit the file system's own journal, which takes half as long again on ext4.
+            for start in range(0, n_bytes, len(_ZEROS)):
+                write_at(descriptor, _ZEROS[: n_bytes - start], start)
         offset = 0
         for part in (segment_head(head), *parts):
             write_at(descriptor, part, offset)
             offset += len(part)
         os.fsync(descriptor)
-        os.replace(temporary, path)
+        temporary.replace(path)
         sync_folder(folder)
     except OSError:
         os.close(descriptor)
@@ -56,7 +64,7 @@ def remove_obsolete(folder: Path, through: int) -> list[str]:
     removed += [path for path in segment_paths(folder, SegmentKind.SNAPSHOT) if int(path.stem) < through]
     logs = segment_paths(folder, SegmentKind.LOG)
     # A log may go when the next one begins no later than behind the snapshot; the last always stays.
-    removed += [log for log, following in zip(logs, logs[1:], strict=False) if int(following.stem) <= through + 1]
+    removed += [log for log, following in itertools.pairwise(logs) if int(following.stem) <= through + 1]
     for path in removed:
         path.unlink()
     if removed:

@@ -23,12 +23,8 @@ from .segments import create_segment, remove_obsolete
 GROUP_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(slots=True)
-class Append:
-    """Records that become durable together, and who waits for the first one's sequence."""
-
-    records: tuple[Encoded, ...]
-    done: "asyncio.Future[int]"
+Append = tuple[tuple[Encoded, ...], "asyncio.Future[int]"]
+"""Records that become durable together, and who waits for the first one's sequence; a plain tuple for speed."""
 
 
 @dataclass(slots=True)
@@ -56,7 +52,7 @@ class Writer:
     next_sequence: int
     first_sequence: int
     stopped: "asyncio.Future[int]"
-    jobs: "SimpleQueue[Append | Checkpoint | None]" = field(default_factory=SimpleQueue)
+    jobs: "SimpleQueue[list[Append] | Checkpoint | None]" = field(default_factory=SimpleQueue)
     poison: str = ""
     n_syncs: int = 0
     n_records: int = 0
@@ -75,8 +71,8 @@ class Writer:
             appends: deque[Append] = deque()
             job = self.jobs.get()
             try:
-                while isinstance(job, Append):
-                    appends.append(job)
+                while isinstance(job, list):
+                    appends += job
                     job = self.jobs.get_nowait()
             except Empty:
                 pass
@@ -93,7 +89,7 @@ class Writer:
             try:
                 self._answer(self._write_group(appends))
             except JournalError as error:
-                self._answer([(append.done, error) for append in appends])
+                self._answer([(done, error) for _, done in appends])
                 return
 
     def _write_group(self, appends: deque[Append]) -> list[Answer]:
@@ -108,20 +104,23 @@ class Writer:
         parts: list[bytes] = []
         answers: list[Answer] = []
         n_bytes = n_records = 0
-        for append in appends:
-            part = frame_append(append.records, self.next_sequence + n_records, n_records)
-            if n_bytes + len(part) > self.capacity - self.offset or n_bytes > GROUP_BYTES:
+        sequence, room = self.next_sequence, min(self.capacity - self.offset, GROUP_BYTES)
+        for records, done in appends:
+            part = frame_append(records, sequence, n_records)
+            n_bytes += len(part)
+            if n_bytes > room and (parts or n_bytes > self.capacity - self.offset):
+                n_bytes -= len(part)
                 break
             parts.append(part)
-            answers.append((append.done, self.next_sequence + n_records))
-            n_bytes += len(part)
-            n_records += len(append.records)
+            answers.append((done, sequence))
+            sequence += len(records)
+            n_records += len(records)
         if not parts:
-            self._roll(framed_bytes(appends[0].records))
+            self._roll(framed_bytes(appends[0][0]))
             return []
         self._write_durably(b"".join(parts))
         self.offset += n_bytes
-        self.next_sequence += n_records
+        self.next_sequence = sequence
         self.n_syncs += 1
         self.n_records += n_records
         self.n_bytes += n_bytes
@@ -203,7 +202,7 @@ def _settle(answers: list[Answer]) -> None:
     for done, result in answers:
         if done.done():
             continue  # its asker was cancelled meanwhile
-        if isinstance(result, int):
-            done.set_result(result)
-        else:
+        if isinstance(result, JournalError):
             done.set_exception(result)
+        else:
+            done.set_result(result)
