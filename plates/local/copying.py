@@ -43,11 +43,7 @@ class Copier:
             TransferCancelled: the caller wanted no more.
         """
         path = self._source / file.path
-        try:
-            reader = open(path, "rb", buffering=0)
-        except OSError as error:
-            raise source_error(error, path) from error
-        with reader:
+        with _opened(path) as reader:
             before = os.fstat(reader.fileno())
             if (
                 before.st_size != file.size
@@ -136,12 +132,19 @@ class Copier:
     def _check_unchanged(self, path: Path, reader: IO[bytes], before: os.stat_result) -> None:
         try:
             # By handle for a change in place, by name for a file that was put in its place.
-            seen = (os.fstat(reader.fileno()), os.stat(path))
+            seen = (os.fstat(reader.fileno()), path.stat())
         except OSError as error:
             raise source_error(error, path) from error
         for after in seen:
             if _identity(after) != _identity(before):
                 raise _changed(path, before.st_size, after.st_size)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise source_error(error, path) from error
 
 
 def _readinto(file: IO[bytes], buffer: memoryview) -> int:

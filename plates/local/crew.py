@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 def work_through(
     items: Iterable[Item], worker: Callable[[], Callable[[Item], Result]], n_threads: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield one result for each item, in the order in which they are done.
 
     Each thread calls ``worker()`` once for a function of its own, which may hold a buffer. The first

@@ -52,6 +52,7 @@ def write_ome_tiff(
     if channel_names:
         metadata["Channel"] = {"Name": list(channel_names)}
     with repository_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             tifffile.imwrite(
                 path,

@@ -48,7 +48,7 @@ def insert_import(
         row = connection.execute(
             "INSERT INTO filesets (import, planner, root) VALUES (?, ?, ?)", (import_row, fileset.planner, fileset.root)
         ).lastrowid
-        first = _next_id(connection, "files")
+        first = _next_id(connection, "SELECT max(id) FROM files")
         connection.executemany(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
@@ -103,7 +103,7 @@ def _insert_plate(
 
 def _insert_images(connection: sqlite3.Connection, plate_id: int, plate: Plate, file_ids: Sequence[int]) -> None:
     """Number wells, fields and images ahead, so that each table is one executemany."""
-    first_well = _next_id(connection, "wells")
+    first_well = _next_id(connection, "SELECT max(id) FROM wells")
     connection.executemany(
         "INSERT INTO wells VALUES (?, ?, ?)", [(first_well + n, plate_id, label) for n, label in enumerate(plate.wells)]
     )
@@ -123,7 +123,7 @@ def _insert_images(connection: sqlite3.Connection, plate_id: int, plate: Plate, 
             plate.dtype_column,
         )
     )
-    first_field = _next_id(connection, "fields")
+    first_field = _next_id(connection, "SELECT max(id) FROM fields")
     fields: dict[tuple[int, int], int] = {}
     field_rows = [fields.setdefault(pair, first_field + len(fields)) for pair in zip(well, field, strict=True)]
     connection.executemany(
@@ -148,6 +148,7 @@ def _insert_images(connection: sqlite3.Connection, plate_id: int, plate: Plate, 
     )
 
 
-def _next_id(connection: sqlite3.Connection, table: str) -> int:
+def _next_id(connection: sqlite3.Connection, highest: str) -> int:
     # Only one connection writes, so nobody takes the numbers in between.
-    return int(connection.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0])
+    (used,) = connection.execute(highest).fetchone()
+    return int(used or 0) + 1

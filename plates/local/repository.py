@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -29,8 +28,8 @@ from .disk import make_folders, sync_folder
 from .errors import ChecksumMismatch, ImportRegistered, PlateNotFound, RepositoryReadOnly, repository_errors
 from .names import PART, checked_id
 from .registration import insert_import, registered_plates
-from .result_rows import find_result, get_result, insert_annotation, insert_result, list_annotations, list_results
-from .results import JobFolder
+from .result_rows import insert_annotation, list_annotations
+from .result_shelf import ResultShelf
 from .transfer import transfer
 from .verification import verify
 from .writer_lock import WriterLock
@@ -53,7 +52,6 @@ class LocalRepository:
         self.folder = data.absolute() / "repository"
         self._read_only = read_only
         self._clock = clock
-        self._committing = threading.Lock()
         self._lock: WriterLock | None = None
         if not read_only:
             with repository_errors(self.folder):
@@ -65,6 +63,7 @@ class LocalRepository:
             if self._lock is not None:
                 self._lock.close()
             raise
+        self._results = ResultShelf(self.folder, self._catalogue, clock)
 
     def files_folder(self, import_id: str) -> Path:
         """Where an import's files lie, whether they are there yet or not.
@@ -203,8 +202,8 @@ class LocalRepository:
         with self._catalogue.reading() as connection:
             rows = connection.execute("SELECT id, name, n_wells, n_fields, n_images, kind FROM plates ORDER BY id")
             return tuple(
-                PlateSummary(id=id, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_images, kind=kind)
-                for id, name, n_wells, n_fields, n_images, kind in rows
+                PlateSummary(id=plate, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_images, kind=kind)
+                for plate, name, n_wells, n_fields, n_images, kind in rows
             )
 
     def plate(self, plate_id: int) -> Plate:
@@ -247,7 +246,7 @@ class LocalRepository:
             RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
         """
         self._must_write()
-        return self._job_folder(plate_id, job).begin(well, attempt)
+        return self._results.begin(self._where(plate_id)[0], plate_id, job, well, attempt)
 
     def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
         """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result.
@@ -258,23 +257,11 @@ class LocalRepository:
             RepositoryFull, RepositoryFailed: the disk refuses; the next call finishes what this one began.
         """
         self._must_write()
-        job_folder = self._job_folder(plate_id, job)
-        with self._committing:
-            with self._catalogue.reading() as connection:
-                found = find_result(connection, job, well)
-            if found is not None:
-                job_folder.drop(well, attempt)
-                return self._placed(found)
-            result = job_folder.publish(well, attempt)
-            folder = Path(result.folder).relative_to(self.folder).as_posix()
-            with self._catalogue.writing() as connection:
-                insert_result(connection, result, folder, now_s=self._clock())
-            return result
+        return self._results.commit(self._where(plate_id)[0], plate_id, job, well, attempt)
 
     def results(self, job: str) -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
-        with self._catalogue.reading() as connection:
-            return tuple(self._placed(found) for found in list_results(connection, job))
+        return self._results.of_job(job)
 
     def well_result(self, job: str, well: str) -> StoredResult:
         """Return one finished well of a job.
@@ -282,8 +269,7 @@ class LocalRepository:
         Raises:
             ResultNotFound: the well is not finished, or nobody knows the job.
         """
-        with self._catalogue.reading() as connection:
-            return self._placed(get_result(connection, job, well))
+        return self._results.of_well(job, well)
 
     def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
         """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt).
@@ -292,20 +278,7 @@ class LocalRepository:
             RepositoryFull, RepositoryFailed: the disk refuses.
         """
         self._must_write()
-        finished: list[StoredResult] = []
-        for folder in sorted((self.folder / "imports").glob(f"*/results/plate_*/{checked_id(job)}")):
-            plate_id = int(folder.parent.name.removeprefix("plate_"))
-            job_folder = self._job_folder(plate_id, job)
-            committed = {result.well for result in self.results(job)}
-            finished.extend(
-                self.commit_well(plate_id, job, well, attempt=0)
-                for well in job_folder.finished()
-                if well not in committed
-            )
-            for well, attempt in job_folder.attempts():
-                if (well, attempt) not in alive:
-                    job_folder.drop(well, attempt)
-        return tuple(finished)
+        return self._results.sweep(job, alive)
 
     def annotate(
         self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
@@ -344,9 +317,6 @@ class LocalRepository:
     def _import_folder(self, import_id: str) -> Path:
         return self.folder / "imports" / checked_id(import_id)
 
-    def _job_folder(self, plate_id: int, job: str) -> JobFolder:
-        return JobFolder(self._import_folder(self._where(plate_id)[0]), plate_id, job)
-
     def _where(self, plate_id: int) -> tuple[str, str]:
         """The import that a plate belongs to, and the plate's root below that import's files."""
         with self._catalogue.reading() as connection:
@@ -362,10 +332,6 @@ class LocalRepository:
     def _registered(self, import_id: str) -> tuple[int, ...] | None:
         with self._catalogue.reading() as connection:
             return registered_plates(connection, import_id)
-
-    def _placed(self, found: tuple[str, StoredResult]) -> StoredResult:
-        folder, result = found
-        return msgspec.structs.replace(result, folder=str(self.folder / folder))
 
     def _must_write(self) -> None:
         if self._read_only:

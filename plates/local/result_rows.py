@@ -9,7 +9,7 @@ import msgspec
 from ..repository import Annotation, StoredResult
 from .errors import ResultNotFound
 
-_ANNOTATION = "id, plate, namespace, name, value, well, author, created_at_s"
+_SELECT_ANNOTATION = "SELECT id, plate, namespace, name, value, well, author, created_at_s FROM annotations "
 
 
 def find_result(connection: sqlite3.Connection, job: str, well: str) -> tuple[str, StoredResult] | None:
@@ -73,7 +73,8 @@ def insert_result(connection: sqlite3.Connection, result: StoredResult, folder: 
 def insert_annotation(connection: sqlite3.Connection, key: str, annotation: Annotation) -> Annotation:
     """Add an annotation and return it with its id; the first one stays where the key is known."""
     connection.execute(
-        f"INSERT INTO annotations (key, {_ANNOTATION}) VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+        "INSERT INTO annotations (key, plate, namespace, name, value, well, author, created_at_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
         (
             key,
             annotation.plate_id,
@@ -85,21 +86,21 @@ def insert_annotation(connection: sqlite3.Connection, key: str, annotation: Anno
             annotation.created_at_s,
         ),
     )
-    row = connection.execute(f"SELECT {_ANNOTATION} FROM annotations WHERE key = ?", (key,)).fetchone()
+    row = connection.execute(_SELECT_ANNOTATION + "WHERE key = ?", (key,)).fetchone()
     return _annotation(row)
 
 
 def list_annotations(connection: sqlite3.Connection, plate_id: int) -> tuple[Annotation, ...]:
     """What is attached to a plate and its wells, oldest first."""
-    rows = connection.execute(f"SELECT {_ANNOTATION} FROM annotations WHERE plate = ? ORDER BY id", (plate_id,))
+    rows = connection.execute(_SELECT_ANNOTATION + "WHERE plate = ? ORDER BY id", (plate_id,))
     return tuple(_annotation(row) for row in rows)
 
 
 def _annotation(row: tuple[int, int, str, str, str, str, str, float]) -> Annotation:
-    id, plate, namespace, name, value, well, author, created_at_s = row
+    number, plate_id, namespace, name, value, well, author, created_at_s = row
     return Annotation(
-        id=id,
-        plate_id=plate,
+        id=number,
+        plate_id=plate_id,
         namespace=namespace,
         name=name,
         value=value,

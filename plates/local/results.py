@@ -87,7 +87,7 @@ class JobFolder:
 
     def _names(self) -> list[str]:
         with repository_errors(self._path):
-            return sorted(os.listdir(self._path)) if self._path.is_dir() else []
+            return sorted(path.name for path in self._path.iterdir()) if self._path.is_dir() else []
 
     def _read(self, folder: Path, well: str) -> StoredResult:
         record = read_record(folder)
@@ -140,7 +140,7 @@ def read_record(folder: Path) -> StoredResult:
 def _measured(folder: Path, file: ResultFile) -> ResultFile:
     path = folder / checked_path(file.path)
     try:
-        with open(path, "rb") as reader:
+        with path.open("rb") as reader:
             digest = hashlib.file_digest(reader, lambda: hashlib.sha1(usedforsecurity=False))
             return msgspec.structs.replace(file, size=reader.tell(), sha1=digest.hexdigest())
     except FileNotFoundError as error:

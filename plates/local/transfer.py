@@ -43,8 +43,8 @@ def transfer(
         checked_path(file.path)
     stored = {file.path: file for file in known if (target / file.path).is_file()}
     todo = [file for file in files if file.path not in stored]
-    for path in stored:
-        on_bytes(stored[path].size)
+    for there in stored.values():
+        on_bytes(there.size)
     with repository_errors(target):
         for folder in sorted({(target / file.path).parent for file in todo} | {target}):
             make_folders(folder)
@@ -59,13 +59,13 @@ def transfer(
 
     # The threads go on copying while a batch is synced here.
     with closing(work_through(todo, worker, min(N_THREADS, len(todo)) or 1)) as copied:
-        for file in copied:
-            batch.append(file)
-            n_bytes += file.size
+        for one in copied:
+            batch.append(one)
+            n_bytes += one.size
             if len(batch) == len(todo) - n_published or len(batch) >= BATCH_FILES or n_bytes >= BATCH_BYTES:
                 _publish(target, batch)
                 on_files(tuple(batch))
-                stored.update((one.path, one) for one in batch)
+                stored |= {durable.path: durable for durable in batch}
                 n_published += len(batch)
                 n_bytes = 0
                 batch.clear()

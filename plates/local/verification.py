@@ -37,7 +37,7 @@ class Verifier:
         digest = hashlib.sha1(usedforsecurity=False)
         n_bytes = 0
         try:
-            with open(path, "rb", buffering=0) as reader:
+            with path.open("rb", buffering=0) as reader:
                 if hasattr(os, "posix_fadvise"):
                     # What is clean leaves the page cache, so that the disk is read and not our own copy.
                     os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
