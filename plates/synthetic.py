@@ -145,7 +145,7 @@ def _metaseries(recipe: Recipe, row: int, column: int, field: int, channel: int)
 
 def _check(recipe: Recipe) -> None:
     counts = (recipe.n_rows, recipe.n_columns, recipe.n_fields, len(recipe.channels))
-    if min(counts) < 1 or recipe.n_rows > 26 or recipe.size_px < 64:
+    if min(counts) < 1 or recipe.n_rows > 26 or recipe.size_px < 64 or not 0 <= recipe.nuclear_channel < counts[3]:
         raise ValueError(
             f"cannot generate {recipe.n_rows} x {recipe.n_columns} wells of {recipe.n_fields} fields and "
             f"{len(recipe.channels)} channels of {recipe.size_px} px: 1 to 26 rows, at least 64 px and one of each"

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-RADIUS_PX = (9.0, 14.0)
+RADIUS_PX = (11.5, 16.0)
 CYTOPLASM_PX = 15.0
 TOUCHING_SHARE = 0.16
 BACKGROUND = (220.0, 60.0)
@@ -26,13 +26,17 @@ Pixels = NDArray[np.float32]
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What to generate: equal recipes give equal bytes."""
+    """What to generate: equal recipes give equal bytes.
+
+    ``nuclear_channel`` holds the nuclei, the first of the others the reporter.
+    """
 
     name: str = "Demo24"
     n_rows: int = 4
     n_columns: int = 6
     n_fields: int = 2
     channels: tuple[str, ...] = ("DAPI", "GFP")
+    nuclear_channel: int = 0
     size_px: int = 512
     nuclei_per_megapixel: float = 130.0
     seed: int = 20261120
@@ -85,13 +89,14 @@ def render_field(
     cells, n_cut = _place(random, max(int(wanted), 1), size)
     nuclei, texture = _draw_nuclei(cells, size)
     ratio = expected_ratio(recipe, column)
+    reporter = 0 if recipe.nuclear_channel else 1
     planes = np.empty((len(recipe.channels), size, size), dtype=np.uint16)
     for channel in range(len(recipe.channels)):
-        if channel == 0:
+        if channel == recipe.nuclear_channel:
             signal = texture * np.float32(2600.0) + dark
         else:
             # Channels after the reporter are stains of the whole cell, which no dose moves.
-            inside, outside = _levels(ratio if channel == 1 else 1.0)
+            inside, outside = _levels(ratio if channel == reporter else 1.0)
             cytoplasm = _draw_cytoplasm(cells, size)
             signal = np.float32(outside) * cytoplasm * (1 - nuclei) + np.float32(inside) * nuclei + bright
         # Above twenty photons a Poisson draw is a normal one with the same variance, at a tenth of the price.

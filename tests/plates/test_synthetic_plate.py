@@ -107,7 +107,7 @@ def test_a_demo_plate_costs_under_three_seconds_of_a_core(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_rows": 0}, {"n_rows": 27}, {"n_fields": 0}, {"channels": ()}, {"size_px": 63}],
+    [{"n_rows": 0}, {"n_rows": 27}, {"n_fields": 0}, {"channels": ()}, {"size_px": 63}, {"nuclear_channel": 2}],
 )
 def test_an_impossible_recipe_is_refused_with_its_numbers(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="cannot generate"):
