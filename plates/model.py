@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -178,7 +178,7 @@ class PlateSummary(msgspec.Struct, frozen=True, kw_only=True):
 def build_plate(
     images: Iterable[Image],
     *,
-    id: int,
+    id: int,  # noqa: A002
     name: str,
     kind: PlateKind = "plate",
     n_rows: int = 0,
@@ -191,7 +191,7 @@ def build_plate(
 ) -> Plate:
     """Turn images into columns; wells, files and pixel types are numbered in order of appearance."""
     # Flattened, then cut into columns that C code numbers: eight times faster than image by image.
-    flat = list(chain.from_iterable(images))
+    flat: list[Any] = list(chain.from_iterable(images))
     table = [flat[index :: len(Image._fields)] for index in range(len(Image._fields))]
     wells, well_column = _numbered(table[0])
     files, file_column = _numbered(table[6])
@@ -233,7 +233,11 @@ def _column(column: bytes) -> NDArray[np.int32]:
 def _integers(values: list[int]) -> bytes:
     if values and values.count(values[0]) == len(values):
         return np.full(len(values), values[0], dtype="<i4").tobytes()
-    return np.array(values, dtype="<i4").tobytes()
+    try:
+        # Nearly every column counts below 256, and bytes() takes a list of those four times faster than numpy.
+        return np.frombuffer(bytes(values), np.uint8).astype("<i4").tobytes()
+    except ValueError:
+        return np.array(values, dtype="<i4").tobytes()
 
 
 def _numbered(names: list[str]) -> tuple[tuple[str, ...], bytes]:

@@ -119,15 +119,17 @@ def _virtual(tif: tifffile.TiffFile, file: str, page: int) -> Plane:
         return _contiguous(tif, series.dataoffset + page * n_bytes, shape, series.dtype, file, None)
     if series.nbytes > MAX_PLANE_BYTES:
         raise UnreadableImage(f"{file} keeps {n_planes} planes in one compressed block of {series.nbytes} bytes")
-    planes: Plane = series.asarray(maxworkers=1).reshape(n_planes, *shape)
-    return planes[page]
+    plane: Plane = series.asarray(maxworkers=1).reshape(n_planes, *shape)[page]
+    return plane
 
 
 def _sample(page: Plane, axes: str, sample: int, shape: tuple[int, int]) -> Plane:
     """One sample of a page whose samples lie behind (YXS) or before (SYX) its pixels."""
     if axes.startswith("YX"):
-        return page.reshape(*shape, -1)[:, :, sample]
-    return page.reshape(-1, *shape)[sample]
+        behind: Plane = page.reshape(*shape, -1)[:, :, sample]
+        return behind
+    before: Plane = page.reshape(-1, *shape)[sample]
+    return before
 
 
 def _fits(out: Plane, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> bool:

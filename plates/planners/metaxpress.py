@@ -189,7 +189,7 @@ def _name(folder: Folder, root: str, htd: str) -> str:
 def _missing(
     htd: Htd, table: PlaneTable, files: list[_File], root: str, name: str, waves: Mapping[int, str]
 ) -> Iterator[Missing]:
-    """What the .HTD declares and no file holds; it says one z for all, so a channel's own files say whether it is a stack."""
+    """What the .HTD declares and no file holds."""
     keys = table.keys
     found_sites = {file.site for file in files}
     sites: tuple[int, ...] = tuple(range(1, htd.n_selected_sites + 1))
@@ -197,6 +197,7 @@ def _missing(
     if not found_sites <= set(sites) and found_sites <= set(htd.selected_positions):
         sites = htd.selected_positions
     numbers = sorted(waves)
+    # The .HTD has one number of z steps for all channels: the files of a channel show whether it is a stack.
     for wave in htd.waves:
         c = numbers.index(wave)
         depth = {key.z for key in keys if key.c == c and key.kind == "plane"}

@@ -90,7 +90,7 @@ def _fileset(folder: Folder, source: str, ome: Ome) -> Fileset:
     for plate in ome.plates:
         wells = {well_label(*place): ids for place, ids in plate.wells.items()}
         found = [
-            (well, field, by_id[id]) for well, ids in wells.items() for field, id in enumerate(ids, 1) if id in by_id
+            (well, field, by_id[image_id]) for well, ids in wells.items() for field, image_id in enumerate(ids, 1) if image_id in by_id
         ]
         if not found:
             continue
@@ -131,7 +131,7 @@ def _claim(folder: Folder, table: PlaneTable, source: str, image: OmeImage, well
     # Without a single TiffData the planes lie in the file itself, in the image's order (as Bio-Formats reads it).
     for data in image.tiff_data or (TiffData("", 0, None, 0, 0, 0),):
         file = join(above, data.file) if data.file else source
-        if file not in folder.files or not is_tiff(file):
+        if file is None or file not in folder.files or not is_tiff(file):
             file = None
         n_in_file = 0 if file is None else _n_pages(folder, file)
         for ifd, c, z, t in planes(image, data, n_in_file):

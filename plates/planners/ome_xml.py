@@ -5,7 +5,7 @@ OME model 2016-06; older schemas use the same names (docs.openmicroscopy.org/ome
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -118,11 +118,11 @@ def planes(image: OmeImage, data: TiffData, n_in_file: int) -> Iterator[tuple[in
         yield data.ifd + step, place["C"] * image.samples, place["Z"], place["T"]
 
 
-def _children(element: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
+def _children(element: ET.Element, name: str) -> Iterator[ET.Element]:
     return (child for child in element if local(child.tag) == name)
 
 
-def _image(element: ElementTree.Element) -> OmeImage | None:
+def _image(element: ET.Element) -> OmeImage | None:
     pixels = next(_children(element, "Pixels"), None)
     if pixels is None:
         return None
@@ -161,7 +161,7 @@ def _image(element: ElementTree.Element) -> OmeImage | None:
     )
 
 
-def _tiff_data(element: ElementTree.Element) -> TiffData:
+def _tiff_data(element: ET.Element) -> TiffData:
     uuid = next(_children(element, "UUID"), None)
     ifd, count = element.get("IFD"), element.get("PlaneCount") or element.get("NumPlanes")
     numbers = [int(element.get(f"First{axis}") or 0) for axis in "CZT"]
@@ -171,7 +171,7 @@ def _tiff_data(element: ElementTree.Element) -> TiffData:
     return TiffData("" if uuid is None else uuid.get("FileName", ""), int(ifd or 0), n_planes, *numbers)
 
 
-def _plate(element: ElementTree.Element) -> OmePlate:
+def _plate(element: ET.Element) -> OmePlate:
     wells: dict[tuple[int, int], tuple[str, ...]] = {}
     for well in _children(element, "Well"):
         samples: list[tuple[int, str]] = []
@@ -185,7 +185,7 @@ def _plate(element: ElementTree.Element) -> OmePlate:
         if samples:
             wells[place] = tuple(image for _, image in sorted(samples))
     return OmePlate(
-        element.get("Name") or element.get("ID", ""),
+        element.get("Name") or element.get("ID") or "",
         int(element.get("Rows") or 1 + max((row for row, _ in wells), default=-1)),
         int(element.get("Columns") or 1 + max((column for _, column in wells), default=-1)),
         wells,

@@ -27,11 +27,8 @@ def image_axes(axes: str) -> tuple[str, ...]:
     others = [axis for axis in axes if axis not in "YX"]
     taken = {named[axis] for axis in others if axis in named}
     free = [axis for axis in "ztc" if axis not in taken]
-    meanings = []
-    for axis in others:
-        # A second samples axis multiplies the channels; so does whatever is left when c, z and t are taken.
-        meanings.append(named[axis] if axis in named else free.pop(0) if free else "c")
-    return tuple(meanings)
+    # A second samples axis multiplies the channels; so does whatever is left when c, z and t are taken.
+    return tuple(named[axis] if axis in named else free.pop(0) if free else "c" for axis in others)
 
 
 def claim_series(table: PlaneTable, path: str, series: TiffSeries) -> int:
