@@ -96,9 +96,12 @@ def package_files() -> Iterator[Path]:
     """Every file that goes into the wheel or decides what does."""
     yield from (CHECKOUT / name for name in ("pyproject.toml", "README.md", "LICENSE"))
     rooms = {Path(folder).parts[0] for folder in read_project()["tool"]["setuptools"]["package-dir"].values()}
+    n_above = len(CHECKOUT.parts)
     for room in sorted(rooms):
         yield from (
-            path for path in sorted((CHECKOUT / room).rglob("*")) if path.is_file() and "__pycache__" not in path.parts
+            path
+            for path in sorted((CHECKOUT / room).rglob("*"))
+            if path.is_file() and not any(part == "__pycache__" or part[0] == "." for part in path.parts[n_above:])
         )
 
 

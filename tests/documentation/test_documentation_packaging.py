@@ -48,7 +48,7 @@ def test_every_file_of_the_rooms_is_installed(checkout: Path, tools: dict[str, A
         for package, room in rooms(checkout, tools)
         for file in room.rglob("*")
         if file.is_file()
-        and "__pycache__" not in file.parts
+        and not any(part == "__pycache__" or part[0] == "." for part in file.relative_to(room).parts)
         and not files("hcs_mesh").joinpath(*package.split(".")[1:], *file.relative_to(room).parts).is_file()
     ]
     assert absent == [], "named in pyproject's package-data?"
