@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from ..plates.model import Image, Plate
+from ..plates.model import Plate
 from .devices import DEVICE_NAME
 from .errors import CompilationFailed, FunctionUnavailable
 from .functions import Function
@@ -14,26 +13,9 @@ from .kinds import IN_WORDS
 from .model import Pipeline, Step
 from .parameters import suggestion
 from .registry import Registry, installed
+from .sources import Source, Z, lacks, place, why_none
 
 CHANNEL = "channel"
-Z = int | Literal["projection"] | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """One channel that the pipeline reads: its index on the plate, and which z of it."""
-
-    name: str
-    c: int
-    z: Z
-
-    def takes(self, image: Image) -> bool:
-        """Say whether this image is among those that are read."""
-        if image.c != self.c:
-            return False
-        if self.z == "projection":
-            return image.kind == "projection"
-        return image.kind == "plane" and (self.z is None or image.z == self.z)
 
 
 @dataclass(frozen=True)
@@ -246,7 +228,7 @@ class _Compilation:
                 n_z[key] = n_z.get(key, 0) + 1
         if not n_z:
             if self._images:
-                self.errors.append(f"{where}: {self._why_empty(source)}")
+                self.errors.append(f"{where}: {why_none(source, self._images)}")
             return ""
         if chosen is None and max(n_z.values()) > 1:
             self._stacks[step.to] = f"a z stack of {max(n_z.values())} planes"
@@ -262,17 +244,6 @@ class _Compilation:
             return names.index(str(which))
         folded = [name.casefold() for name in names]
         return folded.index(str(which).casefold()) if folded.count(str(which).casefold()) == 1 else None
-
-    def _why_empty(self, source: Source) -> str:
-        here = [image for image in self._images if image.c == source.c]
-        planes = sorted({image.z for image in here if image.kind == "plane"})
-        if not here:
-            return f"channel {source.c} has no image in the chosen wells"
-        if source.z == "projection":
-            return f"the microscope made no projection of channel {source.c}: add max_projection instead"
-        if planes:
-            return f"channel {source.c} has z {planes[0]} to {planes[-1]}, not {source.z}"
-        return f'channel {source.c} has only the microscope\'s projection: choose it with channel(..., z="projection")'
 
     def _must_be(self, name: str, kinds: tuple[str, ...], what: str) -> None:
         kind = self._kinds.get(name)
@@ -301,22 +272,6 @@ class _Compilation:
         if held and len(notes) == len(held):
             self.errors.append(f"no field holds every channel that is read: {notes[0]}")
         return tuple(notes)
-
-
-def place(well: str, field: int, t: int) -> str:
-    """Name a field as messages do."""
-    at = f"well {well}, " if well else ""
-    return f"{at}field {field}" + (f", time {t}" if t else "")
-
-
-def lacks(sources: Iterable[Source], plate: Plate) -> str:
-    """Say which channels are missing."""
-    words: list[str] = []
-    for source in sources:
-        name = f' "{plate.channels[source.c]}"' if source.c < len(plate.channels) else ""
-        z = "" if source.z is None else f" at z {source.z}" if isinstance(source.z, int) else " as a projection"
-        words.append(f"channel {source.c}{name}{z}")
-    return f"no image of {' and '.join(words)}"
 
 
 def _listed(wells: tuple[str, ...]) -> str:

@@ -51,10 +51,10 @@ def _otsu_on_cuda(image: Image, *, correction: float, at_least: float | None) ->
     if low == high:
         return cupy.zeros(image.shape, dtype=bool)
     if image.dtype.kind in "iu":
-        counts = cupy.bincount((image.ravel() - image.dtype.type(low)).astype(cupy.int64)).get()
+        counts = cupy.asnumpy(cupy.bincount((image.ravel() - image.dtype.type(low)).astype(cupy.int64)))
         centres = low + np.arange(counts.size)
     else:
-        counts, edges = (one.get() for one in cupy.histogram(image, bins=HISTOGRAM_BINS))
+        counts, edges = (cupy.asnumpy(one) for one in cupy.histogram(image, bins=HISTOGRAM_BINS))
         centres = (edges[:-1] + edges[1:]) / 2
     return image > _corrected(_best_cut(counts, centres), correction, at_least)
 

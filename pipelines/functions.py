@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints, overloa
 from .errors import BadFunction, BadStep
 from .kinds import IN_WORDS, Array
 from .model import NAME, Step
-from .parameters import REQUIRED, Parameter, Value, parameter, shown, suggestion
+from .parameters import REQUIRED, Parameter, Value, nearest, parameter, shown, suggestion
 
 BUILT_IN = "hcs_mesh.pipelines"
 Run = Callable[..., Array]
@@ -81,12 +81,16 @@ class Function:
         """Match arguments with the signature: the step, or everything that is wrong with the call."""
         given, complaints = self._place(arguments, named)
         kinds = dict(self.inputs)
+        known = [*kinds, *(one.name for one in self.parameters), "to"]
+        # A misspelt parameter is one mistake, not two: what was meant is not told as missing.
+        misspelt = {nearest(name, known) for name in named if name not in known}
         names: dict[str, str] = {}
         for name in (*kinds, "to"):
             place, value = given.get(name, ("", REQUIRED))
             what = f"an input: {name}, {IN_WORDS[kinds[name]]}" if name in kinds else 'a name for its output: to="..."'
             if value is REQUIRED:
-                complaints.append(Complaint("", f"{self.name} needs {what}"))
+                if name not in misspelt:
+                    complaints.append(Complaint("", f"{self.name} needs {what}"))
             elif isinstance(value, str) and NAME.fullmatch(value):
                 names[name] = value
             else:
@@ -96,7 +100,8 @@ class Function:
         for one in self.parameters:
             place, value = given.get(one.name, ("", one.default))
             if value is REQUIRED:
-                complaints.append(Complaint("", f"{self.name} needs {one.name}, {one.legal()}"))
+                if one.name not in misspelt:
+                    complaints.append(Complaint("", f"{self.name} needs {one.name}, {one.legal()}"))
                 continue
             try:
                 values.append((one.name, one.accept(value)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -68,8 +68,8 @@ class Parameter:
                 return self._bounded(float(value) if abs(value) <= LARGEST_INT else value)
             if type(value) is wanted and isinstance(value, (bool, int, str, type(None))):
                 return self._bounded(value)
-        nearest = suggestion(value, self.choices) if isinstance(value, str) else ""
-        raise ValueError(f"{self.name} must be {self.legal()}, not {shown(value)}{nearest}")
+        near = suggestion(value, self.choices) if isinstance(value, str) else ""
+        raise ValueError(f"{self.name} must be {self.legal()}, not {shown(value)}{near}")
 
     def legal(self) -> str:
         """Say in words what is accepted."""
@@ -143,8 +143,14 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def suggestion(name: object, known: Any) -> str:
-    """Return ': did you mean "x"?' when a known name is near, else nothing."""
+def nearest(name: object, known: Iterable[object]) -> str:
+    """Return the known name that was probably meant, or nothing."""
     by_folded = {str(one).casefold(): str(one) for one in known}
     near = get_close_matches(str(name)[:100].casefold(), by_folded, n=1, cutoff=0.6)
-    return f': did you mean "{by_folded[near[0]]}"?' if near else ""
+    return by_folded[near[0]] if near else ""
+
+
+def suggestion(name: object, known: Iterable[object]) -> str:
+    """Return ': did you mean "x"?' when a known name is near, else nothing."""
+    meant = nearest(name, known)
+    return f': did you mean "{meant}"?' if meant else ""

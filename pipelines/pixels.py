@@ -26,7 +26,8 @@ def for_opencv(image: Any) -> Any:
 def gaussian(image: Image, *, sigma_px: Annotated[float, Between(0.1, 100)]) -> Image:
     """Smooth with a Gaussian of this standard deviation, cut at four of them, the border mirrored.
 
-    Agrees with scipy.ndimage.gaussian_filter within one grey level: that one truncates, this rounds.
+    Whole-number pixels agree with scipy.ndimage.gaussian_filter within two grey levels: that one truncates
+    after each axis, this rounds once.
     """
     width = 2 * int(4 * sigma_px + 0.5) + 1
     return cv2.GaussianBlur(for_opencv(image), (width, width), sigma_px, borderType=cv2.BORDER_REFLECT)

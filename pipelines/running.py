@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plates.model import Image
-from .compilation import Call, Compiled, Source, lacks, place
+from .compilation import Call, Compiled
 from .devices import Device, open_device
 from .errors import StepFailed, WellFailed
+from .sources import Source, lacks, place
 
 ReadPlane = Callable[[Image], NDArray[Any]]
 

@@ -161,7 +161,7 @@ class _Reader:
                 if read is not REQUIRED and (complaint := complain(name, read)):
                     self._problem(value, complaint, _FORM)
         for name in ("name", "steps"):
-            if name not in given:
+            if name not in given and not node.args and all(one.arg for one in node.keywords):
                 self._problem(node, f"Pipeline needs {name}", _FORM)
         if self.problems:
             return None
