@@ -1,0 +1,222 @@
+"""Asks in one process and between two, beside what the loop and the socket alone can do: ``python bench/ask.py``."""
+
+import asyncio
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+import zmq
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rounds import medians, pin
+from rows import Row
+
+N_CALLERS = 64
+ONE_PROCESS = (10_000, 100_000)
+TWO_PROCESSES = (2_500, 40_000)
+Ask = Callable[[int], Awaitable[object]]
+
+
+async def _time_asks(ask: Ask, n_single: int, n_many: int) -> tuple[float, float]:
+    """The median microseconds of one caller, and the answers per second of 64."""
+    for number in range(200):
+        await ask(number)
+    single = []
+    for number in range(n_single):
+        start = time.perf_counter()
+        await ask(number)
+        single.append(time.perf_counter() - start)
+
+    async def caller() -> None:
+        for number in range(n_many // N_CALLERS):
+            await ask(number)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(N_CALLERS)))
+    rate = n_many // N_CALLERS * N_CALLERS / (time.perf_counter() - start)
+    return statistics.median(single) * 1e6, rate
+
+
+# -- one process ----------------------------------------------------------------------------------
+
+
+async def _queue_and_future() -> tuple[float, float]:
+    queue: asyncio.Queue[tuple[int, asyncio.Future[int]]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    async def serve() -> None:
+        while True:
+            number, future = await queue.get()
+            future.set_result(number)
+
+    def ask(number: int) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = loop.create_future()
+        queue.put_nowait((number, future))
+        return future
+
+    server = asyncio.create_task(serve())
+    numbers = await _time_asks(ask, *ONE_PROCESS)
+    server.cancel()
+    return numbers
+
+
+async def _our_actor() -> tuple[float, float]:
+    from messages import Answer, Echo
+
+    from hcs_mesh.supervisors import Node
+
+    node = Node("bench")
+    life = await node.start_actor("echo", Echo)
+    ref = node.find("echo")
+    numbers = await _time_asks(lambda number: ref.ask(Answer(number=number)), *ONE_PROCESS)
+    await life.stop()
+    await node.close()
+    return numbers
+
+
+# -- two processes --------------------------------------------------------------------------------
+
+
+class RawSocket:
+    """The least that drains a descriptor correctly: no envelopes, no deadlines, no statistics."""
+
+    def __init__(self, socket: zmq.Socket[bytes], receive: Callable[[list[bytes]], None]) -> None:
+        self.socket = socket
+        self.receive = receive
+        self.loop = asyncio.get_running_loop()
+        self.again = False
+        self.loop.add_reader(socket.getsockopt(zmq.FD), self.drain)
+
+    def send(self, frames: list[bytes]) -> None:
+        """Send; as a send uses up the wake-up, look for messages once at the end of this tick."""
+        self.socket.send_multipart(frames, zmq.NOBLOCK)
+        if not self.again:
+            self.again = True
+            self.loop.call_soon(self.drain)
+
+    def drain(self) -> None:
+        """Receive until nothing is left, then hand it on."""
+        self.again = False
+        batch = []
+        while True:
+            try:
+                batch.append(self.socket.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                break
+        for frames in batch:
+            self.receive(frames)
+
+
+async def _serve_raw(folder: str) -> None:
+    socket = zmq.Context.instance().socket(zmq.ROUTER)
+    socket.bind(f"ipc://{folder}/raw")
+    raw = RawSocket(socket, lambda frames: raw.send(frames))
+    await asyncio.Event().wait()
+
+
+async def _ask_raw(folder: str) -> tuple[float, float]:
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.connect(f"ipc://{folder}/raw")
+    waiting: dict[bytes, asyncio.Future[int]] = {}
+    loop = asyncio.get_running_loop()
+    raw = RawSocket(socket, lambda frames: waiting.pop(frames[0]).set_result(1))
+    last = 0
+
+    def ask(number: int) -> asyncio.Future[int]:
+        nonlocal last
+        last += 1
+        key = struct.pack("<q", last)
+        future = waiting[key] = loop.create_future()
+        raw.send([key, b"an ask of ordinary size, forty bytes long"])
+        return future
+
+    numbers = await _time_asks(ask, *TWO_PROCESSES)
+    loop.remove_reader(socket.getsockopt(zmq.FD))
+    context.destroy(linger=0)
+    return numbers
+
+
+async def _serve_ours(folder: str) -> None:
+    from messages import Echo
+
+    from hcs_mesh.supervisors import Node
+    from hcs_mesh.transport import ipc_endpoint
+
+    node = Node("server")
+    node.listen_inner(ipc_endpoint(Path(folder), "ours"))
+    await node.start_actor("echo", Echo)
+    await asyncio.Event().wait()
+
+
+async def _ask_ours(folder: str) -> tuple[float, float]:
+    from messages import Answer
+
+    from hcs_mesh.supervisors import Node
+    from hcs_mesh.transport import ipc_endpoint
+
+    node = Node("asker")
+    node.dial_parent(ipc_endpoint(Path(folder), "ours"))
+    ref = node.find("echo")
+    numbers = await _time_asks(lambda number: ref.ask(Answer(number=number)), *TWO_PROCESSES)
+    await node.close()
+    return numbers
+
+
+def _run(work: Callable[[], Awaitable[tuple[float, float]]]) -> tuple[float, float]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work())
+
+
+def measure() -> list[Row]:
+    """Measure all of it beside its references."""
+    pin(0)
+    floor, ours = medians(lambda: _run(_queue_and_future), lambda: _run(_our_actor))
+    rows = [
+        Row(
+            name="ask, one process: asyncio Queue + Future",
+            reference=floor[0],
+            ours=ours[0],
+            unit="us",
+            target=1.5,
+            higher_is_better=False,
+        ),
+        Row(name="ask, one process, 64 callers: the same", reference=floor[1], ours=ours[1], unit="/s", target=1 / 1.5),
+    ]
+    with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as folder:
+        servers = [subprocess.Popen([sys.executable, __file__, name, folder]) for name in ("raw", "ours")]
+        try:
+            floor, ours = medians(lambda: _run(lambda: _ask_raw(folder)), lambda: _run(lambda: _ask_ours(folder)))
+        finally:
+            for server in servers:
+                server.kill()
+                server.wait()
+    rows += [
+        Row(
+            name="ask, two processes, p50: raw DEALER/ROUTER",
+            reference=floor[0],
+            ours=ours[0],
+            unit="us",
+            target=1.3,
+            higher_is_better=False,
+        ),
+        Row(name="ask, two processes, 64 callers: the same", reference=floor[1], ours=ours[1], unit="/s", target=0.6),
+    ]
+    return rows
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        pin(1)
+        serve = {"raw": _serve_raw, "ours": _serve_ours}[sys.argv[1]]
+        _run(lambda: serve(sys.argv[2]))
+    else:
+        for row in measure():
+            print(row)
