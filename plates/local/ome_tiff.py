@@ -87,6 +87,8 @@ def smallest_labels(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise BadResultPlane(f"OME-TIFF has no pixels of type {array.dtype}.")
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     if array.dtype == np.float16:
