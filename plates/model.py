@@ -94,10 +94,24 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         pairs = _column(self.well_column).astype(np.int64) << 32 | _column(self.field_column)
         return int(np.unique(pairs).size)
 
+    def image(self, row: int) -> Image:
+        """The image in one row of the columns, counted from 0."""
+        return next(self._images(slice(row, row + 1)))
+
     def images(self, *, well: str | None = None, field: int | None = None) -> Iterator[Image]:
         """Yield the images in stored order, of one well or one field where asked."""
+        if well is None and field is None:
+            return self._images(slice(None))
+        chosen = np.ones(self.n_images, dtype=bool)
+        if well is not None:
+            chosen &= _column(self.well_column) == (self.wells.index(well) if well in self.wells else -1)
+        if field is not None:
+            chosen &= _column(self.field_column) == field
+        return self._images(chosen)
+
+    def _images(self, chosen: slice | NDArray[np.bool_]) -> Iterator[Image]:
         columns = [
-            _column(column)
+            _column(column)[chosen].tolist()
             for column in (
                 self.well_column,
                 self.field_column,
@@ -112,17 +126,8 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
                 self.dtype_column,
             )
         ]
-        if well is not None or field is not None:
-            chosen = np.ones(self.n_images, dtype=bool)
-            if well is not None:
-                chosen &= columns[0] == (self.wells.index(well) if well in self.wells else -1)
-            if field is not None:
-                chosen &= columns[1] == field
-            columns = [column[chosen] for column in columns]
         wells, files, dtypes = self.wells, self.files, self.dtypes
-        for w, f, c, z, t, kind, file, page, height, width, dtype in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
+        for w, f, c, z, t, kind, file, page, height, width, dtype in zip(*columns, strict=True):
             yield Image(wells[w], f, c, z, t, IMAGE_KINDS[kind], files[file], page, height, width, dtypes[dtype])
 
     def fields(self, well: str) -> tuple[int, ...]:

@@ -140,6 +140,9 @@ class Repository(Protocol):
     def compatible_results(self) -> tuple[str, ...]:
         """The backends that can hold results of these plates, best first; where results go is decided by this."""
 
+    def files_folder(self, import_id: str) -> Path:
+        """Say where an import's files lie on this host, whether they are there yet or not."""
+
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import: which files are complete or begun, and whether it is registered."""
 

@@ -91,6 +91,9 @@ class Actor(ABC, Generic[Inbox]):
     async def stopping(self) -> None:
         """Called after the last message when the actor is asked to stop; deferred work is still running."""
 
+    async def ended(self) -> None:
+        """Called last, however the actor ended: let go of what the next life needs, such as threads at work."""
+
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts of the actor's own, for console and metrics."""
         return {}

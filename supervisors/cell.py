@@ -293,6 +293,8 @@ class Life:
             return self._failed(self._fault)
         except Exception as error:  # the mailbox loop: a fault ends this life, and the supervisor decides
             return self._failed(error)
+        finally:
+            await self.actor.ended()
         self._end("the actor stopped")
         return Exit(reason="shutdown")
 

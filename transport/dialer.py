@@ -12,7 +12,7 @@ from zmq.utils.monitor import parse_monitor_message
 from .addresses import Endpoint
 from .channel import Channel, Frames
 from .codec import Beat, Hello, Kind
-from .errors import KeyRefused
+from .errors import KeyRefused, PeerGone
 from .keys import KeyPair, ServerKey
 from .link import Deliver, Link
 
@@ -94,6 +94,7 @@ class Dialer:
                 self._on_connected()
         elif event == zmq.Event.DISCONNECTED:
             self.connected = False
+            self.link.fail_asks(PeerGone(f"{self.endpoint.control}: the connection broke before the answer came"))
             # A listener that was started anew has never heard of us.
             self._introduce()
         elif event in _REFUSED:

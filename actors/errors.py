@@ -1,0 +1,29 @@
+"""What actors answer when they cannot do what was asked."""
+
+from __future__ import annotations
+
+from ..config import MeshError
+
+
+class NoSuchSource(MeshError, FileNotFoundError):
+    """There is nothing to import at the path that was given."""
+
+
+class ImportNotFound(MeshError, LookupError):
+    """No import has this id."""
+
+
+class ImportEnded(MeshError, ValueError):
+    """The import's state does not allow what was asked."""
+
+
+class InspectorKeepsDying(MeshError, RuntimeError):
+    """Reading a source ends or stalls the process that reads it."""
+
+
+class JobNotFound(MeshError, LookupError):
+    """No job has this id."""
+
+
+class JobEnded(MeshError, ValueError):
+    """The job's state does not allow what was asked."""

@@ -1,0 +1,98 @@
+"""What the journal holds of imports: one record for each thing that must survive."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..messages.imports import ImportPhase
+from ..plates.planners import Plan
+from ..plates.repository import SourceFile, StoredFile
+
+
+class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of one import."""
+
+    import_id: str
+    at_unix_s: float
+
+
+class Accepted(ImportRecord, frozen=True, kw_only=True, tag="import.accepted"):
+    """Somebody handed a source over; from here on it is ours to bring home."""
+
+    key: str
+    source: str
+    name: str = ""
+    pattern: str = ""
+    owner: str = ""
+
+
+class Entered(ImportRecord, frozen=True, kw_only=True, tag="import.entered"):
+    """A phase begins; written before the phase has any effect."""
+
+    phase: ImportPhase
+    note: str = ""
+
+
+class Settled(ImportRecord, frozen=True, kw_only=True, tag="import.settled"):
+    """The source is at rest: what it holds, and what each file looked like."""
+
+    plan: Plan
+    files: tuple[SourceFile, ...]
+
+
+class Stored(ImportRecord, frozen=True, kw_only=True, tag="import.stored"):
+    """These files lie durable in the repository, with their checksums."""
+
+    files: tuple[StoredFile, ...]
+
+
+class Returned(ImportRecord, frozen=True, kw_only=True, tag="import.returned"):
+    """What was read cannot be trusted: the import goes back to settling with nothing stored."""
+
+    reason: str
+    hint: str = ""
+
+
+class Stumbled(ImportRecord, frozen=True, kw_only=True, tag="import.stumbled"):
+    """A phase failed in a way that may pass; it is tried again after ``wait_s``."""
+
+    reason: str
+    hint: str = ""
+    wait_s: float = 0.0
+
+
+class Failed(ImportRecord, frozen=True, kw_only=True, tag="import.failed"):
+    """A phase failed for good; only a person can take it up again."""
+
+    reason: str
+    hint: str = ""
+
+
+class Retried(ImportRecord, frozen=True, kw_only=True, tag="import.retried"):
+    """A person took the import up again."""
+
+    by: str = ""
+
+
+class Cancelled(ImportRecord, frozen=True, kw_only=True, tag="import.cancelled"):
+    """A person gave the import up."""
+
+    by: str = ""
+
+
+class Finished(ImportRecord, frozen=True, kw_only=True, tag="import.finished"):
+    """The plates are in the repository, proven and annotated."""
+
+    plate_ids: tuple[int, ...]
+
+
+class Summary(ImportRecord, frozen=True, kw_only=True, tag="import.summary"):
+    """An ended import as a checkpoint keeps it: all that can still be asked, none of what only work needs."""
+
+    key: str
+    status: bytes
+
+
+Record = (
+    Accepted | Entered | Settled | Stored | Returned | Stumbled | Failed | Retried | Cancelled | Finished | Summary
+)

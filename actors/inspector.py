@@ -1,0 +1,48 @@
+"""The inspector: opens what others wrote, in a process of its own, since damaged files end or stall readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_never
+
+from ..messages.imports import PlanSource, ProbePlanes
+from ..plates.errors import UnreadableImage
+from ..plates.pixels import read_plane
+from ..plates.planners import Plan, plan
+from ..supervisors import Actor
+from .threads import Threads
+
+Inbox = PlanSource | ProbePlanes
+
+
+class Inspector(Actor[Inbox]):
+    """Says what a source holds and whether its planes open."""
+
+    def __init__(self) -> None:
+        self._threads = Threads("inspect", n_threads=2)
+
+    async def receive(self, message: Inbox) -> Any:
+        """Handle one message."""
+        match message:
+            case PlanSource():
+                return self.defer(self._threads.run(lambda: _plan(message)))
+            case ProbePlanes():
+                return self.defer(self._threads.run(lambda: _probe(message)))
+            case _:
+                assert_never(message)
+
+
+def _plan(message: PlanSource) -> Plan:
+    return plan(Path(message.path), pattern=message.pattern or None, name=message.name or None)
+
+
+def _probe(message: ProbePlanes) -> int:
+    for one in message.planes:
+        plane = read_plane(Path(one.root), one.file, one.page)
+        if plane.shape != (one.height, one.width) or plane.dtype.name != one.dtype:
+            raise UnreadableImage(
+                f"{one.file} holds {plane.shape[1]} x {plane.shape[0]} {plane.dtype.name} where the plate has "
+                f"{one.width} x {one.height} {one.dtype}",
+                hint="was the file replaced after the acquisition?",
+            )
+    return len(message.planes)

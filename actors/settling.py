@@ -1,0 +1,85 @@
+"""Whether a source is at rest: names, sizes and times, looked at twice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from ..plates.errors import SourceNotFound, SourceUnreadable
+from ..plates.planners import Plan
+from ..plates.repository import SourceFile
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """What a look at a source found: size, time and inode of every file, by its path."""
+
+    files: dict[str, tuple[int, int, int]]
+
+    def changes_since(self, before: Scan) -> str:
+        """What is different, for people; empty if nothing is."""
+        added = [path for path in self.files if path not in before.files]
+        gone = [path for path in before.files if path not in self.files]
+        changed = [path for path, seen in self.files.items() if path in before.files and before.files[path] != seen]
+        parts = [
+            f"{len(paths)} {what} ({paths[0]}{', ...' if len(paths) > 1 else ''})"
+            for paths, what in ((added, "new"), (changed, "changed"), (gone, "gone"))
+            if paths
+        ]
+        return f"the source is being written to: {', '.join(parts)}" if parts else ""
+
+
+def scan_source(source: Path) -> Scan:
+    """Look at every file of a source; links to folders are not followed.
+
+    Raises:
+        SourceNotFound: there is nothing there.
+        SourceUnreadable: a folder or file cannot be looked at.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: dict[str, tuple[int, int, int]] = {}
+    try:
+        if not source.is_dir():
+            found[source.name] = _seen(source)
+            return Scan(found)
+        for folder, folders, names in os.walk(source, onerror=refuse):
+            folders.sort()
+            for name in names:
+                path = os.path.join(folder, name)
+                found[os.path.relpath(path, source)] = _seen(Path(path))
+    except FileNotFoundError as error:
+        raise SourceNotFound(
+            f"{error.filename} is not there (any more)", hint="put it back and retry the import, or cancel it"
+        ) from error
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{error.filename} cannot be looked at: {error.strerror}",
+            hint="make it readable for the account that the mesh runs under, then retry the import",
+        ) from error
+    return Scan(found)
+
+
+def manifest(plan: Plan) -> tuple[SourceFile, ...]:
+    """Every file of a plan as it looks now, each once.
+
+    Raises:
+        SourceNotFound: one of them has gone.
+    """
+    paths = dict.fromkeys(file.path for fileset in plan.filesets for file in fileset.files)
+    files: list[SourceFile] = []
+    for path in paths:
+        try:
+            size, mtime_ns, inode = _seen(Path(plan.root) / path)
+        except OSError as error:
+            raise SourceNotFound(f"{path} went away while it was looked at: {error.strerror}") from error
+        files.append(SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode))
+    return tuple(files)
+
+
+def _seen(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -1,0 +1,123 @@
+"""Where a mesh on this host is found: what it leaves in its data folder while it is up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from ..config import MeshError
+from ..transport import Endpoint, NodeMissing
+
+if os.name == "posix":
+    import fcntl
+
+
+class MeshRunning(MeshError, FileExistsError):
+    """Another mesh is up on the same data."""
+
+
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client must know to dial in: where, and whose key must answer."""
+
+    pid: int
+    endpoints: tuple[Endpoint, ...]
+    public_key: str
+    version: str = ""
+    started_at_unix_s: float = 0.0
+
+
+def _file(data: Path) -> Path:
+    return data / "run" / "mesh.json"
+
+
+def owner_secret(data: Path) -> Path:
+    """The key of whoever owns the data folder; it has the administrator's role."""
+    return data / "keys" / "owner.secret"
+
+
+def publish(data: Path, whereabouts: Whereabouts) -> None:
+    """Say where the mesh is; called once it answers."""
+    path = _file(data)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f".mesh.json.{os.getpid()}")
+    new.write_bytes(msgspec.json.encode(whereabouts))
+    new.replace(path)
+
+
+def withdraw(data: Path) -> None:
+    """The mesh is about to end."""
+    _file(data).unlink(missing_ok=True)
+
+
+def find_mesh(data: Path) -> Whereabouts:
+    """Where the mesh of a data folder is.
+
+    Raises:
+        NodeMissing: none is up there.
+    """
+    try:
+        found = msgspec.json.decode(_file(data).read_bytes(), type=Whereabouts)
+    except FileNotFoundError:
+        raise NodeMissing(f"no mesh is up on {data}", hint=f"hcs-mesh up --detach --data {data}") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise NodeMissing(
+            f"cannot read where the mesh on {data} is: {error}", hint="is this the mesh's data folder, and yours?"
+        ) from error
+    if not holds_lock(data):
+        raise NodeMissing(
+            f"the mesh on {data} (process {found.pid}) ended without being stopped",
+            hint=f"hcs-mesh up --detach --data {data} takes its work up again",
+        )
+    return found
+
+
+class DataLock:
+    """Held by the one mesh that is up on a data folder; the system lets go of it however the process ends."""
+
+    def __init__(self, data: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            MeshRunning: another process holds it.
+            MeshError: the folder cannot be written.
+        """
+        self._path = data / "mesh.lock"
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = self._path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise MeshError(
+                f"the data folder {data} cannot be written: {error.strerror}",
+                hint="choose another with --data, or make it writable for this user",
+            ) from error
+        if os.name == "posix":
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                holder = self._file.read().strip() or "unknown"
+                self._file.close()
+                raise MeshRunning(
+                    f"a mesh is up on {data} already (process {holder})",
+                    hint=f"use it as it is, stop it with hcs-mesh down --data {data}, or choose another --data",
+                ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let go."""
+        self._file.close()
+
+
+def holds_lock(data: Path) -> bool:
+    """Whether some living process holds the data folder."""
+    try:
+        lock = DataLock(data)
+    except MeshRunning:
+        return True
+    lock.release()
+    return False
