@@ -205,7 +205,7 @@ async def start_process(
     ready_end, child_end = (None, None) if ready else os.pipe()
     if child_end is not None:
         env[READY_FD] = str(child_end)
-    output: BinaryIO = open(spec.log, "a+b") if spec.log else tempfile.TemporaryFile("a+b")  # noqa: SIM115, ASYNC230
+    output: BinaryIO = spec.log.open("a+b") if spec.log else tempfile.TemporaryFile("a+b")  # noqa: SIM115
     try:
         process = await asyncio.create_subprocess_exec(
             *spec.argv,

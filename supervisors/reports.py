@@ -69,5 +69,5 @@ def tell(report: SupervisionReport, reporter: Reporter | None) -> None:
         return
     try:
         reporter(report)
-    except Exception:
+    except Exception:  # noqa: BLE001
         _log.exception("a reporter of supervision failed", child=report.child)

@@ -179,7 +179,7 @@ class Roster:
             # A tree that cannot come up says so at once; retrying would only hide the reason.
             return [self._give_up(row), *self._settle()]
         else:
-            return [self._fail(row, True, False, now_s), *self._settle()]
+            return [self._fail(row, counted=True, excused=False, now_s=now_s), *self._settle()]
         return self._settle()
 
     def ended(
@@ -199,7 +199,7 @@ class Roster:
         else:
             if now_s - row.started_s > self.intensity.window_s:
                 row.failures = 0
-            return [self._fail(row, counted, excused, now_s), *self._settle()]
+            return [self._fail(row, counted=counted, excused=excused, now_s=now_s), *self._settle()]
         return self._settle()
 
     def waited(self, name: str) -> list[Instruction]:
@@ -229,7 +229,7 @@ class Roster:
         self._send_all_down(Phase.STOPPED)
         return self._settle()
 
-    def _fail(self, row: Row, counted: bool, excused: bool, now_s: float) -> Instruction:
+    def _fail(self, row: Row, *, counted: bool, excused: bool, now_s: float) -> Instruction:
         if counted and not grant(self.restarts_s, self.intensity, now_s):
             return self._give_up(row)
         row.failures += not excused

@@ -86,7 +86,7 @@ def test_every_way_to_end_is_told_apart(code, reason, exit_code, signal_name):
 
 
 def test_a_child_that_dies_before_it_is_ready_says_why():
-    with pytest.raises(ProcessStartFailed, match="(?s)exit code 1.*no such module: cupy"):
+    with pytest.raises(ProcessStartFailed, match=r"(?s)exit code 1.*no such module: cupy"):
         run(lambda: start_process(python("import sys; sys.exit('no such module: cupy')")))
 
 

@@ -220,7 +220,8 @@ class AnyFamily(RuleBasedStateMachine):
                 case Stop(name):
                     assert name in self.up | self.coming, "stopped while down"
                     if self.roster.strategy is not Strategy.ONE_FOR_ONE or self.roster.halting:
-                        assert not self.leaving, "two at once"
+                        behind = {row.name for row in self.roster.rows[self.roster.rows.index(self.roster[name]) + 1 :]}
+                        assert not self.leaving & behind, "stopped before those behind it"
                     self.leaving.add(name)
                     self.up.discard(name)
                     self.coming.discard(name)
@@ -252,9 +253,7 @@ class AnyFamily(RuleBasedStateMachine):
     def a_child_ends(self, data, abnormal, counted, excused):
         name = self.pick(data, self.up)
         self.up.discard(name)
-        self.perform(
-            self.roster.ended(name, abnormal=abnormal, counted=counted, excused=excused, now_s=self.now_s)
-        )
+        self.perform(self.roster.ended(name, abnormal=abnormal, counted=counted, excused=excused, now_s=self.now_s))
 
     @precondition(lambda self: self.leaving)
     @rule(data=st.data(), abnormal=st.booleans())

@@ -1,0 +1,310 @@
+"""One run of a supervisor, from its start to its end: performs what the roster decides."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from .backoff import Backoff, delay_s
+from .child import Exit, Kind, Running, exit_of
+from .reports import Occurrence, SupervisionReport, tell
+from .strategy import (
+    Booted,
+    GiveUp,
+    Halted,
+    Instruction,
+    OnExhausted,
+    Phase,
+    Restart,
+    Roster,
+    Row,
+    Start,
+    Stop,
+    Wait,
+)
+from .surroundings import Surroundings
+
+KILL_S = 5.0
+"""How long a killed child may take to be gone before it is abandoned."""
+
+
+class Specification(Protocol):
+    """What a child or a nested supervisor says of itself."""
+
+    @property
+    def name(self) -> str:
+        """Unique among its siblings."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of thing it is."""
+        ...
+
+    @property
+    def restart(self) -> Restart:
+        """When it is started again."""
+        ...
+
+    @property
+    def shutdown_s(self) -> float:
+        """How long it may take to stop; infinite for those who bound it themselves."""
+        ...
+
+    @property
+    def backoff(self) -> Backoff:
+        """How long to wait before its restarts."""
+        ...
+
+    @property
+    def start(self) -> Callable[[], Awaitable[Running]]:
+        """Starts it afresh."""
+        ...
+
+
+class Slot:
+    """One child's specification beside what runs of it."""
+
+    def __init__(self, spec: Specification) -> None:
+        self.spec = spec
+        self.running: Running | None = None
+        self.starting: asyncio.Task[None] | None = None
+        self.watching: asyncio.Task[None] | None = None
+        self.timer: asyncio.Task[None] | None = None
+        self.ended = asyncio.Event()
+        self.n_starts = 0
+        self.n_restarts = 0
+        self.last_error = ""
+        self.start_error: Exception | None = None
+
+
+class Shift:
+    """The roster, the slots and the tasks of one run."""
+
+    def __init__(self, name: str, roster: Roster, specs: Iterable[Specification], surroundings: Surroundings) -> None:
+        self.name = name
+        self.roster = roster
+        self.slots = {spec.name: Slot(spec) for spec in specs}
+        roster.rows.extend(Row(slot.spec.name, slot.spec.restart) for slot in self.slots.values())
+        self.up = asyncio.Event()
+        """Set once every child has been started, or the run has ended before."""
+        self.gave_up = ""
+        self.start_error: Exception | None = None
+        self._surroundings = surroundings
+        self._over = asyncio.Event()
+        self._dying = False
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    def phase(self, name: str) -> Phase | None:
+        """Return where a child is in its life, or None if it has been forgotten."""
+        return self.roster[name].phase if name in self.roster else None
+
+    async def until(self, reached: Callable[[], bool]) -> bool:
+        """Wait for a condition that the roster's changes may fulfil; False if the run ended first."""
+        while not reached():
+            if self._dying:
+                return False
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((reached, waiter))
+            await waiter
+        return True
+
+    async def run(self) -> Exit:
+        """Start the children, keep them alive until halted or given up, and say how it ended.
+
+        Cancelling it kills every child.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                try:
+                    self.apply(self.roster.boot())
+                    await self._over.wait()
+                finally:
+                    self._dying = True
+        finally:
+            self._dying = True
+            try:
+                await self._kill_all()
+            finally:
+                self.up.set()
+                self._wake()
+        if self.gave_up:
+            return Exit(reason="failed", error=self.gave_up)
+        return Exit(reason="shutdown")
+
+    def _wake(self) -> None:
+        for reached, waiter in tuple(self._waiters):
+            if waiter.done() or self._dying or reached():
+                self._waiters.remove((reached, waiter))
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _kill_all(self) -> None:
+        async def end(running: Running) -> None:
+            await running.kill()
+            await running.wait()
+
+        alive = [slot.running for slot in self.slots.values() if slot.running]
+        for slot in self.slots.values():
+            slot.running = None
+        if alive:
+            await asyncio.wait([asyncio.create_task(end(running)) for running in alive], timeout=KILL_S)
+
+    def apply(self, instructions: list[Instruction]) -> None:
+        """Perform what the roster answered."""
+        if self._dying:
+            return
+        for instruction in instructions:
+            match instruction:
+                case Start(name=name):
+                    slot = self.slots[name]
+                    slot.starting = self._tasks.create_task(self._start(slot))
+                case Stop(name=name):
+                    self._begin_stop(self.slots[name])
+                case Wait(name=name, attempt=attempt):
+                    slot = self.slots[name]
+                    wait_s = delay_s(slot.spec.backoff, attempt, self.roster.intensity, self._surroundings.chance())
+                    slot.timer = self._tasks.create_task(self._wait(slot, wait_s))
+                    self._report("restarting", slot, delay_s=wait_s)
+                case GiveUp(name=name):
+                    self._give_up(self.slots[name])
+                case Booted():
+                    self.up.set()
+                case Halted():
+                    self._over.set()
+        for name, slot in tuple(self.slots.items()):
+            phase = self.phase(name)
+            if slot.timer is not None and phase is not Phase.BACKOFF:
+                slot.timer.cancel()
+                slot.timer = None
+            if phase is None:
+                del self.slots[name]
+        self._wake()
+
+    async def _wait(self, slot: Slot, wait_s: float) -> None:
+        await self._surroundings.sleep(wait_s)
+        slot.timer = None
+        self.apply(self.roster.waited(slot.spec.name))
+
+    async def _start(self, slot: Slot) -> None:
+        name = slot.spec.name
+        try:
+            running = await slot.spec.start()
+        except Exception as error:  # noqa: BLE001
+            slot.start_error = error
+            if not self.roster.booted:
+                self.start_error = error
+            how = exit_of(error)
+            slot.last_error = how.error
+            self._report("start_failed", slot, how)
+            self.apply(self.roster.start_failed(name, self._surroundings.now_s()))
+            return
+        slot.running = running
+        slot.ended = asyncio.Event()
+        slot.n_restarts += slot.n_starts > 0
+        slot.n_starts += 1
+        self._report("started", slot)
+        if not self._dying:
+            slot.watching = self._tasks.create_task(self._watch(slot, running))
+        self.apply(self.roster.started(name, self._surroundings.now_s()))
+
+    async def _watch(self, slot: Slot, running: Running) -> None:
+        try:
+            how = await running.wait()
+        except Exception as error:  # noqa: BLE001
+            how = exit_of(error)
+        self._gone(slot, how)
+
+    def _gone(self, slot: Slot, how: Exit) -> None:
+        if slot.ended.is_set():
+            return
+        name = slot.spec.name
+        asked = self.roster[name].due is not None
+        if not asked and how.is_abnormal:
+            slot.last_error = how.error or how.signal or how.reason
+        self._report("stopped" if asked else "failed" if how.is_abnormal else "ended", slot, how)
+        slot.running = None
+        slot.ended.set()
+        self.apply(
+            self.roster.ended(
+                name,
+                abnormal=how.is_abnormal,
+                counted=how.blame == "child",
+                excused=how.blame == "nobody",
+                now_s=self._surroundings.now_s(),
+            )
+        )
+
+    def _begin_stop(self, slot: Slot) -> None:
+        if slot.running is not None:
+            self._tasks.create_task(self._stop(slot, slot.running))
+        elif slot.starting is not None:
+            slot.starting.cancel()
+            self._tasks.create_task(self._abort(slot, slot.starting))
+
+    async def _abort(self, slot: Slot, starting: asyncio.Task[None]) -> None:
+        await asyncio.wait([starting])
+        if slot.running is not None:
+            await self._stop(slot, slot.running)  # It came up in the very moment.
+        elif starting.cancelled():
+            now_s = self._surroundings.now_s()
+            self.apply(self.roster.ended(slot.spec.name, abnormal=False, now_s=now_s))
+
+    async def _stop(self, slot: Slot, running: Running) -> None:
+        asking = self._tasks.create_task(self._ask_to_stop(running))
+        if not await self._ends_within(slot, slot.spec.shutdown_s):
+            error = f"did not end within {slot.spec.shutdown_s:g} s"
+            self._report("killed", slot, Exit(reason="killed", error=error))
+            await running.kill()
+            if not await self._ends_within(slot, KILL_S):
+                abandoned = Exit(reason="killed", error=f"still there {KILL_S:g} s after it was killed")
+                self._report("abandoned", slot, abandoned)
+                if slot.watching is not None:
+                    slot.watching.cancel()
+                self._gone(slot, abandoned)
+        asking.cancel()
+
+    async def _ask_to_stop(self, running: Running) -> None:
+        try:
+            await running.stop()
+        except Exception:  # noqa: BLE001
+            await running.kill()  # One that cannot even be asked is not waited for.
+
+    async def _ends_within(self, slot: Slot, limit_s: float) -> bool:
+        ended = asyncio.ensure_future(slot.ended.wait())
+        racing: set[asyncio.Future[object]] = {ended}  # type: ignore[arg-type]
+        if limit_s != math.inf:
+            racing.add(asyncio.ensure_future(self._surroundings.sleep(limit_s)))
+        try:
+            await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in racing:
+                future.cancel()
+        return slot.ended.is_set()
+
+    def _give_up(self, slot: Slot) -> None:
+        limit = f"more than {self.roster.intensity.max_restarts} restarts within {self.roster.intensity.window_s:g} s"
+        if slot.start_error is not None and not self.roster.booted and self.roster.leaving:
+            limit = "it did not start"
+        self.gave_up = f"gave up on {slot.spec.name}: {limit}; last error: {slot.last_error or 'none'}"
+        quarantine = self.roster.on_exhausted is OnExhausted.QUARANTINE
+        self._report("quarantined" if quarantine else "gave_up", slot, Exit(reason="failed", error=self.gave_up))
+
+    def _report(self, occurrence: Occurrence, slot: Slot, how: Exit | None = None, *, delay_s: float = 0.0) -> None:
+        spec, running = slot.spec, slot.running
+        report = SupervisionReport(
+            occurrence=occurrence,
+            supervisor=self.name,
+            child=spec.name,
+            kind=spec.kind,
+            pid=running.pid if running is not None else None,
+            reason=how.reason if how else "",
+            error=how.error if how else "",
+            traceback=how.traceback if how else "",
+            blame=how.blame if how else "",
+            restarts=slot.n_restarts,
+            delay_s=delay_s,
+            at_unix_s=self._surroundings.unix_s(),
+        )
+        tell(report, self._surroundings.reporter)
