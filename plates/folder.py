@@ -16,7 +16,7 @@ import tifffile
 from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
-from .tiff_failures import told_as_unreadable
+from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
 # Headers are asked for a few times in a row; OME-XML makes single ones megabytes large.
 _HEADS_KEPT = 16
@@ -99,14 +99,16 @@ class DiskFolder:
         with told_as_unreadable(path), tifffile.TiffFile(self.root / path) as tif:
             found = tuple(_series(one) for one in tif.series if "Y" in one.axes and "X" in one.axes and one.size)
             if not found:
-                raise UnreadableImage(f"{path} cannot be read as an image: it holds no pixels")
+                raise UnreadableImage(f"{path} cannot be read as an image: it holds no pixels", hint=COPY_AGAIN)
             return found
 
     def _read_head(self, path: str) -> TiffHead:
         with told_as_unreadable(path), tifffile.TiffFile(self.root / path) as tif:
             page = tif.pages.first
             if page.dtype is None or not page.imagewidth or not page.imagelength:
-                raise UnreadableImage(f"{path} cannot be read as an image: it holds no pixels of a known type")
+                raise UnreadableImage(
+                    f"{path} cannot be read as an image: it holds no pixels of a known type", hint=COPY_AGAIN
+                )
             n_pages = len(tif.pages)
             if n_pages == 1 and (tif.is_imagej or tif.is_stk):
                 # These keep many planes behind one directory.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import UnreadableImage
 from .model import Image, Plate
-from .tiff_failures import told_as_unreadable
+from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
 # A header of a few bytes can ask for terabytes. No camera makes planes of 2 GiB.
 MAX_PLANE_BYTES = 2**31
@@ -100,7 +100,7 @@ def _contiguous(
     if (n_read := handle.readinto(target.data.cast("B"))) != target.nbytes:
         raise UnreadableImage(
             f"{file} is cut short: {target.nbytes} bytes of pixels are due and {n_read} are there",
-            hint="Copy the file again from the microscope, or leave it out.",
+            hint=COPY_AGAIN,
         )
     if stored != native:
         target.byteswap(inplace=True)
@@ -113,12 +113,15 @@ def _virtual(tif: tifffile.TiffFile, file: str, page: int) -> Plane:
     shape = (series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")])
     n_planes = math.prod(series.shape) // max(1, math.prod(shape))
     if page >= n_planes or not series.axes.endswith("YX"):
-        raise UnreadableImage(f"{file} holds {n_planes} planes, and plane {page} was asked for")
+        raise UnreadableImage(f"{file} holds {n_planes} planes, and plane {page} was asked for", hint=COPY_AGAIN)
     if series.dataoffset is not None:
         n_bytes = math.prod(shape) * series.dtype.itemsize
         return _contiguous(tif, series.dataoffset + page * n_bytes, shape, series.dtype, file, None)
     if series.nbytes > MAX_PLANE_BYTES:
-        raise UnreadableImage(f"{file} keeps {n_planes} planes in one compressed block of {series.nbytes} bytes")
+        raise UnreadableImage(
+            f"{file} keeps {n_planes} planes in one compressed block of {series.nbytes} bytes",
+            hint="Save it again with a directory for each plane.",
+        )
     plane: Plane = series.asarray(maxworkers=1).reshape(n_planes, *shape)[page]
     return plane
 

@@ -20,6 +20,7 @@ from .planners.pattern import pattern_planner
 from .planners.plain_tiff import plan_plain_tiff
 from .planners.plan import Plan
 from .planners.recognition import Planner, recognise
+from .tiff_failures import COPY_AGAIN
 
 ENTRY_POINTS = "hcs_mesh.planners"
 
@@ -84,7 +85,7 @@ def _one_file(path: Path, pattern: str | None) -> Plan:
         return recognise(DiskFolder(path.parent, only=members), (plan_ome_tiff,))
     alone = plan_plain_tiff(folder)
     if not any(plate.n_images for plate in alone.plates):
-        raise UnreadableImage(f"{path.name} cannot be read as an image: none of its planes can")
+        raise UnreadableImage(f"{path.name} cannot be read as an image: none of its planes can", hint=COPY_AGAIN)
     return alone
 
 

@@ -11,6 +11,8 @@ import tifffile
 
 from .errors import UnreadableImage
 
+COPY_AGAIN = "Copy the file again from the microscope, or leave it out."
+
 # Seen on corpora of malformed files; imagecodecs' own errors are RuntimeErrors, a codec not installed is an
 # ImportError. Not Exception: a bug of ours in the same block should still look like one where it can.
 TIFF_FAILURES: tuple[type[Exception], ...] = (
@@ -69,4 +71,4 @@ def _hint(error: Exception) -> str:
         case ImportError():
             return "Install the codec: pip install imagecodecs"
         case _:
-            return "Copy the file again from the microscope, or leave it out."
+            return COPY_AGAIN

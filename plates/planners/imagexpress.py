@@ -18,7 +18,7 @@ from .plan import Fileset, LeftOut, Plan, planned_files
 from .plane_table import PlaneTable
 
 _NAME = re.compile(
-    r"(?P<plate>.+)_(?P<well>[A-Z]{1,2}\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>\d{1,2}))?(?P<thumb>_thumb)?"
+    r"(?P<plate>.+?)_(?P<well>[A-Z]{1,2}\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>\d{1,2}))?(?P<thumb>_thumb)?"
     r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}\.tiff?",
     re.ASCII | re.IGNORECASE,
 )

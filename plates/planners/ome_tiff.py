@@ -90,7 +90,10 @@ def _fileset(folder: Folder, source: str, ome: Ome) -> Fileset:
     for plate in ome.plates:
         wells = {well_label(*place): ids for place, ids in plate.wells.items()}
         found = [
-            (well, field, by_id[image_id]) for well, ids in wells.items() for field, image_id in enumerate(ids, 1) if image_id in by_id
+            (well, field, by_id[image_id])
+            for well, ids in wells.items()
+            for field, image_id in enumerate(ids, 1)
+            if image_id in by_id
         ]
         if not found:
             continue
