@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hcs_mesh.config import ConfigError, DeviceSettings, Settings, check_settings, data_folder, load_settings, to_toml
@@ -143,3 +144,8 @@ def test_every_setting_has_a_type_that_can_be_said_in_words() -> None:
 def test_cpu_slots_follow_the_cores_and_stop_at_eight(n_cores: int, n_slots: int) -> None:
     assert DeviceSettings().n_cpu_slots(n_cores) == n_slots
     assert DeviceSettings(cpu_slots=3).n_cpu_slots(n_cores) == 3
+
+
+def test_settings_travel_to_a_child_process_whole() -> None:
+    settings = Settings(devices=DeviceSettings(cpu_slots=3, gpu=(0, 1)))
+    assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
