@@ -68,7 +68,7 @@ async def _queue_and_future() -> tuple[float, float]:
 
 
 async def _our_actor() -> tuple[float, float]:
-    from messages import Answer, Echo
+    from echo import Answer, Echo
 
     from hcs_mesh.supervisors import Node
 
@@ -117,7 +117,11 @@ class RawSocket:
 async def _serve_raw(folder: str) -> None:
     socket = zmq.Context.instance().socket(zmq.ROUTER)
     socket.bind(f"ipc://{folder}/raw")
-    raw = RawSocket(socket, lambda frames: raw.send(frames))
+
+    def echo(frames: list[bytes]) -> None:
+        raw.send(frames)
+
+    raw = RawSocket(socket, echo)
     await asyncio.Event().wait()
 
 
@@ -145,7 +149,7 @@ async def _ask_raw(folder: str) -> tuple[float, float]:
 
 
 async def _serve_ours(folder: str) -> None:
-    from messages import Echo
+    from echo import Echo
 
     from hcs_mesh.supervisors import Node
     from hcs_mesh.transport import ipc_endpoint
@@ -157,7 +161,7 @@ async def _serve_ours(folder: str) -> None:
 
 
 async def _ask_ours(folder: str) -> tuple[float, float]:
-    from messages import Answer
+    from echo import Answer
 
     from hcs_mesh.supervisors import Node
     from hcs_mesh.transport import ipc_endpoint

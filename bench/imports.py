@@ -1,4 +1,4 @@
-"""Taking a plate over durably with SHA-1, and proving it, beside the least that does so: ``python bench/imports.py``."""
+"""Taking a plate over durably with SHA-1, and proving it, beside the least that does: ``python bench/imports.py``."""
 
 import hashlib
 import os

@@ -33,7 +33,7 @@ def _pull(folder: str) -> None:
 
 
 def _push(folder: str) -> list[float]:
-    from messages import Progressed
+    from echo import Progressed
 
     context = zmq.Context()
     push, done = context.socket(zmq.PUSH), context.socket(zmq.PULL)
@@ -50,7 +50,7 @@ def _push(folder: str) -> list[float]:
 
 
 async def _count(folder: str) -> None:
-    from messages import Echo
+    from echo import Echo
 
     from hcs_mesh.supervisors import Node
     from hcs_mesh.transport import ipc_endpoint
@@ -62,7 +62,7 @@ async def _count(folder: str) -> None:
 
 
 async def _tell(folder: str) -> list[float]:
-    from messages import Count, Progressed
+    from echo import Count, Progressed
 
     from hcs_mesh.supervisors import Node
     from hcs_mesh.transport import ipc_endpoint

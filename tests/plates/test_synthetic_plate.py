@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from hcs_mesh.plates.planning import plan
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.plates.synthetic_field import expected_ratio, render_field
 
@@ -52,6 +53,19 @@ def test_every_file_is_one_uint16_page_with_its_place_in_the_description(
             assert (page.shape, page.dtype) == ((256, 256), np.uint16)
             well, site = path.stem.split("_")[1:3]
             assert f'value="{well} : Site {site[1:]}"' in page.description
+
+
+def test_the_planner_takes_it_for_a_plate_from_the_microscope(tmp_path: Path) -> None:
+    truth = write_plate(tmp_path, SMALL)
+    planned = plan(tmp_path)
+    assert planned.left_out == ()
+    (fileset,) = planned.filesets
+    assert (fileset.planner, len(fileset.files), fileset.n_bytes) == ("metaxpress", truth.n_files, truth.n_bytes)
+    (plate,) = fileset.plates
+    assert (plate.name, plate.n_rows, plate.n_columns, plate.channels) == ("Small", 2, 3, ("DAPI", "GFP"))
+    assert (plate.n_images, plate.n_fields, plate.pixel_size_um) == (24, 12, 0.65)
+    assert plate.notes == ()
+    assert plate.missing == ()
 
 
 def test_equal_recipes_give_equal_bytes_and_another_seed_another_plate(

@@ -1,0 +1,130 @@
+"""Measures everything and writes docs/performance.md: ``python bench/run.py [ROOM ...]``."""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rows import Row
+
+HERE = Path(__file__).parent
+ROOMS = ("ask", "tell", "planes", "journal", "imports", "index", "pipeline", "plate_run")
+ONE_ROOM = """
+import importlib, sys, msgspec
+sys.path.insert(0, sys.argv[1])
+sys.stdout.write("\\n" + msgspec.json.encode(importlib.import_module(sys.argv[2]).measure()).decode())
+"""
+LIBRARIES = ("hcs-mesh", "pyzmq", "msgspec", "uvloop", "numpy", "opencv-python-headless", "scipy", "scikit-image")
+
+
+def measure(room: str) -> tuple[list[Row], str]:
+    """The rows of one room, measured in a process of its own; or why there are none."""
+    if not (HERE / f"{room}.py").exists():
+        return [], "not written yet"
+    # In its own process, so that no room inherits another's threads, cores or memory.
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_ROOM, str(HERE), room], capture_output=True, text=True, timeout=300
+    )
+    if done.returncode:
+        return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[Row]), ""
+
+
+def verdict(row: Row) -> str:
+    """Whether the target is met, missed within a factor of two, or missed."""
+    if row.met:
+        return "met"
+    factor = row.target / row.ratio if row.higher_is_better else row.ratio / row.target
+    return "within two" if factor <= 2 else "missed"
+
+
+def machine() -> str:
+    """The machine in words: nothing that names it."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = models[0] if models else cpu
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{len(os.sched_getaffinity(0))} cores of {cpu}, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"{platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: float) -> str:
+    """The page of docs/performance.md."""
+    lines = [
+        "# Performance",
+        "",
+        "Written by `python bench/run.py`. Every line is a ratio to a reference measured in the same run, in turns;",
+        "numbers are medians over the rounds, with deadlines and statistics switched on. A line is *met* when the",
+        "ratio reaches its target, *within two* when it misses it by no more than a factor of two.",
+        "",
+        f"Machine: {machine()}.",
+        f"Load average before the run: {load:.1f}; above a few tenths others were running, and waits are long.",
+        f"The run took {elapsed_s:.0f} s.",
+        "",
+        "| What: the reference | Reference | hcs-mesh | Unit | Ratio | Target | |",
+        "|---|---:|---:|---|---:|---:|---|",
+    ]
+    for row in rows:
+        bound = "≥" if row.higher_is_better else "≤"
+        lines.append(
+            f"| {row.name} | {shown(row.reference)} | {shown(row.ours)} | {row.unit} | {row.ratio:.2f} "
+            f"| {bound} {row.target:.2g} | {verdict(row)} |"
+        )
+    if unmeasured:
+        lines += ["", "Not measured in this run:", ""]
+        lines += [f"- `bench/{room}.py`: {reason}" for room, reason in unmeasured.items()]
+    lines += ["", "Libraries: " + ", ".join(f"{name} {version(name)}" for name in LIBRARIES) + ".", ""]
+    return "\n".join(lines)
+
+
+def shown(value: float) -> str:
+    """A number with as many digits as it is good for."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def version(name: str) -> str:
+    """The version of a library, where it is installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "from the checkout"
+
+
+def main() -> int:
+    """Measure the rooms that are asked for; write the page when it was all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], help="only these; the page is written for all")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
+    wanted = parser.parse_args()
+    load, start = os.getloadavg()[0], time.perf_counter()
+    rows: list[Row] = []
+    unmeasured: dict[str, str] = {}
+    for room in wanted.rooms or ROOMS:
+        found, reason = measure(room)
+        for row in found:
+            print(row, flush=True)
+        if reason:
+            unmeasured[room] = reason
+            print(f"{room}: not measured: {reason}", flush=True)
+        rows += found
+    if not wanted.rooms:
+        wanted.out.parent.mkdir(exist_ok=True)
+        wanted.out.write_text(report(rows, unmeasured, time.perf_counter() - start, load))
+        print(f"written: {wanted.out.name}")
+    return 1 if unmeasured else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
