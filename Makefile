@@ -5,7 +5,7 @@ RUN := .venv-test/bin
 SCREEN = $(shell command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24'")
 ARGS ?=
 
-.PHONY: help demo test test-all bench lint types layers docs format clean environment test-environment
+.PHONY: help demo test test-all bench lint types layers docs format lists clean environment test-environment
 
 help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench     measures against the floors, and writes docs/performance.md"
 	@echo "make lint types layers docs   what continuous integration checks beside the tests"
 	@echo "make format    puts the code in its usual form"
+	@echo "make lists     brings pyproject's packages and pure modules up to date with the tree"
 	@echo "make clean     removes the environments and everything that was built"
 
 demo: environment
@@ -44,6 +45,9 @@ docs: test-environment
 format: test-environment
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+
+lists:
+	@python=$$(tools/find-python) && "$$python" tools/lists.py
 
 clean:
 	rm -rf .venv .venv-test .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

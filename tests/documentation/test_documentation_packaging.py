@@ -1,7 +1,7 @@
 """What stands in pyproject.toml is what stands in the tree."""
 
-import ast
 import itertools
+import runpy
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -18,23 +18,19 @@ def tools(checkout: Path) -> dict[str, Any]:
     return tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 
 
+@pytest.fixture(scope="module")
+def lists(checkout: Path) -> dict[str, Any]:
+    """What tools/lists.py finds in the tree."""
+    return runpy.run_path(str(checkout / "tools" / "lists.py"))
+
+
 def rooms(checkout: Path, tools: dict[str, Any]) -> Iterator[tuple[str, Path]]:
     for package, folder in tools["setuptools"]["package-dir"].items():
         yield package, checkout / folder
 
 
-def module_name(package: str, room: Path, file: Path) -> str:
-    inner = file.relative_to(room).with_suffix("").parts
-    return ".".join((package, *inner[:-1]) if inner[-1] == "__init__" else (package, *inner))
-
-
-def test_every_package_of_every_room_is_listed(checkout: Path, tools: dict[str, Any]) -> None:
-    found = {
-        module_name(package, room, file)
-        for package, room in rooms(checkout, tools)
-        for file in room.rglob("__init__.py")
-    }
-    assert sorted(tools["setuptools"]["packages"]) == sorted(found)
+def test_every_package_of_every_room_is_listed(tools: dict[str, Any], lists: dict[str, Any]) -> None:
+    assert tools["setuptools"]["packages"] == lists["packages"](), "'make lists' mends this"
 
 
 def test_every_folder_with_modules_is_a_package(checkout: Path, tools: dict[str, Any]) -> None:
@@ -54,16 +50,9 @@ def test_every_file_of_the_rooms_is_installed(checkout: Path, tools: dict[str, A
     assert absent == [], "named in pyproject's package-data?"
 
 
-def test_the_pure_modules_are_those_of_the_contract(checkout: Path, tools: dict[str, Any]) -> None:
-    says_pure = set()
-    for package, room in rooms(checkout, tools):
-        for file in room.rglob("*.py"):
-            docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-            first_line = docstring.partition("\n")[0]
-            if first_line.rstrip(".").endswith("(pure)"):
-                says_pure.add(module_name(package, room, file))
+def test_the_pure_modules_are_those_of_the_contract(tools: dict[str, Any], lists: dict[str, Any]) -> None:
     (contract,) = [entry for entry in tools["importlinter"]["contracts"] if entry["name"].startswith("Pure modules")]
-    assert sorted(contract["source_modules"]) == sorted(says_pure)
+    assert contract["source_modules"] == lists["pure_modules"](), "'make lists' mends this"
 
 
 def test_test_files_have_names_of_their_own(checkout: Path) -> None:
