@@ -111,9 +111,8 @@ def _shape(xp: Any, pixels: _Pixels) -> dict[str, Array]:
     # Moments about the object's own centre: squares of image coordinates would cost digits.
     dx = pixels.x - xp.concatenate((xp.zeros(1), x))[pixels.owner]
     dy = pixels.y - xp.concatenate((xp.zeros(1), y))[pixels.owner]
-    # 1/12 is the second moment of one square pixel.
-    xx = _sums(xp, pixels, dx * dx) / area + 1 / 12
-    yy = _sums(xp, pixels, dy * dy) / area + 1 / 12
+    xx = _sums(xp, pixels, dx * dx) / area
+    yy = _sums(xp, pixels, dy * dy) / area
     xy = _sums(xp, pixels, dx * dy) / area
     middle = (xx + yy) / 2
     apart = xp.sqrt(((xx - yy) / 2) ** 2 + xy**2)
@@ -130,7 +129,8 @@ def _shape(xp: Any, pixels: _Pixels) -> dict[str, Array]:
         "height_px": height,
         "major_axis_px": 4 * xp.sqrt(major),
         "minor_axis_px": 4 * xp.sqrt(minor),
-        "eccentricity": xp.sqrt(1 - minor / major),
+        # A single pixel has no axes, and is round.
+        "eccentricity": xp.sqrt(1 - minor / xp.where(major > 0, major, 1)) * (major > 0),
         "orientation_deg": xp.degrees(xp.arctan2(2 * xy, xx - yy) / 2),
         "extent": area / (width * height),
     }

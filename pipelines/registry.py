@@ -80,9 +80,9 @@ class Registry:
 
     def modules(self, name: str) -> tuple[str, ...]:
         """Say from which modules the name may be imported, without loading anything."""
-        if name in self._functions:
-            return (self._functions[name].origin,)
-        return (self._offers[name].module,) if name in self._offers else ()
+        if name in self._offers:
+            return (self._offers[name].module,)
+        return (self._functions[name].origin,) if name in self._functions else ()
 
 
 @cache

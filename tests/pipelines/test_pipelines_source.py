@@ -230,7 +230,7 @@ def test_reading_executes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_step_built_in_python_is_checked_by_the_same_rules() -> None:
-    with pytest.raises(ValueError, match="between 0.1 and 100"):
+    with pytest.raises(ValueError, match=r"between 0\.1 and 100"):
         gaussian("dna", sigma_px=-1, to="smooth")
     with pytest.raises(ValueError, match="1 to 200 steps"):
         Pipeline(name="empty", steps=[])
