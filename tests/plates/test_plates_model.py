@@ -1,9 +1,10 @@
 """The columnar plate."""
 
 import msgspec
-from hcs_mesh.plates import Image, Missing, Plate, build_plate
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hcs_mesh.plates import Image, Missing, Plate, build_plate
 
 IMAGES = st.lists(
     st.builds(

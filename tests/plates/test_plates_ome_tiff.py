@@ -8,6 +8,7 @@ import numpy as np
 import ome_types
 import pytest
 import tifffile
+
 from hcs_mesh.plates import MetadataError, Plate, plan, read_plane
 from hcs_mesh.plates.planners.ome_xml import Ome, parse_ome, planes
 
@@ -110,7 +111,8 @@ def test_absent_members_and_undescribed_planes_are_missing(tmp_path: Path) -> No
 def test_a_plate_in_ome_xml_is_a_plate(tmp_path: Path) -> None:
     wells = (
         '<Plate ID="Plate:0" Name="P" Rows="8" Columns="12">'
-        '<Well ID="Well:0" Row="1" Column="2"><WellSample ID="WellSample:1" Index="1"><ImageRef ID="Image:1"/></WellSample>'
+        '<Well ID="Well:0" Row="1" Column="2">'
+        '<WellSample ID="WellSample:1" Index="1"><ImageRef ID="Image:1"/></WellSample>'
         '<WellSample ID="WellSample:0" Index="0"><ImageRef ID="Image:0"/></WellSample></Well>'
         '<Well ID="Well:1" Row="3" Column="4"/></Plate>'
     )

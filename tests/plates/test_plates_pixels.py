@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.plates import UnreadableImage, plan, read_plane
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hcs_mesh.plates import Image, NothingToImport, Plan, Plate, UnreadableImage, plan, read_image, read_plane
 from hcs_mesh.plates.folder import DiskFolder
 from hcs_mesh.plates.planners.operetta import plan_operetta

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.plates import NothingToImport, PatternError, SourceNotFound, SourceUnreadable, UnreadableImage, plan
 from hcs_mesh.plates.folder import DiskFolder
@@ -156,7 +157,7 @@ print(read, refused)
 """
 
 
-@pytest.mark.parametrize(("folder", "n_files", "n_readable"), [("images", 137, 120), ("fuzz_images", 111, 30)])
+@pytest.mark.parametrize(("folder", "n_files", "n_readable"), [("images", 137, 136), ("fuzz_images", 111, 5)])
 def test_every_file_of_the_corpus_is_read_or_refused_by_name(
     shared_data: Path, folder: str, n_files: int, n_readable: int
 ) -> None:
@@ -168,8 +169,8 @@ def test_every_file_of_the_corpus_is_read_or_refused_by_name(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     read, refused = map(int, done.stdout.split())
-    assert read + refused == n_files
-    assert read >= n_readable
+    # tifffile opens 50 more of the malformed files, as arrays of no pixels at all.
+    assert (read, refused) == (n_readable, n_files - n_readable)
 
 
 def test_errors_are_values_and_mesh_errors() -> None:

@@ -1,12 +1,13 @@
 """Wells and virtual paths."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.plates.errors import PlatePathError
 from hcs_mesh.plates.virtual_paths import VirtualPath, format_path, parse_path
 from hcs_mesh.plates.wells import normalise_well, plate_format, row_label, row_number, well_label, well_position
-from hypothesis import given
-from hypothesis import strategies as st
 
 WELLS = st.builds(well_label, st.integers(0, 701), st.integers(0, 98))
 PLANES = st.builds(
