@@ -1,4 +1,4 @@
-"""Fits a pipeline to a plate: every reason why it cannot run is told before the first plane is read."""
+"""Fits a pipeline to a plate: every reason why it cannot run is told before the first plane is read (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registered functions: a Python function becomes a kind of step, its signature the rule for its arguments."""
+"""Registered functions: a Python function becomes a kind of step, its signature the rule for its arguments (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What flows between steps: planes, stacks, masks, labels, tables and single numbers.
+"""What flows between steps: planes, stacks, masks, labels, tables and single numbers (pure).
 
 A registered function says what it takes and gives by these names; compilation checks that they meet.
 Arrays are NumPy's on a CPU and CuPy's on a CUDA device, which is why they are ``Any`` to mypy.

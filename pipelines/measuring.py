@@ -70,8 +70,13 @@ def measure_well(
     column: Annotated[str, ColumnOf("table")],
     statistic: Literal["mean", "median", "min", "max", "sum", "std", "count"] = "mean",
 ) -> Number:
-    """Sum up one column over all objects of the well, all its fields and time points together."""
+    """Sum up one column over all objects of the well, all its fields and time points together.
+
+    Objects that have no value there (NaN: a nucleus without a ring) are left out.
+    """
     values = table[column]
+    if values.dtype.kind == "f":
+        values = values[~np.isnan(values)]
     if statistic == "count":
         return float(values.size)
     if not values.size:

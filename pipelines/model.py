@@ -1,4 +1,4 @@
-"""The pipeline: a name and steps, each one call of a registered function with named inputs and output."""
+"""The pipeline: a name and steps, each one call of a registered function with named inputs and output (pure)."""
 
 from __future__ import annotations
 

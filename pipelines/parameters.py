@@ -1,4 +1,4 @@
-"""What a function accepts beside its inputs: names, types, bounds and legal values."""
+"""What a function accepts beside its inputs: names, types, bounds and legal values (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a pipeline's source as data: Python's grammar, an allow-list of its nodes, and nothing is executed.
+"""Reads a pipeline's source as data: Python's grammar, an allow-list of its nodes, and nothing is executed (pure).
 
 What is allowed: a docstring, ``from hcs_mesh.pipelines import ...``, and one assignment
 ``pipeline = Pipeline(...)`` of calls of registered functions with literals. Everything else is refused

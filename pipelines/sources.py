@@ -1,4 +1,4 @@
-"""What a pipeline reads of a field, and how a field that lacks it is described."""
+"""What a pipeline reads of a field, and how a field that lacks it is described (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a pipeline as the source that reads back as the same pipeline: one argument order, one layout."""
+"""Writes a pipeline as the source that reads back as the same pipeline: one argument order, one layout (pure)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""Built-in functions agree with scipy and scikit-image; facilities add their own by the same rules."""
+"""Built-in functions agree with scipy and scikit-image."""
 
-import sys
-import types
-from importlib.metadata import EntryPoint
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,39 +13,20 @@ from skimage import filters
 from skimage import measure as skimage_measure
 
 from hcs_mesh.pipelines import (
-    BadFunction,
-    Between,
-    DeviceUnavailable,
-    FunctionUnavailable,
-    Image,
-    Labels,
-    Mask,
-    Number,
-    Pipeline,
-    PipelineSourceError,
-    Registry,
-    channel,
     fill_holes,
-    function,
     gaussian,
-    installed,
     keep_sizes,
     label,
-    max_projection,
     measure,
     measure_rings,
     measure_shape,
     measure_well,
-    open_device,
     otsu,
-    parse,
     remove_border_objects,
     split_touching,
     threshold,
-    to_source,
     tophat,
 )
-from hcs_mesh.pipelines.registry import BUILT_INS
 
 planes = arrays(np.uint16, st.tuples(st.integers(8, 40), st.integers(8, 40)), elements=st.integers(0, 4000))
 masks = arrays(np.bool_, st.tuples(st.integers(5, 40), st.integers(5, 40)))
@@ -215,172 +193,12 @@ def test_nothing_to_measure_gives_empty_columns() -> None:
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median", "min", "max", "sum", "std", "count"])
-def test_a_column_is_summed_up_as_numpy_does(statistic: str) -> None:
-    column = np.array([1.0, 5.0, 3.0])
-    wanted = column.size if statistic == "count" else getattr(np, statistic)(column)
+def test_a_column_is_summed_up_as_numpy_does_without_the_objects_that_have_no_value(statistic: str) -> None:
+    column = np.array([1.0, 5.0, np.nan, 3.0])
+    wanted = 3 if statistic == "count" else getattr(np, statistic)(np.array([1.0, 5.0, 3.0]))
     assert measure_well.on_cpu({"x": column}, column="x", statistic=statistic) == wanted
 
 
 def same_pieces(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
     pairs = set(zip(ours.ravel().tolist(), theirs.ravel().tolist(), strict=True))
     return len(pairs) == len(np.unique(ours)) == len(np.unique(theirs)) and not pairs & {(0, 1), (1, 0)}
-
-
-# What is written for CUDA, on a stand-in for CuPy that is NumPy and scipy: it shows that the steps are
-# the same ones, not that they run on a card.
-
-
-@pytest.fixture
-def cupy_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Card:
-        def __init__(self, index: int) -> None:
-            self.index = index
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *failure: object) -> None: ...
-
-    cupy = types.ModuleType("cupy")
-    cupy.__dict__.update(
-        {name: getattr(np, name) for name in dir(np) if not name.startswith("_")},
-        asnumpy=np.asarray,
-        cuda=types.SimpleNamespace(Device=Card, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1)),
-    )
-    cupyx_scipy = types.ModuleType("cupyx.scipy")
-    cupyx_scipy.__dict__["ndimage"] = ndimage
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setitem(sys.modules, "cupyx", types.ModuleType("cupyx"))
-    monkeypatch.setitem(sys.modules, "cupyx.scipy", cupyx_scipy)
-
-
-@pytest.mark.usefixtures("cupy_of_numpy")
-def test_both_devices_are_told_to_do_the_same() -> None:
-    results = []
-    for device in (open_device("cpu"), open_device("cuda:0")):
-        stack = device.stack([device.put(field()), device.put(field(20))])
-        flat = device.run(max_projection, {"stack": stack}, {})
-        smooth = device.run(gaussian, {"image": flat.astype(np.float32)}, {"sigma_px": 1.0})
-        even = device.run(tophat, {"image": flat}, {"radius_px": 12})
-        mask = device.run(otsu, {"image": even}, {"correction": 0.9, "at_least": None})
-        mask = device.run(fill_holes, {"mask": mask}, {})
-        labels = device.run(label, {"mask": mask}, {"connectivity": 8})
-        split = device.run(split_touching, {"mask": mask}, {"distance_px": 5, "smoothing_px": 1.0})
-        inner = device.run(remove_border_objects, {"labels": labels}, {"margin_px": 0})
-        sized = device.run(keep_sizes, {"labels": inner}, {"min_area_px": 20, "max_area_px": 9000})
-        table = device.run(measure, {"labels": sized, "image": flat}, {})
-        bright = device.run(threshold, {"image": flat}, {"above": 900.0})
-        rings = device.run(measure_rings, {"labels": sized, "image": flat}, {"inner_px": 2.0, "outer_px": 8.0})
-        results.append(
-            (smooth, even, mask, labels > 0, split, sized > 0, bright, rings["ring_sum"].sum(), table["area_px"].sum())
-        )
-    for mine, theirs in zip(*results, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-4)
-    with pytest.raises(DeviceUnavailable, match="there are 1"):
-        open_device("cuda:1")
-
-
-def test_a_cuda_device_without_cupy_says_what_to_install() -> None:
-    if "cupy" in sys.modules:
-        pytest.fail("cupy is loaded although no pipeline asked for a CUDA device")
-    try:
-        import cupy  # noqa: F401
-    except ImportError:
-        with pytest.raises(DeviceUnavailable, match="needs CuPy") as refused:
-            open_device("cuda:0")
-        assert "hcs-mesh[gpu]" in refused.value.hint
-
-
-# What a facility adds.
-
-
-@function
-def invert(image: Image, *, top: Annotated[int, Between(1, 65535)] = 65535) -> Image:
-    """Turn dark into bright."""
-    return top - image
-
-
-def offer(name: str, value: str) -> EntryPoint:
-    return EntryPoint(name=name, value=value, group="hcs_mesh.functions")
-
-
-@pytest.fixture
-def facility(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    package = types.ModuleType("facility_filters")
-    package.__dict__.update(invert=invert, plain=lambda image: image, gaussian=invert)
-    monkeypatch.setitem(sys.modules, "facility_filters", package)
-    return Registry(
-        offers=(
-            offer("invert", "facility_filters:invert"),
-            offer("plain", "facility_filters:plain"),
-            offer("gone", "no_such_package:gone"),
-            offer("gaussian", "facility_filters:gaussian"),
-        )
-    )
-
-
-def test_a_facilitys_function_is_read_checked_and_written(facility: Registry) -> None:
-    source = (
-        "from facility_filters import invert\n"
-        "from hcs_mesh.pipelines import Pipeline, channel\n"
-        'pipeline = Pipeline(name="f", steps=[channel(0, to="a"), invert("a", to="b")])\n'
-    )
-    pipeline = parse(source, "f.py", facility)
-    assert dict(pipeline.steps[1].parameters) == {"top": 65535}
-    written = to_source(pipeline, facility)
-    assert "from facility_filters import invert\n" in written
-    assert parse(written, "written.py", facility) == pipeline
-    with pytest.raises(PipelineSourceError, match="between 1 and 65535"):
-        parse(source.replace('"a", to="b"', '"a", top=0, to="b"'), "f.py", facility)
-
-
-def test_a_facility_cannot_replace_a_built_in_function(facility: Registry) -> None:
-    assert facility.find("gaussian") is gaussian
-
-
-@pytest.mark.parametrize(("name", "message"), [("gone", "cannot be loaded"), ("plain", "is not a registered function")])
-def test_a_broken_facility_breaks_only_the_pipelines_that_name_it(facility: Registry, name: str, message: str) -> None:
-    with pytest.raises(FunctionUnavailable, match=message):
-        facility.find(name)
-    source = f'pipeline = Pipeline(name="f", steps=[channel(0, to="a"), {name}("a", to="b")])\n'
-    with pytest.raises(PipelineSourceError, match=message):
-        parse(source, "f.py", facility)
-
-
-def test_functions_that_no_pipeline_could_call_are_refused_when_declared() -> None:
-    def silent(image: Image) -> object:
-        return image
-
-    def bare(image: Image, size) -> Mask:  # type: ignore[no-untyped-def]
-        return image > size
-
-    def listy(image: Image, *, sizes: list[int]) -> Mask:
-        return image > sizes[0]
-
-    def outside(image: Image, *, size: Annotated[int, Between(1, 9)] = 10) -> Mask:
-        return image > size
-
-    def counted(labels: Labels) -> Number:
-        return float(labels.max())
-
-    def named(image: Image, *, to: str) -> Image:
-        return image
-
-    for one in (silent, bare, listy, outside, counted, named):
-        with pytest.raises(BadFunction):
-            function(one)
-
-
-def test_every_built_in_says_what_it_does_and_can_be_imported_by_its_name() -> None:
-    import hcs_mesh.pipelines
-
-    assert set(installed()) >= {one.name for one in BUILT_INS}
-    for one in BUILT_INS:
-        assert getattr(hcs_mesh.pipelines, one.name) is one
-        assert one.__doc__ != type(one).__doc__
-        assert one.usage().startswith(f"{one.name}(")
-
-
-def test_a_pipeline_of_functions_that_are_not_here_cannot_be_written() -> None:
-    pipeline = Pipeline(name="p", steps=[channel(0, to="a"), invert("a", to="b")])
-    with pytest.raises(LookupError, match="invert"):
-        to_source(pipeline)
