@@ -1,31 +1,26 @@
-"""What the web pages need of a running mesh; the mesh's own client answers to it."""
+"""What the web pages need of a running mesh; ``hcs_mesh.Client`` answers to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
+from ..messages.compute import JobStatus
+from ..messages.control import ActorRow, MeshStatus
 from ..plates.model import Plate, PlateSummary
 
 
 class MeshClient(Protocol):
-    """Asks a running mesh.
+    """Asks a running mesh; what cannot be answered is a MeshError with its hint."""
 
-    A question about a plate or job that does not exist raises a MeshError that is also a LookupError; a mesh
-    that is not up, one that is also a ConnectionError; a mesh that is too slow, one that is also a TimeoutError.
-    """
-
-    async def status(self) -> msgspec.Struct:
-        """Whether the mesh is up, and since when."""
+    async def status(self) -> MeshStatus:
+        """What the mesh is, and since when it is up."""
         ...
 
-    async def ps(self) -> Sequence[msgspec.Struct]:
-        """The supervision tree, one entry for each actor, process and supervisor."""
+    async def tree(self) -> tuple[ActorRow, ...]:
+        """The supervision tree, parents before children."""
         ...
 
-    async def plates(self) -> Sequence[PlateSummary]:
+    async def plates(self) -> tuple[PlateSummary, ...]:
         """One line for each plate."""
         ...
 
@@ -33,10 +28,10 @@ class MeshClient(Protocol):
         """What one plate holds."""
         ...
 
-    async def jobs(self) -> Sequence[msgspec.Struct]:
-        """One line for each job."""
+    async def jobs(self) -> tuple[JobStatus, ...]:
+        """Every job, oldest first."""
         ...
 
-    async def job(self, job_id: str) -> msgspec.Struct:
+    async def job(self, job: str) -> JobStatus:
         """One job with the state of its wells."""
         ...

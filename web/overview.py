@@ -6,9 +6,10 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
-import msgspec
+from ..messages.compute import JobStatus
+from ..messages.control import MeshStatus
+from ..plates.model import PlateSummary
 
 STYLE = """
 body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: #1f2933; background: #f4f6f8; }
@@ -25,33 +26,43 @@ _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'"
 
 
-def render_overview(status: msgspec.Struct, plates: Sequence[msgspec.Struct], jobs: Sequence[msgspec.Struct]) -> str:
+def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Sequence[JobStatus]) -> str:
     """The page; every value is escaped."""
-    told = " · ".join(f"{key} {value}" for key, value in _scalars(status).items())
+    told = f"{status.version} · {status.n_actors} actors · {status.n_processes} processes · "
+    told += f"{status.n_restarts} restarts · {status.n_viewers} viewers"
+    plate_rows = [
+        {"id": one.id, "name": one.name, "wells": one.n_wells, "fields": one.n_fields, "images": one.n_images}
+        for one in plates
+    ]
+    job_rows = [
+        {
+            "job": one.job,
+            "plate": one.plate_name or one.plate_id,
+            "pipeline": one.pipeline,
+            "owner": one.owner,
+            "state": one.state,
+            "wells done": f"{sum(well.state == 'done' for well in one.wells)} of {len(one.wells)}",
+            "reason": one.reason,
+        }
+        for one in reversed(jobs)
+    ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>hcs-mesh</title>'
         f"<style>{STYLE}</style></head>\n<body><header><h1>hcs-mesh</h1><p>{escape(told)}</p></header>\n"
-        f"{_table('Plates', 'plates', 'id', plates)}{_table('Jobs', 'jobs', 'job', jobs)}</body></html>\n"
+        f"{_table('Plates', 'plates', 'id', plate_rows)}{_table('Jobs', 'jobs', 'job', job_rows)}</body></html>\n"
     )
 
 
-def _table(title: str, address: str, key: str, lines: Sequence[msgspec.Struct]) -> str:
-    rows = [_scalars(line) for line in lines]
+def _table(title: str, address: str, key: str, rows: Sequence[Mapping[str, object]]) -> str:
     if not rows:
         return f'<section><h2>{title}</h2><p class="quiet">None yet.</p></section>\n'
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(row, name, key, address)}</td>" for name in names) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{_cell(row, name, key, address)}</td>" for name in row) + "</tr>" for row in rows
     )
     return f"<section><h2>{title}</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></section>\n"
 
 
-def _cell(row: Mapping[str, Any], name: str, key: str, address: str) -> str:
-    shown = escape(str(row.get(name, "")))
+def _cell(row: Mapping[str, object], name: str, key: str, address: str) -> str:
+    shown = escape(str(row[name]))
     return f'<a href="/api/{address}/{shown}">{shown}</a>' if name == key else shown
-
-
-def _scalars(line: msgspec.Struct) -> dict[str, Any]:
-    known = msgspec.to_builtins(line)
-    return {name: value for name, value in known.items() if isinstance(value, str | int | float) and value != ""}

@@ -17,15 +17,7 @@ from ..config.errors import MeshError
 from .client import MeshClient
 from .overview import POLICY, render_overview
 from .plate_shape import plate_shape
-
-# The first match counts, where an error is several of these at once.
-STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
-    (LookupError, 404),
-    (PermissionError, 403),
-    (TimeoutError, 504),
-    (ConnectionError, 503),
-    (ValueError, 400),
-)
+from .statuses import status_of
 
 
 def build(client: MeshClient, allowed_hosts: Sequence[str]) -> Starlette:
@@ -45,7 +37,7 @@ def build(client: MeshClient, allowed_hosts: Sequence[str]) -> Starlette:
         routes=[
             Route("/", overview),
             Route("/api/status", _asking(lambda _: client.status())),
-            Route("/api/ps", _asking(lambda _: client.ps())),
+            Route("/api/ps", _asking(lambda _: client.tree())),
             Route("/api/plates", _asking(lambda _: client.plates())),
             Route("/api/plates/{plate_id}", _asking(plate)),
             Route("/api/jobs", _asking(lambda _: client.jobs())),
@@ -78,9 +70,9 @@ async def _refused(request: Request, error: Exception) -> Response:
         hint = "GET / lists what there is." if error.status_code == 404 else ""
         body = {"error": error.detail, "hint": hint}
         return _json(body, status_code=error.status_code, headers=dict(error.headers or {}))
-    status_code = next((code for kind, code in STATUS_OF if isinstance(error, kind)), 500)
-    hint = error.hint if isinstance(error, MeshError) else ""
-    return _json({"error": str(error), "hint": hint}, status_code=status_code)
+    if isinstance(error, MeshError):
+        return _json({"error": str(error), "hint": error.hint}, status_code=status_of(error))
+    raise error
 
 
 async def _broken(request: Request, error: Exception) -> Response:

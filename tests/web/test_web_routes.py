@@ -9,33 +9,29 @@ from contextlib import asynccontextmanager
 
 import anyio
 import httpx
-import msgspec
 
 from hcs_mesh.config.errors import MeshError
+from hcs_mesh.messages.compute import JobStatus, WellStatus
+from hcs_mesh.messages.control import ActorRow, MeshStatus
 from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
+from hcs_mesh.transport import ActorUnknown, AskFailed, Failure
 from hcs_mesh.web.app import create_app
 
-
-class Status(msgspec.Struct, frozen=True):
-    """Is it up."""
-
-    state: str = "up"
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One line of ps."""
-
-    name: str
-    kind: str
-    pid: int
-
-
-class Job(msgspec.Struct, frozen=True):
-    """One line of jobs."""
-
-    job: str
-    state: str
-    plate: int
+STATUS = MeshStatus(
+    version="0.1",
+    pid=7,
+    data="data",
+    endpoints=(),
+    started_at_unix_s=1.0,
+    repository="local",
+    n_actors=5,
+    n_processes=2,
+    n_restarts=1,
+)
+TREE = (
+    ActorRow(name="hub", parent="", kind="supervisor", pid=7, state="running"),
+    ActorRow(name="metadata", parent="hub", kind="actor", pid=7, state="running"),
+)
 
 
 class NoSuchPlate(MeshError, LookupError):
@@ -57,19 +53,19 @@ class Remembered:
         self.failure = failure
         self.name = name
 
-    async def status(self) -> Status:
+    async def status(self) -> MeshStatus:
         """Up, or the failure."""
         if self.failure:
             raise self.failure
-        return Status()
+        return STATUS
 
-    async def ps(self) -> list[Entry]:
+    async def tree(self) -> tuple[ActorRow, ...]:
         """Two entries."""
-        return [Entry("hub", "process", 7), Entry("metadata", "actor", 7)]
+        return TREE
 
-    async def plates(self) -> list[PlateSummary]:
+    async def plates(self) -> tuple[PlateSummary, ...]:
         """One plate."""
-        return [PlateSummary(id=3, name=self.name, n_wells=1, n_fields=1, n_images=2)]
+        return (PlateSummary(id=3, name=self.name, n_wells=1, n_fields=1, n_images=2),)
 
     async def plate(self, plate_id: int) -> Plate:
         """Plate 3 only."""
@@ -79,13 +75,13 @@ class Remembered:
         images = [image, image._replace(c=1, kind="projection", file="B03_s1_w2.TIF")]
         return build_plate(images, id=3, name=self.name, channels=("DAPI", "GFP"))
 
-    async def jobs(self) -> list[Job]:
+    async def jobs(self) -> tuple[JobStatus, ...]:
         """One job."""
-        return [Job("j-1", "done", 3)]
+        return (await self.job("j-1"),)
 
-    async def job(self, job_id: str) -> Job:
+    async def job(self, job: str) -> JobStatus:
         """The same whatever is asked."""
-        return Job(job_id, "done", 3)
+        return JobStatus(job=job, plate_id=3, plate_name=self.name, state="done", wells=(WellStatus(well="B03"),))
 
 
 @asynccontextmanager
@@ -107,12 +103,12 @@ def get(path: str, client: Remembered | None = None, host: str = "localhost") ->
 
 
 def test_every_address_answers_as_json() -> None:
-    assert get("/api/status").json() == {"state": "up"}
+    assert get("/api/status").json()["n_actors"] == 5
     assert [one["name"] for one in get("/api/ps").json()] == ["hub", "metadata"]
     plates = get("/api/plates").json()
     assert plates == [{"id": 3, "name": "Demo24", "n_wells": 1, "n_fields": 1, "n_images": 2, "kind": "plate"}]
-    assert get("/api/jobs").json() == [{"job": "j-1", "state": "done", "plate": 3}]
-    assert get("/api/jobs/j-1").json()["job"] == "j-1"
+    assert [(one["job"], one["state"]) for one in get("/api/jobs").json()] == [("j-1", "done")]
+    assert get("/api/jobs/j-1").json()["wells"][0]["well"] == "B03"
 
 
 def test_a_plate_is_nested_by_well_and_field() -> None:
@@ -148,6 +144,11 @@ def test_a_mesh_that_is_down_slow_or_broken_has_its_own_status() -> None:
         (Unreachable("no mesh answers", hint="hcs-mesh up"), 503),
         (TooSlow("no answer within 5 s"), 504),
         (MeshError("something else"), 500),
+        (ActorUnknown("no actor 'metadata'"), 503),
+        (AskFailed(Failure(kind="PlateNotFound", message="no plate 9", hint="hcs-mesh plates")), 404),
+        (AskFailed(Failure(kind="BadName", message="no name", blame="caller")), 400),
+        (AskFailed(Failure(kind="RepositoryFailed", message="the disk", blame="environment")), 500),
+        (AskFailed(Failure(kind="Busy", message="starting", retry=True)), 503),
     ):
         answer = get("/api/status", Remembered(failure))
         assert answer.status_code == status
