@@ -1,4 +1,4 @@
-"""The plate: what was imaged where, as columns, so that its size costs bytes and not objects.
+"""The plate: what was imaged where, as columns, so that its size costs bytes and not objects (pure).
 
 A plate of 13,824 planes is a dozen byte strings. It is built, sent, stored and opened in
 milliseconds; one :class:`Image` is made when somebody asks for it.

@@ -1,4 +1,4 @@
-"""Virtual paths: one readable name for every image of every plate, whatever the vendor called its file.
+"""Virtual paths: one readable name for every image of every plate, whatever the vendor called its file (pure).
 
 ``plate_123/A01/A01_s001_z000_c000.tif`` is plate 123, well A01, field 1, first z, first channel;
 ``_t000`` follows where a plate has several time points; a projection is written ``zproj``.

@@ -1,4 +1,4 @@
-"""Wells: labels as A01 and positions as row and column, both ways."""
+"""Wells: labels as A01 and positions as row and column, both ways (pure)."""
 
 from __future__ import annotations
 

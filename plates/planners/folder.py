@@ -1,4 +1,4 @@
-"""What a planner sees of a source: names, sizes, texts and TIFF headers, wherever they lie."""
+"""What a planner sees of a source: names, sizes, texts and TIFF headers, wherever they lie (pure)."""
 
 from __future__ import annotations
 

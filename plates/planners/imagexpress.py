@@ -1,4 +1,4 @@
-"""ImageXpress as the MetaXpress database lays it out: no .HTD, a GUID in every file name.
+"""ImageXpress as the MetaXpress database lays it out: no .HTD, a GUID in every file name (pure).
 
 ``<plate>_<well>_s<site>_w<wavelength>[_thumb]<GUID>.tif``, below ``TimePoint_n`` and ``ZStep_n`` folders
 where there are several. Checked against two real acquisitions (faim-ipa test resources).

@@ -1,4 +1,4 @@
-"""MetaSeries: the XML that MetaXpress writes into the description of its TIFF files."""
+"""MetaSeries: the XML that MetaXpress writes into the description of its TIFF files (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MetaXpress exports: an .HTD file says what was acquired, copies of it lie in every folder below."""
+"""MetaXpress exports: an .HTD file says what was acquired, copies of it lie in every folder below (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OME-TIFF: single files, sets of files that name each other, and sets with a companion."""
+"""OME-TIFF: single files, sets of files that name each other, and sets with a companion (pure)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _claim(folder: Folder, table: PlaneTable, source: str, image: OmeImage, well
         file = join(above, data.file) if data.file else source
         if file is None or file not in folder.files or not is_tiff(file):
             file = None
-        n_in_file = 0 if file is None else _n_pages(folder, file)
+        n_in_file = _n_pages(table, file)
         for ifd, c, z, t in planes(image, data, n_in_file):
             for sample in range(image.samples):
                 place = (c + sample, z, t)
@@ -152,11 +152,9 @@ def _claim(folder: Folder, table: PlaneTable, source: str, image: OmeImage, well
             table.miss(Missing(well=well, field=field, c=c, z=z, t=t, file=file_name))
 
 
-def _n_pages(folder: Folder, file: str) -> int:
-    try:
-        return folder.tiff(file).n_pages
-    except UnreadableImage:
-        return 0
+def _n_pages(table: PlaneTable, file: str | None) -> int:
+    head = None if file is None else table.head(file)
+    return 0 if head is None else head.n_pages
 
 
 def _all(image: OmeImage) -> Iterable[tuple[int, int, int]]:

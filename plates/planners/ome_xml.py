@@ -1,4 +1,4 @@
-"""OME-XML: the images, their planes and their plates, read as a stream.
+"""OME-XML: the images, their planes and their plates, read as a stream (pure).
 
 OME model 2016-06; older schemas use the same names (docs.openmicroscopy.org/ome-model).
 """

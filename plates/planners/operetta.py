@@ -1,4 +1,4 @@
-"""Opera Phenix and Operetta: Harmony's Index.idx.xml (or Index.xml) beside its TIFF files.
+"""Opera Phenix and Operetta: Harmony's Index.idx.xml (or Index.xml) beside its TIFF files (pure).
 
 Versions 5 and 7 were seen; 7 keeps what is the same for all images of a channel in its Maps.
 """

@@ -1,4 +1,4 @@
-"""Any folder of TIFF files, by a pattern of their names that the user gives.
+"""Any folder of TIFF files, by a pattern of their names that the user gives (pure).
 
 ``{well}_01_{channel}_{field}_{_}_001.tif`` matches ``B7_01_1_3_DAPI_001.tif``.
 """
@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from string import Formatter
 
-from ..errors import PatternError, PlatePathError, UnreadableImage
+from ..errors import PatternError, PlatePathError
 from ..model import Plate
 from ..wells import normalise_well, plate_format, row_number, well_label
 from .folder import Folder, is_tiff
-from .metaseries import read_metaseries
+from .imagexpress import describe
 from .plan import Fileset, LeftOut, Plan, planned_files
 from .plane_table import PlaneTable
 from .recognition import Planner
@@ -128,16 +128,11 @@ def _plate(folder: Folder, name: str, matches: dict[str, re.Match[str]]) -> Plat
     wells = {path: _well(match, path) for path, match in matches.items()}
     table = PlaneTable(folder)
     notes: list[str] = []
-    size: float | None = None
     for path, found in groups.items():
         z, n_planes, n_samples = found.get("z"), 1, 1
-        try:
-            head = folder.tiff(path)
-        except UnreadableImage:
-            pass  # The table reports it as missing, with the reason.
-        else:
+        head = table.head(path)
+        if head is not None:
             n_planes, n_samples = head.n_pages if z is None else 1, head.n_samples
-            size = size or read_metaseries(head.description).pixel_size_um
             if n_planes < head.n_pages:
                 notes.append(f"{path} holds {head.n_pages} pages and the pattern names z: the first alone is used")
             if n_samples > 1:
@@ -158,7 +153,7 @@ def _plate(folder: Folder, name: str, matches: dict[str, re.Match[str]]) -> Plat
         n_rows=n_rows,
         n_columns=n_columns,
         channels=channels,
-        pixel_size_um=size,
+        pixel_size_um=describe(folder, next(iter(matches))).pixel_size_um,
         notes=_few(notes),
     )
 

@@ -1,4 +1,4 @@
-"""One TIFF file without a plate around it, with whatever axes tifffile finds in it."""
+"""One TIFF file without a plate around it, with whatever axes tifffile finds in it (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of an import: which filesets a source holds and what plates they are."""
+"""The plan of an import: which filesets a source holds and what plates they are (pure)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""The planes of one plate while it is planned: each claimed by one file, and checked against that file."""
+"""The planes of one plate while it is planned: each claimed by one file, and checked against that file (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from ..errors import DuplicatePlane, UnreadableImage
 from ..model import Image, ImageKind, Missing, Plate, PlateKind, build_plate
@@ -28,6 +30,7 @@ class PlaneTable:
         self._folder = folder
         self._claims: dict[PlaneKey, tuple[str, int, TiffHead | None]] = {}
         self._missing: list[Missing] = []
+        self._heads: dict[str, TiffHead | UnreadableImage] = {}
 
     def __len__(self) -> int:
         return len(self._claims)
@@ -41,6 +44,11 @@ class PlaneTable:
     def files(self) -> tuple[str, ...]:
         """The files of all claims, in order of appearance."""
         return tuple(dict.fromkeys(file for file, _, _ in self._claims.values()))
+
+    def head(self, file: str) -> TiffHead | None:
+        """Size, type and page count of a file, read once; None where it cannot be read."""
+        head = self._head(file)
+        return None if isinstance(head, UnreadableImage) else head
 
     def first_file(self, c: int) -> str | None:
         """The first file of a channel, None where it has none."""
@@ -90,12 +98,9 @@ class PlaneTable:
     ) -> Plate:
         """Read the headers and build the plate, its planes in the order of wells, fields, t, c and z."""
         images: list[Image] = []
-        heads: dict[str, TiffHead | UnreadableImage] = {}
         missing = list(self._missing)
         for key, (file, page, known) in sorted(self._claims.items()):
-            if file not in heads:
-                heads[file] = self._head(file)
-            head = heads[file]
+            head = self._head(file)
             if isinstance(head, UnreadableImage) or page >= head.n_pages * head.n_samples:
                 missing.append(Missing(well=key.well, field=key.field, c=key.c, z=key.z, t=key.t, file=file))
                 continue
@@ -117,7 +122,7 @@ class PlaneTable:
                     head.dtype,
                 )
             )
-        broken = [str(head) for head in heads.values() if isinstance(head, UnreadableImage)]
+        broken = [str(head) for head in self._heads.values() if isinstance(head, UnreadableImage)]
         return build_plate(
             images,
             id=0,
@@ -132,10 +137,13 @@ class PlaneTable:
         )
 
     def _head(self, file: str) -> TiffHead | UnreadableImage:
-        try:
-            return self._folder.tiff(file)
-        except UnreadableImage as error:
-            return error
+        if file not in self._heads:
+            try:
+                # Texts are dropped: a plate has thousands of files, and OME-XML makes some of them megabytes.
+                self._heads[file] = msgspec.structs.replace(self._folder.tiff(file), description="", ome_xml="")
+            except UnreadableImage as error:
+                self._heads[file] = error
+        return self._heads[file]
 
 
 def _broken_notes(broken: Sequence[str]) -> tuple[str, ...]:

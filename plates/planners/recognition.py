@@ -1,4 +1,4 @@
-"""Recognition: every planner in turn, each seeing the files that no earlier one claimed."""
+"""Recognition: every planner in turn, each seeing the files that no earlier one claimed (pure)."""
 
 from __future__ import annotations
 

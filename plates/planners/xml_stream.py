@@ -1,4 +1,4 @@
-"""XML as a stream of finished elements: memory stays flat, and document types are refused."""
+"""XML as a stream of finished elements: memory stays flat, and document types are refused (pure)."""
 
 from __future__ import annotations
 
