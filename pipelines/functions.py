@@ -197,8 +197,19 @@ def _declare(run: Run, columns: tuple[str, ...], needs: tuple[str, ...]) -> Func
         needs=needs,
         positional=tuple(positional),
     )
-    declared.__dict__["__doc__"] = run.__doc__  # so that help(gaussian) is about the function
+    # So that notebooks and editors show the function and not this class.
+    declared.__dict__["__doc__"] = run.__doc__
+    declared.__dict__["__signature__"] = _signature(run, dict(inputs))
     return declared
+
+
+def _signature(run: Run, inputs: Mapping[str, str]) -> inspect.Signature:
+    """Return the signature as a pipeline's author sees it: inputs are names, and ``to`` names the output."""
+    arguments = [
+        one.replace(annotation=str) if one.name in inputs else one for one in inspect.signature(run).parameters.values()
+    ]
+    to = inspect.Parameter("to", inspect.Parameter.KEYWORD_ONLY, annotation=str)
+    return inspect.Signature([*arguments, to], return_annotation=Step)
 
 
 def _kind(annotation: Any) -> str | None:

@@ -1,5 +1,6 @@
 """A facility adds functions of its own: they are declared, found, checked and written by the same rules."""
 
+import inspect
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -113,6 +114,7 @@ def test_every_built_in_says_what_it_does_and_can_be_imported_by_its_name() -> N
         assert getattr(hcs_mesh.pipelines, one.name) is one
         assert one.__doc__ != type(one).__doc__
         assert one.usage().startswith(f"{one.name}(")
+        assert "to" in inspect.signature(one).parameters
 
 
 def test_a_pipeline_of_functions_that_are_not_here_cannot_be_written() -> None:
