@@ -41,7 +41,7 @@ tbody tr:hover { background: #f2f7fb; }
   color: var(--soft); }
 .state.done { background: #e2f4ea; color: var(--good); }
 .state.failed, .state.dead { background: #fde8e8; color: var(--bad); }
-.state.waiting, .state.running, .state.cancelled { background: #fdf3dc; color: var(--wait); }
+.state.waiting, .state.queued, .state.running, .state.cancelled { background: #fdf3dc; color: var(--wait); }
 header .state { margin-left: 8px; vertical-align: 4px; }
 pre { margin: 0; padding: 14px 16px; background: #f7f9fb; border: 1px solid var(--line); border-radius: 8px;
   overflow-x: auto; font: 13px/1.55 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
