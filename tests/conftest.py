@@ -3,11 +3,24 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 LEFT_OUT = pytest.StashKey[int]()
+
+# The same examples on every run, and no deadline per example: on two cores a neighbour's work would fail it.
+# Explaining a failure takes minutes for a state machine, and says little more than the shrunk example.
+hypothesis.settings.register_profile(
+    "mesh",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("mesh")
 
 
 @pytest.fixture(scope="session")
