@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from ..plates.model import Plate
+from ..plates.repository import StoredResult
 
 PlaneKind = Literal["image", "labels"]
 PROJECTION = "projection"
@@ -87,3 +88,31 @@ def acquired_planes(plate: Plate, wells: tuple[str, ...] | None = None) -> tuple
 
 def _channel(plate: Plate, c: int) -> str:
     return plate.channels[c] if c < len(plate.channels) else f"channel {c}"
+
+
+def result_planes(result: StoredResult, plate: Plate) -> tuple[PlaneRecord, ...]:
+    """The labels and processed planes of a finished well; labels belong to no channel."""
+    return tuple(
+        PlaneRecord(
+            header=PlaneHeader(
+                address=PlaneAddress(
+                    well=result.well,
+                    field=file.field,
+                    z=file.z,
+                    t=file.t,
+                    channel="" if file.kind == "label" else _channel(plate, file.c),
+                    step=file.output or file.kind,
+                ),
+                kind="labels" if file.kind == "label" else "image",
+                height=file.height,
+                width=file.width,
+                dtype=file.dtype,
+                c=file.c,
+                pixel_size_um=plate.pixel_size_um,
+            ),
+            root=result.folder,
+            file=file.path,
+        )
+        for file in result.files
+        if file.kind in ("label", "plane")
+    )

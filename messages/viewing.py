@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from ..transport.messages import Event, Request, Role
+from ..transport import Event, Request, Role
+from .compute import JobState
 
 ViewerKind = Literal["napari", "recorder", "fiji", "browser"]
 
@@ -22,16 +23,22 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subject is known to hold, so that a viewer makes room before the planes come."""
+    """What a subject is known to hold, so that a viewer makes room before the planes come.
+
+    ``job_state`` is empty where no job is shown; ``n_planes`` counts what is committed so far and will
+    be sent, ``n_left_out`` what did not fit the snapshot that the viewer asked for.
+    """
 
     plate_id: int = 0
     plate_name: str = ""
     job: str = ""
+    job_state: JobState | Literal[""] = ""
     wells: tuple[str, ...] = ()
     fields: tuple[int, ...] = ()
     z: tuple[int, ...] = ()
     t: tuple[int, ...] = ()
     n_planes: int = 0
+    n_left_out: int = 0
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,15 +51,35 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach"):
-    """Open a stream to the viewer that asks: first what is there already, then what comes."""
+    """Open a stream to the viewer that asks: first what is there already, then what comes.
+
+    ``snapshot_bytes`` bounds the pixels of what is there already, whole wells at a time; 0 means all of it.
+    """
 
     audience: ClassVar[Role | None] = "viewer"
 
     kind: ViewerKind
+    snapshot_bytes: int = 0
     subject: Subject = Subject()
     protocol: int = PROTOCOL
     title: str = ""
     pid: int = 0
+
+
+class StartStream(Event, frozen=True, kw_only=True, tag="viewing.start"):
+    """The viewer has opened the ring: planes may come."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    viewer: str
+
+
+class StillAttached(Request[bool], frozen=True, kw_only=True, tag="viewing.still_attached"):
+    """Ask whether the mesh still knows this viewer; after a restart it does not."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    viewer: str
 
 
 class Detach(Event, frozen=True, kw_only=True, tag="viewing.detach"):
@@ -61,6 +88,13 @@ class Detach(Event, frozen=True, kw_only=True, tag="viewing.detach"):
     audience: ClassVar[Role | None] = "viewer"
 
     viewer: str
+
+
+class ViewerGone(Event, frozen=True, kw_only=True, tag="viewing.gone"):
+    """A viewer's process has ended, or its link was closed."""
+
+    viewer: str
+    reason: str
 
 
 class ViewerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -117,6 +117,11 @@ class Canvas:
         with self._lock:
             self.notes[well] = text
 
+    def announce(self, n_waiting: int) -> None:
+        """Note how many planes are still to come."""
+        with self._lock:
+            self.n_announced = self.n_received + n_waiting
+
     def take_changes(self) -> Changes:
         """Grow the axes, bring new layers in and say what to draw since the last call."""
         with self._lock:

@@ -69,6 +69,32 @@ class Window:
         """The labels (well, field, ...) of the plane that is on the screen; None before the first."""
         return self._where()
 
+    def describe(self) -> dict[str, Any]:
+        """What the window holds and shows, in plain values."""
+        layers: dict[str, dict[str, Any]] = {
+            layer.name: {
+                "kind": layer.kind,
+                "shape": list(layer.stack.shape),
+                "n_received": layer.stack.n_received,
+                "n_evicted": layer.n_evicted,
+            }
+            for layer in self._canvas.layers
+        }
+        for name, drawn in self._layers.items():
+            if layers[name]["kind"] == "image":
+                layers[name]["contrast"] = [float(limit) for limit in drawn.contrast_limits]
+                layers[name]["colormap"] = drawn.colormap.name
+        return {
+            "state": self._state,
+            "layers": layers,
+            "position": self._where(),
+            "n_received": self._canvas.n_received,
+            "n_draws": self.n_draws,
+            "job": self._canvas.contents.job,
+            "plate": self._canvas.contents.plate_id,
+            "notes": dict(self._canvas.notes),
+        }
+
     def _where(self) -> tuple[Label, ...] | None:
         axes = self._canvas.axes
         if not self._placed or 0 in axes.shape:

@@ -1,0 +1,192 @@
+"""The viewer bridge: keeps the sessions of viewers, and carries their streams over their links."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import assert_never
+
+from ..messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
+from ..messages.streaming import BeginStream, CloseAllStreams, CloseStream, ListStreams, OpenStream
+from ..messages.viewing import (
+    PROTOCOL,
+    Attach,
+    Attached,
+    Detach,
+    ListViewers,
+    StartStream,
+    StillAttached,
+    ViewerGone,
+    ViewerInfo,
+)
+from ..supervisors import Actor, Deferred
+from ..transport import Link
+from .death_watch import DeathWatch
+from .viewer_errors import ViewerRefused
+
+PUBLISHER = "publisher"
+VIEWER = "viewer"
+"""The name under which a viewer's process takes its stream."""
+
+Inbox = (
+    Attach
+    | StartStream
+    | StillAttached
+    | Detach
+    | FrameTaken
+    | ListViewers
+    | Frame
+    | FactTold
+    | PlaneUnreadable
+    | StreamEnded
+    | ViewerGone
+)
+
+
+@dataclass
+class _Session:
+    viewer: str
+    link: Link
+    asked: Attach
+    principal: str
+    watch: DeathWatch | None = None
+
+
+class ViewerBridge(Actor[Inbox]):
+    """Lets viewers in, notices when they are gone, and hands each one its own stream.
+
+    Viewers are watched, not owned: they outlive the mesh and may die without harm. A viewer's slots are
+    taken back when it says so, when its link is closed or when its process has ended; never by time.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, _Session] = {}
+        self._n_attached = 0
+
+    async def started(self) -> None:
+        """Close what an earlier life of the bridge left open."""
+        self.context.find(PUBLISHER).tell(CloseAllStreams())
+
+    async def stopping(self) -> None:
+        """Tell every viewer that its stream is over."""
+        for viewer in list(self._sessions):
+            self._end(viewer, "the mesh stops")
+
+    async def receive(self, message: Inbox) -> Deferred[Attached] | Deferred[tuple[ViewerInfo, ...]] | bool | None:
+        """Handle what viewers and the publisher say."""
+        match message:
+            case Attach():
+                return self.defer(self._open(self._admit(message)))
+            case StillAttached(viewer=viewer):
+                return self._is_its_own(viewer)
+            case StartStream() | Detach() | FrameTaken():
+                if self._is_its_own(message.viewer):
+                    self._pass_on(message)
+            case Frame() | FactTold() | PlaneUnreadable():
+                session = self._sessions.get(message.viewer)
+                if session is not None:
+                    session.link.tell(VIEWER, message)
+            case StreamEnded(viewer=viewer, reason=reason):
+                self._end(viewer, reason)
+            case ViewerGone(viewer=viewer):
+                self._forget(viewer)
+            case ListViewers():
+                return self.defer(self._list())
+            case _:
+                assert_never(message)
+        return None
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Viewers attached now, and ever."""
+        return {"viewers": len(self._sessions), "attached_ever": self._n_attached}
+
+    def _admit(self, asked: Attach) -> _Session:
+        link = self.context.caller
+        if asked.protocol != PROTOCOL:
+            raise ViewerRefused(
+                f"the viewer speaks protocol {asked.protocol}, this mesh {PROTOCOL}",
+                hint="install the same release of hcs-mesh for both",
+            )
+        if link is None:
+            raise ViewerRefused("a viewer attaches over a link", hint="python -m hcs_mesh.viewers.recorder --data DIR")
+        for viewer, session in list(self._sessions.items()):
+            if session.link is link:
+                # One stream per link: whoever attaches again has given the former stream up.
+                self._forget(viewer)
+        viewer = uuid.uuid4().hex
+        me = self.context.me
+
+        def gone(why: str = "its process has ended") -> None:
+            me.tell(ViewerGone(viewer=viewer, reason=why))
+
+        try:
+            watch = DeathWatch(asked.pid, gone)
+        except (ProcessLookupError, PermissionError) as error:
+            raise ViewerRefused(
+                f"process {asked.pid} of this viewer cannot be watched from here: {error}",
+                hint="shared memory reaches viewers on the mesh's own host only; start it there",
+            ) from error
+        session = _Session(viewer, link, asked, self.context.principal.name, watch)
+        self._sessions[viewer] = session
+        self._n_attached += 1
+        link.on_lost.append(gone)
+        return session
+
+    async def _open(self, session: _Session) -> Attached:
+        request = OpenStream(
+            viewer=session.viewer, subject=session.asked.subject, snapshot_bytes=session.asked.snapshot_bytes
+        )
+        try:
+            opened = await self.context.find(PUBLISHER).ask(request)
+        except BaseException:
+            self.context.me.tell(ViewerGone(viewer=session.viewer, reason="its stream could not be opened"))
+            raise
+        return Attached(viewer=session.viewer, contents=opened.contents, ring=opened.ring, credits=opened.credits)
+
+    async def _list(self) -> tuple[ViewerInfo, ...]:
+        sessions = tuple(self._sessions.values())
+        streams = {stream.viewer: stream for stream in await self.context.find(PUBLISHER).ask(ListStreams())}
+        return tuple(
+            ViewerInfo(
+                viewer=session.viewer,
+                kind=session.asked.kind,
+                title=session.asked.title,
+                principal=session.principal,
+                pid=session.asked.pid,
+                subject=session.asked.subject,
+                n_sent=streams[session.viewer].n_sent,
+                n_waiting=streams[session.viewer].n_waiting,
+                n_skipped=streams[session.viewer].n_skipped,
+                n_unacknowledged=streams[session.viewer].n_unacknowledged,
+            )
+            for session in sessions
+            if session.viewer in streams
+        )
+
+    def _pass_on(self, message: StartStream | Detach | FrameTaken) -> None:
+        match message:
+            case StartStream(viewer=viewer):
+                self.context.find(PUBLISHER).tell(BeginStream(viewer=viewer))
+            case Detach(viewer=viewer):
+                self._forget(viewer)
+            case FrameTaken():
+                self.context.find(PUBLISHER).tell(message)
+
+    def _is_its_own(self, viewer: str) -> bool:
+        """Whether the viewer's session is that of the link that is speaking."""
+        session = self._sessions.get(viewer)
+        return session is not None and session.link is self.context.caller
+
+    def _end(self, viewer: str, reason: str) -> None:
+        session = self._sessions.get(viewer)
+        if session is not None:
+            session.link.tell(VIEWER, StreamEnded(viewer=viewer, reason=reason))
+            self._forget(viewer)
+
+    def _forget(self, viewer: str) -> None:
+        session = self._sessions.pop(viewer, None)
+        if session is None:
+            return
+        if session.watch is not None:
+            session.watch.stop()
+        self.context.find(PUBLISHER).tell(CloseStream(viewer=viewer))

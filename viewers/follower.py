@@ -1,0 +1,125 @@
+"""Follows a subject on a mesh: attaches, copies planes out of shared memory, comes back when the mesh does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..messages.frames import ContentsChanged, FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
+from ..messages.viewing import Attach, Attached, Detach, StartStream, StillAttached, Subject, ViewerKind
+from ..transport import AskTimedOut, Dialer, Envelope, Kind, Link, NodeMissing, PeerGone
+from ..transport.codec import decode, union_decoder
+from ..transport.link import Deliver
+from ..transport.planes import PlaneReader
+from .screen import Screen
+
+BRIDGE = "viewers"
+"""The actor that keeps the sessions of viewers."""
+
+ATTACH_TIMEOUT_S = 20.0
+LOOK_EVERY_S = 1.0
+COME_BACK_EVERY_S = 0.5
+
+_STREAM = union_decoder((Frame, FactTold, PlaneUnreadable, StreamEnded))
+
+
+class Follower:
+    """One viewer's side of its stream; runs until it is cancelled."""
+
+    def __init__(
+        self,
+        dial: Callable[[Deliver], Dialer],
+        screen: Screen,
+        *,
+        kind: ViewerKind,
+        subject: Subject,
+        title: str = "",
+        snapshot_bytes: int = 0,
+    ) -> None:
+        """Follow ``subject`` on the mesh that ``dial`` reaches; 0 ``snapshot_bytes`` asks for all there is."""
+        self._dial = dial
+        self._screen = screen
+        self._attach = Attach(kind=kind, subject=subject, title=title, pid=os.getpid(), snapshot_bytes=snapshot_bytes)
+        self._viewer = ""
+        self._ring: PlaneReader | None = None
+        self._ended = asyncio.Event()
+        self._link: Link | None = None
+        self.n_sessions = 0
+
+    async def run(self) -> None:
+        """Follow, and attach again whenever the mesh went away and is back.
+
+        Raises:
+            NodeMissing, PeerGone, AskTimedOut: there was no mesh to begin with.
+            AskFailed, KeyRefused, NotPermitted: the mesh does not let this viewer see the subject.
+        """
+        while True:
+            try:
+                await self._one_session()
+            except (NodeMissing, PeerGone, AskTimedOut):
+                if self.n_sessions == 0:
+                    raise
+            self._screen.state("the mesh is away")
+            # Deliberate: a mesh that starts says nothing until it is up.
+            await asyncio.sleep(COME_BACK_EVERY_S)
+
+    async def _one_session(self) -> None:
+        dialer = self._dial(self._deliver)
+        self._ended.clear()
+        self._link = link = dialer.link
+        try:
+            attached = await link.ask(BRIDGE, self._attach, timeout_s=ATTACH_TIMEOUT_S)
+            self._open(attached)
+            link.tell(BRIDGE, StartStream(viewer=attached.viewer))
+            self._screen.state("following")
+            while not await self._over():
+                if not await link.ask(BRIDGE, StillAttached(viewer=attached.viewer), timeout_s=ATTACH_TIMEOUT_S):
+                    return
+        finally:
+            if self._viewer:
+                link.tell(BRIDGE, Detach(viewer=self._viewer))
+            self._viewer = ""
+            self._link = None
+            dialer.close()
+            if self._ring is not None:
+                self._ring.close()
+                self._ring = None
+
+    def _open(self, attached: Attached) -> None:
+        self._ring = PlaneReader(Path(attached.ring).parent)
+        self._viewer = attached.viewer
+        self.n_sessions += 1
+        self._screen.begin(attached.contents)
+
+    async def _over(self) -> bool:
+        try:
+            await asyncio.wait_for(self._ended.wait(), LOOK_EVERY_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _deliver(self, link: Link, envelope: Envelope) -> None:
+        if envelope.kind != Kind.TELL or link is not self._link:
+            return
+        message = decode(envelope.body, _STREAM)
+        if message.viewer != self._viewer:
+            # Said to the session before this one, whose slots the mesh has taken back.
+            return
+        match message:
+            case Frame():
+                self._take(link, message)
+            case FactTold(fact=ContentsChanged(contents=contents)):
+                self._screen.begin(contents)
+            case FactTold(fact=fact, n_waiting=n_waiting):
+                self._screen.fact(fact, n_waiting=n_waiting)
+            case PlaneUnreadable():
+                self._screen.unreadable(message)
+            case StreamEnded():
+                self._ended.set()
+
+    def _take(self, link: Link, frame: Frame) -> None:
+        assert self._ring is not None, "a frame before the ring was opened"
+        self._screen.plane(frame, self._ring.view(frame.ref))
+        link.tell(BRIDGE, FrameTaken(viewer=frame.viewer, sequence=frame.sequence))
