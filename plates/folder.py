@@ -26,8 +26,8 @@ _MAX_TEXT_BYTES = 64 << 20
 class DiskFolder:
     """Walks a folder once and reads headers when asked; it follows no links out of the folder."""
 
-    def __init__(self, root: Path, *, only: Collection[str] | None = None) -> None:
-        """Find the files below ``root``, or those of its own files that ``only`` names.
+    def __init__(self, root: Path, *, only: Collection[str] | None = None, deep: bool = True) -> None:
+        """Find the files below ``root``, or those that lie in it and that ``only`` names where given.
 
         Raises:
             SourceNotFound: there is no such folder.
@@ -38,7 +38,7 @@ class DiskFolder:
         self.left_out: list[LeftOut] = []
         self._heads: OrderedDict[str, TiffHead | UnreadableImage] = OrderedDict()
         found: dict[str, int] = {}
-        self._walk("", found, only)
+        self._walk("", found, only, deep=deep and only is None)
         self._files = dict(sorted(found.items()))
 
     @property
@@ -124,7 +124,7 @@ class DiskFolder:
                 ome_xml=(tif.ome_metadata or "") if tif.is_ome else "",
             )
 
-    def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None) -> None:
+    def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, deep: bool) -> None:
         try:
             entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -139,7 +139,8 @@ class DiskFolder:
                 if entry.is_symlink() and not self._stays_inside(path):
                     self.left_out.append(LeftOut(path, "a link that leads out of the folder"))
                 elif entry.is_dir(follow_symlinks=False):
-                    self._walk(path, found, only)
+                    if deep:
+                        self._walk(path, found, only, deep=deep)
                 elif entry.is_dir():
                     self.left_out.append(LeftOut(path, "a link to a folder"))
                 elif stat.S_ISREG((status := entry.stat()).st_mode):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
 
-from .errors import NothingToImport, PlanError, SourceNotFound, UnreadableImage
+from .errors import NothingToImport, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
 from .folder import DiskFolder
 from .model import Plate
 from .planners.folder import is_tiff
@@ -56,15 +57,30 @@ def plan(path: Path, *, pattern: str | None = None, name: str | None = None) -> 
 
 
 def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
-    if not path.exists():
-        raise SourceNotFound(f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host.")
-    if path.is_dir():
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
         folder = DiskFolder(path)
         found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
         return folder.root, msgspec.structs.replace(found, left_out=(*found.left_out, *folder.left_out))
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise NothingToImport(f"{path} is neither a folder nor a regular file")
-    return path.absolute().parent, _one_file(path, pattern)
+    # A link that the user names is meant; its set lies beside the file it leads to.
+    path = path.resolve()
+    return path.parent, _one_file(path, pattern)
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        # ValueError: no path holds a null byte.
+        raise SourceNotFound(
+            f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host."
+        ) from error
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path} cannot be read: {error.strerror or error}", hint="Let the account that runs the mesh read it."
+        ) from error
 
 
 def _one_file(path: Path, pattern: str | None) -> Plan:
@@ -77,9 +93,8 @@ def _one_file(path: Path, pattern: str | None) -> Plan:
                 f"{path} is not a TIFF file", hint="Give a TIFF file, a .companion.ome, or the folder of a plate."
             )
         return plan_plain_tiff(folder)
-    siblings = {entry.name for entry in path.parent.iterdir() if entry.is_file()}
     # Headers of the set alone are read, however many files lie beside it.
-    members = set_of(DiskFolder(path.parent, only=siblings), path.name)
+    members = set_of(DiskFolder(path.parent, deep=False), path.name)
     found = plan_ome_tiff(DiskFolder(path.parent, only=members))
     if found.filesets:
         return recognise(DiskFolder(path.parent, only=members), (plan_ome_tiff,))

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import tifffile
 
 from hcs_mesh.config.errors import MeshError
-from hcs_mesh.plates import NothingToImport, PatternError, SourceNotFound, SourceUnreadable, UnreadableImage, plan
+from hcs_mesh.plates import NothingToImport, PatternError, Plan, SourceNotFound, SourceUnreadable, UnreadableImage, plan
 from hcs_mesh.plates.folder import DiskFolder
 
 PATTERN = "{well}.tif"
@@ -179,3 +180,25 @@ def test_errors_are_values_and_mesh_errors() -> None:
         assert isinstance(error, MeshError)
         assert isinstance(error, ValueError)
         assert (str(error), error.hint) == ("x", "y")
+
+
+def test_a_link_that_the_user_names_is_followed(tmp_path: Path) -> None:
+    write_image(tmp_path / "real" / "image.tif")
+    (tmp_path / "link.tif").symlink_to(tmp_path / "real" / "image.tif")
+    found = plan(tmp_path / "link.tif")
+    assert (found.root, found.plates[0].name) == (str(tmp_path / "real"), "image")
+
+
+def test_paths_that_no_file_can_have(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif")
+    for path in (tmp_path / "a.tif" / "below", Path("a\0b")):
+        with pytest.raises(SourceNotFound):
+            plan(path)
+    with pytest.raises(SourceUnreadable, match="File name too long"):
+        plan(tmp_path / ("x" * 300))
+
+
+def test_a_plan_travels(tmp_path: Path) -> None:
+    write_image(tmp_path / "A01.tif")
+    found = plan(tmp_path, pattern=PATTERN)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Plan) == found
