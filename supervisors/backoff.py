@@ -1,4 +1,4 @@
-"""How long to wait before a restart."""
+"""How long to wait before a restart (pure)."""
 
 from msgspec import Struct
 

@@ -62,6 +62,40 @@ class Running(Protocol):
         ...
 
 
+class Specification(Protocol):
+    """What a child or a nested supervisor says of itself."""
+
+    @property
+    def name(self) -> str:
+        """Unique among its siblings."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of thing it is."""
+        ...
+
+    @property
+    def restart(self) -> Restart:
+        """When it is started again."""
+        ...
+
+    @property
+    def shutdown_s(self) -> float:
+        """How long it may take to stop; infinite for those who bound it themselves."""
+        ...
+
+    @property
+    def backoff(self) -> Backoff:
+        """How long to wait before its restarts."""
+        ...
+
+    @property
+    def start(self) -> Callable[[], Awaitable[Running]]:
+        """Starts it afresh."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """How to start one child, and what to do when it ends."""

@@ -1,4 +1,4 @@
-"""Tells a busy process from a hung one by its heartbeats."""
+"""Tells a busy process from a hung one by its heartbeats (pure)."""
 
 from enum import StrEnum
 

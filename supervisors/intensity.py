@@ -1,4 +1,4 @@
-"""How many restarts a supervisor grants before it gives up, as OTP counts them."""
+"""How many restarts a supervisor grants before it gives up, as OTP counts them (pure)."""
 
 from collections import deque
 

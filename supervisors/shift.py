@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
-from .backoff import Backoff, delay_s
-from .child import Exit, Kind, Running, exit_of
+from .backoff import delay_s
+from .child import Exit, Running, Specification, exit_of
 from .reports import Occurrence, SupervisionReport, tell
+from .roster import Roster, Row
 from .strategy import (
     Booted,
     GiveUp,
@@ -15,9 +15,6 @@ from .strategy import (
     Instruction,
     OnExhausted,
     Phase,
-    Restart,
-    Roster,
-    Row,
     Start,
     Stop,
     Wait,
@@ -26,40 +23,6 @@ from .surroundings import Surroundings
 
 KILL_S = 5.0
 """How long a killed child may take to be gone before it is abandoned."""
-
-
-class Specification(Protocol):
-    """What a child or a nested supervisor says of itself."""
-
-    @property
-    def name(self) -> str:
-        """Unique among its siblings."""
-        ...
-
-    @property
-    def kind(self) -> Kind:
-        """What sort of thing it is."""
-        ...
-
-    @property
-    def restart(self) -> Restart:
-        """When it is started again."""
-        ...
-
-    @property
-    def shutdown_s(self) -> float:
-        """How long it may take to stop; infinite for those who bound it themselves."""
-        ...
-
-    @property
-    def backoff(self) -> Backoff:
-        """How long to wait before its restarts."""
-        ...
-
-    @property
-    def start(self) -> Callable[[], Awaitable[Running]]:
-        """Starts it afresh."""
-        ...
 
 
 class Slot:

@@ -13,8 +13,9 @@ from .child import Child, Exit, Kind, Running, exit_of
 from .errors import ChildStartFailed, DuplicateChild, NoSuchChild, SupervisorNotRunning, SupervisorRunning
 from .intensity import RestartIntensity
 from .reports import Reporter, State, TreeRow
+from .roster import Roster
 from .shift import Shift, Slot
-from .strategy import OnExhausted, Phase, Restart, Roster, Strategy
+from .strategy import OnExhausted, Phase, Restart, Strategy
 from .surroundings import Surroundings
 
 _STATES: dict[Phase, State] = {

@@ -15,7 +15,8 @@ import pytest
 
 from hcs_mesh.supervisors.errors import ProcessStartFailed
 from hcs_mesh.supervisors.health import Health, HealthLimits
-from hcs_mesh.supervisors.process import ProcessSpec, process_child, start_process
+from hcs_mesh.supervisors.launch import process_child, start_process
+from hcs_mesh.supervisors.process import ProcessSpec
 from hcs_mesh.supervisors.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups are POSIX")
@@ -286,7 +287,8 @@ def test_a_child_that_will_not_stop_is_killed_after_its_time():
 
 PARENT = """
 import asyncio, os, signal, sys
-from hcs_mesh.supervisors.process import ProcessSpec, process_child
+from hcs_mesh.supervisors.launch import process_child
+from hcs_mesh.supervisors.process import ProcessSpec
 from hcs_mesh.supervisors.supervisor import Supervisor
 
 SERVE = {serve!r}
@@ -320,3 +322,36 @@ def test_no_child_outlives_a_killed_parent(tmp_path):
     finally:
         parent.kill()
         parent.wait()
+
+
+EARLY = """
+import asyncio, sys
+from hcs_mesh.supervisors.launch import start_process
+from hcs_mesh.supervisors.process import ProcessSpec
+
+asyncio.run(start_process(ProcessSpec(argv=(sys.executable, "-c", {serve!r}))))
+"""
+
+
+def test_a_child_whose_parent_dies_during_the_start_ends_too():
+    parent = subprocess.Popen([sys.executable, "-c", EARLY.format(serve=SERVE)])
+    try:
+        children = psutil.Process(parent.pid).children
+        asyncio.run(until(children, "the start of the child", 20))
+        pids = [child.pid for child in children()]
+        parent.kill()
+        asyncio.run(until(lambda: all(map(gone, pids)), "the end of the child", 5.0))
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_a_host_program_that_just_ends_leaves_no_process():
+    pids = []
+
+    async def careless():
+        supervisor = await Supervisor("top", [process_child("cpu0", python(SERVE))]).start()
+        pids.append(supervisor.child("cpu0").pid)
+
+    asyncio.run(careless())
+    assert gone(pids[0])

@@ -1,11 +1,20 @@
 """The roster: events in, instructions out."""
 
+import hypothesis
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hcs_mesh.supervisors.intensity import RestartIntensity
+from hcs_mesh.supervisors.roster import Roster, Row
 from hcs_mesh.supervisors.strategy import (
     ALIVE,
     Booted,
@@ -14,8 +23,6 @@ from hcs_mesh.supervisors.strategy import (
     OnExhausted,
     Phase,
     Restart,
-    Roster,
-    Row,
     Start,
     Stop,
     Strategy,
@@ -133,6 +140,13 @@ def test_a_quarantined_branch_stays_down_until_somebody_asks():
     assert roster.ended("b", abnormal=False, now_s=1.0) == [Halted()]
 
 
+def test_a_restart_asked_for_during_the_quarantine_is_done_once_all_are_down():
+    roster = up(Strategy.ONE_FOR_ONE, (Restart.PERMANENT,) * 2, 0, OnExhausted.QUARANTINE)
+    roster.ended("b", abnormal=True, now_s=1.0)
+    assert roster.recycle("a") == []
+    assert roster.ended("a", abnormal=False, now_s=1.0) == [Start("a")]
+
+
 def test_a_quarantined_branch_can_be_halted():
     roster = up(Strategy.ONE_FOR_ONE, (Restart.PERMANENT,), 0, OnExhausted.QUARANTINE)
     roster.ended("a", abnormal=True, now_s=1.0)
@@ -193,6 +207,8 @@ def test_a_child_added_at_run_time_is_forgotten_when_it_cannot_start():
 class AnyFamily(RuleBasedStateMachine):
     """A shell that performs instructions in any order and at any speed; children do as they like."""
 
+    roster_type = Roster
+
     @initialize(
         strategy=st.sampled_from(Strategy),
         restarts=st.lists(st.sampled_from(Restart), min_size=1, max_size=5),
@@ -200,7 +216,7 @@ class AnyFamily(RuleBasedStateMachine):
         on_exhausted=st.sampled_from(OnExhausted),
     )
     def begin(self, strategy, restarts, max_restarts, on_exhausted):
-        self.roster = Roster(strategy, RestartIntensity(max_restarts, 5.0), on_exhausted)
+        self.roster = self.roster_type(strategy, RestartIntensity(max_restarts, 5.0), on_exhausted)
         self.order = list("abcde"[: len(restarts)])
         self.roster.rows.extend(Row(name, kind) for name, kind in zip(self.order, restarts, strict=True))
         self.now_s = 0.0
@@ -254,6 +270,20 @@ class AnyFamily(RuleBasedStateMachine):
         name = self.pick(data, self.up)
         self.up.discard(name)
         self.perform(self.roster.ended(name, abnormal=abnormal, counted=counted, excused=excused, now_s=self.now_s))
+
+        if name in self.roster and self.roster[name].phase is Phase.BACKOFF:
+            for sibling in self.those_who_depend_on(name):
+                assert sibling not in self.up | self.coming or self.roster[sibling].due, "left running"
+
+    def those_who_depend_on(self, name):
+        names = [row.name for row in self.roster.rows]
+        match self.roster.strategy:
+            case Strategy.ONE_FOR_ONE:
+                return []
+            case Strategy.ONE_FOR_ALL:
+                return [other for other in names if other != name]
+            case Strategy.REST_FOR_ONE:
+                return names[names.index(name) + 1 :]
 
     @precondition(lambda self: self.leaving)
     @rule(data=st.data(), abnormal=st.booleans())
@@ -319,3 +349,41 @@ class AnyFamily(RuleBasedStateMachine):
 
 TestAnyFamily = AnyFamily.TestCase
 TestAnyFamily.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+class StartsEarly(Roster):
+    """Starts a child before those it depends on."""
+
+    def _may_start(self, index):
+        return True
+
+
+class ForgetsSiblings(Roster):
+    """Restarts the failed child alone, whatever the strategy."""
+
+    def _companions(self, row):
+        return []
+
+
+class LosesItsEnd(Roster):
+    """Does not notice that the last child is down."""
+
+    def halt(self):
+        return [instruction for instruction in super().halt() if not isinstance(instruction, Halted)]
+
+
+class RestartsTheStopped(Roster):
+    """Starts the child that somebody is just stopping."""
+
+    def stop(self, name, *, forget=False):
+        return [*super().stop(name, forget=forget), Start(name)]
+
+
+@pytest.mark.parametrize("fault", [StartsEarly, ForgetsSiblings, LosesItsEnd, RestartsTheStopped])
+def test_the_state_machine_finds_a_planted_fault(fault):
+    machine = type("Faulty", (AnyFamily,), {"roster_type": fault})
+    budget = settings(
+        max_examples=400, stateful_step_count=30, deadline=None, database=None, phases=[hypothesis.Phase.generate]
+    )
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=budget)
