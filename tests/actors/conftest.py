@@ -1,0 +1,182 @@
+"""A node with a real publisher, bridge, ring and front, whose scheduler and metadata answer from a table."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zmq
+
+from hcs_mesh.actors.plane_history import PlaneHistory
+from hcs_mesh.actors.publisher import Publisher
+from hcs_mesh.actors.ring_keeper import RingKeeper
+from hcs_mesh.actors.viewer_bridge import ViewerBridge
+from hcs_mesh.messages.compute import GetJob, JobStatus, ListJobs, WellStatus
+from hcs_mesh.messages.frames import PlanesCommitted
+from hcs_mesh.messages.metadata import GetPlate, ListPlates
+from hcs_mesh.messages.planes import acquired_planes
+from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
+from hcs_mesh.plates.repository import StoredResult
+from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.transport import Dialer, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair
+from hcs_mesh.transport.whereabouts import DataLock, Whereabouts, owner_secret, publish
+
+SIDE = 64
+
+
+class Tables(Actor[GetJob | ListJobs | GetPlate | ListPlates]):
+    """Scheduler and metadata cache in one."""
+
+    def __init__(self, plates: dict[int, Plate], jobs: dict[str, JobStatus]) -> None:
+        self._plates = plates
+        self._jobs = jobs
+
+    async def receive(self, message: GetJob | ListJobs | GetPlate | ListPlates) -> Any:
+        from hcs_mesh.actors.viewer_errors import NothingToShow
+
+        match message:
+            case GetJob(job=job):
+                if job not in self._jobs:
+                    raise NothingToShow(f"there is no job {job}", hint="hcs-mesh jobs lists them")
+                return self._jobs[job]
+            case ListJobs():
+                return tuple(self._jobs.values())
+            case GetPlate(plate_id=plate_id):
+                if plate_id not in self._plates:
+                    raise NothingToShow(f"there is no plate {plate_id}", hint="hcs-mesh plates lists them")
+                return self._plates[plate_id]
+            case ListPlates():
+                return tuple(
+                    PlateSummary(id=one.id, name=one.name, n_wells=1, n_fields=1, n_images=1)
+                    for one in self._plates.values()
+                )
+
+
+class StreamingMesh:
+    """What a test of streaming needs of a mesh."""
+
+    def __init__(self, folder: Path, *, n_credits: int = 2, n_slots: int = 6) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.plates: dict[int, Plate] = {}
+        self.jobs: dict[str, JobStatus] = {}
+        self.stored: dict[str, list[StoredResult]] = {}
+        self.keeper = RingKeeper(folder / "planes", slot_bytes=1 << 20, n_slots=n_slots)
+        self.n_credits = n_credits
+        self.node: Node | None = None
+        self.lives: list[Any] = []
+        self.lock: DataLock | None = None
+        self.viewer_key = new_pair()
+        self.mesh_key = new_pair()
+        self.endpoint = ipc_endpoint(folder, "front")
+
+    def results(self, job: str) -> tuple[StoredResult, ...]:
+        return tuple(self.stored.get(job, ()))
+
+    def add_plate(self, plate_id: int, wells: tuple[str, ...], *, channels: tuple[str, ...] = ("DNA", "GFP")) -> Plate:
+        root = self.folder / f"plate{plate_id}"
+        root.mkdir()
+        images = []
+        for well in wells:
+            for c, _ in enumerate(channels):
+                name = f"{well}_{c}.tif"
+                value = 1000 * plate_id + 100 * wells.index(well) + c
+                tifffile.imwrite(root / name, np.full((SIDE, SIDE), value, np.uint16))
+                images.append(Image(well, 1, c, 0, 0, "plane", name, 0, SIDE, SIDE, "uint16"))
+        plate = build_plate(images, id=plate_id, name=f"plate {plate_id}", channels=channels, root=str(root))
+        self.plates[plate_id] = plate
+        return plate
+
+    def add_job(self, job: str, plate_id: int) -> None:
+        wells = tuple(WellStatus(well=well) for well in self.plates[plate_id].wells)
+        self.jobs[job] = JobStatus(job=job, plate_id=plate_id, wells=wells)
+
+    async def start(self) -> None:
+        self.node = node = Node("hub")
+        ring = KeyRing(self.folder / "keys")
+        ring.allow(Principal(name="ada", role="viewer"), self.viewer_key.public)
+        node.listen_front(self.endpoint, self.mesh_key, ring)
+        await node.start_actor("scheduler", lambda: Tables(self.plates, self.jobs))
+        await node.start_actor("metadata", lambda: Tables(self.plates, self.jobs))
+        history = PlaneHistory(self)
+        self.lives.append(
+            await node.start_actor("publisher", lambda: Publisher(self.keeper.renew, history, n_credits=self.n_credits))
+        )
+        self.lives.append(await node.start_actor("viewers", ViewerBridge))
+
+    def committed(self, plate_id: int) -> PlanesCommitted:
+        """The news that a plate's planes are in the repository."""
+        return PlanesCommitted(plate_id=plate_id, planes=acquired_planes(self.plates[plate_id]))
+
+    def publish_whereabouts(self) -> None:
+        """Let viewers of other processes find the mesh by its data folder."""
+        self.lock = DataLock(self.folder)
+        secret = owner_secret(self.folder)
+        secret.parent.mkdir(exist_ok=True)
+        secret.touch(mode=0o600)
+        secret.write_text(f'public = "{self.viewer_key.public}"\nsecret = "{self.viewer_key.secret}"\n')
+        publish(self.folder, Whereabouts(pid=os.getpid(), endpoints=(self.endpoint,), public_key=self.mesh_key.public))
+
+    async def stop(self) -> None:
+        for life in reversed(self.lives):
+            await life.stop()
+            await life.wait()
+        self.lives.clear()
+        # One turn of the loop for what was said last to leave.
+        await asyncio.sleep(0)
+        if self.node is not None:
+            await self.node.close()
+            self.node = None
+        self.keeper.close()
+
+    def dial(self, context: zmq.Context[Any], deliver: Any) -> Dialer:
+        server = ServerKey(public=self.mesh_key.public)
+        return Dialer(context, self.endpoint, deliver, name="viewer", key=self.viewer_key, server=server)
+
+    def statistics(self, actor: str) -> dict[str, Any]:
+        assert self.node is not None
+        return self.node.cells[actor].statistics()
+
+    @property
+    def slots_held(self) -> int:
+        assert self.keeper._ring is not None
+        return self.keeper._ring.statistics().n_held
+
+
+@asynccontextmanager
+async def streaming_mesh(folder: Path, **options: int) -> AsyncIterator[StreamingMesh]:
+    mesh = StreamingMesh(folder, **options)
+    mesh.add_plate(1, ("A01", "B02"))
+    await mesh.start()
+    try:
+        yield mesh
+    finally:
+        await mesh.stop()
+        if mesh.lock is not None:
+            mesh.lock.release()
+
+
+async def until(condition: Any, timeout_s: float = 10.0) -> None:
+    """Let the loop run until a condition holds."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.005)
+
+
+class Streaming:
+    """The names that streaming tests share; their modules cannot import each other."""
+
+    side = SIDE
+    mesh = staticmethod(streaming_mesh)
+    until = staticmethod(until)
+
+
+@pytest.fixture(scope="session")
+def streaming() -> type[Streaming]:
+    """A mesh to stream from, and the wait for what it leads to."""
+    return Streaming

@@ -1,0 +1,199 @@
+"""Planes go from files through the ring to a follower: snapshot, then tail, whatever happens to either side."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import tifffile
+import zmq
+
+from hcs_mesh.messages.frames import Fact, Frame, JobStateChanged, PlanesCommitted, PlaneUnreadable, WellStateChanged
+from hcs_mesh.messages.planes import PlaneAddress, acquired_planes, result_planes
+from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
+from hcs_mesh.plates.repository import ResultFile, StoredResult
+from hcs_mesh.transport import AskFailed
+from hcs_mesh.viewers.follower import Follower
+
+SIDE = 64
+
+pytestmark = pytest.mark.anyio
+
+
+class Notebook:
+    """A screen that writes everything down."""
+
+    def __init__(self) -> None:
+        self.contents: list[Contents] = []
+        self.planes: dict[PlaneAddress, int] = {}
+        self.sequences: list[int] = []
+        self.facts: list[Fact] = []
+        self.unread: list[PlaneUnreadable] = []
+        self.states: list[str] = []
+
+    def begin(self, contents: Contents) -> None:
+        self.contents.append(contents)
+
+    def plane(self, frame: Frame, pixels: Any) -> None:
+        assert pixels.shape == (SIDE, SIDE)
+        assert pixels.min() == pixels.max()
+        self.planes[frame.header.address] = int(pixels[0, 0])
+        self.sequences.append(frame.sequence)
+
+    def unreadable(self, report: PlaneUnreadable) -> None:
+        self.unread.append(report)
+
+    def fact(self, fact: Fact, *, n_waiting: int) -> None:
+        self.facts.append(fact)
+
+    def state(self, text: str) -> None:
+        self.states.append(text)
+
+
+@asynccontextmanager
+async def following(mesh: Any, subject: Subject, *, snapshot_bytes: int = 0) -> AsyncIterator[Notebook]:
+    notebook = Notebook()
+    context: zmq.Context[Any] = zmq.Context()
+    follower = Follower(
+        functools.partial(mesh.dial, context), notebook, kind="recorder", subject=subject, snapshot_bytes=snapshot_bytes
+    )
+    task = asyncio.create_task(follower.run())
+    try:
+        yield notebook
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        context.term()
+
+
+def labels_of(mesh: Any, job: str, well: str, value: int) -> StoredResult:
+    folder = mesh.folder / f"{job}-{well}-{value}"
+    folder.mkdir()
+    tifffile.imwrite(folder / "nuclei.tif", np.full((SIDE, SIDE), value, np.uint8))
+    file = ResultFile(path="nuclei.tif", kind="label", output="nuclei", field=1, height=SIDE, width=SIDE, dtype="uint8")
+    return StoredResult(job=job, plate_id=1, well=well, attempt=1, n_objects=value, files=(file,), folder=str(folder))
+
+
+def commit(mesh: Any, result: StoredResult) -> PlanesCommitted:
+    mesh.stored.setdefault(result.job, []).append(result)
+    planes = result_planes(result, mesh.plates[1])
+    return PlanesCommitted(plate_id=1, job=result.job, planes=planes)
+
+
+def tell(mesh: Any, news: Any) -> None:
+    assert mesh.node is not None
+    mesh.node.find("publisher").tell(news)
+
+
+async def test_a_plate_is_shown_whole_from_its_files(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        assert seen.planes[PlaneAddress(well="B02", field=1, channel="GFP")] == 1101
+        assert seen.contents[0].n_planes == 4
+        assert (seen.contents[0].wells, seen.contents[0].fields) == (("A01", "B02"), (1,))
+        assert seen.sequences == [1, 2, 3, 4]
+        await streaming.until(lambda: mesh.slots_held == 0)
+
+
+async def test_a_job_is_shown_with_what_is_done_first_and_then_as_it_goes_on(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh:
+        mesh.add_job("j1", 1)
+        commit(mesh, labels_of(mesh, "j1", "B02", 29))
+        async with following(mesh, Subject(job="j1")) as seen:
+            await streaming.until(lambda: len(seen.planes) == 5)
+            assert seen.planes[PlaneAddress(well="B02", field=1, step="nuclei")] == 29
+            tell(mesh, commit(mesh, labels_of(mesh, "j1", "A01", 30)))
+            tell(mesh, WellStateChanged(plate_id=1, job="j1", well="A01", state="done", n_objects=30))
+            tell(mesh, JobStateChanged(plate_id=1, job="j1", state="done"))
+            await streaming.until(lambda: len(seen.facts) == 3)
+            assert seen.planes[PlaneAddress(well="A01", field=1, step="nuclei")] == 30
+            assert [type(fact).__name__ for fact in seen.facts] == ["WellStateChanged"] * 2 + ["JobStateChanged"]
+
+
+async def test_who_follows_the_latest_is_taken_to_the_next_job(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject()) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        mesh.add_plate(2, ("C03",))
+        mesh.add_job("j2", 2)
+        tell(mesh, JobStateChanged(plate_id=2, job="j2", state="running"))
+        await streaming.until(lambda: PlaneAddress(well="C03", field=1, channel="GFP") in seen.planes)
+        assert [(one.plate_id, one.job) for one in seen.contents] == [(1, ""), (2, "j2")]
+
+
+async def test_a_plane_that_cannot_be_read_is_reported_and_the_stream_goes_on(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh:
+        (tmp_path / "plate1" / "A01_1.tif").write_bytes(b"II*\0 not a tiff")
+        async with following(mesh, Subject(plate_id=1)) as seen:
+            await streaming.until(lambda: len(seen.planes) == 3 and len(seen.unread) == 1)
+            assert "A01_1.tif" in seen.unread[0].reason
+            await streaming.until(lambda: mesh.slots_held == 0)
+
+
+async def test_a_plane_larger_than_a_slot_is_reported(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        record = acquired_planes(mesh.plates[1])[0]
+        header = msgspec.structs.replace(record.header, height=4096, width=4096)
+        tell(mesh, PlanesCommitted(plate_id=1, planes=(msgspec.structs.replace(record, header=header),)))
+        await streaming.until(lambda: len(seen.unread) == 1)
+        assert "slot" in seen.unread[0].reason
+
+
+async def test_a_bounded_snapshot_holds_whole_wells(tmp_path: Path, streaming: Any) -> None:
+    well_bytes = 2 * SIDE * SIDE * 2
+    async with (
+        streaming.mesh(tmp_path) as mesh,
+        following(mesh, Subject(plate_id=1), snapshot_bytes=well_bytes) as seen,
+    ):
+        await streaming.until(lambda: len(seen.planes) == 2)
+        assert {address.well for address in seen.planes} == {"A01"}
+        assert (seen.contents[0].n_planes, seen.contents[0].n_left_out) == (2, 2)
+
+
+async def test_several_viewers_share_a_small_ring_and_all_get_everything(tmp_path: Path, streaming: Any) -> None:
+    async with (
+        streaming.mesh(tmp_path, n_slots=3) as mesh,
+        following(mesh, Subject(plate_id=1)) as one,
+        following(mesh, Subject(plate_id=1)) as two,
+        following(mesh, Subject()) as three,
+    ):
+        await streaming.until(lambda: all(len(seen.planes) == 4 for seen in (one, two, three)))
+        assert mesh.node is not None
+        viewers = await mesh.node.find("viewers").ask(ListViewers())
+        assert [(one.kind, one.principal) for one in viewers] == [("recorder", "ada")] * 3
+
+
+async def test_an_unknown_job_is_refused_with_what_the_scheduler_says(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh:
+        context: zmq.Context[Any] = zmq.Context()
+        follower = Follower(
+            functools.partial(mesh.dial, context), Notebook(), kind="recorder", subject=Subject(job="nope")
+        )
+        with pytest.raises(AskFailed, match="no job nope"):
+            await follower.run()
+        context.term()
+
+
+async def test_a_viewer_comes_back_by_itself_when_the_mesh_does(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        await mesh.stop()
+        await streaming.until(lambda: "the mesh is away" in seen.states)
+        seen.planes.clear()
+        await mesh.start()
+        await streaming.until(lambda: len(seen.planes) == 4)
+        assert seen.states[-1] == "following"
+
+
+async def test_leaving_gives_every_slot_back(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh:
+        async with following(mesh, Subject(plate_id=1)) as seen:
+            await streaming.until(lambda: len(seen.planes) >= 1)
+        await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
+        await streaming.until(lambda: mesh.statistics("publisher")["streams"] == 0)
+        assert mesh.slots_held == 0
