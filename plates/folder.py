@@ -109,6 +109,11 @@ class DiskFolder:
                 raise UnreadableImage(
                     f"{path} cannot be read as an image: it holds no pixels of a known type", hint=COPY_AGAIN
                 )
+            due = max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
+            if due > tif.filehandle.size:
+                raise UnreadableImage(
+                    f"{path} is cut short: {due} bytes are due and {tif.filehandle.size} are there", hint=COPY_AGAIN
+                )
             n_pages = len(tif.pages)
             if n_pages == 1 and (tif.is_imagej or tif.is_stk):
                 # These keep many planes behind one directory.

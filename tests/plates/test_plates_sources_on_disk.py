@@ -113,6 +113,22 @@ def test_one_damaged_file_of_a_plate_is_missing_and_the_rest_is_planned(tmp_path
     assert found.n_files == 2
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_file_cut_short_is_missing_from_its_plate_before_anything_is_copied(
+    tmp_path: Path, compression: str | None
+) -> None:
+    for well in ("A01", "A02"):
+        noise = np.random.default_rng(1).integers(0, 255, (64, 64), np.uint8)
+        tifffile.imwrite(tmp_path / f"{well}.tif", noise, compression=compression)
+    content = (tmp_path / "A02.tif").read_bytes()
+    (tmp_path / "A02.tif").write_bytes(content[:-200])
+    (plate,) = plan(tmp_path, pattern=PATTERN).plates
+    assert (plate.wells, [one.file for one in plate.missing]) == (("A01",), ["A02.tif"])
+    assert "A02.tif is cut short" in plate.notes[0]
+    with pytest.raises(UnreadableImage, match=r"A02\.tif is cut short"):
+        plan(tmp_path / "A02.tif")
+
+
 def test_a_pattern_may_name_one_file_and_names_are_given(tmp_path: Path) -> None:
     write_image(tmp_path / "A01.tif")
     found = plan(tmp_path / "A01.tif", pattern=PATTERN, name="mine")
