@@ -27,3 +27,7 @@ class JobNotFound(MeshError, LookupError):
 
 class JobEnded(MeshError, ValueError):
     """The job's state does not allow what was asked."""
+
+
+class NoExecutor(MeshError, RuntimeError):
+    """No executor is up to do what was asked."""

@@ -117,9 +117,7 @@ class ImportLife:
                 self.phase, self.state, self.plate_ids = "done", "done", plate_ids
                 self.n_bytes_done = self.plan.n_bytes
                 self.reason = self.hint = ""
-        self.history.append(
-            PhaseEntry(at_unix_s=record.at_unix_s, phase=self.phase, state=self.state, note=note)
-        )
+        self.history.append(PhaseEntry(at_unix_s=record.at_unix_s, phase=self.phase, state=self.state, note=note))
 
     def waits(self, reason: str) -> None:
         """Say why nothing moves just now; not worth a record, since it is found out again."""
@@ -136,8 +134,10 @@ class ImportLife:
             if plate.missing
         ]
         if self.plan.left_out:
+            n_left = len(self.plan.left_out)
             shown = ", ".join(left.path for left in self.plan.left_out[:3])
-            notes.append(f"{len(self.plan.left_out)} files are not part of a plate and stayed behind: {shown}, ...")
+            more = ", ..." if n_left > 3 else ""
+            notes.append(f"{n_left} files are not part of a plate and stayed behind: {shown}{more}")
         return ImportStatus(
             import_id=self.import_id,
             source=self.source,

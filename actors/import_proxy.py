@@ -287,9 +287,7 @@ class ImportProxy(Actor[Inbox]):
             if scan != last:
                 self._waits(life, scan.changes_since(last))
             last = scan
-        plan = await self._inspect(
-            life, PlanSource(path=life.source, pattern=life.pattern, name=life.name)
-        )
+        plan = await self._inspect(life, PlanSource(path=life.source, pattern=life.pattern, name=life.name))
         await self._inspect(life, ProbePlanes(planes=_first_and_last(plan, Path(plan.root))))
         files = await self._threads.run(lambda: manifest(plan))
         after = await self._threads.run(lambda: scan_source(source))
@@ -401,9 +399,7 @@ class ImportProxy(Actor[Inbox]):
         life.finish_phase()
 
     async def _finish(self, life: ImportLife) -> None:
-        await self._write(
-            Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids)
-        )
+        await self._write(Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids))
         self.context.find("metadata").tell(PlatesStored(plate_ids=life.plate_ids))
 
     # -- shared steps -----------------------------------------------------------------------------

@@ -93,6 +93,4 @@ class Summary(ImportRecord, frozen=True, kw_only=True, tag="import.summary"):
     status: bytes
 
 
-Record = (
-    Accepted | Entered | Settled | Stored | Returned | Stumbled | Failed | Retried | Cancelled | Finished | Summary
-)
+Record = Accepted | Entered | Settled | Stored | Returned | Stumbled | Failed | Retried | Cancelled | Finished | Summary

@@ -8,7 +8,8 @@ from typing import Any, assert_never
 from ..messages.imports import PlanSource, ProbePlanes
 from ..plates.errors import UnreadableImage
 from ..plates.pixels import read_plane
-from ..plates.planners import Plan, plan
+from ..plates.planners import Plan
+from ..plates.planning import plan
 from ..supervisors import Actor
 from .threads import Threads
 

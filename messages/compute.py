@@ -27,6 +27,7 @@ class WellStatus(msgspec.Struct, frozen=True, kw_only=True):
     folder: str = ""
     files: tuple[str, ...] = ()
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,3 +123,17 @@ class CancelWell(Event, frozen=True, kw_only=True, tag="compute.cancel_well"):
 
     job: str
     well: str
+
+
+class ExecutorUp(Event, frozen=True, kw_only=True, tag="compute.executor_up"):
+    """An executor process is ready for work; ``pid`` tells one life of it from the next."""
+
+    executor: str
+    pid: int
+
+
+class ExecutorDown(Event, frozen=True, kw_only=True, tag="compute.executor_down"):
+    """An executor process has ended."""
+
+    executor: str
+    pid: int

@@ -101,6 +101,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
     measurements: tuple[tuple[str, float], ...] = ()
     files: tuple[ResultFile, ...] = ()
     folder: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,8 +24,9 @@ class Copier:
     def __init__(
         self, source: Path, target: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
     ) -> None:
-        self._source = source
-        self._target = target
+        # Strings, not paths: joining paths costs more than copying a small file.
+        self._source = str(source)
+        self._target = str(target)
         self._on_bytes = on_bytes
         self._cancelled = cancelled
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -42,7 +43,7 @@ class Copier:
             RepositoryFull, RepositoryNotWritable, RepositoryFailed: the repository cannot be written.
             TransferCancelled: the caller wanted no more.
         """
-        path = self._source / file.path
+        path = f"{self._source}/{file.path}"
         with _opened(path) as reader:
             before = os.fstat(reader.fileno())
             if (
@@ -51,34 +52,27 @@ class Copier:
                 or (file.inode and before.st_ino != file.inode)
             ):
                 raise _changed(path, file.size, before.st_size)
-            sha1 = self._fill(reader, self._target / file.path, before)
+            sha1 = self._fill(reader, f"{self._target}/{file.path}{PART}", before)
             self._check_unchanged(path, reader, before)
         return StoredFile(
             path=file.path, size=before.st_size, sha1=sha1, mtime_ns=before.st_mtime_ns, inode=before.st_ino
         )
 
-    def _fill(self, reader: IO[bytes], target: Path, before: os.stat_result) -> str:
-        part = target.with_name(target.name + PART)
+    def _fill(self, reader: FileIO, part: str, before: os.stat_result) -> str:
         try:
-            if target.exists():
-                # Complete since an earlier call, but nobody knows its hash: it is in transit again.
-                target.replace(part)
             # Never truncated here: what an earlier call left is compared and continued.
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_BINARY", 0), 0o644)
         except OSError as error:
-            raise repository_error(error, part) from error
+            raise repository_error(error, Path(part)) from error
         with os.fdopen(descriptor, "r+b", buffering=0) as writer:
             digest = hashlib.sha1(usedforsecurity=False)
             position = self._compare(reader, writer, digest, part, before.st_size)
-            while True:
-                n = self._read(reader, position, before.st_size)
-                if not n:
-                    break
+            while n := self._read(reader, position, before.st_size):
                 digest.update(self._buffer[:n])
                 self._write(writer, part, n)
                 position += n
                 self._on_bytes(n)
-            with repository_errors(part):
+            with repository_errors(Path(part)):
                 if os.fstat(writer.fileno()).st_size != position:
                     writer.truncate(position)
                 os.utime(
@@ -86,7 +80,7 @@ class Copier:
                     ns=(before.st_atime_ns, before.st_mtime_ns),
                 )
         if position != before.st_size:
-            raise _changed(Path(reader.name), before.st_size, position)
+            raise _changed(self._name(part), before.st_size, position)
         return digest.hexdigest()
 
     def _compare(self, reader: IO[bytes], writer: IO[bytes], digest: hashlib._Hash, part: Path, size: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -41,14 +42,20 @@ def transfer(
     """
     for file in files:
         checked_path(file.path)
-    stored = {file.path: file for file in known if (target / file.path).is_file()}
-    todo = [file for file in files if file.path not in stored]
-    for there in stored.values():
-        on_bytes(there.size)
     with repository_errors(target):
-        for folder in sorted({(target / file.path).parent for file in todo} | {target}):
-            make_folders(folder)
-        _check_room(target, todo)
+        make_folders(target)
+        there = _sizes(target)
+        stored = {file.path: file for file in known if there.get(file.path) == file.size}
+        todo = [file for file in files if file.path not in stored]
+        _check_room(target, todo, there)
+        for folder in sorted({file.path.rpartition("/")[0] for file in todo}):
+            make_folders(target / folder)
+        for file in todo:
+            if file.path in there:
+                # Complete since an earlier call, but nobody knows its hash: it is in transit again.
+                (target / file.path).replace(target / (file.path + PART))
+    for durable in stored.values():
+        on_bytes(durable.size)
 
     batch: list[StoredFile] = []
     n_bytes = 0
@@ -65,7 +72,7 @@ def transfer(
             if len(batch) == len(todo) - n_published or len(batch) >= BATCH_FILES or n_bytes >= BATCH_BYTES:
                 _publish(target, batch)
                 on_files(tuple(batch))
-                stored |= {durable.path: durable for durable in batch}
+                stored |= {finished.path: finished for finished in batch}
                 n_published += len(batch)
                 n_bytes = 0
                 batch.clear()
@@ -74,29 +81,37 @@ def transfer(
 
 def _publish(target: Path, batch: Sequence[StoredFile]) -> None:
     """Give files their names: the data goes to the disk before the name, the name before the report."""
-    names = [target / file.path for file in batch]
-    parts = [name.with_name(name.name + PART) for name in names]
+    # Strings, not paths: this is done for each of many thousand small files.
+    names = [f"{target}/{file.path}" for file in batch]
     with repository_errors(target):
-        sync_files(target, parts)
-        for part, name in zip(parts, names, strict=True):
-            part.replace(name)
-        for folder in sorted({name.parent for name in names}):
-            sync_folder(folder)
+        sync_files(target, [name + PART for name in names])
+        for name in names:
+            os.replace(name + PART, name)  # noqa: PTH105 - see above
+        for folder in sorted({name.rpartition("/")[0] for name in names}):
+            sync_folder(Path(folder))
 
 
-def _check_room(target: Path, files: Sequence[SourceFile]) -> None:
+def _sizes(folder: Path) -> dict[str, int]:
+    """What is in a folder and below it: sizes by relative path."""
+    found: dict[str, int] = {}
+    prefixes = [""]
+    while prefixes:
+        prefix = prefixes.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    prefixes.append(f"{prefix}{entry.name}/")
+                else:
+                    found[prefix + entry.name] = entry.stat(follow_symlinks=False).st_size
+    return found
+
+
+def _check_room(target: Path, files: Sequence[SourceFile], there: Mapping[str, int]) -> None:
     """Refuse before the first byte what cannot fit; other writers may still fill the disk later."""
-    n_needed = sum(file.size - _there(target / file.path) for file in files)
+    n_needed = sum(file.size - there.get(file.path, there.get(file.path + PART, 0)) for file in files)
     n_free = free_bytes(target)
     if n_needed > n_free:
         raise RepositoryFull(
             f"The repository has {n_free:,} bytes free and this import needs {n_needed:,} more ({target}).",
             hint=f"Free {n_needed - n_free:,} bytes on that disk or move the data folder to a larger one, then retry.",
         )
-
-
-def _there(path: Path) -> int:
-    for candidate in (path, path.with_name(path.name + PART)):
-        if candidate.is_file():
-            return candidate.stat().st_size
-    return 0

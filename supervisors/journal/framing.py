@@ -16,7 +16,8 @@ import google_crc32c
 MAGIC = b"\xa7hJ\x1e"
 MORE = 1  # flag: the next record belongs to the same atomic append
 HEAD = struct.Struct("<4sIQIBB")
-CRC_BYTES = 4
+CRC = struct.Struct("<I")
+CRC_BYTES = CRC.size
 MAX_PAYLOAD_BYTES = 256 * 1024 * 1024
 MAX_TAG_BYTES = 255
 
@@ -24,9 +25,6 @@ SEGMENT_MAGIC = b"HCSMJRNL"
 SEGMENT_VERSION = 1
 SEGMENT_HEAD = struct.Struct("<8sHHIQQ28x")
 SEGMENT_HEAD_BYTES = SEGMENT_HEAD.size + CRC_BYTES
-
-Framed = tuple[int, int, bytes, bytes]
-"""Sequence, offset in the file, tag, payload: a plain tuple, for millions of them are scanned at opening."""
 
 Encoded = tuple[bytes, bytes]
 """Tag and payload."""
@@ -64,14 +62,25 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a segment's bytes hold: whole appends up to ``end``, and how it goes on from there."""
+    """What a segment's bytes hold: whole appends up to ``end``, and how it goes on from there.
 
-    records: list[Framed]
+    Records are numbered from ``first_sequence`` without a gap. Columns, not an object for each record: at opening
+    there may be millions.
+    """
+
+    first_sequence: int
+    offsets: list[int]
+    tags: list[bytes]
+    payloads: list[bytes]
     end: int
     ending: Ending
-    next_sequence: int
     offset: int
     reason: str = ""
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the next record gets."""
+        return self.first_sequence + len(self.payloads)
 
 
 def frame(sequence: int, index: int, flags: int, tag: bytes, payload: bytes) -> bytes:
@@ -123,37 +132,36 @@ def parse_segment_head(data: bytes) -> SegmentHead:
 
 def scan(data: bytes, first_sequence: int, start: int = SEGMENT_HEAD_BYTES) -> Scan:
     """Return the records of a segment from ``start`` on, and whether it ends clean, torn or damaged."""
-    records: list[Framed] = []
-    unpack, head_bytes, add = HEAD.unpack_from, HEAD.size, records.append
+    offsets: list[int] = []
+    tags: list[bytes] = []
+    payloads: list[bytes] = []
+    unpack, unpack_crc, head_bytes = HEAD.unpack_from, CRC.unpack_from, HEAD.size
     offset = committed_end = start
     expected = first_sequence
     n_committed = 0
-    last_head = len(data) - head_bytes
-    while offset <= last_head:
+    gap = ""
+    n_bytes = len(data)
+    while offset + head_bytes <= n_bytes:
         magic, length, sequence, _, flags, tag_bytes = unpack(data, offset)
-        if magic != MAGIC:
-            break
-        end = offset + head_bytes + tag_bytes + length
-        body = data[offset:end]
-        if data[end : end + CRC_BYTES] != crc32c(body).to_bytes(CRC_BYTES, "little"):
+        tag_end = offset + head_bytes + tag_bytes
+        end = tag_end + length
+        if magic != MAGIC or end + CRC_BYTES > n_bytes or unpack_crc(data, end)[0] != crc32c(data[offset:end]):
             break
         if sequence != expected:
-            return Scan(
-                records[:n_committed],
-                committed_end,
-                Ending.DAMAGED,
-                first_sequence + n_committed,
-                offset,
-                f"record {sequence} stands where record {expected} belongs",
-            )
-        add((sequence, offset, body[head_bytes : head_bytes + tag_bytes], body[head_bytes + tag_bytes :]))
+            gap = f"record {sequence} stands where record {expected} belongs"
+            break
+        offsets.append(offset)
+        tags.append(data[offset + head_bytes : tag_end])
+        payloads.append(data[tag_end:end])
         expected += 1
         offset = end + CRC_BYTES
         if not flags & MORE:
-            n_committed = len(records)
+            n_committed = len(payloads)
             committed_end = offset
-    ending, where, reason = _ending(data, offset, committed_end, expected)
-    return Scan(records[:n_committed], committed_end, ending, first_sequence + n_committed, where, reason)
+    ending, where, reason = (Ending.DAMAGED, offset, gap) if gap else _ending(data, offset, committed_end, expected)
+    for column in (offsets, tags, payloads):
+        del column[n_committed:]
+    return Scan(first_sequence, offsets, tags, payloads, committed_end, ending, where, reason)
 
 
 def _ending(data: bytes, offset: int, committed_end: int, expected: int) -> tuple[Ending, int, str]:

@@ -19,15 +19,15 @@ def show(folder: Path | str) -> Iterator[dict[str, Any]]:
         JournalDamaged: something that was durable is missing or changed.
     """
     contents = read_folder(Path(folder))
-    files = [(contents.snapshot_file, contents.snapshot), *contents.log]
-    for i, (file, records) in enumerate(files):
-        for sequence, offset, tag, payload in records:
-            if i == 0 or sequence > contents.through:
+    for is_log, (file, found) in [(0, f) for f in contents.snapshot] + [(1, f) for f in contents.log]:
+        for i, payload in enumerate(found.payloads):
+            sequence = (found.first_sequence + i) * is_log
+            if sequence > contents.through or not is_log:
                 yield {
-                    "sequence": sequence if i else 0,
-                    "tag": tag.decode(errors="replace"),
+                    "sequence": sequence,
+                    "tag": found.tags[i].decode(errors="replace"),
                     "file": file,
-                    "offset": offset,
+                    "offset": found.offsets[i],
                     "record": msgspec.msgpack.decode(payload),
                 }
 
@@ -43,7 +43,7 @@ def check(folder: Path | str) -> dict[str, Any]:
         return {"state": "damaged", "file": error.file, "offset": error.offset, "reason": error.reason}
     found: dict[str, Any] = {
         "state": "torn" if contents.torn else "clean",
-        "n_records": len(contents.payloads()),
+        "n_records": contents.n_records,
         "n_segments": len(contents.log),
         "last_sequence": contents.next_sequence - 1,
         "snapshot_through": contents.through,

@@ -239,7 +239,7 @@ def _open_files(
     lock = lock_folder(folder)
     try:
         contents = read_folder(folder)
-        for tag, file, offset in contents.tags():
+        for tag, file, offset in contents.first_uses():
             if tag not in known:
                 raise RecordRefused(
                     f"{file} holds a record with the unknown tag {tag.decode(errors='replace')!r} at byte {offset}",
@@ -251,7 +251,7 @@ def _open_files(
         os.close(lock)
         raise
     recovery = Recovery(
-        n_records=len(contents.payloads()),
+        n_records=contents.n_records,
         n_segments=len(contents.log),
         last_sequence=contents.next_sequence - 1,
         snapshot_through=contents.through,

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import JournalDamaged
-from .framing import Ending, Framed, Scan, SegmentHead, SegmentKind, parse_segment_head, scan
+from .framing import Ending, Scan, SegmentHead, SegmentKind, parse_segment_head, scan
 from .segments import segment_path, segment_paths
 
 
@@ -34,29 +34,33 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 class Contents:
     """Everything that a folder's files say: a snapshot's records, then those of the log behind it."""
 
-    snapshot: list[Framed]
-    snapshot_file: str
+    snapshot: list[tuple[str, Scan]]
     through: int
-    log: list[tuple[str, list[Framed]]]
+    log: list[tuple[str, Scan]]
     next_sequence: int
     last_log: Path | None
     end: int
     torn: TornTail | None
 
+    @property
+    def n_records(self) -> int:
+        """How many records must be replayed."""
+        return sum(len(found.payloads) for _, found in self.snapshot) + self.next_sequence - 1 - self.through
+
     def payloads(self) -> list[bytes]:
         """Return the payloads that must be replayed, in order."""
-        return [record[3] for record in self.snapshot] + [
-            record[3] for _, records in self.log for record in records if record[0] > self.through
-        ]
+        payloads = [payload for _, found in self.snapshot for payload in found.payloads]
+        for _, found in self.log:
+            payloads += found.payloads[max(0, self.through + 1 - found.first_sequence) :]
+        return payloads
 
-    def tags(self) -> list[tuple[bytes, str, int]]:
-        """Return each tag that occurs among them, with the file and offset of its first use."""
-        first: dict[bytes, tuple[bytes, str, int]] = {}
-        for file, records in [(self.snapshot_file, self.snapshot), *self.log]:
-            for _, offset, tag, _ in records:
-                if tag not in first:
-                    first[tag] = (tag, file, offset)
-        return list(first.values())
+    def first_uses(self) -> list[tuple[bytes, str, int]]:
+        """Return each tag that occurs in each file, with the file and the offset of its first use there."""
+        return [
+            (tag, file, found.offsets[found.tags.index(tag)])
+            for file, found in self.snapshot + self.log
+            for tag in set(found.tags)
+        ]
 
 
 def read_folder(folder: Path) -> Contents:
@@ -65,7 +69,7 @@ def read_folder(folder: Path) -> Contents:
     Raises:
         JournalDamaged: something that was durable is missing or changed.
     """
-    snapshot, snapshot_file, through = _read_snapshot(folder)
+    snapshot, through = _read_snapshot(folder)
     logs = segment_paths(folder, SegmentKind.LOG)
     # Logs that the snapshot stands for wholly may be left from a checkpoint that was cut short.
     while len(logs) > 1 and int(logs[1].stem) <= through + 1:
@@ -74,11 +78,11 @@ def read_folder(folder: Path) -> Contents:
         if through:
             missing = segment_path(folder, SegmentKind.LOG, through + 1)
             raise JournalDamaged(str(missing), 0, "the log behind the snapshot is missing")
-        return Contents([], "", 0, [], 1, None, 0, None)
+        return Contents([], 0, [], 1, None, 0, None)
     expected = int(logs[0].stem)
     if expected > through + 1:
         raise JournalDamaged(str(logs[0]), 0, f"it begins with record {expected}, yet record {through + 1} is missing")
-    read: list[tuple[str, list[Framed]]] = []
+    read: list[tuple[str, Scan]] = []
     torn: TornTail | None = None
     end = 0
     for path in logs:
@@ -91,11 +95,11 @@ def read_folder(folder: Path) -> Contents:
             raise JournalDamaged(str(path), found.offset, found.reason)
         if found.ending is Ending.TORN:
             torn = _torn(path, data, found)
-        read.append((str(path), found.records))
+        read.append((str(path), found))
         expected, end = found.next_sequence, found.end
     if expected <= through:
         raise JournalDamaged(str(logs[-1]), end, f"records {expected} to {through} are missing")
-    return Contents(snapshot, snapshot_file, through, read, expected, logs[-1], end, torn)
+    return Contents(snapshot, through, read, expected, logs[-1], end, torn)
 
 
 def _torn(path: Path, data: bytes, found: Scan) -> TornTail:
@@ -103,10 +107,10 @@ def _torn(path: Path, data: bytes, found: Scan) -> TornTail:
     return TornTail(file=str(path), offset=found.end, n_bytes=n_bytes, reason=found.reason)
 
 
-def _read_snapshot(folder: Path) -> tuple[list[Framed], str, int]:
+def _read_snapshot(folder: Path) -> tuple[list[tuple[str, Scan]], int]:
     snapshots = segment_paths(folder, SegmentKind.SNAPSHOT)
     if not snapshots:
-        return [], "", 0
+        return [], 0
     path = snapshots[-1]
     data = path.read_bytes()
     head = _head(path, data, SegmentKind.SNAPSHOT)
@@ -115,9 +119,9 @@ def _read_snapshot(folder: Path) -> tuple[list[Framed], str, int]:
     found = scan(data, 1)
     if found.ending is not Ending.CLEAN or found.end != len(data):
         raise JournalDamaged(str(path), found.offset, found.reason or "bytes follow the last record")
-    if len(found.records) != head.n_records:
-        raise JournalDamaged(str(path), found.end, f"it holds {len(found.records)} records of {head.n_records}")
-    return found.records, str(path), head.sequence
+    if len(found.payloads) != head.n_records:
+        raise JournalDamaged(str(path), found.end, f"it holds {len(found.payloads)} records of {head.n_records}")
+    return [(str(path), found)], head.sequence
 
 
 def _head(path: Path, data: bytes, kind: SegmentKind) -> SegmentHead:

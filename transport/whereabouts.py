@@ -8,8 +8,9 @@ from typing import IO
 
 import msgspec
 
-from ..config import MeshError
-from ..transport import Endpoint, NodeMissing
+from ..config.errors import MeshError
+from .addresses import Endpoint
+from .errors import NodeMissing
 
 if os.name == "posix":
     import fcntl

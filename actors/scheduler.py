@@ -1,0 +1,399 @@
+"""The scheduler: takes jobs, hands their wells to the executors, commits what comes back, once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, assert_never
+
+from ..config import get_logger
+from ..messages.compute import (
+    AwaitJob,
+    CancelJob,
+    CancelWell,
+    CompilePipeline,
+    ExecutorDown,
+    ExecutorUp,
+    GetJob,
+    JobStatus,
+    ListJobs,
+    RunWell,
+    SubmitJob,
+)
+from ..messages.frames import JobStateChanged, PlanesCommitted, WellStateChanged
+from ..messages.metadata import GetPlate
+from ..messages.planes import PlaneAddress, PlaneHeader, PlaneRecord, acquired_planes
+from ..plates.model import Plate
+from ..plates.repository import Repository, StoredResult
+from ..supervisors import Actor
+from ..supervisors.journal import Journal
+from ..transport import ActorUnknown, AskFailed, AskTimedOut, Event, MailboxFull, TransportError
+from . import job_records as records
+from .errors import JobEnded, JobNotFound, NoExecutor
+from .job_book import Job, JobBook, replay
+from .job_records import Record
+from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
+from .threads import Threads
+
+Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown
+
+log = get_logger(__name__)
+
+COMPACT_RECORDS = 5_000
+WELL_TIMEOUT_S = 6 * 3600.0
+COMPILE_TIMEOUT_S = 60.0
+CANCEL_GRACE_S = 2.0
+NO_EXECUTOR_S = 30.0
+
+
+class Scheduler(Actor[Inbox]):
+    """Keeps every accepted job in its journal, and every executor at work."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        journal_folder: Path,
+        *,
+        attempts_per_well: int = 3,
+        running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
+        end_executor: Callable[[str, str], None] = lambda name, why: None,
+    ) -> None:
+        """Commit to ``repository``.
+
+        Args:
+            repository: Where results go.
+            journal_folder: Where accepted jobs are written down.
+            attempts_per_well: Deaths or failures after which a well is set aside.
+            running_executors: The executors (name, pid) that are up; asked once, at the start.
+            end_executor: Ends one, charged to nobody: it did not heed a cancellation.
+        """
+        self._repository = repository
+        self._folder = journal_folder
+        self._running_executors = running_executors
+        self._end_executor = end_executor
+        self._threads = Threads("scheduler")
+        self._scheduling = Scheduling(attempts_per_well)
+        self._book = JobBook()
+        self._journal: Journal[Record] | None = None
+        self._pids: dict[str, int] = {}
+        self._up: asyncio.Event = asyncio.Event()
+        self._changed: dict[str, list[asyncio.Future[None]]] = {}
+        self._n_unannounced = 0
+
+    async def started(self) -> None:
+        """Replay the journal, ask the repository what is there, and queue the rest."""
+        journal: Journal[Record] = await Journal.open(self._folder, record_type=Record)
+        self._journal = journal
+        self._book, n_records = replay(journal.replay())
+        if n_records > COMPACT_RECORDS:
+            await journal.checkpoint(self._book.compacted())
+        for name, pid in self._running_executors():
+            self._executor_up(name, pid)
+        for job in [job for job in self._book.jobs.values() if not job.over]:
+            await self._take_up(job)
+
+    async def ended(self) -> None:
+        """Wait for commits at work and close the journal."""
+        await self._threads.finish()
+        if self._journal is not None:
+            await self._journal.close()
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Counts for console and metrics."""
+        return {
+            "wells_queued": self._scheduling.n_queued(),
+            "executors": len(self._pids),
+            "unannounced": self._n_unannounced,
+        }
+
+    async def receive(self, message: Inbox) -> Any:
+        """Handle one message."""
+        match message:
+            case SubmitJob():
+                owner = self.context.principal.name
+                return self.defer_once(("submit", message.key), lambda: self._submit(message, owner))
+            case GetJob(job=job):
+                return self._status(job)
+            case AwaitJob():
+                return self.defer(self._await(message))
+            case ListJobs():
+                return tuple(self._book.statuses())
+            case CancelJob(job=job):
+                return self.defer(self._cancel(job, self.context.principal.name))
+            case ExecutorUp(executor=executor, pid=pid):
+                self._executor_up(executor, pid)
+            case ExecutorDown(executor=executor, pid=pid):
+                if self._pids.get(executor) == pid:
+                    del self._pids[executor]
+                    if not self._pids:
+                        self._up.clear()
+            case _:
+                assert_never(message)
+        return None
+
+    # -- what people ask --------------------------------------------------------------------------
+
+    async def _submit(self, message: SubmitJob, owner: str) -> str:
+        known = self._book.by_key(message.key)
+        if known is not None:
+            return known
+        plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id))
+        wells = message.wells or plate.wells
+        pipeline = await self._compile(
+            CompilePipeline(source=message.source, source_name=message.source_name, plate=plate, wells=wells)
+        )
+        job = self._book.new_id()
+        await self._write(
+            records.Submitted(
+                job=job,
+                at_unix_s=time.time(),
+                key=message.key,
+                plate_id=plate.id,
+                plate_name=plate.name,
+                pipeline=pipeline,
+                source=message.source,
+                source_name=message.source_name,
+                owner=owner,
+                wells=wells,
+            )
+        )
+        self._announce(JobStateChanged(plate_id=plate.id, plate_name=plate.name, job=job, state="running"))
+        self._announce(
+            PlanesCommitted(plate_id=plate.id, plate_name=plate.name, job=job, planes=acquired_planes(plate, wells))
+        )
+        self._perform(self._scheduling.add_job(job, owner, wells))
+        return job
+
+    async def _compile(self, request: CompilePipeline) -> str:
+        """Ask an executor, since only it knows what it can run; another one if that one dies."""
+        until = self.context.now() + NO_EXECUTOR_S
+        while self.context.now() < until:
+            executor = self._scheduling.idle_executor()
+            if executor is None:
+                try:
+                    await asyncio.wait_for(self._up.wait(), until - self.context.now())
+                except TimeoutError:
+                    break
+                continue
+            try:
+                return await self.context.find(executor).ask(request, timeout_s=COMPILE_TIMEOUT_S)
+            except TransportError as error:
+                if isinstance(error, AskTimedOut):
+                    raise
+                self._up.clear()
+                self._perform(self._scheduling.executor_down(executor, str(error)))
+        raise NoExecutor(
+            f"no executor has come up within {NO_EXECUTOR_S:g} s", hint="hcs-mesh ps shows why; hcs-mesh doctor checks"
+        )
+
+    def _status(self, job: str) -> JobStatus:
+        status = self._book.status(job)
+        if status is None:
+            raise JobNotFound(f"there is no job {job}", hint="hcs-mesh jobs lists them")
+        return status
+
+    async def _await(self, message: AwaitJob) -> JobStatus:
+        status = self._status(message.job)
+        if status.revision != message.revision:
+            return status
+        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changed.setdefault(message.job, []).append(changed)
+        await asyncio.wait([changed], timeout=message.wait_s)
+        return self._status(message.job)
+
+    async def _cancel(self, name: str, by: str) -> JobStatus:
+        status = self._status(name)
+        if status.state != "running":
+            raise JobEnded(f"{name} is {status.state}: there is nothing to cancel")
+        await self._write(records.Cancelled(job=name, at_unix_s=time.time(), by=by))
+        self._perform(self._scheduling.cancel_job(name))
+        self._announce(
+            JobStateChanged(plate_id=status.plate_id, plate_name=status.plate_name, job=name, state="cancelled")
+        )
+        return self._status(name)
+
+    # -- wells ------------------------------------------------------------------------------------
+
+    async def _take_up(self, job: Job) -> None:
+        """Go on with a job of before the restart: what is in the repository is not computed again."""
+        name, plate_id = job.job, job.submitted.plate_id
+        job.requeue()
+        await self._threads.run(lambda: self._repository.sweep(name))
+        for result in await self._threads.run(lambda: self._repository.results(name)):
+            if result.well in job.unfinished:
+                await self._write(
+                    records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
+                )
+        plate = await self._threads.run(lambda: self._repository.plate(plate_id))
+        self._announce(JobStateChanged(plate_id=plate_id, plate_name=plate.name, job=name, state="running"))
+        self._announce(
+            PlanesCommitted(
+                plate_id=plate_id, plate_name=plate.name, job=name, planes=acquired_planes(plate, job.submitted.wells)
+            )
+        )
+        for result in await self._threads.run(lambda: self._repository.results(name)):
+            self._announce_result(plate, result)
+        self._perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults))
+
+    def _executor_up(self, executor: str, pid: int) -> None:
+        self._pids[executor] = pid
+        self._up.set()
+        self._perform(self._scheduling.executor_up(executor))
+
+    def _perform(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Run(job=job, well=well, executor=executor):
+                    self.context.spawn(self._run(job, well, executor))
+                case Cancel(job=job, well=well, executor=executor):
+                    self.context.spawn(self._stop_well(job, well, executor))
+                case SetAside(job=job, well=well, error=error):
+                    self.context.spawn(self._set_aside(job, well, error))
+                case Ended(job=job):
+                    self.context.spawn(self._end(job))
+
+    async def _run(self, name: str, well: str, executor: str) -> None:
+        job = self._book.jobs[name]
+        pid = self._pids.get(executor, 0)
+        attempt = job.n_attempts.get(well, 0) + 1
+        plate_id = job.submitted.plate_id
+        await self._write(
+            records.Attempted(job=name, at_unix_s=time.time(), well=well, attempt=attempt, executor=executor)
+        )
+        self._announce(WellStateChanged(plate_id=plate_id, job=name, well=well, state="running"))
+        began = self.context.now()
+        try:
+            plate = await self.context.find("metadata").ask(GetPlate(plate_id=plate_id))
+            folder = await self._threads.run(lambda: self._repository.results_folder(plate_id, name, well, attempt))
+            await self.context.find(executor).ask(
+                RunWell(
+                    job=name,
+                    well=well,
+                    attempt=attempt,
+                    source=job.submitted.source,
+                    source_name=job.submitted.source_name,
+                    plate=plate.only((well,)),
+                    folder=str(folder),
+                ),
+                timeout_s=WELL_TIMEOUT_S,
+            )
+        except AskFailed as error:
+            await self._fault(name, well, str(error))
+            if error.failure.blame == "actor":
+                # A fault of the executor itself: its process is ending, and a new one will say that it is up.
+                self._perform(self._scheduling.executor_down(executor, str(error)))
+                return
+            final = not error.failure.retry
+            self._perform(self._scheduling.well_failed(name, well, executor, str(error), final=final))
+            return
+        except TransportError as error:
+            await self._lost(name, well, executor, pid, error)
+            return
+        self._perform(self._scheduling.well_done(name, well, executor))
+        result = await self._threads.run(lambda: self._repository.commit_well(plate_id, name, well, attempt))
+        await self._write(
+            records.Kept(
+                job=name,
+                at_unix_s=time.time(),
+                result=result,
+                executor=executor,
+                duration_s=self.context.now() - began,
+            )
+        )
+        self._announce_result(plate, result)
+        self._perform(self._scheduling.well_kept(name, well))
+
+    async def _lost(self, name: str, well: str, executor: str, pid: int, error: TransportError) -> None:
+        """The executor died over the well, or never got it, which the well is not charged for."""
+        charged = not self._book.jobs[name].over and not isinstance(error, ActorUnknown)
+        if charged:
+            await self._fault(name, well, f"{executor} (process {pid}) died over it: {error}")
+        self._perform(self._scheduling.executor_down(executor, str(error), blame_well=charged))
+        if self._pids.get(executor, pid) != pid:
+            # It came back while we were writing that down.
+            self._perform(self._scheduling.executor_up(executor))
+        elif self._pids.get(executor) == pid:
+            del self._pids[executor]
+
+    async def _fault(self, name: str, well: str, error: str) -> None:
+        if not self._book.jobs[name].over:
+            await self._write(records.Faulted(job=name, at_unix_s=time.time(), well=well, error=error))
+
+    async def _stop_well(self, job: str, well: str, executor: str) -> None:
+        pid = self._pids.get(executor)
+        self.context.find(executor).tell(CancelWell(job=job, well=well))
+        await asyncio.sleep(CANCEL_GRACE_S)
+        if self._scheduling.is_at(executor, job, well) and self._pids.get(executor) == pid:
+            self._end_executor(executor, f"{job} was cancelled and well {well} went on")
+
+    async def _set_aside(self, name: str, well: str, error: str) -> None:
+        await self._write(records.SetAside(job=name, at_unix_s=time.time(), well=well, error=error))
+        self._announce(
+            WellStateChanged(
+                plate_id=self._book.jobs[name].submitted.plate_id, job=name, well=well, state="failed", error=error
+            )
+        )
+
+    async def _end(self, name: str) -> None:
+        job = self._book.jobs[name]
+        await self._write(records.Ended(job=name, at_unix_s=time.time()))
+        await self._threads.run(lambda: self._repository.sweep(name))
+        if job.state != "cancelled":
+            self._announce(
+                JobStateChanged(
+                    plate_id=job.submitted.plate_id,
+                    plate_name=job.submitted.plate_name,
+                    job=name,
+                    state=job.state,
+                )
+            )
+
+    # -- telling ----------------------------------------------------------------------------------
+
+    async def _write(self, record: Record) -> None:
+        assert self._journal is not None, "the journal is opened in started()"
+        await self._journal.append(record)
+        self._book.apply(record)
+        for waiting in self._changed.pop(record.job, ()):
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _announce(self, event: Event) -> None:
+        try:
+            self.context.find("publisher").tell(event)
+        except (MailboxFull, ActorUnknown) as error:
+            # Analysis does not depend on viewing: the results are in the repository all the same.
+            self._n_unannounced += 1
+            log.warning("viewers will not see this now", what=type(event).__name__, reason=str(error))
+
+    def _announce_result(self, plate: Plate, result: StoredResult) -> None:
+        planes = tuple(
+            PlaneRecord(
+                header=PlaneHeader(
+                    address=PlaneAddress(well=result.well, field=file.field, z=file.z, t=file.t, step=file.output),
+                    kind="labels" if file.kind == "label" else "image",
+                    height=file.height,
+                    width=file.width,
+                    dtype=file.dtype,
+                    pixel_size_um=plate.pixel_size_um,
+                ),
+                root=result.folder,
+                file=file.path,
+            )
+            for file in result.files
+            if file.kind in ("label", "plane")
+        )
+        if planes:
+            self._announce(PlanesCommitted(plate_id=plate.id, plate_name=plate.name, job=result.job, planes=planes))
+        self._announce(
+            WellStateChanged(
+                plate_id=plate.id,
+                job=result.job,
+                well=result.well,
+                state="done",
+                n_objects=result.n_objects,
+                measurements=result.measurements,
+            )
+        )

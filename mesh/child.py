@@ -1,0 +1,86 @@
+"""What a child process of the mesh runs: one actor on a node of its own, which ends with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from .config import LogSettings, start_logging
+from .supervisors import Actor, Node
+from .supervisors.child import Exit
+from .supervisors.lifeline import end_with_parent
+from .transport import Endpoint
+
+BEAT_S = 0.5
+
+
+class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parent writes to its child's stdin, as one line of JSON."""
+
+    role: Literal["inspector", "executor"]
+    name: str
+    endpoint: Endpoint
+    log_file: str
+    log: LogSettings = LogSettings()
+    device: str = "cpu"
+    n_threads: int = 1
+
+
+def main() -> None:
+    """Run the child that stdin describes, and exit with 0 after an ordered stop."""
+    spec = msgspec.json.decode(end_with_parent(), type=ChildSpec)
+    start_logging(spec.log, file=Path(spec.log_file))
+    exit = asyncio.run(_run(spec)) if sys.platform == "win32" else _run_on_uvloop(spec)
+    sys.exit(0 if exit.reason in ("shutdown", "normal") else 1)
+
+
+def _run_on_uvloop(spec: ChildSpec) -> Exit:
+    import uvloop
+
+    exit: Exit = uvloop.run(_run(spec))
+    return exit
+
+
+def _actor(spec: ChildSpec) -> Actor[Any]:
+    # Imported for the role alone: the inspector needs no OpenCV, and starts in half the time.
+    if spec.role == "inspector":
+        from .actors.inspector import Inspector
+
+        return Inspector()
+    from .actors.executor import Executor
+
+    return Executor(spec.device, n_threads=spec.n_threads)
+
+
+async def _run(spec: ChildSpec) -> Exit:
+    node = Node(spec.name)
+    actor = _actor(spec)
+    life = await node.start_actor(spec.name, lambda: actor)
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(life.stop()))
+    # Dialled last: by the time the parent hears hello, the actor answers.
+    dialer = node.dial_parent(spec.endpoint)
+
+    async def beat() -> None:
+        while True:
+            before = loop.time()
+            await asyncio.sleep(BEAT_S)
+            busy = actor.statistics().get("busy", "")
+            dialer.beat(busy=str(busy), loop_lag_s=max(0.0, loop.time() - before - BEAT_S))
+
+    beating = loop.create_task(beat())
+    try:
+        return await life.wait()
+    finally:
+        beating.cancel()
+        await node.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What can be asked of a mesh, whether it is reached through a socket or lives in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from .config import MeshError
+from .messages.compute import AwaitJob, CancelJob, GetJob, JobStatus, ListJobs, SubmitJob
+from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
+from .messages.imports import (
+    AwaitImport,
+    CancelImport,
+    GetImport,
+    ImportStatus,
+    ListImports,
+    RetryImport,
+    SubmitImport,
+)
+from .messages.metadata import GetPlate, ListPlates
+from .messages.viewing import ListViewers, ViewerInfo
+from .plates.model import Plate, PlateSummary
+from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Request
+
+R = TypeVar("R")
+
+PATIENCE_S = 120.0
+"""How long a follower waits for a mesh that went away to come back."""
+
+
+class Commands(ABC):
+    """The calls of a user or embedder, each one ask to one actor."""
+
+    @abstractmethod
+    async def ask(self, actor: str, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> R:
+        """Ask an actor of the mesh.
+
+        Raises:
+            AskFailed: the actor's answer is a failure; its text and hint are for the user.
+            AskTimedOut, PeerGone, KeyRefused, NotPermitted: there is no answer.
+        """
+
+    # -- the mesh ---------------------------------------------------------------------------------
+
+    async def status(self) -> MeshStatus:
+        """What the mesh is."""
+        return await self.ask("control", GetStatus())
+
+    async def tree(self) -> tuple[ActorRow, ...]:
+        """Its supervision tree, parents before children."""
+        return await self.ask("control", GetTree())
+
+    async def viewers(self) -> tuple[ViewerInfo, ...]:
+        """The viewers that are attached."""
+        return await self.ask("viewers", ListViewers())
+
+    async def stop(self) -> None:
+        """Begin its ordered stop."""
+        await self.ask("control", StopMesh())
+
+    # -- plates and imports -----------------------------------------------------------------------
+
+    async def plates(self) -> tuple[PlateSummary, ...]:
+        """Every plate."""
+        return await self.ask("metadata", ListPlates())
+
+    async def plate(self, plate_id: int) -> Plate:
+        """What one plate holds."""
+        return await self.ask("metadata", GetPlate(plate_id=plate_id))
+
+    async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
+        """Hand a folder or file over; returns the import's id."""
+        request = SubmitImport(path=str(path.absolute()), key=uuid.uuid4().hex, name=name, pattern=pattern)
+        return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
+
+    async def imports(self) -> tuple[ImportStatus, ...]:
+        """Every import."""
+        return await self.ask("imports", ListImports())
+
+    async def get_import(self, import_id: str) -> ImportStatus:
+        """How one import stands."""
+        return await self.ask("imports", GetImport(import_id=import_id))
+
+    async def retry_import(self, import_id: str) -> ImportStatus:
+        """Take an import up again."""
+        return await self.ask("imports", RetryImport(import_id=import_id))
+
+    async def cancel_import(self, import_id: str) -> ImportStatus:
+        """Stop an import for good."""
+        return await self.ask("imports", CancelImport(import_id=import_id))
+
+    async def follow_import(self, import_id: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[ImportStatus]:
+        """Every change of an import, until it is done, failed or cancelled; outlives restarts of the mesh."""
+        revision = -1
+        while True:
+            request = AwaitImport(import_id=import_id, revision=revision)
+            status = await self._patiently(
+                lambda timeout_s, request=request: self.ask("imports", request, timeout_s=timeout_s),  # type: ignore[misc]
+                patience_s,
+            )
+            if status.revision != revision:
+                revision = status.revision
+                yield status
+            if status.state in ("done", "failed", "cancelled"):
+                return
+
+    # -- analysis ---------------------------------------------------------------------------------
+
+    async def submit_job(
+        self, plate_id: int, source: str, *, source_name: str = "pipeline.py", wells: tuple[str, ...] = ()
+    ) -> str:
+        """Run a pipeline on a plate; returns the job's id.
+
+        Raises:
+            AskFailed: the pipeline does not fit; the text holds every error.
+        """
+        request = SubmitJob(
+            plate_id=plate_id, source=source, source_name=source_name, wells=wells, key=uuid.uuid4().hex
+        )
+        return await self._patiently(
+            lambda timeout_s: self.ask("scheduler", request, timeout_s=timeout_s), 30.0, ask_s=120.0
+        )
+
+    async def jobs(self) -> tuple[JobStatus, ...]:
+        """Every job."""
+        return await self.ask("scheduler", ListJobs())
+
+    async def job(self, job: str) -> JobStatus:
+        """How one job stands."""
+        return await self.ask("scheduler", GetJob(job=job))
+
+    async def cancel_job(self, job: str) -> JobStatus:
+        """Stop a job."""
+        return await self.ask("scheduler", CancelJob(job=job))
+
+    async def follow_job(self, job: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[JobStatus]:
+        """Every change of a job, until it is done, failed or cancelled; outlives restarts of the mesh."""
+        revision = -1
+        while True:
+            request = AwaitJob(job=job, revision=revision)
+            status = await self._patiently(
+                lambda timeout_s, request=request: self.ask("scheduler", request, timeout_s=timeout_s),  # type: ignore[misc]
+                patience_s,
+            )
+            if status.revision != revision:
+                revision = status.revision
+                yield status
+            if status.state != "running":
+                return
+
+    async def _patiently(
+        self, ask: Callable[[float], Awaitable[R]], patience_s: float, *, ask_s: float = 20.0
+    ) -> R:
+        """Ask again while the mesh is away; every request that is sent this way may be repeated."""
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                return await ask(ask_s)
+            except (PeerGone, AskTimedOut) as error:
+                if time.monotonic() >= until:
+                    raise MeshError(
+                        f"the mesh has not answered for {patience_s:g} s: {error}",
+                        hint="hcs-mesh up takes the work up again; nothing that was accepted is lost",
+                    ) from error
+            # Deliberate: the other side is starting, and says nothing while it does.
+            await asyncio.sleep(0.2)

@@ -1,0 +1,49 @@
+"""Where a mesh keeps what: the folders below its data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from .transport import socket_folder
+
+
+class DataLayout(msgspec.Struct, frozen=True):
+    """The folders of one data folder."""
+
+    data: Path
+
+    @property
+    def repository(self) -> Path:
+        """Filesets, results and the catalogue."""
+        return self.data / "repository"
+
+    @property
+    def keys(self) -> Path:
+        """The mesh's key and those that are allowed in."""
+        return self.data / "keys"
+
+    @property
+    def allowed_keys(self) -> Path:
+        """One file for each key that may come in."""
+        return self.keys / "allowed"
+
+    @property
+    def mesh_secret(self) -> Path:
+        """The mesh's own key."""
+        return self.keys / "mesh.secret"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each process."""
+        return self.data / "logs"
+
+    def journal(self, name: str) -> Path:
+        """The journal of one actor."""
+        return self.data / "journal" / name
+
+    @property
+    def sockets(self) -> Path:
+        """The Unix sockets, in a folder that only the owner can enter."""
+        return socket_folder(self.data)

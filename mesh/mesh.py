@@ -1,0 +1,186 @@
+"""The mesh in this process: brought up and down as an async context manager."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from .commands import Commands
+from .config import Settings, check_settings, data_folder
+from .layout import DataLayout
+from .messages.control import ActorRow, MeshStatus
+from .plates.local import LocalRepository
+from .supervisors import Actor, Node
+from .supervisors.child import Exit
+from .supervisors.supervisor import Supervisor
+from .transport import (
+    ASK_TIMEOUT_S,
+    Endpoint,
+    KeyRing,
+    Principal,
+    Ref,
+    Request,
+    ServerKey,
+    ipc_endpoint,
+    load_or_create_pair,
+    tcp_endpoint,
+)
+from .transport.whereabouts import DataLock, Whereabouts, owner_secret, publish, withdraw
+from .tree import mesh_tree
+
+R = TypeVar("R")
+
+
+class Mesh(Commands):
+    """A whole mesh inside an asyncio program; the program's loop and signals stay its own.
+
+    >>> async with Mesh(data=Path("data")) as mesh:
+    ...     import_id = await mesh.submit_import(Path("plate"))
+    """
+
+    def __init__(self, settings: Settings | None = None, *, data: Path | None = None) -> None:
+        """Prepare a mesh on a data folder; ``async with`` starts it.
+
+        Raises:
+            ConfigError: a setting is wrong.
+        """
+        self.settings = check_settings(settings or Settings())
+        self.data = data.absolute() if data is not None else data_folder(self.settings)
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self.stop_asked = asyncio.Event()
+        self._extra: list[tuple[str, Callable[[], Actor[Any]]]] = []
+        self._stack = AsyncExitStack()
+        self._node: Node | None = None
+        self._root: Supervisor | None = None
+        self._started_at_unix_s = 0.0
+
+    def add(self, name: str, factory: Callable[[], Actor[Any]]) -> Self:
+        """Run an actor of the embedder's own beside the mesh's, restarted like them; before ``async with``."""
+        self._extra.append((name, factory))
+        return self
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def find(self, name: str) -> Ref:
+        """The reference to an actor by name."""
+        return self._up.find(name)
+
+    async def ask(self, actor: str, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> R:
+        """Ask an actor of the mesh."""
+        return await self._up.find(actor).ask(request, timeout_s=timeout_s)
+
+    async def wait(self) -> Exit:
+        """Return when the mesh gives up; it does not end by itself otherwise."""
+        assert self._root is not None, "the mesh is not up"
+        return await self._root.wait()
+
+    def rows(self) -> tuple[ActorRow, ...]:
+        """The supervision tree, parents before children."""
+        assert self._root is not None, "the mesh is not up"
+        return tuple(
+            ActorRow(
+                name=row.name,
+                parent=row.parent,
+                kind=row.kind,
+                pid=row.pid,
+                state=row.state,
+                restarts=row.restarts,
+                mailbox=row.mailbox,
+                last_error=row.last_error,
+            )
+            for row in self._root.tree()
+        )
+
+    def describe(self) -> MeshStatus:
+        """What the mesh is."""
+        rows = self.rows()
+        return MeshStatus(
+            version=importlib.metadata.version("hcs-mesh"),
+            pid=os.getpid(),
+            data=str(self.data),
+            endpoints=self.endpoints,
+            started_at_unix_s=self._started_at_unix_s,
+            repository="local",
+            n_actors=sum(row.kind == "actor" for row in rows),
+            n_processes=sum(row.kind == "process" for row in rows),
+            n_restarts=sum(row.restarts for row in rows),
+        )
+
+    @property
+    def _up(self) -> Node:
+        if self._node is None:
+            raise RuntimeError("the mesh is not up: use it as `async with Mesh(...) as mesh:`")
+        return self._node
+
+    async def _stop_tree(self) -> None:
+        assert self._root is not None
+        await self._root.stop()
+        await self._root.wait()
+
+    async def _start(self) -> None:
+        lock = await asyncio.to_thread(DataLock, self.data)
+        self._stack.callback(lock.release)
+        layout = DataLayout(self.data)
+        layout.logs.mkdir(exist_ok=True)
+        mesh_key = load_or_create_pair(layout.mesh_secret)
+        owner_key = load_or_create_pair(owner_secret(self.data))
+        ring = KeyRing(layout.allowed_keys)
+        if ring.by_public(owner_key.public) is None:
+            ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
+        repository = await asyncio.to_thread(LocalRepository, layout.repository)
+        self._stack.callback(repository.close)
+        node = self._node = Node("hub")
+        self._stack.push_async_callback(node.close)
+        limit = self.settings.limits.message_bytes
+        sockets = layout.sockets
+        inner = ipc_endpoint(sockets, "inner")
+        node.listen_inner(inner, max_message_bytes=limit)
+        fronts = [ipc_endpoint(sockets, "front")]
+        if self.settings.front.tcp_host:
+            fronts.append(tcp_endpoint(self.settings.front.tcp_host, self.settings.front.tcp_port))
+        for front in fronts:
+            node.listen_front(front, mesh_key, ring, max_message_bytes=limit)
+        self.endpoints = tuple(fronts)
+        self._root = mesh_tree(
+            self.settings,
+            layout,
+            node,
+            repository,
+            inner,
+            describe=self.describe,
+            rows=self.rows,
+            stop=self.stop_asked.set,
+            extra=tuple(node.actor(name, factory) for name, factory in self._extra),
+        )
+        self._started_at_unix_s = time.time()
+        await self._root.start()
+        self._stack.push_async_callback(self._stop_tree)
+        publish(
+            self.data,
+            Whereabouts(
+                pid=os.getpid(),
+                endpoints=self.endpoints,
+                public_key=ServerKey(public=mesh_key.public).public,
+                version=importlib.metadata.version("hcs-mesh"),
+                started_at_unix_s=self._started_at_unix_s,
+            ),
+        )
+        self._stack.callback(withdraw, self.data)

@@ -1,0 +1,270 @@
+"""The composition root: which actors a mesh has, under which supervisors, and what each is given."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from .actors.control_desk import ControlDesk
+from .actors.import_proxy import ImportProxy
+from .actors.metadata_cache import MetadataCache
+from .actors.plane_history import PlaneHistory
+from .actors.publisher import Publisher
+from .actors.ring_keeper import RingKeeper
+from .actors.scheduler import Scheduler
+from .actors.viewer_bridge import ViewerBridge
+from .child import ChildSpec
+from .config import Settings
+from .layout import DataLayout
+from .messages.compute import ExecutorDown, ExecutorUp
+from .messages.control import ActorRow, MeshStatus
+from .plates.repository import Repository
+from .supervisors import Node
+from .supervisors.backoff import Backoff
+from .supervisors.child import Child, Running
+from .supervisors.health import HealthLimits
+from .supervisors.intensity import RestartIntensity
+from .supervisors.launch import start_process
+from .supervisors.process import ProcessChild, ProcessSpec
+from .supervisors.supervisor import Supervisor
+from .transport import Endpoint, MailboxFull
+
+QUICK = Backoff(first_s=0.05, factor=2.0, max_s=5.0)
+SILENCE = HealthLimits(silence_s=15.0)
+
+
+class Processes:
+    """The child processes of a node: started, tied to their links, and told apart by pid."""
+
+    def __init__(self, node: Node, endpoint: Endpoint, layout: DataLayout, settings: Settings) -> None:
+        self._node = node
+        self._endpoint = endpoint
+        self._layout = layout
+        self._settings = settings
+        self._running: dict[str, ProcessChild] = {}
+        self._watching: set[asyncio.Task[None]] = set()
+
+    def child(
+        self,
+        spec: ChildSpec,
+        *,
+        memory_bytes: int | None = None,
+        on_up: Callable[[str, int], None] = lambda name, pid: None,
+        on_down: Callable[[str, int], None] = lambda name, pid: None,
+    ) -> Child:
+        """The specification of one process; ``on_up`` and ``on_down`` hear its name and pid."""
+
+        async def start() -> Running:
+            expected = self._node.expect(spec.name)
+
+            async def ready(child: ProcessChild) -> None:
+                await expected
+
+            child = await start_process(
+                ProcessSpec(
+                    argv=(sys.executable, "-P", "-m", f"{__package__}.child"),
+                    spec=msgspec.json.encode(spec),
+                    log=self._layout.logs / f"{spec.name}.out",
+                    memory_bytes=memory_bytes,
+                    health=SILENCE,
+                ),
+                ready=ready,
+            )
+            loop = self._node.loop
+            pid = child.pid or 0
+            self._running[spec.name] = child
+            self._node.on_beat[spec.name] = lambda beat: child.beat(loop.time(), beat.busy or "idle")
+            on_up(spec.name, pid)
+
+            async def watch() -> None:
+                exit = await child.wait()
+                if self._running.get(spec.name) is child:
+                    del self._running[spec.name]
+                on_down(spec.name, pid)
+                self._node.peer_died(spec.name, exit.error or exit.reason)
+
+            task = loop.create_task(watch(), name=f"watch {spec.name}")
+            self._watching.add(task)
+            task.add_done_callback(self._watching.discard)
+            return child
+
+        return Child(spec.name, start, kind="process", backoff=QUICK, shutdown_s=3.0)
+
+    def spec(self, role: str, name: str, **fields: object) -> ChildSpec:
+        """What a process of this mesh is told."""
+        return msgspec.convert(
+            {
+                "role": role,
+                "name": name,
+                "endpoint": self._endpoint,
+                "log_file": str(self._layout.logs / f"{name}.log"),
+                "log": self._settings.log,
+                **fields,
+            },
+            ChildSpec,
+        )
+
+    def running(self) -> tuple[tuple[str, int], ...]:
+        """The processes that are up: name and pid."""
+        return tuple((name, child.pid or 0) for name, child in self._running.items())
+
+    def end(self, name: str, why: str) -> None:
+        """Kill one, charged to nobody; its supervisor starts another."""
+        child = self._running.get(name)
+        if child is not None:
+            child.charge("nobody")
+            task = self._node.loop.create_task(child.kill(), name=f"end {name}: {why}")
+            self._watching.add(task)
+            task.add_done_callback(self._watching.discard)
+
+
+def mesh_tree(
+    settings: Settings,
+    layout: DataLayout,
+    node: Node,
+    repository: Repository,
+    inner: Endpoint,
+    *,
+    describe: Callable[[], MeshStatus],
+    rows: Callable[[], tuple[ActorRow, ...]],
+    stop: Callable[[], None],
+    extra: tuple[Child | Supervisor, ...] = (),
+) -> Supervisor:
+    """Everything that runs, and who watches over it. Branches fail alone: a bad analysis never stops an import."""
+    processes = Processes(node, inner, layout, settings)
+
+    def executors() -> tuple[tuple[str, int], ...]:
+        return tuple(one for one in processes.running() if one[0].startswith("executor."))
+
+    def executor_up(name: str, pid: int) -> None:
+        _tell(node, ExecutorUp(executor=name, pid=pid))
+
+    def executor_down(name: str, pid: int) -> None:
+        _tell(node, ExecutorDown(executor=name, pid=pid))
+
+    rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots)
+    history = PlaneHistory(repository)
+    return Supervisor(
+        "mesh",
+        [
+            node.actor("control", lambda: ControlDesk(describe, rows, stop), kind=ControlDesk),
+            node.actor("metadata", lambda: MetadataCache(repository), kind=MetadataCache),
+            Supervisor(
+                "viewing",
+                [
+                    node.actor(
+                        "publisher",
+                        lambda: Publisher(rings.renew, history, n_credits=settings.streams.credits_per_viewer),
+                        kind=Publisher,
+                    ),
+                    node.actor("viewers", ViewerBridge, kind=ViewerBridge),
+                ],
+                on_exhausted="quarantine",
+            ),
+            Supervisor(
+                "importing",
+                [
+                    # A damaged file may end the inspector again and again: that must not end the branch.
+                    Supervisor(
+                        "inspectors",
+                        [
+                            processes.child(
+                                processes.spec("inspector", "inspector"),
+                                memory_bytes=settings.inspector.memory_mib << 20,
+                            )
+                        ],
+                        intensity=RestartIntensity(max_restarts=100, window_s=60.0),
+                        on_exhausted="quarantine",
+                    ),
+                    node.actor(
+                        "imports",
+                        lambda: ImportProxy(
+                            repository,
+                            layout.journal("imports"),
+                            settings.imports,
+                            inspection_s=settings.inspector.time_limit_s,
+                            end_inspector=lambda why: processes.end("inspector", why),
+                        ),
+                        kind=ImportProxy,
+                        # A running copy is given time to come to the end of its file.
+                        shutdown_s=settings.shutdown_s,
+                    ),
+                ],
+                on_exhausted="quarantine",
+            ),
+            Supervisor(
+                "analysis",
+                [
+                    node.actor(
+                        "scheduler",
+                        lambda: Scheduler(
+                            repository,
+                            layout.journal("jobs"),
+                            attempts_per_well=settings.executors.attempts_per_well,
+                            running_executors=executors,
+                            end_executor=processes.end,
+                        ),
+                        kind=Scheduler,
+                        shutdown_s=settings.shutdown_s,
+                    ),
+                    Supervisor(
+                        "executors",
+                        [
+                            processes.child(
+                                processes.spec(
+                                    "executor", name, device=device, n_threads=settings.devices.threads_per_slot
+                                ),
+                                on_up=executor_up,
+                                on_down=executor_down,
+                            )
+                            for name, device in devices(settings)
+                        ],
+                        # A CUDA process takes seconds to come up: its deaths are counted over minutes.
+                        intensity=RestartIntensity(
+                            max_restarts=settings.executors.max_restarts, window_s=settings.executors.window_s
+                        ),
+                        on_exhausted="quarantine",
+                    ),
+                ],
+                on_exhausted="quarantine",
+            ),
+            *extra,
+        ],
+    )
+
+
+def devices(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The executors to start: name and device, one for each CPU slot and each CUDA device."""
+    n_slots = settings.devices.n_cpu_slots(os.cpu_count() or 1)
+    cpus = tuple((f"executor.cpu{number}", "cpu") for number in range(n_slots))
+    return cpus + tuple((f"executor.cuda{number}", f"cuda:{number}") for number in cuda_devices(settings))
+
+
+def cuda_devices(settings: Settings) -> tuple[int, ...]:
+    """The CUDA devices to use: those that the settings name, or every one that CuPy finds."""
+    chosen = settings.devices.gpu
+    if chosen == "off":
+        return ()
+    if chosen != "auto":
+        return chosen
+    if importlib.util.find_spec("cupy") is None:
+        return ()
+    import cupy
+
+    try:
+        return tuple(range(cupy.cuda.runtime.getDeviceCount()))
+    except cupy.cuda.runtime.CUDARuntimeError:
+        # CuPy without a driver or a card: a machine that only has CPUs.
+        return ()
+
+
+def _tell(node: Node, event: ExecutorUp | ExecutorDown) -> None:
+    try:
+        node.find("scheduler").tell(event)
+    except MailboxFull as full:
+        raise RuntimeError(f"the scheduler does not hear that an executor came or went: {full}") from full
