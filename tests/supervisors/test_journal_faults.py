@@ -105,7 +105,7 @@ def test_every_acknowledgement_follows_the_sync_of_its_record(tmp_path):
         if call.startswith("pwrite64("):
             data = bytes.fromhex(call.split('"')[1].replace("\\x", ""))
             found = scan(data, written + 1, start=0)
-            if found.records and found.end == len(data):
+            if found.payloads and found.end == len(data):
                 written = found.next_sequence - 1
         elif call.startswith("fdatasync(") and call.endswith("= 0"):
             durable = written

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hcs_mesh.supervisors.journal.framing import (
+    MAGIC,
     SEGMENT_HEAD_BYTES,
     Ending,
     SegmentHead,
@@ -47,8 +48,8 @@ def test_what_was_framed_is_found_again_and_zeros_behind_it_are_a_clean_end(writ
     data, ends, _ = segment_of(written)
     found = scan(data + bytes(n_zeros), 1)
     assert (found.ending, found.end) == (Ending.CLEAN, ends[-1])
-    assert [(tag, payload) for _, _, tag, payload in found.records] == list(chain(*payloads(written)))
-    assert [sequence for sequence, *_ in found.records] == list(range(1, found.next_sequence))
+    assert list(zip(found.tags, found.payloads, strict=True)) == list(chain(*payloads(written)))
+    assert [at for at in found.offsets if data[at : at + 4] != MAGIC] == []
 
 
 @settings(max_examples=60)
@@ -60,7 +61,7 @@ def test_a_segment_cut_at_any_byte_replays_a_prefix_of_whole_appends(written, da
     # A cut within the zero bytes that end a record leaves it whole when zeros follow.
     n_whole = sum(end <= found.end for end in ends)
     assert n_whole >= sum(end <= cut for end in ends)
-    assert [(t, p) for _, _, t, p in found.records] == list(chain(*payloads(written)[:n_whole]))
+    assert list(zip(found.tags, found.payloads, strict=True)) == list(chain(*payloads(written)[:n_whole]))
     assert found.ending is (Ending.CLEAN if found.end >= len(whole[:cut].rstrip(b"\0")) else Ending.TORN)
 
 
@@ -74,7 +75,7 @@ def test_any_flipped_byte_is_found_and_nothing_before_it_is_lost(written, data):
     found = scan(bytes(flipped) + bytes(64), 1)
     n_before = sum(end <= at for end in ends)
     assert found.ending is not Ending.CLEAN
-    assert [(t, p) for _, _, t, p in found.records] == list(chain(*payloads(written)[:n_before]))
+    assert list(zip(found.tags, found.payloads, strict=True)) == list(chain(*payloads(written)[:n_before]))
     if at < group_starts[-1]:
         # A later group was written only after this one was durable: it cannot have been torn.
         assert found.ending is Ending.DAMAGED
