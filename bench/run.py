@@ -34,7 +34,11 @@ def measure(room: str) -> tuple[list[Row], str]:
         [sys.executable, "-c", ONE_ROOM, str(HERE), room], capture_output=True, text=True, timeout=300
     )
     if done.returncode:
-        return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        # The page speaks of the project, not of where it lay.
+        for place, name in ((sys.executable, "python"), (f"{HERE.parent}/", ""), (str(Path.home()), "~")):
+            reason = reason.replace(place, name)
+        return [], reason
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[Row]), ""
 
 
