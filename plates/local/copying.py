@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from ...config.errors import MeshError
 from ..repository import SourceFile, StoredFile
@@ -33,9 +33,9 @@ class Copier:
         self._there = memoryview(bytearray(BUFFER_BYTES))
 
     def copy(self, file: SourceFile) -> StoredFile:
-        """Leave the file's bytes under its ``.part`` name, or complete where they are, and return its SHA-1.
+        """Leave the file's bytes under its ``.part`` name and return their SHA-1.
 
-        The bytes need not be on the disk yet, and the name keeps its ``.part``.
+        The bytes need not be on the disk yet.
 
         Raises:
             SourceChanged: the file is not as it was when it settled, or changed while it was read.
@@ -63,8 +63,8 @@ class Copier:
             # Never truncated here: what an earlier call left is compared and continued.
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_BINARY", 0), 0o644)
         except OSError as error:
-            raise repository_error(error, Path(part)) from error
-        with os.fdopen(descriptor, "r+b", buffering=0) as writer:
+            raise repository_error(error, part) from error
+        with FileIO(descriptor, "r+b") as writer:
             digest = hashlib.sha1(usedforsecurity=False)
             position = self._compare(reader, writer, digest, part, before.st_size)
             while n := self._read(reader, position, before.st_size):
@@ -72,7 +72,7 @@ class Copier:
                 self._write(writer, part, n)
                 position += n
                 self._on_bytes(n)
-            with repository_errors(Path(part)):
+            with repository_errors(part):
                 if os.fstat(writer.fileno()).st_size != position:
                     writer.truncate(position)
                 os.utime(
@@ -80,10 +80,10 @@ class Copier:
                     ns=(before.st_atime_ns, before.st_mtime_ns),
                 )
         if position != before.st_size:
-            raise _changed(self._name(part), before.st_size, position)
+            raise _changed(str(reader.name), before.st_size, position)
         return digest.hexdigest()
 
-    def _compare(self, reader: IO[bytes], writer: IO[bytes], digest: hashlib._Hash, part: Path, size: int) -> int:
+    def _compare(self, reader: FileIO, writer: FileIO, digest: hashlib._Hash, part: str, size: int) -> int:
         """Hash what is there already as long as it equals the source, and return where copying goes on.
 
         Comparing costs one more read and finds what a power cut left and a source that changed since.
@@ -91,6 +91,8 @@ class Copier:
         position = 0
         with repository_errors(part):
             n_there = os.fstat(writer.fileno()).st_size
+            if not n_there:
+                return 0
             while position < min(n_there, size):
                 here = _readinto(writer, self._there)
                 n = self._read(reader, position, size)
@@ -103,19 +105,18 @@ class Copier:
                 if here != n:
                     break
             writer.seek(position)
+            reader.seek(position)
         return position
 
-    def _read(self, reader: IO[bytes], position: int, size: int) -> int:
+    def _read(self, reader: FileIO, position: int, size: int) -> int:
         if self._cancelled():
             raise TransferCancelled("The transfer was cancelled; what is there is continued by the next one.")
         try:
-            if reader.tell() != position:
-                reader.seek(position)
             return _readinto(reader, self._buffer[: max(0, size + 1 - position)])
         except OSError as error:
-            raise source_error(error, Path(reader.name)) from error
+            raise source_error(error, str(reader.name)) from error
 
-    def _write(self, writer: IO[bytes], part: Path, n: int) -> None:
+    def _write(self, writer: FileIO, part: str, n: int) -> None:
         n_written = 0
         try:
             while n_written < n:
@@ -123,10 +124,10 @@ class Copier:
         except OSError as error:
             raise repository_error(error, part, n_bytes_free=_free(part)) from error
 
-    def _check_unchanged(self, path: Path, reader: IO[bytes], before: os.stat_result) -> None:
+    def _check_unchanged(self, path: str, reader: FileIO, before: os.stat_result) -> None:
         try:
             # By handle for a change in place, by name for a file that was put in its place.
-            seen = (os.fstat(reader.fileno()), path.stat())
+            seen = (os.fstat(reader.fileno()), os.stat(path))  # noqa: PTH116 - see __init__
         except OSError as error:
             raise source_error(error, path) from error
         for after in seen:
@@ -134,30 +135,29 @@ class Copier:
                 raise _changed(path, before.st_size, after.st_size)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: str) -> FileIO:
     try:
-        return path.open("rb", buffering=0)
+        return FileIO(path, "rb")
     except OSError as error:
         raise source_error(error, path) from error
 
 
-def _readinto(file: IO[bytes], buffer: memoryview) -> int:
-    n: int | None = file.readinto(buffer)  # type: ignore[attr-defined]
-    return n or 0
+def _readinto(file: FileIO, buffer: memoryview) -> int:
+    return file.readinto(buffer) or 0
 
 
 def _identity(seen: os.stat_result) -> tuple[int, int, int]:
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
-def _free(part: Path) -> int | None:
+def _free(part: str) -> int | None:
     try:
-        return free_bytes(part.parent)
+        return free_bytes(Path(part).parent)
     except OSError:
         return None
 
 
-def _changed(path: Path, n_before: int, n_after: int) -> MeshError:
+def _changed(path: str, n_before: int, n_after: int) -> MeshError:
     how = f"{n_before:,} bytes became {n_after:,}" if n_before != n_after else f"it still has {n_after:,} bytes"
     return SourceChanged(
         f"{path} changed after it had settled ({how}).",

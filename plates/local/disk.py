@@ -24,7 +24,7 @@ def _load_syncfs() -> Callable[[int], int] | None:
 _syncfs = _load_syncfs()
 
 
-def sync_files(folder: Path, files: Iterable[Path]) -> None:
+def sync_files(folder: Path, files: Iterable[Path | str]) -> None:
     """Return when the files' bytes are on the disk under ``folder``.
 
     One syncfs stands for all of them: an fsync for each of ten thousand small files costs minutes.
@@ -45,7 +45,7 @@ def sync_files(folder: Path, files: Iterable[Path]) -> None:
         os.close(descriptor)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: Path | str) -> None:
     """Return when one file's bytes are on the disk.
 
     Raises:

@@ -90,7 +90,7 @@ class BadResultPlane(MeshError, ValueError):
     """An array cannot be written as an OME-TIFF."""
 
 
-def source_error(error: OSError, path: Path) -> MeshError:
+def source_error(error: OSError, path: Path | str) -> MeshError:
     """Say what a failed look at a source file means."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
@@ -106,7 +106,7 @@ def source_error(error: OSError, path: Path) -> MeshError:
             )
 
 
-def repository_error(error: OSError, path: Path, *, n_bytes_free: int | None = None) -> MeshError:
+def repository_error(error: OSError, path: Path | str, *, n_bytes_free: int | None = None) -> MeshError:
     """Say what a failed operation on a file of the repository means."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
@@ -125,7 +125,7 @@ def repository_error(error: OSError, path: Path, *, n_bytes_free: int | None = N
 
 
 @contextmanager
-def repository_errors(path: Path) -> Iterator[None]:
+def repository_errors(path: Path | str) -> Iterator[None]:
     """Translate what the operating system says about a file of the repository.
 
     Raises:

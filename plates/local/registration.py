@@ -83,7 +83,7 @@ def _insert_plate(
             plate.n_rows,
             plate.n_columns,
             plate.pixel_size_um,
-            len(plate.wells),
+            sum(well != "" for well in plate.wells),
             plate.n_fields,
             plate.n_images,
             msgspec.msgpack.encode(plate),

@@ -1,5 +1,6 @@
 """A file system of a few megabytes, so that it is full in earnest."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -44,11 +45,15 @@ def make_source(folder: Path, n_files: int, n_bytes: int) -> list[SourceFile]:
 
 
 def fill(disk: Path, n_free: int) -> Path:
-    """Leave this many bytes free."""
+    """Leave about this many bytes free, whoever else writes at the same time."""
     ballast = disk / "ballast"
-    space = os.statvfs(disk)
-    with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - n_free)
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(1 << 16)):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        file.truncate(max(0, file.tell() - n_free))
     return ballast
 
 
