@@ -72,13 +72,15 @@ class ViewerBridge(Actor[Inbox]):
         for viewer in list(self._sessions):
             self._end(viewer, "the mesh stops")
 
-    async def receive(self, message: Inbox) -> Deferred[Attached] | Deferred[tuple[ViewerInfo, ...]] | bool | None:
+    async def receive(
+        self, message: Inbox
+    ) -> Deferred[Attached] | Deferred[tuple[ViewerInfo, ...]] | Deferred[bool] | bool | None:
         """Handle what viewers and the publisher say."""
         match message:
             case Attach():
                 return self.defer(self._open(self._admit(message)))
             case StillAttached(viewer=viewer):
-                return self._is_its_own(viewer)
+                return self.defer(self._still(viewer)) if self._is_its_own(viewer) else False
             case StartStream() | Detach() | FrameTaken():
                 if self._is_its_own(message.viewer):
                     self._pass_on(message)
@@ -142,6 +144,10 @@ class ViewerBridge(Actor[Inbox]):
             self.context.me.tell(ViewerGone(viewer=session.viewer, reason="its stream could not be opened"))
             raise
         return Attached(viewer=session.viewer, contents=opened.contents, ring=opened.ring, credits=opened.credits)
+
+    async def _still(self, viewer: str) -> bool:
+        """Whether the stream is there too: a publisher that was started anew has none."""
+        return any(stream.viewer == viewer for stream in await self.context.find(PUBLISHER).ask(ListStreams()))
 
     async def _list(self) -> tuple[ViewerInfo, ...]:
         sessions = tuple(self._sessions.values())

@@ -46,6 +46,7 @@ class ViewerStream:
         self._begun = False
         self._held: list[News] | None = []
         self._waiting: OrderedDict[PlaneAddress | int, Announced | Fact] = OrderedDict()
+        self._announced: dict[PlaneAddress, PlaneRecord] = {}
         self._n_planes = 0
         self._last_fact = 0
         self._loading: Announced | None = None
@@ -97,6 +98,7 @@ class ViewerStream:
         for key in [key for key, item in self._waiting.items() if isinstance(item, Announced)]:
             del self._waiting[key]
         self._n_planes = 0
+        self._announced.clear()
         self.contents = snapshot.contents
         if announce:
             self._fact(ContentsChanged(contents=snapshot.contents))
@@ -176,6 +178,10 @@ class ViewerStream:
 
     def _plane(self, plate_id: int, job: str, record: PlaneRecord) -> None:
         address = record.header.address
+        if self._announced.get(address) == record:
+            # What is committed never changes: these pixels were sent, or wait to be.
+            return
+        self._announced[address] = record
         if address in self._waiting:
             # Newer pixels of a plane that was not sent yet keep its place in the queue.
             self.n_skipped += 1

@@ -103,11 +103,23 @@ class StreamingMesh:
         node.listen_front(self.endpoint, self.mesh_key, ring)
         await node.start_actor("scheduler", lambda: Tables(self.plates, self.jobs))
         await node.start_actor("metadata", lambda: Tables(self.plates, self.jobs))
-        history = PlaneHistory(self)
-        self.lives.append(
-            await node.start_actor("publisher", lambda: Publisher(self.keeper.renew, history, n_credits=self.n_credits))
-        )
+        await self._start_publisher()
         self.lives.append(await node.start_actor("viewers", ViewerBridge))
+
+    async def _start_publisher(self) -> None:
+        assert self.node is not None
+        history = PlaneHistory(self)
+        life = await self.node.start_actor(
+            "publisher", lambda: Publisher(self.keeper.renew, history, n_credits=self.n_credits)
+        )
+        self.lives.insert(0, life)
+
+    async def restart_publisher(self) -> None:
+        """Let the publisher end without a farewell, and start it anew."""
+        life = self.lives.pop(0)
+        await life.kill()
+        await life.wait()
+        await self._start_publisher()
 
     def committed(self, plate_id: int) -> PlanesCommitted:
         """The news that a plate's planes are in the repository."""

@@ -66,6 +66,17 @@ def test_newer_pixels_of_a_plane_that_waits_take_its_place_and_are_counted() -> 
     assert (stream.n_skipped, stream.n_waiting) == (1, 2)
 
 
+def test_pixels_that_were_sent_are_not_sent_again() -> None:
+    stream = running()
+    stream.take(committed(1))
+    stream.load()
+    stream.sent()
+    stream.take(committed(1))
+    assert stream.n_waiting == 0
+    stream.take(committed(1, file="newer.tif"))
+    assert stream.n_waiting == 1
+
+
 def test_a_fact_never_overtakes_the_planes_announced_before_it() -> None:
     stream = running()
     done = WellStateChanged(plate_id=1, job="j1", well="A01", state="done")
@@ -145,7 +156,7 @@ def test_facts_are_all_told_in_order_sequences_have_no_gap_and_credit_holds(
     for what, number in steps:
         if what == "plane":
             n_offered += 1
-            stream.take(committed(number))
+            stream.take(committed(number, file=f"{n_offered}.tif"))
         elif what == "fact":
             n_facts += 1
             stream.take(WellStateChanged(plate_id=1, job="j1", well="A01", state="done", n_objects=n_facts))

@@ -155,6 +155,15 @@ async def test_a_bounded_snapshot_holds_whole_wells(tmp_path: Path, streaming: A
         assert (seen.contents[0].n_planes, seen.contents[0].n_left_out) == (2, 2)
 
 
+async def test_a_publisher_that_was_started_anew_shows_everything_again(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        seen.planes.clear()
+        await mesh.restart_publisher()
+        await streaming.until(lambda: len(seen.planes) == 4)
+        assert mesh.statistics("viewers")["viewers"] == 1
+
+
 async def test_several_viewers_share_a_small_ring_and_all_get_everything(tmp_path: Path, streaming: Any) -> None:
     async with (
         streaming.mesh(tmp_path, n_slots=3) as mesh,
