@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -23,11 +24,13 @@ def count(path: Path) -> int:
 
 if __name__ == "__main__":
     paths = sorted(Path(sys.argv[1]).rglob("*.TIF"))
+    start = time.perf_counter()
     with Pool(2) as pool:
         counts = pool.map(count, paths, chunksize=1)
+    elapsed_s = time.perf_counter() - start
     wells: dict[str, int] = {}
     for path, n in zip(paths, counts, strict=True):
         _, well, _, wave = path.stem.split("_")
         if wave == "w1":
             wells[well] = wells.get(well, 0) + n
-    print(json.dumps(wells))
+    print(json.dumps({"elapsed_s": elapsed_s, "wells": wells}))
