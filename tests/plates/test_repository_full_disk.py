@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,17 @@ def make_source(folder: Path, n_files: int, n_bytes: int) -> list[SourceFile]:
     return [SourceFile(path=f"{n}.tif", size=n_bytes) for n in range(n_files)]
 
 
+def write_for_ever(file: FileIO) -> None:
+    while file.write(bytes(1 << 16)):
+        pass
+
+
 def fill(disk: Path, n_free: int) -> Path:
     """Leave about this many bytes free, whoever else writes at the same time."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         with pytest.raises(OSError, match="No space left"):
-            while file.write(bytes(1 << 16)):
-                pass
+            write_for_ever(file)
         file.truncate(max(0, file.tell() - n_free))
     return ballast
 
