@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from .link_thread import LinkThread
 
 REPORT_EVERY_MS = 250
 SIGNALS_EVERY_MS = 200
+SWITCH_INTERVAL_S = 0.0005
+"""How long drawing may keep the interpreter to itself while a plane waits to be copied; Python's own is 5 ms."""
 
 
 def run(
@@ -82,7 +85,7 @@ def run(
     ticker = QTimer()
     ticker.timeout.connect(write_report)
     ticker.start(SIGNALS_EVERY_MS if report is None else REPORT_EVERY_MS)
-    last: dict[str, Any] = {}
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     link.start()
     try:
         napari.run()
