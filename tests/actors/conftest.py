@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import shutil
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import tifffile
@@ -121,9 +124,14 @@ class StreamingMesh:
         await life.wait()
         await self._start_publisher()
 
-    def committed(self, plate_id: int) -> PlanesCommitted:
-        """The news that a plate's planes are in the repository."""
-        return PlanesCommitted(plate_id=plate_id, planes=acquired_planes(self.plates[plate_id]))
+    def committed_anew(self, plate_id: int) -> PlanesCommitted:
+        """The news that newer files hold all the plate's planes."""
+        planes = []
+        for record in acquired_planes(self.plates[plate_id]):
+            newer = f"{uuid.uuid4().hex}.tif"
+            shutil.copy(Path(record.root, record.file), Path(record.root, newer))
+            planes.append(msgspec.structs.replace(record, file=newer))
+        return PlanesCommitted(plate_id=plate_id, planes=tuple(planes))
 
     def publish_whereabouts(self) -> None:
         """Let viewers of other processes find the mesh by its data folder."""

@@ -85,9 +85,7 @@ async def test_a_frozen_viewer_holds_its_own_credit_only_and_a_killed_one_holds_
                 while not (attached := await viewers.ask(ListViewers())) or attached[0].n_sent < 4:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             os.kill(frozen.pid, signal.SIGSTOP)
-            news = mesh.committed(1)
-            for _ in range(3):
-                mesh.node.find("publisher").tell(news)
+            mesh.node.find("publisher").tell(mesh.committed_anew(1))
             await streaming.until(lambda: mesh.slots_held == 2)
             async with recorder(mesh.folder, tmp_path / "out", "--plate", "2", "--once") as other:
                 said, complained = await asyncio.wait_for(other.communicate(), 30)
