@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ..config import MeshError
-from ..plates.local import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged, SourceFailed
-from ..transport import AskFailed, AskTimedOut, MailboxFull, PeerGone
+from ..config.errors import MeshError
+from ..plates.local.errors import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged, SourceFailed
+from ..transport.errors import AskTimedOut, MailboxFull, PeerGone
+from ..transport.failures import AskFailed
 
 
 class Blame(Enum):

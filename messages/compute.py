@@ -8,7 +8,7 @@ import msgspec
 
 from ..plates.model import Plate
 from ..plates.repository import StoredResult
-from ..transport import Event, Request, Role
+from ..transport.messages import Event, Request, Role
 
 JobState = Literal["running", "done", "failed", "cancelled"]
 WellState = Literal["queued", "running", "done", "failed", "cancelled"]

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from ..transport import Endpoint, Request, Role
+from ..transport.addresses import Endpoint
+from ..transport.messages import Request, Role
 
 
 class ActorRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..transport import Event, Role
-from ..transport.planes import PlaneRef
+from ..transport.messages import Event, Role
+from ..transport.planes.layout import PlaneRef
 from .compute import JobState, WellState
 from .planes import PlaneHeader, PlaneRecord
 from .viewing import Contents

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from ..plates.planners import Plan
-from ..transport import Request, Role
+from ..transport.messages import Request, Role
 
 ImportState = Literal["running", "waiting", "done", "failed", "cancelled"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..plates.model import Plate, PlateSummary
-from ..transport import Event, Request, Role
+from ..transport.messages import Event, Request, Role
 
 
 class GetPlate(Request[Plate], frozen=True, kw_only=True, tag="metadata.get_plate"):

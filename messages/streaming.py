@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..transport import Event, Request
+from ..transport.messages import Event, Request
 from .frames import WellStateChanged
 from .planes import PlaneRecord
 from .viewing import Contents, Subject

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from ..transport import Event, Request, Role
+from ..transport.messages import Event, Request, Role
 from .compute import JobState
 
 ViewerKind = Literal["napari", "recorder", "fiji", "browser"]

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Literal
 
-import structlog
 from msgspec import Struct, structs
 
+from ..config import get_logger
 from .child import Kind
 
 Occurrence = Literal[
@@ -57,7 +57,7 @@ class TreeRow(Struct, frozen=True, kw_only=True):
 
 Reporter = Callable[[SupervisionReport], None]
 
-_log = structlog.get_logger("hcs_mesh.supervisors")
+_log = get_logger("hcs_mesh.supervisors")
 
 
 def tell(report: SupervisionReport, reporter: Reporter | None) -> None:
