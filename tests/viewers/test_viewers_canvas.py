@@ -96,3 +96,15 @@ def test_planes_of_another_size_get_a_layer_of_their_own() -> None:
     put(canvas, header("A02", side=6))
     canvas.take_changes()
     assert [layer.name for layer in canvas.layers] == ["DNA", "DNA (image 6x6 uint16)"]
+
+
+def test_labels_of_every_well_share_one_layer_whatever_type_each_was_stored_in() -> None:
+    canvas = Canvas(Grouping())
+    for well, dtype in (("A01", "uint8"), ("A02", "uint16")):
+        address = PlaneAddress(well=well, field=1, step="nuclei")
+        plane = PlaneHeader(address=address, kind="labels", height=4, width=4, dtype=dtype)
+        canvas.put(plane, np.full((4, 4), 200, dtype))
+    canvas.take_changes()
+    (layer,) = canvas.layers
+    assert layer.stack.dtype == np.uint16
+    assert layer.stack[:, 0, 0, 0].min() == 200
