@@ -1,0 +1,313 @@
+"""The command line: arguments to calls."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import typer.main
+
+from .command_line.failures import CommandLine, tell_unexpected
+from .command_line.options import Config, Data, Json, Key, ListOrShow, Wait, folder_of, full_id
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_enable=False, context_settings=CONTEXT)
+imports_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List imports, or show one: imports [ID].")
+jobs_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List jobs, or show one: jobs [ID].")
+config_app = typer.Typer(no_args_is_help=True, help="Show or check the settings.")
+journal_app = typer.Typer(no_args_is_help=True, help="Look into the journals, without changing them.")
+app.add_typer(imports_app, name="imports")
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(config_app, name="config")
+app.add_typer(journal_app, name="journal")
+
+Identity = Annotated[str, typer.Argument(metavar="ID", help="As it was printed, or its number.")]
+JournalName = Annotated[str, typer.Argument(metavar="[NAME|FOLDER]", help="A journal of the mesh, or a folder.")]
+
+
+def _print_version(*, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"hcs-mesh {version('hcs-mesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _hcs_mesh(
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The mesh's data folder.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Import, analyse and see plates as they appear, on a mesh of small supervised services."""
+
+
+@app.command()
+def up(
+    config: Config = None,
+    data: Data = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
+    listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Let others in by TCP.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Start the mesh: here until Ctrl-C, or by itself with --detach."""
+    from .command_line import running
+
+    running.start(data, config, listen, detach=detach, as_json=as_json)
+
+
+@app.command()
+def down(
+    data: Data = None,
+    key: Key = None,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Stop the mesh in order; that none is up is success."""
+    from .command_line import running
+
+    running.stop(data, key, timeout, as_json=as_json)
+
+
+@app.command()
+def status(data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """Say whether the mesh is up, and what it is."""
+    from .command_line import asking
+
+    asking.status(asking.Question(data, key, as_json))
+
+
+@app.command()
+def ps(data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """Show everything that runs: state, pid, restarts, mailbox, last error."""
+    from .command_line import asking
+
+    asking.tree(asking.Question(data, key, as_json))
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder or file as the microscope wrote it.")],
+    name: Annotated[str, typer.Option("--name", metavar="N", help="The plate's name.")] = "",
+    pattern: Annotated[
+        str, typer.Option("--pattern", metavar="P", help="For TIFF folders, e.g. '{well}_{field}_{channel}.tif'.")
+    ] = "",
+    wait: Wait = False,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Hand a plate over; prints the import's id at once."""
+    from .command_line import asking, handing_over
+
+    handing_over.import_path(asking.Question(data, key, as_json), path, name=name, pattern=pattern, wait=wait)
+
+
+@imports_app.callback()
+def imports(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """List imports, or show one with its history: imports [ID]."""
+    if context.invoked_subcommand is None:
+        from .command_line import asking
+
+        asking.imports(asking.Question(data, key, as_json))
+
+
+@imports_app.command("show", hidden=True)
+def imports_show(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Show one import with its history."""
+    from .command_line import asking
+
+    asking.one_import(asking.Question(data, key, as_json), id)
+
+
+@imports_app.command("retry")
+def imports_retry(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Take a failed, cancelled or waiting import up again where it stopped."""
+    from .command_line import asking
+
+    asking.retry_import(asking.Question(data, key, as_json), id)
+
+
+@imports_app.command("cancel")
+def imports_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Stop an import for good."""
+    from .command_line import asking
+
+    asking.cancel_import(asking.Question(data, key, as_json), id)
+
+
+@app.command()
+def plates(data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """List the plates."""
+    from .command_line import asking
+
+    asking.plates(asking.Question(data, key, as_json))
+
+
+@app.command()
+def plate(
+    id: Annotated[int, typer.Argument(metavar="ID", help="The plate's number.")],  # noqa: A002
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Show the structure of one plate."""
+    from .command_line import asking
+
+    asking.plate(asking.Question(data, key, as_json), id)
+
+
+@app.command()
+def run(
+    plate: Annotated[int, typer.Argument(metavar="PLATE", help="The plate's number.")],
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The pipeline's source.")],
+    wells: Annotated[str, typer.Option("--wells", metavar="A01,B02", help="Only these wells.")] = "",
+    wait: Wait = False,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline on a plate; prints the job's id at once."""
+    from .command_line import asking, handing_over
+
+    handing_over.run_pipeline(asking.Question(data, key, as_json), plate, pipeline, wells=wells, wait=wait)
+
+
+@jobs_app.callback()
+def jobs(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """List jobs, or show one with its wells: jobs [ID]."""
+    if context.invoked_subcommand is None:
+        from .command_line import asking
+
+        asking.jobs(asking.Question(data, key, as_json))
+
+
+@jobs_app.command("show", hidden=True)
+def jobs_show(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Show one job with its wells."""
+    from .command_line import asking
+
+    asking.job(asking.Question(data, key, as_json), id)
+
+
+@jobs_app.command("cancel")
+def jobs_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Stop a job; wells that are done stay done."""
+    from .command_line import asking
+
+    asking.cancel_job(asking.Question(data, key, as_json), id)
+
+
+@app.command()
+def results(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="As it was printed, or its number.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Else ./JOB-results.")] = None,
+    planes: Annotated[bool, typer.Option("--planes", help="Copy label and processed planes too.")] = False,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Write a job's tables as CSV, heat maps as PNG, and one page that opens without network."""
+    from .command_line import asking, handing_over
+
+    handing_over.take_results(asking.Question(data, key, as_json), job, out=out, planes=planes)
+
+
+@app.command()
+def view(
+    viewer: Annotated[Literal["napari", "recorder"], typer.Argument(help="What to open.")] = "napari",
+    job: Annotated[str, typer.Option("--job", metavar="J", help="Show this job instead of the latest.")] = "",
+    plate: Annotated[int, typer.Option("--plate", metavar="N", help="Show this plate instead of the latest.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the recorder writes.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="Stay until the viewer has ended.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Open a viewer on the running mesh, now or later."""
+    from .command_line import running
+
+    job = full_id("job", job) if job else ""
+    running.view(viewer, data, job=job, plate=plate, out=out, wait=wait, as_json=as_json)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A folder that is the demo's own.")] = Path(
+        "demo-data"
+    ),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the mesh running at the end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Do all of it on a generated plate: import, run, stream, a kill and the recovery, the report."""
+    from .command_line.demo import run_demo
+
+    run_demo(data.absolute(), keep=keep, as_json=as_json)
+
+
+@app.command()
+def doctor(data: Data = None, config: Config = None, as_json: Json = False) -> None:
+    """Check this computer, and say what is missing and the command that mends it."""
+    from .command_line import running
+
+    running.examine(data, config, as_json=as_json)
+
+
+@config_app.command("show")
+def config_show(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Print every setting as TOML, with the place that decided it."""
+    from .command_line import running
+
+    running.show_config(data, config, as_json=as_json)
+
+
+@config_app.command("check")
+def config_check(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Say whether every setting is known and within its bounds."""
+    from .command_line import running
+
+    running.check_config(data, config, as_json=as_json)
+
+
+@journal_app.command("show")
+def journal_show(name: JournalName = "", data: Data = None) -> None:
+    """Print every record, one JSON object a line."""
+    from .command_line import running
+
+    running.show_journal(data, name)
+
+
+@journal_app.command("check")
+def journal_check(name: JournalName = "", data: Data = None, as_json: Json = False) -> None:
+    """Say whether the journals are whole."""
+    from .command_line import running
+
+    running.check_journal(data, name, as_json=as_json)
+
+
+@app.command()
+def web(
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any free one.")] = 8080,
+    data: Data = None,
+    key: Key = None,
+) -> None:
+    """Show the running mesh in a browser on this computer."""
+    import asyncio
+
+    from .command_line.serving import serve_pages
+
+    asyncio.run(serve_pages(folder_of(data), port=port, key=key))
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.excepthook = tell_unexpected
+    # Not app(): that would put its own hook for unexpected errors in the place of ours.
+    typer.main.get_command(app)(prog_name="hcs-mesh")
+
+
+if __name__ == "__main__":
+    main()

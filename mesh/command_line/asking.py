@@ -1,0 +1,103 @@
+"""Commands that ask a running mesh one thing and print its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from ..client import Client
+from . import machine_form as machine
+from . import text_form as text
+from .options import folder_of, full_id
+from .printing import print_json
+
+T = TypeVar("T")
+
+
+class Question(NamedTuple):
+    """Which mesh is asked, with which key, and who reads the answer."""
+
+    data: Path | None
+    key: Path | None
+    as_json: bool
+
+    def ask(self, ask: Callable[[Client], Awaitable[T]]) -> T:
+        """Dial, ask, hang up.
+
+        Raises:
+            MeshError: no mesh is up there, or it refused.
+        """
+
+        async def dialled() -> T:
+            async with Client.at(folder_of(self.data), key=self.key) as mesh:
+                return await ask(mesh)
+
+        return asyncio.run(dialled())
+
+
+def status(question: Question) -> None:
+    """Say what the mesh is."""
+    answer = question.ask(lambda mesh: mesh.status())
+    print_json(machine.mesh_form(answer)) if question.as_json else text.print_mesh(answer)
+
+
+def tree(question: Question) -> None:
+    """Show its supervision tree."""
+    rows = question.ask(lambda mesh: mesh.tree())
+    print_json([machine.row_form(row) for row in rows]) if question.as_json else text.print_tree(rows)
+
+
+def imports(question: Question) -> None:
+    """List the imports."""
+    answer = question.ask(lambda mesh: mesh.imports())
+    print_json([machine.import_form(one) for one in answer]) if question.as_json else text.print_imports(answer)
+
+
+def one_import(question: Question, given: str) -> None:
+    """Show one import."""
+    answer = question.ask(lambda mesh: mesh.get_import(full_id("import", given)))
+    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
+
+
+def retry_import(question: Question, given: str) -> None:
+    """Take an import up again."""
+    answer = question.ask(lambda mesh: mesh.retry_import(full_id("import", given)))
+    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
+
+
+def cancel_import(question: Question, given: str) -> None:
+    """Stop an import for good."""
+    answer = question.ask(lambda mesh: mesh.cancel_import(full_id("import", given)))
+    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
+
+
+def plates(question: Question) -> None:
+    """List the plates."""
+    answer = question.ask(lambda mesh: mesh.plates())
+    print_json([machine.summary_form(one) for one in answer]) if question.as_json else text.print_plates(answer)
+
+
+def plate(question: Question, plate_id: int) -> None:
+    """Show what one plate holds."""
+    answer = question.ask(lambda mesh: mesh.plate(plate_id))
+    print_json(machine.plate_form(answer)) if question.as_json else text.print_plate(answer)
+
+
+def jobs(question: Question) -> None:
+    """List the jobs."""
+    answer = question.ask(lambda mesh: mesh.jobs())
+    print_json([machine.job_form(one) for one in answer]) if question.as_json else text.print_jobs(answer)
+
+
+def job(question: Question, given: str) -> None:
+    """Show one job."""
+    answer = question.ask(lambda mesh: mesh.job(full_id("job", given)))
+    print_json(machine.job_form(answer)) if question.as_json else text.print_job(answer)
+
+
+def cancel_job(question: Question, given: str) -> None:
+    """Stop a job."""
+    answer = question.ask(lambda mesh: mesh.cancel_job(full_id("job", given)))
+    print_json(machine.job_form(answer)) if question.as_json else text.print_job(answer)

@@ -1,0 +1,95 @@
+"""How a command fails: one clear message and an exit code; a traceback goes into a log."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from ..config.errors import MeshError
+
+# Newer releases of Typer bring their own copy of Click, so that its class is found by kinship.
+UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
+
+
+class CommandFailed(MeshError, RuntimeError):
+    """What the user asked for was understood and did not succeed."""
+
+
+class CommandLine(TyperGroup):
+    """The group of all commands: every error on purpose becomes a message and an exit code."""
+
+    def parse_args(self, ctx: Any, args: Sequence[str]) -> list[str]:
+        """Note whether a machine asks, before anything can go wrong."""
+        ctx.meta["hcs_mesh.json"] = "--json" in args
+        return super().parse_args(ctx, list(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        for_machine = bool(ctx.meta["hcs_mesh.json"])
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            if not for_machine:
+                raise
+            tell(cast(Any, error).format_message(), "hcs-mesh --help lists the commands", for_machine=True)
+            raise typer.Exit(2) from error
+        except MeshError as error:
+            tell(str(error), error.hint, for_machine=for_machine)
+            raise typer.Exit(1) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            tell(f"{place}{error.strerror or error}", "", for_machine=for_machine)
+            raise typer.Exit(1) from error
+
+
+def tell(message: str, hint: str, *, for_machine: bool) -> None:
+    """Say on standard error what went wrong, and what to do next."""
+    if for_machine:
+        print(json.dumps({"error": message, "hint": hint}, ensure_ascii=False), file=sys.stderr)
+        return
+    red, off = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
+    print(f"{red}error:{off} {message}", file=sys.stderr)
+    for line in hint.splitlines():
+        print(f"hint:  {line}", file=sys.stderr)
+
+
+def tell_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody foresaw: one line for the user, the traceback into a log (a ``sys.excepthook``)."""
+    log = _crash_log()
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {' '.join(sys.argv)}\n")
+        file.writelines(traceback.format_exception(kind, error, trace))
+    tell(
+        f"this is a fault in hcs-mesh: {kind.__name__}: {error}",
+        f"the log holds the traceback: {log}",
+        for_machine="--json" in sys.argv,
+    )
+
+
+def _crash_log() -> Path:
+    """A log in the mesh's data folder, or a temporary one where that cannot be told or written."""
+    from .options import folder_of
+
+    words = sys.argv
+    named = next((Path(words[at + 1]) for at, word in enumerate(words[:-1]) if word == "--data"), None)
+    try:
+        folder = folder_of(named) / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "commands.log"
+        with log.open("a", encoding="utf-8"):
+            return log
+    except (MeshError, OSError):
+        return Path(tempfile.gettempdir()) / f"hcs-mesh-commands-{os.getpid()}.log"

@@ -1,0 +1,64 @@
+"""``hcs-mesh up`` in this process: the mesh until a signal or ``hcs-mesh down``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..config import Settings, start_logging
+from ..layout import DataLayout
+from ..mesh import Mesh
+from ..messages.control import ActorRow, MeshStatus
+from .failures import CommandFailed
+
+Announce = Callable[[MeshStatus, Sequence[ActorRow]], None]
+
+
+def run_mesh(settings: Settings, data: Path, announce: Announce) -> None:
+    """Run a mesh on the data folder; ``announce`` is called once it is up.
+
+    Raises:
+        MeshError: it cannot come up, or it gave up.
+    """
+    layout = DataLayout(data)
+    try:
+        # On a terminal people want to see what happens; the file has the same as JSON.
+        start_logging(settings.log, file=layout.logs / "hub.log")
+    except OSError as error:
+        raise CommandFailed(
+            f"the data folder {data} cannot be written: {error.strerror}",
+            hint="choose another with --data, or make it writable for this user",
+        ) from error
+    if sys.platform == "win32":
+        asyncio.run(_serve(settings, data, announce))
+    else:
+        import uvloop
+
+        uvloop.run(_serve(settings, data, announce))
+
+
+async def _serve(settings: Settings, data: Path, announce: Announce) -> None:
+    loop = asyncio.get_running_loop()
+    mesh = Mesh(settings, data=data)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if os.name == "posix":
+            loop.add_signal_handler(number, mesh.stop_asked.set)
+        else:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(mesh.stop_asked.set))
+    async with mesh:
+        announce(mesh.describe(), mesh.rows())
+        gave_up = loop.create_task(mesh.wait())
+        stopped = loop.create_task(mesh.stop_asked.wait())
+        await asyncio.wait((gave_up, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if gave_up.done() and not mesh.stop_asked.is_set():
+            end = gave_up.result()
+            raise CommandFailed(
+                f"the mesh gave up: {end.error or end.reason}",
+                hint=f"{DataLayout(data).logs / 'hub.log'} holds the history; hcs-mesh up takes the work up again",
+            )
+        gave_up.cancel()

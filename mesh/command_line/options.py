@@ -1,0 +1,72 @@
+"""The options that many commands share, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+T = TypeVar("T")
+
+
+def _inherited(name: str) -> Callable[[typer.Context, T], T]:
+    """An option that may stand before the command's name as well: the nearest one counts."""
+
+    def nearest(context: typer.Context, value: T) -> T:
+        outer: Any = context.parent
+        while not value and outer is not None:
+            value = outer.params.get(name) or value
+            outer = outer.parent
+        return value
+
+    return nearest
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        callback=_inherited("data"),
+        help="The mesh's data folder; else HCS_MESH_DATA, else the user's.",
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", callback=_inherited("key"), help="The key to dial with; else the owner's."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", callback=_inherited("as_json"), help="Print one JSON value for machines.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in TOML; else HCS_MESH_CONFIG, else the user's."),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until it has ended.")]
+
+
+class ListOrShow(TyperGroup):
+    """A group that lists without a word, and shows one thing when the word is none of its commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take an id for ``show ID``."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
+
+def folder_of(data: Path | None) -> Path:
+    """The data folder that a command means.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    from ..config import data_folder, load_settings
+
+    return data_folder(load_settings(data=data).settings)
+
+
+def full_id(kind: str, given: str) -> str:
+    """``import-0001`` for ``1``; whatever else was given stays."""
+    return f"{kind}-{int(given):04d}" if given.isascii() and given.isdigit() else given

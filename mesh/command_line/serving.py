@@ -1,0 +1,44 @@
+"""The web pages of a running mesh, on loopback, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+from pathlib import Path
+
+from ..client import Client
+from .failures import CommandFailed
+
+
+async def serve_pages(data: Path, *, port: int, key: Path | None = None) -> None:
+    """Serve the pages on 127.0.0.1.
+
+    Raises:
+        CommandFailed: uvicorn is missing, or the port is taken.
+        WebMissing: Starlette is missing.
+        NodeMissing: no mesh is up there.
+    """
+    if importlib.util.find_spec("uvicorn") is None:
+        raise CommandFailed("the web pages need uvicorn, which is not installed", hint="pip install 'hcs-mesh[web]'")
+    import uvicorn
+
+    from ..web.app import create_app
+
+    async with Client.at(data, key=key) as mesh:
+        await mesh.status()
+        app = create_app(mesh)
+        with socket.socket() as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise CommandFailed(
+                    f"port {port} is taken: {error.strerror}", hint="choose another with --port"
+                ) from error
+            shown = listening.getsockname()[1]
+            print(
+                f"http://127.0.0.1:{shown}/ shows the mesh on {data}; Ctrl-C ends this page, not the mesh", flush=True
+            )
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+            await asyncio.shield(server.serve(sockets=[listening]))

@@ -1,0 +1,200 @@
+"""What people read: each answer of the mesh as lines, tables and trees on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .machine_form import IMAGE_KEY
+from .printing import bytes_text, console, moment_text, row, state_text, table
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from ..messages.compute import JobStatus
+    from ..messages.control import ActorRow, MeshStatus
+    from ..messages.imports import ImportStatus
+    from ..plates.model import Plate, PlateSummary
+
+
+def print_mesh(status: MeshStatus, rows: Sequence[ActorRow] = ()) -> None:
+    """What a mesh is, where it listens and where its data lies."""
+    out = console()
+    counts = (
+        f"{status.n_actors} actors, {status.n_processes} processes, {status.n_viewers} viewers",
+        f"{status.n_restarts} restarts",
+    )
+    facts = [
+        ("mesh", f"up, version {status.version}, process {status.pid}, since {moment_text(status.started_at_unix_s)}"),
+        ("data", status.data),
+        ("logs", str(Path(status.data) / "logs")),
+        *(("listens at", f"{one.control} (data {one.data})") for one in status.endpoints),
+        ("repository", status.repository),
+        ("runs", "; ".join(counts)),
+    ]
+    actors = [one.name for one in rows if one.kind == "actor"]
+    processes = [f"{one.name} ({one.pid})" for one in rows if one.kind == "process"]
+    facts += [("actors", ", ".join(actors))] if actors else []
+    facts += [("processes", ", ".join(processes))] if processes else []
+    for name, value in facts:
+        out.print(f"{name:<11}", value, markup=False, soft_wrap=True)
+
+
+def print_tree(rows: Sequence[ActorRow]) -> None:
+    """The supervision tree."""
+    from rich.tree import Tree
+
+    branches: dict[str, Tree] = {}
+    top = Tree("")
+    for one in rows:
+        branches[one.name] = branches.get(one.parent, top).add(_tree_line(one))
+    for child in top.children:
+        console().print(child)
+
+
+def _tree_line(one: ActorRow) -> object:
+    from rich.text import Text
+
+    line = Text(one.name, style="bold" if one.kind == "supervisor" else "")
+    line.append("  ")
+    line.append_text(state_text(one.state))
+    if one.kind == "process":
+        line.append(f"  pid {one.pid}" if one.pid else "  no process")
+    if one.restarts:
+        line.append(f"  restarts {one.restarts}", style="yellow")
+    if one.kind == "actor":
+        line.append(f"  mailbox {one.mailbox}", style="yellow" if one.mailbox else "dim")
+    if one.last_error:
+        line.append(f"  {one.last_error.strip().splitlines()[-1]}", style="red")
+    return line
+
+
+def print_imports(imports: Iterable[ImportStatus]) -> None:
+    """The list of imports."""
+    listed = table("import", "state", "phase", "plates", "files", "size", "source", right=("files", "size"))
+    for one in imports:
+        plates = ", ".join(map(str, one.plate_ids))
+        size = bytes_text(one.n_bytes)
+        row(listed, one.import_id, state_text(one.state), one.phase, plates, one.n_files, size, one.source)
+    _print_listed(listed, "no imports yet: hcs-mesh import PATH")
+
+
+def print_import(one: ImportStatus) -> None:
+    """One import with its history."""
+    out = console()
+    out.print(one.import_id, state_text(one.state), f"phase {one.phase}", f"from {one.source}", soft_wrap=True)
+    if one.plate_ids:
+        out.print("plates", ", ".join(map(str, one.plate_ids)), f"{one.n_files} files, {bytes_text(one.n_bytes)}")
+    if one.reason:
+        out.print(one.reason, markup=False, soft_wrap=True)
+    if one.hint:
+        out.print("hint:", one.hint, markup=False, soft_wrap=True)
+    for note in one.notes:
+        out.print("note:", note, markup=False, soft_wrap=True)
+    history = table("when", "phase", "state", "note")
+    for entry in one.history:
+        row(history, moment_text(entry.at_unix_s), entry.phase, state_text(entry.state), entry.note)
+    if one.history:
+        out.print(history)
+
+
+def print_plates(plates: Iterable[PlateSummary]) -> None:
+    """The list of plates."""
+    numbers = ("id", "wells", "fields", "images")
+    listed = table("id", "name", "kind", "wells", "fields", "images", right=numbers)
+    for one in plates:
+        row(listed, one.id, one.name, one.kind, one.n_wells, one.n_fields, one.n_images)
+    _print_listed(listed, "no plates yet: hcs-mesh import PATH")
+
+
+def print_plate(plate: Plate) -> None:
+    """One plate, a line a well."""
+    out = console()
+    shape = f", {plate.n_rows} x {plate.n_columns} wells" if plate.kind == "plate" and plate.n_rows else ""
+    pixel = f", {plate.pixel_size_um:g} µm a pixel" if plate.pixel_size_um else ""
+    out.print(f"{plate.kind} {plate.id}: {plate.name}{shape}{pixel}", markup=False, soft_wrap=True)
+    out.print("channels:", ", ".join(plate.channels) or "not named", markup=False, soft_wrap=True)
+    out.print("files in:", plate.root, markup=False, soft_wrap=True)
+    numbers = ("planes", "projections", "missing")
+    listed = table("well", "fields", "channels", "z", "t", "planes", "projections", "missing", right=numbers)
+    missing = Counter(one.well for one in plate.missing)
+    for well in dict.fromkeys((*plate.wells, *missing)):
+        images = list(plate.images(well=well))
+        kinds = Counter(image.kind for image in images)
+        planes = [image for image in images if image.kind == "plane"]
+        row(
+            listed,
+            well or IMAGE_KEY,
+            _ranges(image.field for image in images),
+            _ranges(image.c for image in images),
+            _ranges(image.z for image in planes),
+            _ranges(image.t for image in images),
+            kinds["plane"],
+            kinds["projection"],
+            missing[well] or "",
+        )
+    out.print(listed)
+    for one in plate.missing[:10]:
+        place = f"{one.well} field {one.field} c {one.c} z {one.z} t {one.t}"
+        out.print("missing:", place, one.file, markup=False, soft_wrap=True)
+    if len(plate.missing) > 10:
+        out.print(f"... and {len(plate.missing) - 10} more missing images (--json lists them all)")
+    for note in plate.notes:
+        out.print("note:", note, markup=False, soft_wrap=True)
+
+
+def print_jobs(jobs: Iterable[JobStatus]) -> None:
+    """The list of jobs."""
+    listed = table("job", "state", "plate", "pipeline", "wells", "objects", "submitted", right=("wells", "objects"))
+    for one in jobs:
+        done = sum(well.state == "done" for well in one.wells)
+        objects = sum(well.n_objects for well in one.wells)
+        plate = f"{one.plate_id} {one.plate_name}"
+        wells = f"{done} of {len(one.wells)}"
+        when = moment_text(one.submitted_at_unix_s)
+        row(listed, one.job, state_text(one.state), plate, one.pipeline, wells, objects, when)
+    _print_listed(listed, "no jobs yet: hcs-mesh run PLATE PIPELINE.py")
+
+
+def print_job(job: JobStatus) -> None:
+    """One job, a line a well."""
+    out = console()
+    out.print(
+        job.job, state_text(job.state), f"{job.pipeline} on plate {job.plate_id} {job.plate_name}", soft_wrap=True
+    )
+    if job.reason:
+        out.print(job.reason, markup=False, soft_wrap=True)
+    names = list(dict.fromkeys(name for well in job.wells for name, _ in well.measurements))[:6]
+    numbers = ("objects", *names, "attempts", "seconds")
+    listed = table("well", "state", "objects", *names, "attempts", "seconds", "note", right=numbers)
+    for one in job.wells:
+        measured = dict(one.measurements)
+        shown = [f"{measured[name]:.4g}" if name in measured else "" for name in names]
+        seconds = f"{one.duration_s:.2f}" if one.duration_s else ""
+        note = one.error or "; ".join(one.notes)
+        state = state_text(one.state)
+        row(listed, one.well or IMAGE_KEY, state, one.n_objects, *shown, one.attempts, seconds, note)
+    out.print(listed)
+    for fault in job.faults:
+        out.print("survived:", fault, markup=False, soft_wrap=True)
+
+
+def _print_listed(listed: object, nothing: str) -> None:
+    out = console()
+    if getattr(listed, "row_count", 0):
+        out.print(listed)
+    else:
+        out.print(nothing, markup=False)
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """1-4, 7 for 1, 2, 3, 4, 7."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
