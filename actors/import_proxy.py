@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from ..config import ImportSettings, MeshError
+from ..config import ImportSettings, MeshError, get_logger
 from ..messages.imports import (
     AwaitImport,
     CancelImport,
@@ -27,7 +27,7 @@ from ..plates.planners import Plan
 from ..plates.repository import Repository, StoredFile, StoredFileset
 from ..supervisors import Actor
 from ..supervisors.journal import Journal, JournalFull
-from ..transport import AskTimedOut, PeerGone
+from ..transport import AskTimedOut, PeerGone, TransportError
 from .errors import ImportEnded, ImportNotFound, InspectorKeepsDying, NoSuchSource
 from .import_faults import Blame, blame
 from .import_life import REOPENABLE, ImportBook, ImportLife
@@ -48,6 +48,8 @@ from .settling import manifest, scan_source
 from .threads import Threads
 
 T = TypeVar("T")
+
+log = get_logger(__name__)
 
 Inbox = SubmitImport | GetImport | AwaitImport | ListImports | RetryImport | CancelImport
 
@@ -400,7 +402,13 @@ class ImportProxy(Actor[Inbox]):
 
     async def _finish(self, life: ImportLife) -> None:
         await self._write(Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids))
-        self.context.find("metadata").tell(PlatesStored(plate_ids=life.plate_ids))
+        stored = PlatesStored(plate_ids=life.plate_ids)
+        for listener in ("metadata", "publisher"):
+            try:
+                self.context.find(listener).tell(stored)
+            except TransportError as error:
+                # The import is done whoever hears of it; what they miss they find in the repository.
+                log.warning("nobody took note of new plates", listener=listener, reason=str(error))
 
     # -- shared steps -----------------------------------------------------------------------------
 

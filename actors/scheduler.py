@@ -24,7 +24,7 @@ from ..messages.compute import (
 )
 from ..messages.frames import JobStateChanged, PlanesCommitted, WellStateChanged
 from ..messages.metadata import GetPlate
-from ..messages.planes import PlaneAddress, PlaneHeader, PlaneRecord, acquired_planes
+from ..messages.planes import acquired_planes, result_planes
 from ..plates.model import Plate
 from ..plates.repository import Repository, StoredResult
 from ..supervisors import Actor
@@ -369,22 +369,7 @@ class Scheduler(Actor[Inbox]):
             log.warning("viewers will not see this now", what=type(event).__name__, reason=str(error))
 
     def _announce_result(self, plate: Plate, result: StoredResult) -> None:
-        planes = tuple(
-            PlaneRecord(
-                header=PlaneHeader(
-                    address=PlaneAddress(well=result.well, field=file.field, z=file.z, t=file.t, step=file.output),
-                    kind="labels" if file.kind == "label" else "image",
-                    height=file.height,
-                    width=file.width,
-                    dtype=file.dtype,
-                    pixel_size_um=plate.pixel_size_um,
-                ),
-                root=result.folder,
-                file=file.path,
-            )
-            for file in result.files
-            if file.kind in ("label", "plane")
-        )
+        planes = result_planes(result, plate)
         if planes:
             self._announce(PlanesCommitted(plate_id=plate.id, plate_name=plate.name, job=result.job, planes=planes))
         self._announce(

@@ -15,11 +15,6 @@ class DataLayout(msgspec.Struct, frozen=True):
     data: Path
 
     @property
-    def repository(self) -> Path:
-        """Filesets, results and the catalogue."""
-        return self.data / "repository"
-
-    @property
     def keys(self) -> Path:
         """The mesh's key and those that are allowed in."""
         return self.data / "keys"

@@ -145,7 +145,7 @@ class Mesh(Commands):
         ring = KeyRing(layout.allowed_keys)
         if ring.by_public(owner_key.public) is None:
             ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
-        repository = await asyncio.to_thread(LocalRepository, layout.repository)
+        repository = await asyncio.to_thread(LocalRepository, self.data)
         self._stack.callback(repository.close)
         node = self._node = Node("hub")
         self._stack.push_async_callback(node.close)

@@ -47,7 +47,7 @@ class Channel:
         self._copy = not whole_frames
         self._per_tick = per_tick
         self._max_queued = max_queued
-        self._routes = socket.socket_type == zmq.ROUTER
+        self._routes = socket.type == zmq.ROUTER
         self._unsent: deque[tuple[Sequence[Any], bool]] = deque()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Handle | None = None

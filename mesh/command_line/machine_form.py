@@ -81,10 +81,10 @@ def _fields_form(plate: Plate, fields: dict[int, list[Image]], *, with_t: bool) 
                     "z": image.z,
                     "t": image.t,
                     "kind": image.kind,
-                    "path": image_path(plate, image, with_t=with_t),
-                    "channel": channel_name(plate, image.c),
-                    "file": image.file,
+                    "path": f"{plate.root}/{image.file}",
                     "page": image.page,
+                    "channel": channel_name(plate, image.c),
+                    "virtual_path": virtual_path(plate, image, with_t=with_t),
                 }
                 for image in images
             ],
@@ -98,7 +98,7 @@ def channel_name(plate: Plate, c: int) -> str:
     return plate.channels[c] if c < len(plate.channels) else f"channel {c}"
 
 
-def image_path(plate: Plate, image: Image, *, with_t: bool) -> str:
+def virtual_path(plate: Plate, image: Image, *, with_t: bool) -> str:
     """The virtual path of an image, on a plate or not."""
     if image.well:
         return str(path_of(plate.id, image, with_t=with_t))
