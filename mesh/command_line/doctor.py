@@ -25,7 +25,6 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "lustre",
 EXTRAS = (
     ("napari", ("napari", "PyQt6"), "the napari window"),
     ("web", ("starlette", "uvicorn"), "the web pages"),
-    ("gpu", ("cupy",), "CUDA devices"),
 )
 
 
