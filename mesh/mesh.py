@@ -147,17 +147,16 @@ class Mesh(Commands):
             ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
         repository = await asyncio.to_thread(LocalRepository, self.data)
         self._stack.callback(repository.close)
+        sockets = layout.sockets
+        self._stack.callback(_remove_sockets, sockets)
         node = self._node = Node("hub")
         self._stack.push_async_callback(node.close)
         limit = self.settings.limits.message_bytes
-        sockets = layout.sockets
         inner = ipc_endpoint(sockets, "inner")
         node.listen_inner(inner, max_message_bytes=limit)
         fronts = [ipc_endpoint(sockets, "front")]
         if self.settings.front.tcp_host:
             fronts.append(tcp_endpoint(self.settings.front.tcp_host, self.settings.front.tcp_port))
-        for front in fronts:
-            node.listen_front(front, mesh_key, ring, max_message_bytes=limit)
         self.endpoints = tuple(fronts)
         self._root = mesh_tree(
             self.settings,
@@ -173,6 +172,9 @@ class Mesh(Commands):
         self._started_at_unix_s = time.time()
         await self._root.start()
         self._stack.push_async_callback(self._stop_tree)
+        # Only now: a client of the life before dials again by itself, and must find every actor.
+        for front in fronts:
+            node.listen_front(front, mesh_key, ring, max_message_bytes=limit)
         publish(
             self.data,
             Whereabouts(
@@ -184,3 +186,10 @@ class Mesh(Commands):
             ),
         )
         self._stack.callback(withdraw, self.data)
+
+
+def _remove_sockets(folder: Path) -> None:
+    """Take away what libzmq leaves of its Unix sockets when they are closed."""
+    for path in folder.iterdir():
+        if path.is_socket():
+            path.unlink(missing_ok=True)

@@ -1,0 +1,159 @@
+"""A mesh that kills itself or its processes at the records of its journals, where a plan says so.
+
+Started by the kill test as ``python mesh_that_dies.py DATA PLAN LOG RECORDERS``. Every phase boundary of an
+import or a job is a journal record, so a crash point is a record and a side of its append.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from hcs_mesh.config import (
+    DeviceSettings,
+    ExecutorSettings,
+    ImportSettings,
+    LogSettings,
+    Settings,
+    StreamSettings,
+)
+from hcs_mesh import Mesh
+from hcs_mesh.supervisors.journal import Journal
+
+COME_BACK_S = 30.0
+
+SETTINGS = Settings(
+    imports=ImportSettings(settle_s=0.02, first_retry_s=0.05, longest_retry_s=0.5, max_attempts=1_000),
+    devices=DeviceSettings(cpu_slots=1, gpu="off"),
+    executors=ExecutorSettings(attempts_per_well=1_000, max_restarts=10_000),
+    streams=StreamSettings(ring_slots=8, slot_bytes=1 << 20),
+    log=LogSettings(level="warning"),
+)
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """Kill these kinds of process at one side of a record; "during" is ``delay_s`` after its append."""
+
+    number: int
+    point: str
+    side: str
+    kinds: tuple[str, ...]
+    delay_s: float = 0.0
+
+
+class Killed(msgspec.Struct, frozen=True):
+    """What the log says of one process that was killed, written before it was."""
+
+    number: int
+    point: str
+    side: str
+    kind: str
+    pid: int
+    at_unix_s: float
+
+
+def point_of(record: Any) -> str:
+    """A record's crash point: its tag, and the phase if it begins one."""
+    tag = str(record.__struct_config__.tag)
+    return f"{tag}.{record.phase}" if tag == "import.entered" else tag
+
+
+class Executioner:
+    """Carries a plan out, over as many lives of the mesh as that takes."""
+
+    def __init__(self, mesh: Mesh, plan: Path, log: Path, recorders: Path) -> None:
+        self._mesh = mesh
+        self._log = log
+        self._recorders = recorders
+        lines = log.read_bytes().splitlines() if log.exists() else []
+        killed = [msgspec.json.decode(line, type=Killed) for line in lines]
+        done = {one.number for one in killed}
+        self._dead = {one.pid for one in killed}
+        self._left = [
+            kill for kill in msgspec.json.decode(plan.read_bytes(), type=list[Kill]) if kill.number not in done
+        ]
+        self._later: set[asyncio.Task[None]] = set()
+
+    async def at(self, point: str, side: str) -> None:
+        """A record is about to be written, or has been."""
+        for kill in self._left:
+            if kill.point == point and kill.side == side:
+                self._left.remove(kill)
+                await self._strike(kill)
+                return
+
+    def during(self, point: str) -> None:
+        """What follows a record goes on; a kill may come in the middle of it."""
+        for kill in self._left:
+            if kill.point == point and kill.side == "during":
+                self._left.remove(kill)
+                task = asyncio.create_task(self._strike(kill))
+                self._later.add(task)
+                task.add_done_callback(self._later.discard)
+                return
+
+    async def _strike(self, kill: Kill) -> None:
+        await asyncio.sleep(kill.delay_s)
+        victims = [(kind, await self._pid(kind)) for kind in kill.kinds]
+        now = time.time()
+        lines = [
+            msgspec.json.encode(Killed(kill.number, kill.point, kill.side, kind, pid, now)) for kind, pid in victims
+        ]
+        descriptor = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, b"".join(line + b"\n" for line in lines))
+        os.close(descriptor)
+        # The hub comes last: dead, it could kill nobody else.
+        for _, pid in sorted(victims, key=lambda victim: victim[0] == "hub"):
+            self._dead.add(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    async def _pid(self, kind: str) -> int:
+        """The process of a kind, once there is one that was not killed before."""
+        if kind == "hub":
+            return os.getpid()
+        async with asyncio.timeout(COME_BACK_S):
+            while True:
+                for pid in self._candidates(kind):
+                    if pid not in self._dead:
+                        return pid
+                await asyncio.sleep(0.02)
+
+    def _candidates(self, kind: str) -> list[int]:
+        if kind == "recorder":
+            return msgspec.json.decode(self._recorders.read_bytes(), type=list[int])
+        return [row.pid for row in self._mesh.rows() if row.kind == "process" and row.pid and row.name.startswith(kind)]
+
+
+def die_at_records(executioner: Executioner) -> None:
+    """Put the executioner at both sides of every append of every journal in this process."""
+    append = Journal.append
+
+    async def deadly_append(journal: Journal[Any], record: Any) -> int:
+        point = point_of(record)
+        await executioner.at(point, "before")
+        sequence = await append(journal, record)
+        await executioner.at(point, "after")
+        executioner.during(point)
+        return sequence
+
+    Journal.append = deadly_append  # type: ignore[method-assign]
+
+
+async def main(data: Path, plan: Path, log: Path, recorders: Path) -> None:
+    """Be the mesh of ``data`` until it is told to stop."""
+    mesh = Mesh(SETTINGS, data=data)
+    die_at_records(Executioner(mesh, plan, log, recorders))
+    async with mesh:
+        await mesh.stop_asked.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(*map(Path, sys.argv[1:])))

@@ -1,0 +1,206 @@
+"""SIGKILL to any process at any moment: the work finishes, nothing acknowledged is lost, nothing appears twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import secrets
+import sqlite3
+import statistics
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from kill_plan import KINDS, POINTS, SIDES, plan
+from kill_session import KillSession
+from mesh_that_dies import SETTINGS, Kill, Killed
+
+from hcs_mesh import Client, Mesh
+from hcs_mesh.messages.compute import JobStatus, ListJobs
+from hcs_mesh.messages.imports import ListImports
+from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.repository import StoredResult
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+from hcs_mesh.supervisors.journal import check, show
+from hcs_mesh.transport import socket_folder
+from hcs_mesh.transport.planes.files import default_folder
+
+SEED = 20261120
+N_LANES = 2
+RECIPE = Recipe(name="Tiny", n_rows=1, n_columns=3, n_fields=1, size_px=384)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file below a folder: its SHA-1 by its path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def findings(result: StoredResult) -> tuple[object, ...]:
+    """What was found in a well, whoever computed it."""
+    return result.n_objects, result.measurements, tuple((file.path, file.sha1) for file in result.files), result.notes
+
+
+async def undisturbed(data: Path, source: Path, pipeline: str) -> dict[str, tuple[object, ...]]:
+    """The findings of a mesh that nobody kills, by well."""
+    async with Mesh(SETTINGS, data=data) as mesh:
+        import_id = await mesh.submit_import(source)
+        async for status in mesh.follow_import(import_id):
+            imported = status
+        job = await mesh.submit_job(imported.plate_ids[0], pipeline)
+        async for _ in mesh.follow_job(job):
+            pass
+    return {result.well: findings(result) for result in stored_results(data, job)}
+
+
+def stored_results(data: Path, job: str) -> tuple[StoredResult, ...]:
+    """What the repository of a mesh that is down holds of a job."""
+    repository = LocalRepository(data, read_only=True)
+    try:
+        return repository.results(job)
+    finally:
+        repository.close()
+
+
+async def run_under_fire(session: KillSession, source: Path, pipeline: str, chance: random.Random) -> list[JobStatus]:
+    """Import and analyse until every kill of the plan has been carried out, then some more at any moment."""
+    done: list[JobStatus] = []
+
+    async def lane(client: Client, name: str) -> None:
+        n_rounds = 0
+        while session.n_left() and n_rounds < 200:
+            n_rounds += 1
+            done.append(await session.round(client, source, pipeline, f"{name}{n_rounds}"))
+
+    async def fire() -> None:
+        while True:
+            await asyncio.sleep(chance.uniform(0.2, 1.0))
+            session.kill_one(chance)
+
+    async with Client.at(session.data) as client:
+        await asyncio.gather(*(lane(client, f"lane {n} ") for n in range(N_LANES)))
+        firing = asyncio.create_task(fire())
+        for number in range(8):
+            done.append(await session.round(client, source, pipeline, f"any moment {number}"))
+        firing.cancel()
+        await asyncio.gather(firing, return_exceptions=True)
+        # The last of them may have hit the hub: it is up again, and knows them all.
+        imports = await session.ask(client, "imports", ListImports())
+        jobs = await session.ask(client, "scheduler", ListJobs())
+    assert sorted(one.import_id for one in imports) == sorted(session.imports.values())
+    assert sorted(one.job for one in jobs) == sorted(session.jobs.values())
+    return done
+
+
+def check_what_is_left(
+    session: KillSession, source: Path, reference: dict[str, tuple[object, ...]], done: list[JobStatus]
+) -> None:
+    """Everything that was acknowledged is there once, whole, and nothing else is."""
+    data = session.data
+    originals = digests(source)
+    repository = data / "repository"
+    with sqlite3.connect(f"file:{repository / 'catalogue.sqlite'}?mode=ro", uri=True) as catalogue:
+        registered = [row[0] for row in catalogue.execute("SELECT import_id FROM imports")]
+        n_plates = catalogue.execute("SELECT count(*) FROM plates").fetchone()[0]
+        committed = catalogue.execute("SELECT job, well FROM results").fetchall()
+        annotated = catalogue.execute("SELECT plate, name FROM annotations").fetchall()
+    catalogue.close()
+    assert sorted(registered) == sorted(session.imports.values())
+    assert n_plates == len(registered)
+    assert len(annotated) == len(set(annotated)) == 3 * n_plates
+    for import_id in registered:
+        assert digests(repository / "imports" / import_id / "files") == originals, import_id
+    wells = sorted((job, well) for job in session.jobs.values() for well in reference)
+    assert sorted(committed) == wells
+    for job in session.jobs.values():
+        assert {result.well: findings(result) for result in stored_results(data, job)} == reference, job
+    for status in done:
+        assert sorted(well.well for well in status.wells if well.state == "done") == sorted(reference)
+    folders = [folder for folder in repository.glob("imports/*/results/*/*/*") if folder.is_dir()]
+    assert len(folders) == len(wells), sorted(map(str, folders))
+    assert not list(repository.rglob("*.part"))
+    for name, once in (("imports", "import.finished"), ("jobs", "job.kept")):
+        assert check(data / "journal" / name)["state"] == "clean"
+        records = [one["record"] for one in show(data / "journal" / name) if one["tag"] == once]
+        effects = [one["import_id"] if name == "imports" else (one["job"], one["result"]["well"]) for one in records]
+        assert len(effects) == len(set(effects)) == (len(registered) if name == "imports" else len(wells))
+
+
+def report(session: KillSession, killed: list[Killed]) -> None:
+    """Print what was killed where, and how long it took to come back."""
+    counts = Counter((one.point, one.side, one.kind) for one in killed)
+    places = sorted({(one.point, one.side) for one in killed}, key=_in_order)
+    print(f"\n{len(killed)} processes killed: {dict(Counter(one.kind for one in killed))}")
+    print(f"{'point':<32}{'side':<8}" + "".join(f"{kind:>11}" for kind in KINDS))
+    for point, side in places:
+        print(f"{point:<32}{side:<8}" + "".join(f"{counts[point, side, kind]:>11}" for kind in KINDS))
+    comebacks = session.comebacks_s
+    print(f"up to answering: median {statistics.median(comebacks):.2f} s, longest {max(comebacks):.2f} s")
+    attempts = [
+        one["record"]["at_unix_s"] for one in show(session.data / "journal" / "jobs") if one["tag"] == "job.attempted"
+    ]
+    waits = [
+        min((at for at in attempts if at > one.at_unix_s), default=one.at_unix_s) - one.at_unix_s
+        for one in killed
+        if one.kind == "executor" and (one.point, one.side) == ("job.attempted", "during")
+    ]
+    if waits:
+        print(f"executor killed at work to next well: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s")
+
+
+async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Killed]:
+    """The whole test; returns what was killed."""
+    source = folder / "source"
+    write_plate(source, RECIPE)
+    before = digests(source)
+    times = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
+    pipeline = PIPELINE.read_text(encoding="utf-8")
+    reference = await undisturbed(folder / "undisturbed", source, pipeline)
+    rings = set(default_folder().glob("*.planes"))
+    async with KillSession(folder, kills) as session:
+        done = await run_under_fire(session, source, pipeline, random.Random(seed))
+        await session.stop()
+        killed = session.killed()
+        report(session, killed)
+        assert session.survivors() == []
+        assert session.n_left() == 0
+        assert session.n_hub_kills == sum(one.kind == "hub" for one in killed)
+    assert set(default_folder().glob("*.planes")) <= rings
+    assert [path for path in socket_folder(session.data).iterdir() if path.is_socket()] == []
+    assert digests(source) == before
+    assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == times
+    check_what_is_left(session, source, reference, done)
+    return killed
+
+
+PIPELINE = Path(__file__).resolve().parents[2] / "examples" / "pipelines" / "nuclei.py"
+
+
+@pytest.mark.timeout(600)
+def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(tmp_path: Path) -> None:
+    killed = asyncio.run(kill_and_check(tmp_path, plan(SEED), SEED))
+    assert len(killed) >= 200
+    hit = {(one.point, one.side, one.kind) for one in killed}
+    assert {(point, side, kind) for point in POINTS for side in SIDES for kind in KINDS} <= hit
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_work_outlives_two_thousand_kills(tmp_path: Path) -> None:
+    seed = secrets.randbelow(1 << 32)
+    print(f"seed {seed}")
+    killed = asyncio.run(kill_and_check(tmp_path, plan(seed, n_sweeps=10), seed))
+    assert len(killed) >= 2000
+
+
+def _in_order(place: tuple[str, str]) -> tuple[int, int]:
+    point, side = place
+    return (POINTS.index(point) if point in POINTS else len(POINTS)), SIDES.index(side) if side in SIDES else 0
