@@ -6,7 +6,7 @@ from enum import Enum
 
 from ..config.errors import MeshError
 from ..plates.local.errors import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged, SourceFailed
-from ..transport.errors import AskTimedOut, MailboxFull, PeerGone
+from ..transport.errors import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 from ..transport.failures import AskFailed
 
 
@@ -24,7 +24,7 @@ def blame(error: MeshError) -> Blame:
         return Blame.SOURCE_CHANGED
     if isinstance(error, RepositoryFull):
         return Blame.PERMANENT
-    if isinstance(error, PeerGone | AskTimedOut | MailboxFull | RepositoryFailed | SourceFailed):
+    if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull | RepositoryFailed | SourceFailed):
         return Blame.TRANSIENT
     if isinstance(error, AskFailed) and error.failure.retry:
         return Blame.TRANSIENT

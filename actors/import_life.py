@@ -199,6 +199,9 @@ class ImportBook:
                 self.ended[record.import_id] = EndedImport(record)
                 self._by_key[record.key] = record.import_id
                 return None
+        if record.import_id in self.ended:
+            # What came behind the end changes nothing any more.
+            return None
         life = self.lives[record.import_id]
         life.apply(record)
         if life.state == "done":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
@@ -27,7 +28,7 @@ from ..plates.planners import Plan
 from ..plates.repository import Repository, StoredFile, StoredFileset
 from ..supervisors import Actor
 from ..supervisors.journal import Journal, JournalFull
-from ..transport import AskTimedOut, PeerGone, TransportError
+from ..transport import ActorUnknown, AskTimedOut, PeerGone, TransportError
 from .errors import ImportEnded, ImportNotFound, InspectorKeepsDying, NoSuchSource
 from .import_faults import Blame, blame
 from .import_life import REOPENABLE, ImportBook, ImportLife
@@ -56,6 +57,7 @@ Inbox = SubmitImport | GetImport | AwaitImport | ListImports | RetryImport | Can
 COMPACT_RECORDS = 2_000
 PROGRESS_S = 0.2
 INSPECTOR_DEATHS = 3
+INSPECTOR_LOOK_S = 0.1
 
 
 class ImportProxy(Actor[Inbox]):
@@ -80,6 +82,7 @@ class ImportProxy(Actor[Inbox]):
         self._threads = Threads("import")
         self._book = ImportBook()
         self._driving: dict[str, asyncio.Task[None]] = {}
+        self._deciding: dict[str, asyncio.Lock] = {}
         self._cancelled: set[str] = set()
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
         self._copying = asyncio.Semaphore(n_at_once)
@@ -94,10 +97,14 @@ class ImportProxy(Actor[Inbox]):
             self._book.apply(record)
             n_records += 1
         if n_records > COMPACT_RECORDS:
-            await journal.checkpoint(self._book.compacted())
+            # On a full disk the long journal is as good as a short one.
+            with suppress(JournalFull):
+                await journal.checkpoint(self._book.compacted())
         for life in list(self._book.lives.values()):
             if life.next_phase is not None:
                 self._drive(life)
+            elif life.state == "cancelled":
+                self.context.spawn(self._remove(life))
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
@@ -166,38 +173,57 @@ class ImportProxy(Actor[Inbox]):
         if status.revision != message.revision:
             return status
         changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changed.setdefault(message.import_id, []).append(changed)
+        waiting = self._changed.setdefault(message.import_id, [])
+        waiting.append(changed)
         await asyncio.wait([changed], timeout=message.wait_s)
+        if not changed.done():
+            waiting.remove(changed)
         return self._status(message.import_id)
 
     async def _retry(self, import_id: str, by: str) -> ImportStatus:
-        status = self._status(import_id)
-        life = self._book.lives.get(import_id)
-        if life is None or status.state not in REOPENABLE:
-            raise ImportEnded(
-                f"import {import_id} is {status.state}: there is nothing to retry",
-                hint="only a failed, cancelled or waiting import can be retried",
-            )
-        await self._stop_driving(life)
-        self._cancelled.discard(import_id)
-        await self._write(Retried(import_id=import_id, at_unix_s=time.time(), by=by))
-        self._drive(life)
-        return life.status()
+        async with self._decision(import_id):
+            status = self._status(import_id)
+            life = self._book.lives.get(import_id)
+            if life is None or status.state not in REOPENABLE:
+                raise ImportEnded(
+                    f"import {import_id} is {status.state}: there is nothing to retry",
+                    hint="only a failed, cancelled or waiting import can be retried",
+                )
+            await self._stop_driving(life)
+            try:
+                await self._write(Retried(import_id=import_id, at_unix_s=time.time(), by=by))
+            finally:
+                self._go_on(life)
+            return life.status()
 
     async def _cancel(self, import_id: str, by: str) -> ImportStatus:
-        status = self._status(import_id)
-        life = self._book.lives.get(import_id)
-        if life is None or status.state in ("done", "cancelled"):
-            raise ImportEnded(f"import {import_id} is {status.state} and cannot be cancelled")
-        await self._stop_driving(life)
-        standing = await self._threads.run(lambda: self._repository.reconcile(import_id))
-        if standing.registered:
-            self._cancelled.discard(import_id)
-            self._drive(life)
-            raise ImportEnded(f"the plates of import {import_id} are in the repository already")
-        await self._write(Cancelled(import_id=import_id, at_unix_s=time.time(), by=by))
-        await self._threads.run(lambda: self._repository.discard(import_id))
-        return life.status()
+        async with self._decision(import_id):
+            status = self._status(import_id)
+            life = self._book.lives.get(import_id)
+            if life is None or status.state in ("done", "cancelled"):
+                raise ImportEnded(f"import {import_id} is {status.state} and cannot be cancelled")
+            await self._stop_driving(life)
+            try:
+                standing = await self._threads.run(lambda: self._repository.reconcile(import_id))
+                if standing.registered:
+                    raise ImportEnded(f"the plates of import {import_id} are in the repository already")
+                await self._write(Cancelled(import_id=import_id, at_unix_s=time.time(), by=by))
+            except MeshError:
+                self._go_on(life)
+                raise
+            await self._remove(life)
+            return life.status()
+
+    def _decision(self, import_id: str) -> asyncio.Lock:
+        """People decide about an import one after the other: two retries must not drive it twice."""
+        return self._deciding.setdefault(import_id, asyncio.Lock())
+
+    async def _remove(self, life: ImportLife) -> None:
+        """Take away what a cancelled import had stored; what cannot be removed now is at the next start."""
+        try:
+            await self._threads.run(lambda: self._repository.discard(life.import_id), group=life.import_id)
+        except MeshError as error:
+            log.warning("files of a cancelled import stay", import_id=life.import_id, reason=str(error))
 
     async def _stop_driving(self, life: ImportLife) -> None:
         self._cancelled.add(life.import_id)
@@ -206,6 +232,10 @@ class ImportProxy(Actor[Inbox]):
             task.cancel()
             await asyncio.wait([task])
         await self._threads.finish(life.import_id)
+
+    def _go_on(self, life: ImportLife) -> None:
+        self._cancelled.discard(life.import_id)
+        self._drive(life)
 
     # -- driving an import ------------------------------------------------------------------------
 
@@ -262,7 +292,7 @@ class ImportProxy(Actor[Inbox]):
             await self._write(Failed(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
             return
         if judged is Blame.SOURCE_CHANGED:
-            await self._threads.run(lambda: self._repository.discard(life.import_id))
+            await self._threads.run(lambda: self._repository.discard(life.import_id), group=life.import_id)
             await self._write(Returned(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
             wait_s = self._settings.settle_s
         else:
@@ -401,7 +431,7 @@ class ImportProxy(Actor[Inbox]):
         life.finish_phase()
 
     async def _finish(self, life: ImportLife) -> None:
-        await self._write(Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids))
+        # Told first: who learns that it is done finds its plates in every list.
         stored = PlatesStored(plate_ids=life.plate_ids)
         for listener in ("metadata", "publisher"):
             try:
@@ -409,12 +439,14 @@ class ImportProxy(Actor[Inbox]):
             except TransportError as error:
                 # The import is done whoever hears of it; what they miss they find in the repository.
                 log.warning("nobody took note of new plates", listener=listener, reason=str(error))
+        await self._write(Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids))
 
     # -- shared steps -----------------------------------------------------------------------------
 
     async def _inspect(self, life: ImportLife, question: PlanSource | ProbePlanes) -> Any:
         """Ask the inspector; a question that ends it three times is the source's fault."""
         deaths = 0
+        until = self.context.now() + self._inspection_s
         while True:
             try:
                 return await self.context.find("inspector").ask(question, timeout_s=self._inspection_s)
@@ -431,8 +463,12 @@ class ImportProxy(Actor[Inbox]):
                         f"reading {life.source} ended the reading process {deaths} times",
                         hint="a file in it is probably damaged; raise inspector.memory_mib if it is just large",
                     ) from error
-                self._waits(life, "waiting for the inspector to come back")
-                await asyncio.sleep(0.3 * deaths)
+            except ActorUnknown:
+                # Between two lives it has no name here, and nobody knows yet when the next one begins.
+                if self.context.now() >= until:
+                    raise
+            self._waits(life, "waiting for the inspector to come back")
+            await asyncio.sleep(INSPECTOR_LOOK_S)
 
     async def _with_progress(self, life: ImportLife, counter: list[int], work: Callable[[], T]) -> T:
         running = asyncio.ensure_future(self._threads.run(work, group=life.import_id))
@@ -455,8 +491,16 @@ class ImportProxy(Actor[Inbox]):
         self._tell_changed(life.import_id)
 
     async def _write(self, record: Record) -> None:
+        """Make a record durable and take it in; cancelled, it still counts, since the journal may hold it."""
         assert self._journal is not None, "the journal is opened in started()"
-        await self._journal.append(record)
+        appending = asyncio.ensure_future(self._journal.append(record))
+        try:
+            await asyncio.shield(appending)
+        except asyncio.CancelledError:
+            await asyncio.wait([appending])
+            if not appending.cancelled() and appending.exception() is None:
+                self._book.apply(record)
+            raise
         self._book.apply(record)
         self._tell_changed(record.import_id)
 

@@ -30,7 +30,7 @@ class Threads:
         if group is None:
             self.finishing = True
         waiting = [future for future, of in list(self._running.items()) if group is None or of == group]
-        if waiting:
-            await asyncio.wait([asyncio.wrap_future(future) for future in waiting])
+        # Their results go to whoever called them, if anybody still waits.
+        await asyncio.gather(*map(asyncio.wrap_future, waiting), return_exceptions=True)
         if group is None:
             self._pool.shutdown(wait=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,10 @@ from .errors import NodeMissing
 
 if os.name == "posix":
     import fcntl
+
+
+LOOKS = 10
+LOOK_S = 0.02
 
 
 class MeshRunning(MeshError, FileExistsError):
@@ -96,7 +101,7 @@ class DataLock:
             ) from error
         if os.name == "posix":
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(self._file)
             except BlockingIOError:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "unknown"
@@ -116,9 +121,28 @@ class DataLock:
 
 def holds_lock(data: Path) -> bool:
     """Whether some living process holds the data folder."""
-    try:
-        lock = DataLock(data)
-    except MeshRunning:
+    if os.name != "posix":
         return True
-    lock.release()
+    try:
+        with (data / "mesh.lock").open("rb") as file:
+            # Shared, so that those who look do not take each other for the mesh.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return False
+
+
+def _lock(file: IO[str]) -> None:
+    """Take the lock for ourselves.
+
+    Raises:
+        BlockingIOError: a mesh holds it. Somebody who only looks does so for a moment, which is waited for.
+    """
+    for _ in range(LOOKS):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

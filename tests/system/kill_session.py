@@ -18,9 +18,9 @@ import msgspec
 import psutil
 from mesh_that_dies import Kill, Killed
 
+from hcs_mesh import Client
 from hcs_mesh.messages.compute import AwaitJob, JobStatus, SubmitJob
 from hcs_mesh.messages.imports import AwaitImport, ImportStatus, SubmitImport
-from hcs_mesh import Client
 from hcs_mesh.transport import AskTimedOut, NodeMissing, PeerGone, Request
 
 R = TypeVar("R")

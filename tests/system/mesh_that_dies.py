@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from hcs_mesh import Mesh
 from hcs_mesh.config import (
     DeviceSettings,
     ExecutorSettings,
@@ -25,7 +26,6 @@ from hcs_mesh.config import (
     Settings,
     StreamSettings,
 )
-from hcs_mesh import Mesh
 from hcs_mesh.supervisors.journal import Journal
 
 COME_BACK_S = 30.0
