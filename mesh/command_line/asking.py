@@ -7,7 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from ..client import Client
+from ..messages.control import ActorRow, MeshStatus
+from ..messages.viewing import ViewerInfo
+from ..transport import TransportError
 from . import machine_form as machine
 from . import text_form as text
 from .options import folder_of, full_id
@@ -39,14 +44,34 @@ class Question(NamedTuple):
 
 def status(question: Question) -> None:
     """Say what the mesh is."""
-    answer = question.ask(lambda mesh: mesh.status())
+
+    async def gather(mesh: Client) -> MeshStatus:
+        return msgspec.structs.replace(await mesh.status(), n_viewers=len(await _viewers(mesh)))
+
+    answer = question.ask(gather)
     print_json(machine.mesh_form(answer)) if question.as_json else text.print_mesh(answer)
 
 
 def tree(question: Question) -> None:
     """Show its supervision tree."""
-    rows = question.ask(lambda mesh: mesh.tree())
-    print_json([machine.row_form(row) for row in rows]) if question.as_json else text.print_tree(rows)
+
+    async def gather(mesh: Client) -> tuple[tuple[ActorRow, ...], tuple[ViewerInfo, ...]]:
+        return await mesh.tree(), await _viewers(mesh)
+
+    rows, viewers = question.ask(gather)
+    if question.as_json:
+        print_json([machine.row_form(row) for row in rows])
+    else:
+        text.print_tree(rows)
+        text.print_viewers(viewers)
+
+
+async def _viewers(mesh: Client) -> tuple[ViewerInfo, ...]:
+    """The viewers that are attached; none where the viewing branch itself is down, which ps then shows."""
+    try:
+        return await mesh.viewers()
+    except TransportError:
+        return ()
 
 
 def imports(question: Question) -> None:

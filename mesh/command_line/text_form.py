@@ -11,11 +11,13 @@ from .machine_form import IMAGE_KEY
 from .printing import bytes_text, console, moment_text, row, state_text, table
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from rich.tree import Tree
 
     from ..messages.compute import JobStatus
     from ..messages.control import ActorRow, MeshStatus
     from ..messages.imports import ImportStatus
+    from ..messages.viewing import ViewerInfo
     from ..plates.model import Plate, PlateSummary
 
 
@@ -54,7 +56,7 @@ def print_tree(rows: Sequence[ActorRow]) -> None:
         console().print(child)
 
 
-def _tree_line(one: ActorRow) -> object:
+def _tree_line(one: ActorRow) -> Text:
     from rich.text import Text
 
     line = Text(one.name, style="bold" if one.kind == "supervisor" else "")
@@ -69,6 +71,14 @@ def _tree_line(one: ActorRow) -> object:
     if one.last_error:
         line.append(f"  {one.last_error.strip().splitlines()[-1]}", style="red")
     return line
+
+
+def print_viewers(viewers: Iterable[ViewerInfo]) -> None:
+    """The viewers that are attached; they are watched and not owned."""
+    for one in viewers:
+        subject = one.subject.job or (f"plate {one.subject.plate_id}" if one.subject.plate_id else "the latest")
+        told = f"viewer {one.kind} (pid {one.pid}) shows {subject}: {one.n_sent} sent, {one.n_waiting} waiting"
+        console().print(told, markup=False, soft_wrap=True)
 
 
 def print_imports(imports: Iterable[ImportStatus]) -> None:

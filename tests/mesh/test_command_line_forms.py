@@ -1,0 +1,128 @@
+"""What machines and people read: ragged plates, images on no plate, jobs, trees."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hcs_mesh.command_line import machine_form, text_form
+from hcs_mesh.messages.compute import JobStatus, WellStatus
+from hcs_mesh.messages.control import ActorRow
+from hcs_mesh.messages.imports import ImportStatus, PhaseEntry
+from hcs_mesh.plates.model import Image, ImageKind, Missing, Plate, build_plate
+
+
+def image(well: str, field: int, c: int, z: int = 0, t: int = 0, kind: ImageKind = "plane") -> Image:
+    """One image of 8 x 8 pixels."""
+    return Image(well, field, c, z, t, kind, f"{well}{field}{c}{z}{t}{kind}.tif", 0, 8, 8, "uint16")
+
+
+RAGGED = build_plate(
+    [image("B03", 1, 0, z) for z in range(3)]
+    + [image("B03", 1, 1), image("B03", 1, 0, kind="projection"), image("B03", 7, 0)],
+    id=4,
+    name="ragged",
+    root="/root",
+    channels=("DAPI",),
+    missing=(Missing(well="C01", field=1, c=0, z=0, t=0, file="lost.tif"),),
+    notes=("one file is lost",),
+)
+ALONE = build_plate([image("", 1, 0), image("", 1, 0, t=1)], id=5, name="alone", kind="image")
+
+
+def test_a_ragged_plate_is_told_as_it_is() -> None:
+    told = machine_form.plate_form(RAGGED)
+    assert (told["id"], told["name"], list(told["wells"])) == (4, "ragged", ["B03"])
+    first, second = told["wells"]["B03"]["fields"]
+    assert (first["field"], second["field"]) == (1, 7)
+    assert first["channels"] == ["DAPI", "channel 1"]
+    assert second["channels"] == ["DAPI"]
+    assert [(one["c"], one["z"], one["kind"]) for one in first["images"]] == [
+        (0, 0, "plane"),
+        (0, 1, "plane"),
+        (0, 2, "plane"),
+        (1, 0, "plane"),
+        (0, 0, "projection"),
+    ]
+    assert first["images"][1]["path"] == "/root/B031010plane.tif"
+    assert first["images"][1]["virtual_path"] == "plate_4/B03/B03_s001_z001_c000.tif"
+    assert first["images"][4]["virtual_path"] == "plate_4/B03/B03_s001_zproj_c000.tif"
+    assert told["missing"][0]["file"] == "lost.tif"
+    assert "fields" not in told
+
+
+def test_an_image_on_no_plate_has_its_fields_at_the_top() -> None:
+    told = machine_form.plate_form(ALONE)
+    assert told["wells"] == {}
+    assert told["kind"] == "image"
+    (field,) = told["fields"]
+    assert [one["virtual_path"] for one in field["images"]] == [
+        "image_5/s001_z000_c000_t000.tif",
+        "image_5/s001_z000_c000_t001.tif",
+    ]
+
+
+def test_a_job_is_told_by_well_with_whole_paths() -> None:
+    done = WellStatus(
+        well="B03", state="done", n_objects=3, measurements=(("ratio", 1.5),), folder="/r/B03", files=("a.csv",)
+    )
+    told = machine_form.job_form(JobStatus(job="job-0001", plate_id=4, state="running", wells=(done,)))
+    assert (told["job"], told["state"], told["plate"]) == ("job-0001", "running", 4)
+    assert told["wells"]["B03"]["files"] == ["/r/B03/a.csv"]
+    assert told["wells"]["B03"]["measurements"] == {"ratio": 1.5}
+    alone = machine_form.job_form(JobStatus(job="j", plate_id=5, wells=(WellStatus(well=""),)))
+    assert list(alone["wells"]) == ["image"]
+
+
+def test_an_import_is_told_under_the_keys_of_scripts() -> None:
+    entry = PhaseEntry(at_unix_s=1.0, phase="accepted", state="running")
+    told = machine_form.import_form(
+        ImportStatus(import_id="import-0001", source="/s", plate_ids=(1, 2), n_files=3, n_bytes=4, history=(entry,))
+    )
+    assert {"import", "state", "phase", "reason", "history", "plates", "n_files", "n_bytes"} <= set(told)
+    assert json.loads(json.dumps(told["plates"])) == [1, 2]
+    assert list(told["history"]) == [{"phase": "accepted", "state": "running", "note": "", "at": 1.0}]
+
+
+def test_the_root_of_the_tree_has_no_parent() -> None:
+    row = ActorRow(name="mesh", parent="", kind="supervisor", pid=1, state="running")
+    told = machine_form.row_form(row)
+    assert told["parent"] is None
+    assert {"name", "parent", "kind", "pid", "state", "restarts", "mailbox", "last_error"} == set(told)
+
+
+@pytest.mark.parametrize("plate", [RAGGED, ALONE], ids=lambda plate: plate.name)
+def test_people_see_every_well_and_what_is_missing(plate: Plate, capsys: pytest.CaptureFixture[str]) -> None:
+    text_form.print_plate(plate)
+    shown = capsys.readouterr().out
+    if plate is RAGGED:
+        assert "0-2" in shown
+        assert "missing: C01 field 1 c 0 z 0 t 0 lost.tif" in shown
+        assert "note: one file is lost" in shown
+    else:
+        assert "image" in shown
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    text_form.print_imports([ImportStatus(import_id="import-0001", source="/data/[bold]plate[/]")])
+    assert "/data/[bold]plate[/]" in capsys.readouterr().out
+
+
+def test_the_tree_shows_what_died_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    text_form.print_tree(
+        [
+            ActorRow(name="mesh", parent="", kind="supervisor", pid=1, state="running"),
+            ActorRow(
+                name="executor.cpu0",
+                parent="mesh",
+                kind="process",
+                pid=77,
+                state="running",
+                restarts=2,
+                last_error="killed by signal 9",
+            ),
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert "executor.cpu0  running  pid 77  restarts 2  killed by signal 9" in shown
