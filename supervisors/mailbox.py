@@ -1,14 +1,14 @@
 """What waits for an actor, and what happens when too much does (pure).
 
-Three policies: ``reject`` refuses what does not fit, and says when to come again; ``wait`` takes it
-and lets the sender wait until there is room; ``latest`` keeps the newest message of each key, which
-suits pixels only, and counts what was superseded.
+Three policies: ``reject`` refuses what does not fit, and says when to come again; ``wait`` lets senders
+who can wait stand in a line of the same length until there is room, and refuses the others; ``latest``
+keeps the newest message of each key, which suits pixels only, and counts what was superseded.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -42,71 +42,106 @@ class Offer(Enum):
 
 L = TypeVar("L")
 
+TAKEN, REJECTED, WAITING, SUPERSEDED = Offer.TAKEN, Offer.REJECTED, Offer.WAITING, Offer.SUPERSEDED
+
+
+def _everybody(letter: object) -> bool:
+    return True
+
 
 class Mailbox(Generic[L]):
     """A bounded queue of letters in the order they came."""
 
-    __slots__ = ("_keyed", "_letters", "_limits", "_waiting", "n_bytes", "n_offered", "n_refused", "n_superseded")
+    __slots__ = (
+        "_keyed",
+        "_let_in",
+        "_letters",
+        "_max_bytes",
+        "_max_messages",
+        "_waiting",
+        "_waiting_bytes",
+        "_when_full",
+        "n_bytes",
+        "n_refused",
+        "n_superseded",
+    )
 
-    def __init__(self, limits: MailboxLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: MailboxLimits, let_in: Callable[[L], bool] = _everybody) -> None:
+        """Be empty; ``let_in`` is told of each letter that has waited, and says whether it still wants to."""
+        self._max_messages = limits.max_messages
+        self._max_bytes = limits.max_bytes
+        self._when_full = limits.when_full
+        self._let_in = let_in
         self._letters: deque[tuple[L, int, Hashable]] = deque()
         self._waiting: deque[tuple[L, int]] = deque()
-        self._keyed: dict[Hashable, L] = {}
+        self._waiting_bytes = 0
+        self._keyed: dict[Hashable, tuple[L, int]] = {}
         self.n_bytes = 0
-        self.n_offered = 0
         self.n_refused = 0
         self.n_superseded = 0
 
     def __len__(self) -> int:
         return len(self._letters) + len(self._waiting)
 
-    def offer(self, letter: L, n_bytes: int, key: Hashable = None) -> Offer:
+    def offer(self, letter: L, n_bytes: int, key: Hashable = None, *, may_wait: bool = False) -> Offer:
         """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``."""
-        self.n_offered += 1
-        limits = self._limits
-        if limits.when_full is WhenFull.LATEST and key is not None:
-            if key in self._keyed:
-                self._keyed[key] = letter
-                self.n_superseded += 1
-                return Offer.SUPERSEDED
-            if self._fits(n_bytes):
-                self._keyed[key] = letter
-                self._put(letter, n_bytes, key)
-                return Offer.TAKEN
-        elif self._fits(n_bytes) and not self._waiting:
-            self._put(letter, n_bytes, None)
-            return Offer.TAKEN
-        elif limits.when_full is WhenFull.WAIT:
+        if key is not None and self._when_full is WhenFull.LATEST and key in self._keyed:
+            self.n_bytes += n_bytes - self._keyed[key][1]
+            self._keyed[key] = (letter, n_bytes)
+            self.n_superseded += 1
+            return SUPERSEDED
+        letters = self._letters
+        total = self.n_bytes + n_bytes
+        # One message alone always fits: a limit below its size would refuse it for ever.
+        if not letters or (total <= self._max_bytes and len(letters) < self._max_messages and not self._waiting):
+            if key is not None and self._when_full is WhenFull.LATEST:
+                self._keyed[key] = (letter, n_bytes)
+            else:
+                key = None
+            letters.append((letter, n_bytes, key))
+            self.n_bytes = total
+            return TAKEN
+        if self._when_full is WhenFull.WAIT and may_wait and self._has_place(n_bytes):
             self._waiting.append((letter, n_bytes))
-            return Offer.WAITING
+            self._waiting_bytes += n_bytes
+            return WAITING
         self.n_refused += 1
-        return Offer.REJECTED
+        return REJECTED
+
+    def force(self, letter: L, n_bytes: int) -> None:
+        """Put a letter in, whatever the limits say."""
+        self._letters.append((letter, n_bytes, None))
+        self.n_bytes += n_bytes
 
     def take(self) -> L | None:
         """The oldest letter, or None; a sender who waited is let in behind it."""
         if not self._letters:
             return None
         letter, n_bytes, key = self._letters.popleft()
-        self.n_bytes -= n_bytes
         if key is not None:
-            letter = self._keyed.pop(key)
-        while self._waiting and self._fits(self._waiting[0][1]):
-            waiting, waiting_bytes = self._waiting.popleft()
-            self._put(waiting, waiting_bytes, None)
+            letter, n_bytes = self._keyed.pop(key)
+        self.n_bytes -= n_bytes
+        if self._waiting:
+            self._let_some_in()
         return letter
 
     def letters(self) -> list[L]:
         """Everything that waits, oldest first."""
-        queued = [self._keyed[key] if key is not None else letter for letter, _, key in self._letters]
+        queued = [self._keyed[key][0] if key is not None else letter for letter, _, key in self._letters]
         return queued + [letter for letter, _ in self._waiting]
 
-    def _fits(self, n_bytes: int) -> bool:
-        # One message alone always fits: a limit below its size would refuse it for ever.
-        if not self._letters:
-            return True
-        return len(self._letters) < self._limits.max_messages and self.n_bytes + n_bytes <= self._limits.max_bytes
+    def _let_some_in(self) -> None:
+        letters, waiting = self._letters, self._waiting
+        while waiting:
+            letter, n_bytes = waiting[0]
+            if letters and (len(letters) >= self._max_messages or self.n_bytes + n_bytes > self._max_bytes):
+                return
+            waiting.popleft()
+            self._waiting_bytes -= n_bytes
+            if self._let_in(letter):
+                letters.append((letter, n_bytes, None))
+                self.n_bytes += n_bytes
 
-    def _put(self, letter: L, n_bytes: int, key: Hashable) -> None:
-        self._letters.append((letter, n_bytes, key))
-        self.n_bytes += n_bytes
+    def _has_place(self, n_bytes: int) -> bool:
+        waiting = self._waiting
+        return not waiting or (len(waiting) < self._max_messages and self._waiting_bytes + n_bytes <= self._max_bytes)

@@ -3,85 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import zmq
 
-from ..config.errors import MeshError
 from ..transport import (
-    ASK_TIMEOUT_S,
     INNER,
-    ROLES,
     ActorUnknown,
-    BadMessage,
     Beat,
     Dialer,
     Endpoint,
-    Envelope,
-    Event,
     Hello,
+    KeyFileError,
     KeyPair,
     KeyRing,
     KeyRingAuthenticator,
-    Kind,
     Link,
     Listener,
-    Message,
-    NotPermitted,
     Ref,
-    Request,
 )
-from ..transport import codec
 from .actor import Actor
 from .backoff import Backoff
-from .cell import Cell, Letter, Life, RemoteAnswer
+from .cell import Cell
 from .child import Child, Running
+from .inbound import Inbound
+from .life import Life
+from .local_refs import NamedRef, WireRef
 from .strategy import Restart
 
-R = TypeVar("R")
+log = logging.getLogger(__name__)
 
 SWEEP_S = 0.1
-
-
-class NamedRef:
-    """An actor by name, looked up at every message: it may live here, in a child process or at the parent."""
-
-    __slots__ = ("_node", "name")
-
-    def __init__(self, node: Node, name: str) -> None:
-        self._node = node
-        self.name = name
-
-    def ask(self, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[R]:
-        """Send a request; the future is its answer."""
-        node = self._node
-        cell = node.cells.get(self.name)
-        if cell is not None:
-            if node.wire:
-                return node.ask_by_wire(cell, request, timeout_s)
-            loop = node.loop
-            future: asyncio.Future[R] = loop.create_future()
-            cell.post(Letter(request, future, loop.time() + timeout_s))
-            return future
-        link = node.link_to(self.name)
-        if link is None:
-            future = node.loop.create_future()
-            future.set_exception(node.unknown(self.name))
-            return future
-        return link.ask(self.name, request, timeout_s=timeout_s)
-
-    def tell(self, event: Event) -> None:
-        """Send an event."""
-        node = self._node
-        cell = node.cells.get(self.name)
-        if cell is not None:
-            cell.post(Letter(node.by_wire(cell, event) if node.wire else event))
-            return
-        link = node.link_to(self.name)
-        if link is None:
-            raise node.unknown(self.name)
-        link.tell(self.name, event)
+SWEEPS_PER_LOOK = 5
+"""Keys are looked at again every so many sweeps: a revoked one is refused within a second."""
+SILENCE_S = 20.0
 
 
 class Node:
@@ -101,13 +58,18 @@ class Node:
         self._links: dict[str, Link] = {}
         self._expected: dict[str, asyncio.Future[Link]] = {}
         self._authenticator: KeyRingAuthenticator | None = None
+        self._n_sweeps = 0
         self._sweep: asyncio.TimerHandle | None = self.loop.call_later(SWEEP_S, self._expire)
+        self._deliver = Inbound(
+            name, self.cells, self.loop.time, unknown=self.unknown, hello=self._hello, beat=self._beat, bye=self._bye
+        ).deliver
 
     # -- actors -----------------------------------------------------------------------------------
 
     def find(self, name: str) -> Ref:
         """The reference to an actor by name; it need not be up yet."""
-        return NamedRef(self, name)
+        kind = WireRef if self.wire else NamedRef
+        return kind(name, self.cells, self.link_to, self.unknown)
 
     def actor(
         self,
@@ -157,7 +119,13 @@ class Node:
     def listen_front(
         self, endpoint: Endpoint, key: KeyPair, ring: KeyRing, *, max_message_bytes: int = 64 << 20
     ) -> Listener:
-        """Listen for users, viewers and other nodes; each must hold a key of the ring."""
+        """Listen for users, viewers and other nodes; each must hold a key of the ring, one for all fronts.
+
+        Raises:
+            EndpointInUse: another process listens there.
+        """
+        if self._authenticator is not None and self._authenticator.ring is not ring:
+            raise ValueError("the fronts of a node share one key ring")
         if self._authenticator is None:
             self._authenticator = KeyRingAuthenticator(self.context, ring)
             self._authenticator.start()
@@ -206,86 +174,26 @@ class Node:
             cell.hang_up("the node is closing")
         if self.parent is not None:
             self.parent.close()
-        for listener in [*self.fronts, *([self.inner] if self.inner is not None else [])]:
+        for listener in self._listeners():
             listener.close()
         if self._authenticator is not None:
             self._authenticator.stop()
         # Lingering sockets may hold the context for a moment: that wait is not for the loop.
         await asyncio.to_thread(self.context.term)
 
-    # -- what arrives -----------------------------------------------------------------------------
+    # -- what concerns the node itself ------------------------------------------------------------
 
-    def ask_by_wire(self, cell: Cell, request: Request[R], timeout_s: float) -> asyncio.Future[R]:
-        """As an ask that travels: request and answer are encoded and decoded."""
-        future: asyncio.Future[R] = self.loop.create_future()
-        inner: asyncio.Future[Any] = self.loop.create_future()
+    def _listeners(self) -> list[Listener]:
+        return [*self.fronts, *([self.inner] if self.inner is not None else [])]
 
-        def answered(done: asyncio.Future[Any]) -> None:
-            if future.done() or done.cancelled():
-                return
-            error = done.exception()
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(codec.decode(codec.encode(done.result()), codec.reply_decoder(type(request))))
+    def _beat(self, link: Link, beat: Beat) -> None:
+        heard = self.on_beat.get(link.name)
+        if heard is not None and link.principal is INNER:
+            heard(beat)
 
-        inner.add_done_callback(answered)
-        cell.post(Letter(self.by_wire(cell, request), inner, self.loop.time() + timeout_s))
-        return future
-
-    @staticmethod
-    def by_wire(cell: Cell, message: Message) -> Message:
-        """The message as the actor would get it from another process."""
-        decoded: Message = codec.decode(codec.encode(message), cell.decoder)
-        return decoded
-
-    def _deliver(self, link: Link, envelope: Envelope) -> None:
-        kind = envelope.kind
-        if kind == Kind.ASK:
-            self._deliver_ask(link, envelope)
-        elif kind == Kind.TELL:
-            try:
-                self._post(link, envelope, None)
-            except MeshError as error:
-                raise BadMessage(f"an event for {envelope.target} from {link.principal.name}: {error}") from error
-        elif kind == Kind.BEAT:
-            heard = self.on_beat.get(link.name)
-            if heard is not None and link.principal is INNER:
-                heard(codec.decode(envelope.body, codec.decoder(Beat)))
-        elif kind == Kind.HELLO:
-            self._hello(link, codec.decode(envelope.body, codec.decoder(Hello)))
-        elif kind == Kind.PING:
-            link.reply(envelope.id, None)
-        elif kind == Kind.BYE:
-            for listener in [*self.fronts, *([self.inner] if self.inner is not None else [])]:
-                listener.forget(link, "it said goodbye")
-        else:
-            raise BadMessage(f"an envelope of the unknown kind {kind}")
-
-    def _deliver_ask(self, link: Link, envelope: Envelope) -> None:
-        answer = RemoteAnswer(link, envelope.id, f"{self.name}/{envelope.target}")
-        try:
-            self._post(link, envelope, answer)
-        except MeshError as error:
-            answer.set_exception(error)
-
-    def _post(self, link: Link, envelope: Envelope, answer: RemoteAnswer | None) -> None:
-        cell = self.cells.get(envelope.target)
-        if cell is None:
-            raise self.unknown(envelope.target)
-        message: Message = codec.decode(envelope.body, cell.decoder)
-        if link.principal is not INNER:
-            audience = message.audience
-            if audience is None or ROLES.index(link.principal.role) < ROLES.index(audience):
-                raise NotPermitted(
-                    f"{type(message).__name__} is not for {link.principal.name} ({link.principal.role})",
-                    hint="ask the administrator of this mesh for a key with the role that it needs"
-                    if audience is not None
-                    else "this message is spoken inside the mesh only",
-                )
-        if isinstance(message, Request) != (answer is not None):
-            raise BadMessage(f"{type(message).__name__} was sent as {'an ask' if answer else 'a tell'}")
-        cell.post(Letter(message, answer, self.loop.time() + envelope.ttl_s, link.principal, link))
+    def _bye(self, link: Link) -> None:
+        for listener in self._listeners():
+            listener.forget(link, "it said goodbye")
 
     def _hello(self, link: Link, hello: Hello) -> None:
         link.pid = hello.pid
@@ -298,6 +206,19 @@ class Node:
 
     def _expire(self) -> None:
         now = self.loop.time()
+        self._sweep = self.loop.call_later(SWEEP_S, self._expire)
         for cell in self.cells.values():
             cell.expire(now)
-        self._sweep = self.loop.call_later(SWEEP_S, self._expire)
+        self._n_sweeps += 1
+        if self._n_sweeps % SWEEPS_PER_LOOK == 0:
+            for front in self.fronts:
+                front.look_for_lost(SILENCE_S, now)
+            self._look_at_keys()
+
+    def _look_at_keys(self) -> None:
+        if self._authenticator is None:
+            return
+        try:
+            self._authenticator.ring.refresh()
+        except KeyFileError as error:
+            log.warning("%s; the other keys hold (%s)", error, error.hint)

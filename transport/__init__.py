@@ -19,7 +19,7 @@ from .failures import AskFailed, exception_of, failure_of
 from .keys import KeyFileError, KeyPair, KeyRing, ServerKey, load_or_create_pair, load_pair, new_pair
 from .link import Link, PeerRef
 from .listener import Listener
-from .messages import INNER, ROLES, Event, Failure, Message, Principal, Request, Role
+from .messages import INNER, ROLES, Event, Failure, Message, Ping, Principal, Pulse, Request, Role
 from .refs import ASK_TIMEOUT_S, Ref
 from .zap import KeyRingAuthenticator
 
@@ -54,7 +54,9 @@ __all__ = [
     "NotPermitted",
     "PeerGone",
     "PeerRef",
+    "Ping",
     "Principal",
+    "Pulse",
     "Ref",
     "Request",
     "Role",

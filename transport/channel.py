@@ -17,6 +17,8 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
+from .errors import PeerGone
+
 Frames = list[Any]
 """The frames of one message: bytes, or zmq.Frame where the sender's identity is needed."""
 
@@ -53,6 +55,7 @@ class Channel:
         self._again: asyncio.Handle | None = None
         self._polling: asyncio.Task[None] | None = None
         self._closed = False
+        self._draining = False
         self.n_received = 0
         self.n_sent = 0
         self.n_dropped = 0
@@ -65,7 +68,11 @@ class Channel:
         self._look_again()
 
     def send(self, frames: Sequence[Any], *, copy: bool = True) -> bool:
-        """Send now, or as soon as the peer takes it; False when too much waits already or the peer is not there."""
+        """Send now, or as soon as the peer takes it; False when too much waits already.
+
+        Raises:
+            PeerGone: no peer has this routing id (any more).
+        """
         if self._closed:
             return False
         if self._unsent:
@@ -81,10 +88,10 @@ class Channel:
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 self.n_dropped += 1
-                return False
+                raise PeerGone("it hung up") from error
             raise
         self.n_sent += 1
-        if self._again is None and self._events() & zmq.POLLIN:
+        if self._again is None and not self._draining and self._readable_after_send():
             self._look_again()
         return True
 
@@ -104,7 +111,11 @@ class Channel:
     def _events(self) -> int:
         return int(self._socket.getsockopt(zmq.EVENTS))
 
-    def _queue(self, frames: Sequence[Any], copy: bool) -> bool:
+    def _readable_after_send(self) -> bool:
+        """Whether a message came in while sending used up its wake-up."""
+        return bool(self._events() & zmq.POLLIN)
+
+    def _queue(self, frames: Sequence[Any], copy: bool) -> bool:  # noqa: FBT001
         if len(self._unsent) >= self._max_queued:
             self.n_dropped += 1
             return False
@@ -120,20 +131,38 @@ class Channel:
         self._drain()
 
     def _drain(self) -> None:
+        if self._closed:
+            return
+        self._draining = True
+        emptied = False
+        try:
+            emptied = self._read()
+            if self._unsent:
+                self._write_unsent()
+                emptied = False
+        finally:
+            # Also after an error of the receiver: what lies behind its message must not wait for the next one.
+            self._draining = False
+            if not emptied and not self._socket.closed and self._again is None:
+                self._look_unless_idle()
+
+    def _read(self) -> bool:
+        """Hand on what is there; True when nothing was left, so that the next message wakes the loop."""
         receive_frames: Callable[..., Frames] = self._socket.recv_multipart
-        copy = self._copy
+        copy, hand_on = self._copy, self._receive
         for _ in range(self._per_tick):
-            if self._closed:
-                return
             try:
                 frames = receive_frames(zmq.NOBLOCK, copy=copy)
             except zmq.Again:
-                break
+                return True
             self.n_received += 1
-            self._receive(frames)
-        if self._closed:
-            return
-        while self._unsent:
+            hand_on(frames)
+            if self._socket.closed:
+                return True
+        return False
+
+    def _write_unsent(self) -> None:
+        while self._unsent and not self._socket.closed:
             unsent, copy_sent = self._unsent[0]
             try:
                 self._socket.send_multipart(unsent, zmq.NOBLOCK, copy=copy_sent)
@@ -141,14 +170,15 @@ class Channel:
                 break
             self.n_sent += 1
             self._unsent.popleft()
-        if self._again is None:
-            events = self._events()
-            if events & zmq.POLLIN or (self._unsent and events & zmq.POLLOUT):
-                self._look_again()
+
+    def _look_unless_idle(self) -> None:
+        events = self._events()
+        if events & zmq.POLLIN or (self._unsent and events & zmq.POLLOUT):
+            self._look_again()
 
     async def _poll(self) -> None:
         poller = zmq.asyncio.Poller()
-        poller.register(self._socket, zmq.POLLIN)
         while not self._closed:
+            poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._unsent else 0))
             await poller.poll()
             self._drain()

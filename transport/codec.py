@@ -17,7 +17,8 @@ import msgspec
 from .errors import BadMessage
 from .messages import Message, reply_type
 
-BATCH_LIMIT = 65535
+BATCH_BYTES = 1 << 20
+"""A batch that holds this much leaves before its tick ends."""
 
 
 class Kind(IntEnum):
@@ -30,7 +31,7 @@ class Kind(IntEnum):
     HELLO = 4
     BEAT = 5
     BYE = 6
-    PING = 7
+    SEND = 7
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -59,24 +60,39 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
+_ARRAY32 = struct.Struct(">BI")
+_NOT_ENCODED = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _batches = msgspec.msgpack.Decoder(list[Envelope])
-_NOTHING = msgspec.Raw(_encoder.encode(None))
 
 
 def encode(value: Any) -> bytes:
-    """The msgpack bytes of a message or answer."""
-    return _encoder.encode(value)
+    """The msgpack bytes of a message or answer.
+
+    Raises:
+        BadMessage: it holds what cannot travel.
+    """
+    try:
+        return _encoder.encode(value)
+    except _NOT_ENCODED as error:
+        raise BadMessage(f"{type(value).__name__} cannot travel: {error}") from error
 
 
-def seal(kind: Kind, id: int, target: str, ttl_s: float, body: Any = None) -> bytes:
-    """The bytes of one envelope."""
-    raw = _NOTHING if body is None else msgspec.Raw(_encoder.encode(body))
-    return _encoder.encode(Envelope(kind, id, target, ttl_s, raw))
+def seal(kind: int, id: int, target: str, ttl_s: float, body: Any = None) -> bytes:  # noqa: A002
+    """The bytes of one envelope, its body encoded in place.
+
+    Raises:
+        BadMessage: the body holds what cannot travel.
+    """
+    try:
+        return _encoder.encode((kind, id, target, ttl_s, body))
+    except _NOT_ENCODED as error:
+        raise BadMessage(f"{type(body).__name__} cannot travel: {error}") from error
 
 
 def join(envelopes: list[bytes]) -> bytes:
-    """The bytes of a batch, at most BATCH_LIMIT envelopes."""
-    return b"".join((struct.pack(">BH", 0xDC, len(envelopes)), *envelopes))
+    """The bytes of a batch; an empty one only asks whether the peer is there."""
+    return b"".join((_ARRAY32.pack(0xDD, len(envelopes)), *envelopes))
 
 
 def split(batch: bytes) -> list[Envelope]:
@@ -87,7 +103,7 @@ def split(batch: bytes) -> list[Envelope]:
     """
     try:
         return _batches.decode(batch)
-    except msgspec.DecodeError as error:
+    except _NOT_DECODED as error:
         raise BadMessage(f"{len(batch)} bytes that are no batch of envelopes: {error}") from error
 
 
@@ -120,5 +136,5 @@ def decode(body: msgspec.Raw | bytes, using: msgspec.msgpack.Decoder[Any]) -> An
     """
     try:
         return using.decode(body)
-    except msgspec.DecodeError as error:
+    except _NOT_DECODED as error:
         raise BadMessage(f"the receiver cannot read this message: {error}") from error

@@ -44,7 +44,7 @@ class Dialer:
             _connect(context, address, identity, key, server, max_message_bytes)
             for address in (endpoint.control, endpoint.data)
         ]
-        self.link = Link(name, self._write, deliver)
+        self.link = Link(endpoint.control, self._write, deliver, max_message_bytes=max_message_bytes)
         monitor = sockets[0].get_monitor_socket(
             zmq.Event.HANDSHAKE_SUCCEEDED
             | zmq.Event.DISCONNECTED
@@ -79,7 +79,7 @@ class Dialer:
         self.link.say(Kind.HELLO, body=self._hello)
         self.link.say(Kind.HELLO, body=self._hello, bulk=True)
 
-    def _write(self, frames: Sequence[bytes], bulk: bool) -> bool:
+    def _write(self, frames: Sequence[bytes], bulk: bool) -> bool:  # noqa: FBT001
         return (self._data if bulk else self._control).send(frames)
 
     def _hear(self, frames: Frames) -> None:
@@ -92,7 +92,7 @@ class Dialer:
             first, self.connected = not self.connected, True
             if first:
                 self._on_connected()
-        elif event == zmq.Event.DISCONNECTED:
+        elif event == zmq.Event.DISCONNECTED and self.connected:
             self.connected = False
             self.link.fail_asks(PeerGone(f"{self.endpoint.control}: the connection broke before the answer came"))
             # A listener that was started anew has never heard of us.

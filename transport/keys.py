@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,6 +13,9 @@ import zmq
 
 from ..config.errors import MeshError
 from .messages import ROLES, Principal, Role
+
+_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,63}")
+_PUBLIC = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 
 class KeyFileError(MeshError, ValueError):
@@ -77,28 +82,62 @@ class KeyRing:
         """
         self._folder = folder
         self._by_public: dict[str, Principal] = {}
-        self._names: dict[str, Principal] = {}
+        self._seen: tuple[tuple[str, int, int], ...] = ()
         self.reload()
 
     def reload(self) -> None:
-        """Read the folder again; a key whose file is gone is refused from now on."""
+        """Read the folder again; a key whose file is gone is refused from now on.
+
+        Raises:
+            KeyFileError: one of them is no key; the others hold all the same.
+        """
         by_public: dict[str, Principal] = {}
-        for path in sorted(self._folder.glob("*.toml")):
+        wrong: KeyFileError | None = None
+        self._seen = self._look()
+        for name, _, _ in self._seen:
             try:
-                allowed = msgspec.convert(tomllib.loads(_read(path)), _Allowed)
-            except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-                raise KeyFileError(
-                    f"{path} is no key: {error}",
-                    hint=f"it needs name, public and role (one of {', '.join(ROLES)})",
-                ) from error
+                allowed = _allowed(self._folder / name)
+            except KeyFileError as error:
+                wrong = wrong or error
+                continue
             by_public[allowed.public] = Principal(name=allowed.name, role=allowed.role)
         self._by_public = by_public
-        self._names = {principal.name: principal for principal in by_public.values()}
+        if wrong is not None:
+            raise wrong
+
+    def refresh(self) -> bool:
+        """Reload if a file of the folder was added, changed or removed; whether it was.
+
+        Raises:
+            KeyFileError: one of them is no key; the others hold all the same.
+        """
+        if self._look() == self._seen:
+            return False
+        self.reload()
+        return True
+
+    def _look(self) -> tuple[tuple[str, int, int], ...]:
+        seen = []
+        for path in self._folder.glob("*.toml"):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                seen.append((path.name, status.st_mtime_ns, status.st_size))
+        return tuple(sorted(seen))
 
     def allow(self, principal: Principal, public: str) -> None:
-        """Let a key in, from now on and after every restart."""
+        """Let a key in, from now on and after every restart.
+
+        Raises:
+            KeyFileError: the name does not do for a file.
+        """
+        if not _NAME.fullmatch(principal.name) or not _PUBLIC.fullmatch(public):
+            raise KeyFileError(
+                f"{principal.name!r} with the key {public!r} cannot be let in",
+                hint="a name has letters, digits and . _ @ - only; a public key is 40 characters of Z85",
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
-        text = f'name = "{principal.name}"\nrole = "{principal.role}"\npublic = "{public}"\n'
+        # Literal strings: Z85 knows no quote, and no escape must be read in it.
+        text = f"name = '{principal.name}'\nrole = '{principal.role}'\npublic = '{public}'\n"
         _write(self._folder / f"{principal.name}.toml", text, mode=0o644)
         self.reload()
 
@@ -106,9 +145,14 @@ class KeyRing:
         """Who holds this key; None for a stranger."""
         return self._by_public.get(public)
 
-    def by_name(self, name: str) -> Principal | None:
-        """Who has this name; None once the key was revoked."""
-        return self._names.get(name)
+
+def _allowed(path: Path) -> _Allowed:
+    try:
+        return msgspec.convert(tomllib.loads(_read(path)), _Allowed)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise KeyFileError(
+            f"{path} is no key: {error}", hint=f"it needs name, public and role (one of {', '.join(ROLES)})"
+        ) from error
 
 
 def _read(path: Path) -> str:

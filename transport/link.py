@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from . import codec
 from .codec import Envelope, Kind
 from .errors import AskTimedOut, BadMessage, PeerGone
-from .failures import exception_of
+from .failures import exception_of, failure_of
 from .messages import INNER, Event, Failure, Principal, Request
+from .offences import Offences
 from .refs import ASK_TIMEOUT_S
 
 R = TypeVar("R")
 
 EXPIRY_TICK_S = 0.1
+_REPLY, _FAIL = int(Kind.REPLY), int(Kind.FAIL)
+_ANSWERS = (_REPLY, _FAIL)
+_ASK, _TELL, _SEND = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND)
+_TAKEN: msgspec.msgpack.Decoder[Any] = codec.decoder(None)
 
 
 class Deliver(Protocol):
     """Who takes an envelope that came over a link: asks, tells and what concerns the node itself."""
 
     def __call__(self, link: Link, envelope: Envelope) -> None:
-        """Take it, without waiting."""
+        """Take it, without waiting.
+
+        Raises:
+            BadMessage: the peer should not have sent it.
+        """
         ...
 
 
-class _Pending(NamedTuple):
+class _Pending(msgspec.Struct):
     future: asyncio.Future[Any]
     decoder: msgspec.msgpack.Decoder[Any]
     deadline: float
-    what: str
+    kind: type
+    target: str
 
 
 class Link:
@@ -45,24 +55,30 @@ class Link:
         deliver: Deliver,
         *,
         principal: Principal = INNER,
+        offences: Offences | None = None,
+        max_message_bytes: int = 64 << 20,
     ) -> None:
-        """Speak through ``write(frames, bulk)``, which returns False when the peer cannot be reached."""
+        """Speak through ``write(frames, bulk)``, which returns False when it had to drop them."""
         self.name = name
         self.principal = principal
         self.pid = 0
         self.on_lost: list[Callable[[str], None]] = []
+        self.offences = offences or Offences(name)
         self._write = write
         self._deliver = deliver
+        self._max_bytes = max_message_bytes
         self._loop = asyncio.get_running_loop()
         self._asks: dict[int, _Pending] = {}
         self._last_id = 0
         self._out: list[bytes] = []
+        self._out_bytes = 0
         self._out_bulk: list[bytes] = []
-        self._flushing = False
+        self._collecting = False
         self._expiry: asyncio.TimerHandle | None = None
         self._gone = ""
         self.n_in = 0
         self.n_out = 0
+        self.n_refused = 0
         self.last_heard = self._loop.time()
 
     @property
@@ -70,58 +86,115 @@ class Link:
         """Why the peer is gone; empty while it is there."""
         return self._gone
 
+    # -- speaking ---------------------------------------------------------------------------------
+
     def ask(self, target: str, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[R]:
         """Send a request to an actor of the peer's node."""
-        future: asyncio.Future[R] = self._loop.create_future()
-        what = f"{type(request).__name__} to {target} on {self.name}"
-        if self._gone:
-            future.set_exception(PeerGone(f"{what}: the peer is gone ({self._gone})"))
-            return future
-        self._last_id = id = self._last_id + 1
-        self._asks[id] = _Pending(future, codec.reply_decoder(type(request)), self._loop.time() + timeout_s, what)
-        self.say(Kind.ASK, id, target, timeout_s, request)
-        if self._expiry is None:
-            self._expiry = self._loop.call_later(EXPIRY_TICK_S, self._expire)
-        return future
+        return self._expect(_ASK, target, request, codec.reply_decoder(type(request)), timeout_s)
+
+    def send(self, target: str, event: Event, *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[None]:
+        """Send an event; the future is done once the actor's mailbox has taken it."""
+        return self._expect(_SEND, target, event, _TAKEN, timeout_s)
 
     def tell(self, target: str, event: Event) -> None:
         """Send an event to an actor of the peer's node; nothing is said when the peer is gone."""
-        self.say(Kind.TELL, 0, target, 0.0, event, bulk=event.bulk)
+        self.say(_TELL, 0, target, 0.0, event, bulk=event.bulk)
 
-    def reply(self, id: int, answer: Any) -> None:
+    def reply(self, id: int, answer: Any) -> None:  # noqa: A002
         """Answer the peer's ask."""
-        self.say(Kind.REPLY, id, "", 0.0, answer)
+        self.say(_REPLY, id, "", 0.0, answer)
 
-    def fail(self, id: int, failure: Failure) -> None:
-        """Answer the peer's ask with a failure."""
-        self.say(Kind.FAIL, id, "", 0.0, failure)
+    def fail(self, id: int, failure: Failure) -> None:  # noqa: A002
+        """Answer the peer's ask with a failure; id 0 speaks of what it told."""
+        self.say(_FAIL, id, "", 0.0, failure)
+
+    def refuse(self, error: Exception, where: str) -> None:
+        """What the peer told was not taken: it hears of the first, the second, the fourth..."""
+        if self.offences.add(f"from {self.principal.name}: {error}"):
+            self.fail(0, failure_of(error, where=where))
 
     def say(
-        self, kind: Kind, id: int = 0, target: str = "", ttl_s: float = 0.0, body: Any = None, *, bulk: bool = False
+        self,
+        kind: int,
+        id: int = 0,  # noqa: A002
+        target: str = "",
+        ttl_s: float = 0.0,
+        body: Any = None,
+        *,
+        bulk: bool = False,
     ) -> None:
-        """Put an envelope into this tick's batch."""
+        """Send an envelope: the first of a tick at once, the others together when it ends.
+
+        Raises:
+            BadMessage: the body cannot travel, or is larger than a message may be.
+        """
         if self._gone:
             return
         sealed = codec.seal(kind, id, target, ttl_s, body)
-        (self._out_bulk if bulk else self._out).append(sealed)
+        if len(sealed) >= self._max_bytes:
+            raise BadMessage(
+                f"{type(body).__name__} is {len(sealed)} bytes, and a message holds at most {self._max_bytes}",
+                hint="planes travel beside messages; limits.message_bytes raises the bound",
+            )
         self.n_out += 1
-        if not self._flushing:
-            self._flushing = True
+        if not self._collecting:
+            # Nobody waits for the end of the tick who is alone in it.
+            self._collecting = True
             self._loop.call_soon(self.flush)
+            self._put([sealed], bulk)
+            return
+        if bulk:
+            self._out_bulk.append(sealed)
+        else:
+            self._out.append(sealed)
+        self._out_bytes += len(sealed)
+        if self._out_bytes > codec.BATCH_BYTES:
+            self._put_all()
+
+    def flush(self) -> None:
+        """Send now what this tick has put together."""
+        self._collecting = False
+        if self._out_bytes:
+            self._put_all()
+
+    def look(self) -> None:
+        """Find out whether the peer can still be reached."""
+        if not self._gone:
+            self._put([], bulk=False)
+
+    def _put_all(self) -> None:
+        control, self._out = self._out, []
+        bulk, self._out_bulk = self._out_bulk, []
+        self._out_bytes = 0
+        if control:
+            self._put(control, bulk=False)
+        if bulk:
+            self._put(bulk, bulk=True)
+
+    def _put(self, envelopes: list[bytes], bulk: bool) -> None:  # noqa: FBT001
+        if not self._gone:
+            self._write([codec.join(envelopes)], bulk)
+
+    # -- hearing ----------------------------------------------------------------------------------
 
     def hear(self, batch: bytes) -> None:
-        """Take a batch from the peer.
-
-        Raises:
-            BadMessage: the bytes are no batch, or an answer is not of the asked type.
-        """
+        """Take a batch from the peer; what cannot be read is an offence, and the rest is heard all the same."""
         self.last_heard = self._loop.time()
-        for envelope in codec.split(batch):
-            self.n_in += 1
-            if envelope.kind == Kind.REPLY or envelope.kind == Kind.FAIL:
-                self._settle(envelope)
-            else:
-                self._deliver(self, envelope)
+        try:
+            envelopes = codec.split(batch)
+        except BadMessage as error:
+            self.offences.add(f"from {self.principal.name}: {error}")
+            return
+        self.n_in += len(envelopes)
+        for envelope in envelopes:
+            kind = envelope.kind
+            try:
+                if kind in _ANSWERS:
+                    self._settle(envelope)
+                else:
+                    self._deliver(self, envelope)
+            except BadMessage as error:
+                self.offences.add(f"from {self.principal.name}: {error}")
 
     def lost(self, why: str) -> None:
         """The peer is gone for good: every ask that waits fails now."""
@@ -134,8 +207,9 @@ class Link:
         waiting, self._asks = self._asks, {}
         for pending in waiting.values():
             if not pending.future.done():
-                pending.future.set_exception(PeerGone(f"{pending.what}: the peer is gone ({why})"))
-        for callback in self.on_lost:
+                pending.future.set_exception(PeerGone(f"{self._what(pending)}: the peer is gone ({why})"))
+        callbacks, self.on_lost = self.on_lost, []
+        for callback in callbacks:
             callback(why)
 
     def fail_asks(self, error: Exception) -> None:
@@ -150,43 +224,65 @@ class Link:
         return {
             "in": self.n_in,
             "out": self.n_out,
+            "refused_by_peer": self.n_refused,
             "asks_waiting": len(self._asks),
             "silent_s": self._loop.time() - self.last_heard,
         }
 
+    def _expect(
+        self, kind: int, target: str, message: Any, decoder: msgspec.msgpack.Decoder[Any], timeout_s: float
+    ) -> asyncio.Future[Any]:
+        loop = self._loop
+        future: asyncio.Future[Any] = loop.create_future()
+        pending = _Pending(future, decoder, loop.time() + timeout_s, type(message), target)
+        if self._gone:
+            future.set_exception(PeerGone(f"{self._what(pending)}: the peer is gone ({self._gone})"))
+            return future
+        self._last_id = id = self._last_id + 1  # noqa: A001
+        self._asks[id] = pending
+        try:
+            self.say(kind, id, target, timeout_s, message)
+        except BadMessage as error:
+            del self._asks[id]
+            future.set_exception(error)
+            return future
+        if self._expiry is None and self._asks:
+            self._expiry = loop.call_later(EXPIRY_TICK_S, self._expire)
+        return future
+
+    def _what(self, pending: _Pending) -> str:
+        return f"{pending.kind.__name__} to {pending.target} on {self.name}"
+
     def _settle(self, envelope: Envelope) -> None:
         pending = self._asks.pop(envelope.id, None)
-        if pending is None or pending.future.done():
+        if pending is None:
             # The asker gave up meanwhile: a late answer has nobody to go to.
+            if envelope.kind == _FAIL and envelope.id == 0:
+                failure: Failure = codec.decode(envelope.body, codec.decoder(Failure))
+                self.n_refused += 1
+                self.offences.add(f"{self.name} did not take what it was told: {failure.message}")
             return
-        if envelope.kind == Kind.FAIL:
-            failure: Failure = codec.decode(envelope.body, codec.decoder(Failure))
-            pending.future.set_exception(exception_of(failure))
+        if pending.future.done():
             return
         try:
-            pending.future.set_result(codec.decode(envelope.body, pending.decoder))
+            if envelope.kind == _FAIL:
+                pending.future.set_exception(exception_of(codec.decode(envelope.body, codec.decoder(Failure))))
+            else:
+                pending.future.set_result(codec.decode(envelope.body, pending.decoder))
         except BadMessage as error:
             pending.future.set_exception(error)
-
-    def flush(self) -> None:
-        """Send now what this tick has put together."""
-        self._flushing = False
-        for bulk, waiting in ((False, self._out), (True, self._out_bulk)):
-            for start in range(0, len(waiting), codec.BATCH_LIMIT):
-                self._write([codec.join(waiting[start : start + codec.BATCH_LIMIT])], bulk)
-            waiting.clear()
 
     def _expire(self) -> None:
         self._expiry = None
         now = self._loop.time()
-        for id, pending in list(self._asks.items()):
+        for id, pending in list(self._asks.items()):  # noqa: A001
             if pending.future.done():
                 del self._asks[id]
             elif pending.deadline <= now:
                 del self._asks[id]
                 pending.future.set_exception(
                     AskTimedOut(
-                        f"{pending.what}: no answer in time",
+                        f"{self._what(pending)}: no answer in time",
                         hint="hcs-mesh ps shows whether the actor is up and how much it has waiting",
                     )
                 )
@@ -210,3 +306,7 @@ class PeerRef:
     def tell(self, event: Event) -> None:
         """Send an event to the actor."""
         self._link.tell(self.name, event)
+
+    def send(self, event: Event, *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[None]:
+        """Send an event to the actor, and wait until its mailbox has room."""
+        return self._link.send(self.name, event, timeout_s=timeout_s)

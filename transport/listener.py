@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
 
-from .addresses import Endpoint
+from .addresses import AddressError, Endpoint
 from .channel import Channel, Frames
-from .errors import BadMessage, EndpointInUse
+from .errors import EndpointInUse, PeerGone
 from .keys import KeyPair, KeyRing
 from .link import Deliver, Link
 from .messages import INNER, Principal
-
-log = logging.getLogger(__name__)
+from .offences import Offences
 
 
 class Listener:
@@ -36,15 +34,21 @@ class Listener:
 
         Raises:
             EndpointInUse: another process listens there.
+            AddressError: without a key, the address can be reached by others than the owner of a folder.
         """
         if (key is None) != (ring is None):
             raise ValueError("a key without a ring lets nobody in, a ring without a key checks nobody")
+        if key is None and not all(
+            one.startswith(("ipc://", "inproc://")) for one in (endpoint.control, endpoint.data)
+        ):
+            raise AddressError(f"{endpoint.control} would be open to everybody", hint="give it a key and a key ring")
         self.endpoint = endpoint
         self.links: dict[bytes, Link] = {}
-        self.n_offences = 0
+        self.offences = Offences(endpoint.control)
         self._deliver = deliver
         self._on_peer = on_peer
         self._ring = ring
+        self._max_message_bytes = max_message_bytes
         self._with_data: set[bytes] = set()
         self._control = Channel(
             _bind(context, endpoint.control, key, max_message_bytes), self._hear_control, whole_frames=ring is not None
@@ -73,6 +77,12 @@ class Listener:
                 self._with_data.discard(identity)
         link.lost(why)
 
+    def look_for_lost(self, silence_s: float, now: float) -> None:
+        """Find out which of the peers that said nothing for so long are not there any more."""
+        for link in list(self.links.values()):
+            if now - link.last_heard > silence_s:
+                link.look()
+
     def statistics(self) -> dict[str, int | float | str]:
         """Counts for console and metrics."""
         return {
@@ -80,7 +90,7 @@ class Listener:
             "received": self._control.n_received + self._data.n_received,
             "sent": self._control.n_sent + self._data.n_sent,
             "dropped": self._control.n_dropped + self._data.n_dropped,
-            "offences": self.n_offences,
+            "offences": self.offences.n,
         }
 
     def _hear_control(self, frames: Frames) -> None:
@@ -91,45 +101,49 @@ class Listener:
 
     def _hear(self, frames: Frames, *, data: bool) -> None:
         if len(frames) != 2:
-            self._offence(f"a message of {len(frames)} frames instead of 2")
+            self.offences.add(f"a message of {len(frames)} frames instead of 2")
             return
         principal = INNER
         identity, batch = frames
         if self._ring is not None:
             # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
-            known = self._ring.by_name(_user_id(batch))
+            known = self._ring.by_public(_user_id(batch))
             if known is None:
-                self._offence("a message under a key that is not allowed any more")
+                self.offences.add("a message under a key that is not allowed any more")
                 return
             principal, identity, batch = known, identity.bytes, batch.bytes
         link = self.links.get(identity)
         if link is None:
             link = self._meet(identity, principal)
         elif link.principal.name != principal.name:
-            self._offence(f"{principal.name} spoke under the routing id of {link.principal.name}")
+            self.offences.add(f"{principal.name} spoke under the routing id of {link.principal.name}")
             return
+        else:
+            link.principal = principal
         if data:
             self._with_data.add(identity)
-        try:
-            link.hear(batch)
-        except BadMessage as error:
-            self._offence(str(error))
+        link.hear(batch)
 
     def _meet(self, identity: bytes, principal: Principal) -> Link:
-        def write(frames: Sequence[bytes], bulk: bool) -> bool:
+        def write(frames: Sequence[bytes], bulk: bool) -> bool:  # noqa: FBT001
             channel = self._data if bulk and identity in self._with_data else self._control
-            return channel.send([identity, *frames])
+            try:
+                return channel.send([identity, *frames])
+            except PeerGone as error:
+                self.forget(link, str(error))
+                return False
 
-        link = Link(identity.decode("utf-8", "backslashreplace"), write, self._deliver, principal=principal)
+        link = Link(
+            identity.decode("utf-8", "backslashreplace") if self._ring is None else principal.name,
+            write,
+            self._deliver,
+            principal=principal,
+            offences=self.offences,
+            max_message_bytes=self._max_message_bytes,
+        )
         self.links[identity] = link
         self._on_peer(link)
         return link
-
-    def _offence(self, what: str) -> None:
-        self.n_offences += 1
-        # One line for each power of two, so that a flood of offences is no flood of lines.
-        if self.n_offences & (self.n_offences - 1) == 0:
-            log.warning("refused on %s: %s (%d so far)", self.endpoint.control, what, self.n_offences)
 
 
 def _bind(

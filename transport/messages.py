@@ -56,6 +56,23 @@ class Failure(Message, frozen=True, kw_only=True, tag="failure"):
     traceback: str = ""
 
 
+class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+    """How an actor is: what waits for it, what it has done, and what went wrong last."""
+
+    waiting: int
+    handled: int
+    deferred: int = 0
+    expired: int = 0
+    refused: int = 0
+    last_error: str = ""
+
+
+class Ping(Request[Pulse], frozen=True, kw_only=True, tag="ping"):
+    """Ask any actor how it is; it answers between two messages, however many wait in its mailbox."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who is speaking, as the key says; never taken from a message."""
 

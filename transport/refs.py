@@ -31,5 +31,18 @@ class Ref(Protocol):
         ...
 
     def tell(self, event: Event) -> None:
-        """Send an event; in one process a full mailbox raises MailboxFull at once."""
+        """Send an event and go on.
+
+        Raises:
+            MailboxFull: an actor of this process has no room. Another process only counts and logs it.
+        """
+        ...
+
+    def send(self, event: Event, *, timeout_s: float = ASK_TIMEOUT_S) -> Awaitable[None]:
+        """Send an event; the awaitable ends once the actor's mailbox has taken it, which is the backpressure.
+
+        Raises (from the awaitable):
+            MailboxFull: there is no room, and the actor's policy lets nobody wait.
+            AskTimedOut: there was none within ``timeout_s``; the event is not delivered any more.
+        """
         ...

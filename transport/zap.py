@@ -1,4 +1,4 @@
-"""Who may shake hands: ZAP answers from the key ring, and the User-Id of a connection is the key's name."""
+"""Who may shake hands: ZAP answers from the key ring, and the User-Id of a connection is its key."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 
 from .keys import KeyRing
+from .offences import Offences
 
 
 class KeyRingAuthenticator(AsyncioAuthenticator):
-    """Lets in the keys of one ring; everything a socket receives then carries the key's name."""
+    """Lets in the keys of one ring; everything a socket receives then carries its sender's key."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], ring: KeyRing) -> None:
         # pyzmq logs every handshake at debug level; refusals are logged by us, once each.
         super().__init__(context, log=logging.getLogger("hcs_mesh.transport.zap"))
-        self._ring = ring
-        self.n_refused = 0
+        self.ring = ring
+        self.refusals = Offences("the handshake")
         self.configure_curve_callback("*", self)
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Whether this public key (Z85) may come in; the name is pyzmq's."""
-        known = self._ring.by_public(key.decode("ascii")) is not None
-        self.n_refused += not known
+        known = self.ring.by_public(key.decode("ascii")) is not None
+        if not known:
+            self.refusals.add(f"the key {key.decode('ascii')} is on no list")
         return known
 
     def curve_user_id(self, client_public_key: bytes) -> str:
-        """The name of the principal who holds the key."""
-        principal = self._ring.by_public(z85.encode(client_public_key).decode("ascii"))
-        return principal.name if principal is not None else ""
+        """The key itself (Z85): two keys of one principal are revoked one by one."""
+        return z85.encode(client_public_key).decode("ascii")

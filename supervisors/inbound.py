@@ -1,0 +1,105 @@
+"""What comes over links: from envelopes to letters, checked against who may say what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..config.errors import MeshError
+from ..transport import codec
+from ..transport.codec import Beat, Envelope, Hello, Kind
+from ..transport.errors import ActorUnknown, BadMessage, NotPermitted
+from ..transport.link import Link
+from ..transport.messages import INNER, ROLES, Message
+from .cell import Cell
+from .letters import Letter, RemoteAnswer
+
+MAX_ASK_S = 24 * 3600.0
+"""No ask waits longer, whatever its sender says."""
+
+_ASK, _TELL, _SEND = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND)
+_RANK = {role: rank for rank, role in enumerate(ROLES)}
+
+
+class Inbound:
+    """Takes the envelopes of every link of a node."""
+
+    def __init__(
+        self,
+        node: str,
+        cells: Mapping[str, Cell],
+        now: Callable[[], float],
+        *,
+        unknown: Callable[[str], ActorUnknown],
+        hello: Callable[[Link, Hello], None],
+        beat: Callable[[Link, Beat], None],
+        bye: Callable[[Link], None],
+    ) -> None:
+        """Put letters into ``cells``; the callbacks hear what concerns the node itself."""
+        self._node = node
+        self._cells = cells
+        self._now = now
+        self._unknown = unknown
+        self._hello = hello
+        self._beat = beat
+        self._bye = bye
+
+    def deliver(self, link: Link, envelope: Envelope) -> None:
+        """Take one envelope.
+
+        Raises:
+            BadMessage: it is of no kind that is known here, or says nothing that can be read.
+        """
+        kind = envelope.kind
+        if kind == _TELL:
+            try:
+                self._cell(envelope).post(Letter(self._message(link, envelope), None, 0.0, link.principal, link))
+            except MeshError as error:
+                link.refuse(error, f"{self._node}/{envelope.target}")
+        elif kind in (_ASK, _SEND):
+            self._deliver_ask(link, envelope)
+        elif kind == Kind.BEAT:
+            self._beat(link, codec.decode(envelope.body, codec.decoder(Beat)))
+        elif kind == Kind.HELLO:
+            self._hello(link, codec.decode(envelope.body, codec.decoder(Hello)))
+        elif kind == Kind.BYE:
+            self._bye(link)
+        else:
+            raise BadMessage(f"an envelope of the unknown kind {kind}")
+
+    def _deliver_ask(self, link: Link, envelope: Envelope) -> None:
+        answer = RemoteAnswer(link, envelope.id, f"{self._node}/{envelope.target}")
+        ttl_s = envelope.ttl_s if 0.0 <= envelope.ttl_s <= MAX_ASK_S else MAX_ASK_S
+        try:
+            cell = self._cell(envelope)
+            message = self._message(link, envelope)
+            if (message.__class__ in cell.events) != (envelope.kind == _SEND):
+                raise BadMessage(
+                    f"{type(message).__name__} was {'sent' if envelope.kind == _SEND else 'asked'}, and it is "
+                    f"{'an event' if message.__class__ in cell.events else 'a request'}"
+                )
+            cell.post(Letter(message, answer, self._now() + ttl_s, link.principal, link))
+        except MeshError as error:
+            answer.set_exception(error)
+
+    def _cell(self, envelope: Envelope) -> Cell:
+        cell = self._cells.get(envelope.target)
+        if cell is None:
+            raise self._unknown(envelope.target)
+        return cell
+
+    def _message(self, link: Link, envelope: Envelope) -> Message:
+        message: Message = codec.decode(envelope.body, self._cells[envelope.target].decoder)
+        if link.principal is not INNER:
+            _permit(link, message)
+        return message
+
+
+def _permit(link: Link, message: Message) -> None:
+    audience = message.audience
+    if audience is None or _RANK[link.principal.role] < _RANK[audience]:
+        raise NotPermitted(
+            f"{type(message).__name__} is not for {link.principal.name} ({link.principal.role})",
+            hint="ask the administrator of this mesh for a key with the role that it needs"
+            if audience is not None
+            else "this message is spoken inside the mesh only",
+        )

@@ -1,0 +1,90 @@
+"""What lies in a mailbox: a message, who wants its answer, and who is speaking."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from ..config.errors import MeshError
+from ..transport.errors import BadMessage
+from ..transport.failures import exception_of, failure_of
+from ..transport.link import Link
+from ..transport.messages import INNER, Message, Principal
+
+
+class Answer(Protocol):
+    """Where an answer goes: a future in this process, or a link to another."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """Answer.
+
+        Raises:
+            BadMessage: this answer cannot travel; nothing was answered yet.
+        """
+        ...
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Answer with a failure."""
+        ...
+
+
+class RemoteAnswer:
+    """The answer to an ask that came over a link."""
+
+    __slots__ = ("_answered", "_id", "_link", "_where")
+
+    def __init__(self, link: Link, id: int, where: str) -> None:  # noqa: A002
+        self._link = link
+        self._id = id
+        self._where = where
+        self._answered = False
+
+    def done(self) -> bool:
+        """Whether it was answered, or the peer is gone."""
+        return self._answered or bool(self._link.gone)
+
+    def set_result(self, result: Any, /) -> None:
+        """Send the answer."""
+        self._link.reply(self._id, result)
+        self._answered = True
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Send the failure."""
+        self._link.fail(self._id, failure_of(error, where=self._where))
+        self._answered = True
+
+
+class Letter(msgspec.Struct):
+    """A message in a mailbox; an event with an ``answer`` was sent by somebody who waits for its admission."""
+
+    message: Message
+    answer: Answer | None = None
+    deadline: float = 0.0
+    principal: Principal = INNER
+    caller: Link | None = None
+
+
+def portable(error: BaseException, where: str) -> MeshError:
+    """The same exception on the asker's side, whether the asker is in this process or in another."""
+    return exception_of(failure_of(error, where=where))
+
+
+def settle(answer: Answer, result: Any, expected: Any, who: str, what: str) -> None:
+    """Answer, if the answer is of the type that was asked for and somebody waits.
+
+    Raises:
+        TypeError: it is of another type, or cannot travel; nobody was told yet.
+    """
+    if answer.done():
+        return
+    if not isinstance(result, expected):
+        raise TypeError(f"{who} answered {what} with {type(result).__name__}")
+    try:
+        answer.set_result(result)
+    except BadMessage as error:
+        raise TypeError(f"{who} answered {what} with what cannot travel: {error}") from error

@@ -1,0 +1,275 @@
+"""One life of an actor: its mailbox loop, its deferred work, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Hashable, Mapping
+from typing import Any
+
+from ..config.errors import MeshError
+from ..transport.errors import PeerGone
+from ..transport.link import Link
+from ..transport.messages import INNER, Message, Principal
+from ..transport.refs import Ref
+from .actor import Actor, Deferred
+from .cell import Cell
+from .child import Exit, exit_of
+from .child import Kind as ChildKind
+from .letters import Letter, portable, settle
+
+BATCH = 64
+"""Messages an actor handles before the loop's other work gets its turn, if none of them waits."""
+
+
+class Life:
+    """What a supervisor holds of an actor, and what the actor has as its context, from start to end."""
+
+    kind: ChildKind = "actor"
+
+    def __init__(self, cell: Cell, actor: Actor[Any]) -> None:
+        self.actor = actor
+        self.idle: asyncio.Future[None] | None = None
+        self._cell = cell
+        self._loop = cell.loop
+        self._letter: Letter | None = None
+        self._stopping = False
+        self._deferred: dict[asyncio.Task[Any], list[Letter]] = {}
+        self._once: dict[Hashable, asyncio.Task[Any]] = {}
+        self._children: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._fault: BaseException | None = None
+        self._task: asyncio.Task[Exit] | None = None
+        actor.context = self
+
+    # -- what the supervisor sees -----------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The process the actor lives in."""
+        return os.getpid()
+
+    async def start(self) -> None:
+        """Run the actor's ``started``, then its mailbox; after a failed start, its ``ended``."""
+        try:
+            await self.actor.started()
+        except BaseException:
+            self._end("the actor did not start")
+            await self.actor.ended()
+            raise
+        self._cell.life = self
+        self._task = self._loop.create_task(self._run(), name=self._cell.name)
+
+    async def wait(self) -> Exit:
+        """How the actor ended."""
+        assert self._task is not None, "wait before start"
+        await asyncio.wait([self._task])
+        if self._task.cancelled():
+            return Exit(reason="killed")
+        error = self._task.exception()
+        # What escapes from the loop is what ``ended`` raised.
+        return self._task.result() if error is None else exit_of(error)
+
+    async def stop(self) -> None:
+        """End after the message in hand."""
+        self._stopping = True
+        self.wake()
+
+    async def kill(self) -> None:
+        """End now, in the middle of whatever it is doing."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Counts for console and metrics."""
+        return self._cell.statistics()
+
+    def own_statistics(self) -> Mapping[str, int | float | str]:
+        """What the actor counts itself."""
+        return self.actor.statistics()
+
+    # -- what the actor sees: its context ---------------------------------------------------------
+
+    @property
+    def me(self) -> Ref:
+        """The reference to this actor."""
+        return self._cell.me
+
+    @property
+    def principal(self) -> Principal:
+        """Who sent the message in hand."""
+        return self._letter.principal if self._letter is not None else INNER
+
+    @property
+    def caller(self) -> Link | None:
+        """The link over which the message in hand came; None from this process."""
+        return self._letter.caller if self._letter is not None else None
+
+    def find(self, name: str) -> Ref:
+        """The reference to an actor, by name."""
+        return self._cell.find(name)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._loop.time()
+
+    def after(self, delay_s: float, message: Message) -> None:
+        """Hand this actor a message later."""
+
+        def due() -> None:
+            self._timers.discard(handle)
+            self._cell.post_own(message)
+
+        handle = self._loop.call_later(delay_s, due)
+        self._timers.add(handle)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a child task."""
+        task = self._loop.create_task(work, name=f"{self._cell.name}: spawned")
+        self._children.add(task)
+        task.add_done_callback(self._child_done)
+
+    # -- the mailbox loop -------------------------------------------------------------------------
+
+    @property
+    def n_deferred(self) -> int:
+        """How much deferred work is running."""
+        return len(self._deferred)
+
+    def in_hand(self) -> list[Letter]:
+        """The letters whose answer is being worked on."""
+        letters = [letter for group in self._deferred.values() for letter in group]
+        return [self._letter, *letters] if self._letter is not None else letters
+
+    def wake(self) -> None:
+        """There is something to look at."""
+        idle = self.idle
+        if idle is not None and not idle.done():
+            idle.set_result(None)
+
+    async def _run(self) -> Exit:
+        try:
+            await self._read_mail()
+            await self.actor.stopping()
+        except asyncio.CancelledError:
+            if self._fault is None:
+                self._end("the actor was killed")
+                raise
+            return self._failed(self._fault)
+        except Exception as error:  # noqa: BLE001 - the mailbox loop: a fault ends this life, and the supervisor decides
+            return self._failed(error)
+        else:
+            self._end("the actor stopped")
+            return Exit(reason="shutdown")
+        finally:
+            await self.actor.ended()
+
+    async def _read_mail(self) -> None:
+        cell, time, receive = self._cell, self._loop.time, self.actor.receive
+        take, pings, replies = cell.box.take, cell.pings, cell.replies
+        n_in_row = 0
+        while not self._stopping:
+            if pings:
+                cell.answer_pings()
+            letter = take()
+            if letter is None:
+                n_in_row = 0
+                await self._idle()
+                continue
+            answer, message = letter.answer, letter.message
+            if answer is not None and (answer.done() or cell.timed_out(letter, time())):
+                continue
+            self._letter = letter
+            try:
+                result = await receive(message)
+                if result.__class__ is Deferred:
+                    self._defer(result, letter)
+                elif answer is not None:
+                    settle(answer, result, replies[message.__class__], cell.name, message.__class__.__name__)
+            except MeshError as error:
+                # A MeshError is an answer: what the asker should know. Without an asker it is a fault.
+                if answer is None:
+                    raise
+                if not answer.done():
+                    answer.set_exception(portable(error, cell.name))
+            self._letter = None
+            cell.n_handled += 1
+            n_in_row += 1
+            if n_in_row >= BATCH:
+                n_in_row = 0
+                await asyncio.sleep(0)
+
+    async def _idle(self) -> None:
+        self.idle = self._loop.create_future()
+        try:
+            await self.idle
+        finally:
+            self.idle = None
+
+    def _defer(self, deferred: Deferred[Any], letter: Letter) -> None:
+        key = deferred.key
+        running = self._once.get(key) if key is not None else None
+        if running is not None:
+            self._deferred[running].append(letter)
+            return
+        # The coroutine itself becomes the task: one that is cancelled before its first step is closed all the same.
+        task = self._loop.create_task(deferred.work(), name=f"{self._cell.name}: deferred")
+        self._deferred[task] = [letter]
+        if key is not None:
+            self._once[key] = task
+
+        def done(task: asyncio.Task[Any]) -> None:
+            if key is not None and self._once.get(key) is task:
+                del self._once[key]
+            self._deferred_done(task, self._deferred.pop(task, []))
+
+        task.add_done_callback(done)
+
+    def _deferred_done(self, task: asyncio.Task[Any], letters: list[Letter]) -> None:
+        cell = self._cell
+        error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
+        asked = [letter for letter in letters if letter.answer is not None]
+        for letter in asked:
+            answer, kind = letter.answer, letter.message.__class__
+            assert answer is not None
+            if error is None:
+                try:
+                    settle(answer, task.result(), cell.replies[kind], cell.name, kind.__name__)
+                except TypeError as wrong:
+                    error = wrong
+            if error is not None and not answer.done():
+                answer.set_exception(portable(error, cell.name))
+        if error is not None and not task.cancelled() and not (asked and isinstance(error, MeshError)):
+            self._fail_with(error)
+
+    def _child_done(self, task: asyncio.Task[None]) -> None:
+        self._children.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail_with(error)
+
+    def _fail_with(self, error: BaseException) -> None:
+        if self._fault is None and self._task is not None and not self._task.done():
+            self._fault = error
+            self._task.cancel()
+
+    def _failed(self, error: BaseException) -> Exit:
+        self._cell.last_error = f"{type(error).__name__}: {error}"
+        letter = self._letter
+        if letter is not None and letter.answer is not None and not letter.answer.done():
+            letter.answer.set_exception(portable(error, self._cell.name))
+        self._end(f"the actor failed: {self._cell.last_error}")
+        return exit_of(error)
+
+    def _end(self, why: str) -> None:
+        if self._cell.life is self:
+            self._cell.life = None
+        for timer in self._timers:
+            timer.cancel()
+        gone = PeerGone(f"{self._cell.name} ended before it answered: {why}", hint="ask again")
+        for letter in self.in_hand():
+            if letter.answer is not None and not letter.answer.done():
+                letter.answer.set_exception(gone)
+        self._letter = None
+        for task in (*self._deferred, *self._children):
+            task.cancel()
+        self._deferred.clear()
