@@ -29,7 +29,7 @@ MARK = "HCS_MESH_KILL_TEST"
 """Environment variable by which every process of one session is found again."""
 
 N_RECORDERS = 2
-ANSWER_S = 60.0
+ANSWER_S = 300.0
 
 
 class KillSession:

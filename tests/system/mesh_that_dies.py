@@ -25,6 +25,7 @@ from hcs_mesh.config import (
     LogSettings,
     Settings,
     StreamSettings,
+    start_logging,
 )
 from hcs_mesh.supervisors.journal import Journal
 
@@ -35,7 +36,7 @@ SETTINGS = Settings(
     devices=DeviceSettings(cpu_slots=1, gpu="off"),
     executors=ExecutorSettings(attempts_per_well=1_000, max_restarts=10_000),
     streams=StreamSettings(ring_slots=8, slot_bytes=1 << 20),
-    log=LogSettings(level="warning"),
+    log=LogSettings(level="info"),
 )
 
 
@@ -70,6 +71,7 @@ class Executioner:
     """Carries a plan out, over as many lives of the mesh as that takes."""
 
     def __init__(self, mesh: Mesh, plan: Path, log: Path, recorders: Path) -> None:
+        self.up = False
         self._mesh = mesh
         self._log = log
         self._recorders = recorders
@@ -84,21 +86,25 @@ class Executioner:
 
     async def at(self, point: str, side: str) -> None:
         """A record is about to be written, or has been."""
-        for kill in self._left:
-            if kill.point == point and kill.side == side:
-                self._left.remove(kill)
-                await self._strike(kill)
-                return
+        kill = self._next(point, side)
+        if kill is not None:
+            await self._strike(kill)
 
     def during(self, point: str) -> None:
         """What follows a record goes on; a kill may come in the middle of it."""
+        kill = self._next(point, "during")
+        if kill is not None:
+            task = asyncio.create_task(self._strike(kill))
+            self._later.add(task)
+            task.add_done_callback(self._later.discard)
+
+    def _next(self, point: str, side: str) -> Kill | None:
         for kill in self._left:
-            if kill.point == point and kill.side == "during":
+            # A mesh that is coming up may wait for this very record before it starts the victim.
+            if (kill.point, kill.side) == (point, side) and (self.up or all(map(self._victim, kill.kinds))):
                 self._left.remove(kill)
-                task = asyncio.create_task(self._strike(kill))
-                self._later.add(task)
-                task.add_done_callback(self._later.discard)
-                return
+                return kill
+        return None
 
     async def _strike(self, kill: Kill) -> None:
         await asyncio.sleep(kill.delay_s)
@@ -117,14 +123,15 @@ class Executioner:
 
     async def _pid(self, kind: str) -> int:
         """The process of a kind, once there is one that was not killed before."""
+        async with asyncio.timeout(COME_BACK_S):
+            while (pid := self._victim(kind)) is None:
+                await asyncio.sleep(0.02)
+        return pid
+
+    def _victim(self, kind: str) -> int | None:
         if kind == "hub":
             return os.getpid()
-        async with asyncio.timeout(COME_BACK_S):
-            while True:
-                for pid in self._candidates(kind):
-                    if pid not in self._dead:
-                        return pid
-                await asyncio.sleep(0.02)
+        return next((pid for pid in self._candidates(kind) if pid not in self._dead), None)
 
     def _candidates(self, kind: str) -> list[int]:
         if kind == "recorder":
@@ -149,9 +156,13 @@ def die_at_records(executioner: Executioner) -> None:
 
 async def main(data: Path, plan: Path, log: Path, recorders: Path) -> None:
     """Be the mesh of ``data`` until it is told to stop."""
+    data.joinpath("logs").mkdir(parents=True, exist_ok=True)
+    start_logging(SETTINGS.log, file=data / "logs" / "hub.log")
     mesh = Mesh(SETTINGS, data=data)
-    die_at_records(Executioner(mesh, plan, log, recorders))
+    executioner = Executioner(mesh, plan, log, recorders)
+    die_at_records(executioner)
     async with mesh:
+        executioner.up = True
         await mesh.stop_asked.wait()
 
 
