@@ -158,7 +158,7 @@ def test_a_recorder_shows_what_is_there(up: Path, tmp_path: Path) -> None:
     ("source", "said"),
     [
         ("pipeline = (", "syntax error"),
-        ("pipeline = __import__('os')", "__import__"),
+        ("pipeline = Pipeline(name=__import__('os').name, steps=[])", "__import__"),
         (
             "pipeline = Pipeline(name='p', steps=[channel(9, to='a'), gaussian('b', to='c'), nonsense('c', to='d')])",
             "nonsense",
