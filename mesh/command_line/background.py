@@ -45,7 +45,13 @@ async def start_detached(
     command += ["--config", str(config)] if config is not None else []
     command += ["--listen", listen] if listen else []
     with file:
-        return await _answering(spawn(command, file, folder=data), data, file, output)
+        process = spawn(command, file, folder=data)
+        try:
+            return await _answering(process, data, file, output)
+        except asyncio.CancelledError:
+            # Nobody has learnt of it yet: whoever gives up waiting does not want it.
+            process.terminate()
+            raise
 
 
 def spawn(command: list[str], output: IO[bytes], *, folder: Path | None = None) -> subprocess.Popen[bytes]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..client import Client
 from ..messages.compute import JobStatus
@@ -39,6 +39,7 @@ class Demo:
         self.steps: list[tuple[str, float, str]] = []
         self.checks: list[Check] = []
         self.accident = Accident(after=KILL_AFTER)
+        self._recorder: subprocess.Popen[bytes] | None = None
         self._as_json = as_json
 
     @contextlib.contextmanager
@@ -68,6 +69,9 @@ class Demo:
         try:
             await self._work(truth)
         finally:
+            if self._recorder is not None and self._recorder.poll() is None:
+                # A viewer outlives its mesh, but not a demo that has failed.
+                self._recorder.terminate()
             if not keep:
                 with self.step("down") as said:
                     await stop_mesh(home.mesh, timeout_s=30.0)
@@ -87,12 +91,11 @@ class Demo:
                 plate = await mesh.plate(imported.plate_ids[0])
                 said.append(f"{imported.n_files} files, {bytes_text(imported.n_bytes)}, plate {plate.id} {plate.name}")
             with self.step("run") as said:
-                job, recorder = await self._analyse(mesh, plate)
+                job = await self._analyse(mesh, plate)
                 said.append(f"{job.job} {job.state}: {sum(well.n_objects for well in job.wells)} nuclei")
                 said.append(self._accident_told())
             with self.step("stream") as said:
-                code = await asyncio.to_thread(recorder.wait, RECORDER_S)
-                said.append(f"recorded in {home.recording}" if code == 0 else f"the recorder ended with {code}")
+                said.append(await asyncio.to_thread(self._recorded))
             with self.step("report") as said:
                 n_restarts = (await mesh.status()).n_restarts
                 files = await asyncio.to_thread(write_results, job, plate, home.report, n_restarts=n_restarts)
@@ -111,7 +114,15 @@ class Demo:
             raise CommandFailed(f"the import {imported.state}: {imported.reason}", hint=imported.hint)
         return imported
 
-    async def _analyse(self, mesh: Client, plate: Plate) -> tuple[JobStatus, Any]:
+    def _recorded(self) -> str:
+        assert self._recorder is not None, "the recorder was opened with the job"
+        try:
+            code = self._recorder.wait(RECORDER_S)
+        except subprocess.TimeoutExpired:
+            return f"the recorder had not received everything {RECORDER_S:g} s after the job's end"
+        return f"recorded in {self.home.recording}" if code == 0 else f"the recorder ended with exit code {code}"
+
+    async def _analyse(self, mesh: Client, plate: Plate) -> JobStatus:
         source = self.home.pipeline.read_text(encoding="utf-8")
         name = await mesh.submit_job(plate.id, source, source_name=self.home.pipeline.name)
         watching = asyncio.create_task(
@@ -122,7 +133,8 @@ class Demo:
             async for job in mesh.follow_job(name):
                 self._show(bar, job)
                 await self.accident.watch(mesh, job)
-        return job, await watching
+        self._recorder = await watching
+        return job
 
     def _show(self, bar: Bar, job: JobStatus) -> None:
         n_done = sum(well.state == "done" for well in job.wells)

@@ -176,7 +176,9 @@ def print_job(job: JobStatus) -> None:
     )
     if job.reason:
         out.print(job.reason, markup=False, soft_wrap=True)
-    names = list(dict.fromkeys(name for well in job.wells for name, _ in well.measurements))[:6]
+    # Names of measurements are long: as many as fit without being folded, the rest is in --json.
+    n_shown = max((out.width - 50) // 18, 1)
+    names = list(dict.fromkeys(name for well in job.wells for name, _ in well.measurements))[:n_shown]
     numbers = ("objects", *names, "attempts", "seconds")
     listed = table("well", "state", "objects", *names, "attempts", "seconds", "note", right=numbers)
     for one in job.wells:

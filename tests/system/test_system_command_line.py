@@ -158,7 +158,7 @@ def test_a_recorder_shows_what_is_there(up: Path, tmp_path: Path) -> None:
     ("source", "said"),
     [
         ("pipeline = (", "syntax error"),
-        ("pipeline = Pipeline(name=__import__('os').name, steps=[])", "__import__"),
+        ("pipeline = Pipeline(name='p', steps=[__import__('os')])", "__import__"),
         (
             "pipeline = Pipeline(name='p', steps=[channel(9, to='a'), gaussian('b', to='c'), nonsense('c', to='d')])",
             "nonsense",
@@ -211,6 +211,20 @@ def test_an_empty_folder_fails_with_its_reason_and_can_be_retried(up: Path, shor
     assert failed["state"] == "failed"
     (short_folder / "one.txt").write_text("no image")
     assert mesh(up, "imports", "retry", failed["import"]).told["state"] == "running"
+
+
+def test_whoever_stops_waiting_leaves_the_import_going_on(up: Path, plate: tuple[Path, Truth]) -> None:
+    waiting = command("import", plate[0], "--wait", "--data", up)
+    with subprocess.Popen(waiting, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        import_id = process.stderr.readline().split()[0]
+        # It settles for two looks a second apart: there is time.
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=LIMIT_S)
+    assert process.returncode not in (0, 1, 2)
+    assert f"hcs-mesh imports {import_id}" in said
+    assert "Traceback" not in said
+    assert mesh(up, "imports", import_id).told["state"] in ("running", "waiting", "done")
 
 
 def test_a_second_up_on_the_same_data_is_refused(up: Path) -> None:
