@@ -186,7 +186,7 @@ class Cell:
         answer = letter.answer
         if answer is None:
             return True
-        if answer.done():
+        if answer.done() or self.timed_out(letter, self.loop.time()):
             return False
         if letter.message.__class__ in self.events:
             letter.answer = None

@@ -43,6 +43,6 @@ class Ref(Protocol):
 
         Raises (from the awaitable):
             MailboxFull: there is no room, and the actor's policy lets nobody wait.
-            AskTimedOut: there was none within ``timeout_s``; the event is not delivered any more.
+            AskTimedOut: there was none within ``timeout_s``; the event is not let in any more.
         """
         ...
