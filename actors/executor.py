@@ -48,7 +48,8 @@ class Executor(Actor[Inbox]):
         self._device: Device | None = None
         self._computing = Threads("compute", n_threads=1)
         self._compiling = Threads("compile", n_threads=1)
-        self._cancelled: set[tuple[str, str]] = set()
+        self._running: set[tuple[str, str, int]] = set()
+        self._cancelled: set[tuple[str, str, int]] = set()
         self._busy = ""
         self._n_wells = 0
 
@@ -74,7 +75,8 @@ class Executor(Actor[Inbox]):
             case RunWell():
                 return self.defer(self._run(message))
             case CancelWell(job=job, well=well):
-                self._cancelled.add((job, well))
+                # Only what it is at: the same well may come again.
+                self._cancelled |= {run for run in self._running if run[:2] == (job, well)}
                 return None
             case _:
                 assert_never(message)
@@ -87,12 +89,20 @@ class Executor(Actor[Inbox]):
         return _compiled(message.source, message.source_name, message.plate, message.wells).pipeline.name
 
     async def _run(self, message: RunWell) -> StoredResult:
+        run = message.job, message.well, message.attempt
+        self._running.add(run)
         self._busy = f"well {message.well or 'image'} of plate {message.plate.name}, {message.job}"
         try:
             result = await self._computing.run(lambda: self._compute(message))
+        except OSError as error:
+            if run in self._cancelled:
+                # Whoever cancelled it may have removed its folder as well.
+                raise WellCancelled(f"well {message.well} of {message.job} was cancelled") from error
+            raise
         finally:
+            self._running.discard(run)
+            self._cancelled.discard(run)
             self._busy = ""
-            self._cancelled.discard((message.job, message.well))
         self._n_wells += 1
         return result
 
@@ -103,7 +113,7 @@ class Executor(Actor[Inbox]):
         writer = _ResultWriter(folder, plate)
 
         def still_wanted() -> None:
-            if (message.job, message.well) in self._cancelled:
+            if (message.job, message.well, message.attempt) in self._cancelled:
                 raise WellCancelled(f"well {message.well} of {message.job} was cancelled")
 
         def read(image: Image) -> NDArray[Any]:

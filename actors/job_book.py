@@ -20,6 +20,8 @@ class Job:
         self.key = submitted.key
         self.state: JobState = "running"
         self.reason = ""
+        self.closed = False
+        """Nothing is left to do for it, not even to clean up."""
         self.finished_at_unix_s = 0.0
         self.faults: list[str] = []
         self.n_faults: dict[str, int] = {}
@@ -47,6 +49,10 @@ class Job:
         """Move by one record."""
         self.revision += 1
         self.records.append(record)
+        if self.over and not isinstance(record, Kept | Ended):
+            # What was on its way when the job ended changes nothing any more.
+            self.records.clear()
+            return
         match record:
             case Attempted(well=well, attempt=attempt, executor=executor):
                 self.n_attempts[well] = attempt
@@ -65,9 +71,10 @@ class Job:
                 for well in self.unfinished:
                     self._change(well, state="cancelled")
             case Ended():
+                self.closed = True
                 failed = [status for status in self._wells.values() if status.state == "failed"]
-                self.finished_at_unix_s = record.at_unix_s
                 if self.state == "running":
+                    self.finished_at_unix_s = record.at_unix_s
                     self.state = "failed" if failed else "done"
                 if failed and not self.reason:
                     self.reason = (
@@ -144,6 +151,8 @@ class JobBook:
                 self._ended[record.job] = record, msgspec.msgpack.decode(record.status, type=JobStatus)
                 self._by_key[record.key] = record.job
                 return None
+        if record.job in self._ended:
+            return None
         job = self.jobs[record.job]
         job.apply(record)
         return job

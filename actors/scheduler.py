@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, assert_never
 
-from ..config import get_logger
+from ..config import MeshError, get_logger
 from ..messages.compute import (
     AwaitJob,
     CancelJob,
@@ -28,8 +30,8 @@ from ..messages.planes import acquired_planes, result_planes
 from ..plates.model import Plate
 from ..plates.repository import Repository, StoredResult
 from ..supervisors import Actor
-from ..supervisors.journal import Journal
-from ..transport import ActorUnknown, AskFailed, AskTimedOut, Event, MailboxFull, TransportError
+from ..supervisors.journal import Journal, JournalFull
+from ..transport import ActorUnknown, AskFailed, AskTimedOut, Event, MailboxFull, PeerGone, TransportError
 from . import job_records as records
 from .errors import JobEnded, JobNotFound, NoExecutor
 from .job_book import Job, JobBook, replay
@@ -46,6 +48,8 @@ WELL_TIMEOUT_S = 6 * 3600.0
 COMPILE_TIMEOUT_S = 60.0
 CANCEL_GRACE_S = 2.0
 NO_EXECUTOR_S = 30.0
+AGAIN_S = 1.0
+"""The wait before something is tried again that the repository or a full disk refused."""
 
 
 class Scheduler(Actor[Inbox]):
@@ -80,19 +84,26 @@ class Scheduler(Actor[Inbox]):
         self._pids: dict[str, int] = {}
         self._up: asyncio.Event = asyncio.Event()
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
+        self._ending = asyncio.Lock()
         self._n_unannounced = 0
 
     async def started(self) -> None:
-        """Replay the journal, ask the repository what is there, and queue the rest."""
+        """Replay the journal; what is unfinished is taken up while others are answered already."""
         journal: Journal[Record] = await Journal.open(self._folder, record_type=Record)
         self._journal = journal
         self._book, n_records = replay(journal.replay())
         if n_records > COMPACT_RECORDS:
-            await journal.checkpoint(self._book.compacted())
+            # On a full disk the long journal is as good as a short one.
+            with suppress(JournalFull):
+                await journal.checkpoint(self._book.compacted())
+        unfinished = [job for job in self._book.jobs.values() if not job.closed]
         for name, pid in self._running_executors():
+            # The life before may have left it at a well; whatever that is, it is handed out again.
+            for job in unfinished:
+                for well in job.unfinished:
+                    self._tell_executor(name, CancelWell(job=job.job, well=well))
             self._executor_up(name, pid)
-        for job in [job for job in self._book.jobs.values() if not job.over]:
-            await self._take_up(job)
+        self.context.spawn(self._take_up_all(deque(unfinished)))
 
     async def ended(self) -> None:
         """Wait for commits at work and close the journal."""
@@ -127,8 +138,8 @@ class Scheduler(Actor[Inbox]):
             case ExecutorDown(executor=executor, pid=pid):
                 if self._pids.get(executor) == pid:
                     del self._pids[executor]
-                    if not self._pids:
-                        self._up.clear()
+                    # One that was at a well is reported by whoever waits for that well.
+                    self._scheduling.idle_executor_down(executor)
             case _:
                 assert_never(message)
         return None
@@ -169,21 +180,19 @@ class Scheduler(Actor[Inbox]):
     async def _compile(self, request: CompilePipeline) -> str:
         """Ask an executor, since only it knows what it can run; another one if that one dies."""
         until = self.context.now() + NO_EXECUTOR_S
+        dead: set[str] = set()
         while self.context.now() < until:
-            executor = self._scheduling.idle_executor()
+            up = self._up
+            executor = self._scheduling.some_executor(but=dead)
             if executor is None:
-                try:
-                    await asyncio.wait_for(self._up.wait(), until - self.context.now())
-                except TimeoutError:
-                    break
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(up.wait(), until - self.context.now())
+                dead.clear()
                 continue
             try:
                 return await self.context.find(executor).ask(request, timeout_s=COMPILE_TIMEOUT_S)
-            except TransportError as error:
-                if isinstance(error, AskTimedOut):
-                    raise
-                self._up.clear()
-                self._perform(self._scheduling.executor_down(executor, str(error)))
+            except (PeerGone, ActorUnknown):
+                dead.add(executor)
         raise NoExecutor(
             f"no executor has come up within {NO_EXECUTOR_S:g} s", hint="hcs-mesh ps shows why; hcs-mesh doctor checks"
         )
@@ -199,8 +208,11 @@ class Scheduler(Actor[Inbox]):
         if status.revision != message.revision:
             return status
         changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changed.setdefault(message.job, []).append(changed)
+        waiting = self._changed.setdefault(message.job, [])
+        waiting.append(changed)
         await asyncio.wait([changed], timeout=message.wait_s)
+        if not changed.done():
+            waiting.remove(changed)
         return self._status(message.job)
 
     async def _cancel(self, name: str, by: str) -> JobStatus:
@@ -216,9 +228,22 @@ class Scheduler(Actor[Inbox]):
 
     # -- wells ------------------------------------------------------------------------------------
 
+    async def _take_up_all(self, waiting: deque[Job]) -> None:
+        while waiting:
+            job = waiting.popleft()
+            try:
+                await self._take_up(job)
+            except MeshError as error:
+                log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
+                waiting.append(job)
+                await asyncio.sleep(AGAIN_S)
+
     async def _take_up(self, job: Job) -> None:
         """Go on with a job of before the restart: what is in the repository is not computed again."""
         name, plate_id = job.job, job.submitted.plate_id
+        if job.over:
+            await self._end(name)
+            return
         job.requeue()
         await self._threads.run(lambda: self._repository.sweep(name))
         for result in await self._threads.run(lambda: self._repository.results(name)):
@@ -235,11 +260,16 @@ class Scheduler(Actor[Inbox]):
         )
         for result in await self._threads.run(lambda: self._repository.results(name)):
             self._announce_result(plate, result)
+        if self._book.jobs[name].over:
+            # Cancelled meanwhile.
+            await self._end(name)
+            return
         self._perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults))
 
     def _executor_up(self, executor: str, pid: int) -> None:
         self._pids[executor] = pid
         self._up.set()
+        self._up = asyncio.Event()
         self._perform(self._scheduling.executor_up(executor))
 
     def _perform(self, instructions: list[Instruction]) -> None:
@@ -259,41 +289,52 @@ class Scheduler(Actor[Inbox]):
         pid = self._pids.get(executor, 0)
         attempt = job.n_attempts.get(well, 0) + 1
         plate_id = job.submitted.plate_id
-        await self._write(
+        await self._write_surely(
             records.Attempted(job=name, at_unix_s=time.time(), well=well, attempt=attempt, executor=executor)
         )
         self._announce(WellStateChanged(plate_id=plate_id, job=name, well=well, state="running"))
         began = self.context.now()
         try:
-            plate = await self.context.find("metadata").ask(GetPlate(plate_id=plate_id))
+            plate = await self._plate(plate_id)
             folder = await self._threads.run(lambda: self._repository.results_folder(plate_id, name, well, attempt))
-            await self.context.find(executor).ask(
-                RunWell(
-                    job=name,
-                    well=well,
-                    attempt=attempt,
-                    source=job.submitted.source,
-                    source_name=job.submitted.source_name,
-                    plate=plate.only((well,)),
-                    folder=str(folder),
-                ),
-                timeout_s=WELL_TIMEOUT_S,
-            )
+        except MeshError as error:
+            await self._failed(name, well, executor, str(error))
+            return
+        if job.over:
+            # Cancelled meanwhile, and the executor has not heard of the well yet.
+            self._perform(self._scheduling.well_failed(name, well, executor, job.reason, final=True))
+            return
+        request = RunWell(
+            job=name,
+            well=well,
+            attempt=attempt,
+            source=job.submitted.source,
+            source_name=job.submitted.source_name,
+            plate=plate.only((well,)),
+            folder=str(folder),
+        )
+        try:
+            await self.context.find(executor).ask(request, timeout_s=WELL_TIMEOUT_S)
         except AskFailed as error:
-            await self._fault(name, well, str(error))
             if error.failure.blame == "actor":
                 # A fault of the executor itself: its process is ending, and a new one will say that it is up.
-                self._perform(self._scheduling.executor_down(executor, str(error)))
-                return
-            final = not error.failure.retry
-            self._perform(self._scheduling.well_failed(name, well, executor, str(error), final=final))
+                await self._lost(name, well, executor, pid, error)
+            else:
+                await self._failed(name, well, executor, str(error), final=not error.failure.retry)
             return
         except TransportError as error:
+            if isinstance(error, AskTimedOut):
+                self._end_executor(executor, f"well {well} of {name} took longer than {WELL_TIMEOUT_S:g} s")
             await self._lost(name, well, executor, pid, error)
             return
+        # The next well need not wait for this one's commit.
         self._perform(self._scheduling.well_done(name, well, executor))
-        result = await self._threads.run(lambda: self._repository.commit_well(plate_id, name, well, attempt))
-        await self._write(
+        try:
+            result = await self._threads.run(lambda: self._repository.commit_well(plate_id, name, well, attempt))
+        except MeshError as error:
+            await self._failed(name, well, executor, str(error))
+            return
+        await self._write_surely(
             records.Kept(
                 job=name,
                 at_unix_s=time.time(),
@@ -305,7 +346,17 @@ class Scheduler(Actor[Inbox]):
         self._announce_result(plate, result)
         self._perform(self._scheduling.well_kept(name, well))
 
-    async def _lost(self, name: str, well: str, executor: str, pid: int, error: TransportError) -> None:
+    async def _plate(self, plate_id: int) -> Plate:
+        """What the cache says of a plate; one that dies over the question is asked again."""
+        while True:
+            with suppress(PeerGone, AskTimedOut):
+                return await self.context.find("metadata").ask(GetPlate(plate_id=plate_id))
+
+    async def _failed(self, name: str, well: str, executor: str, error: str, *, final: bool = False) -> None:
+        await self._fault(name, well, error)
+        self._perform(self._scheduling.well_failed(name, well, executor, error, final=final))
+
+    async def _lost(self, name: str, well: str, executor: str, pid: int, error: MeshError) -> None:
         """The executor died over the well, or never got it, which the well is not charged for."""
         charged = not self._book.jobs[name].over and not isinstance(error, ActorUnknown)
         if charged:
@@ -319,17 +370,23 @@ class Scheduler(Actor[Inbox]):
 
     async def _fault(self, name: str, well: str, error: str) -> None:
         if not self._book.jobs[name].over:
-            await self._write(records.Faulted(job=name, at_unix_s=time.time(), well=well, error=error))
+            await self._write_surely(records.Faulted(job=name, at_unix_s=time.time(), well=well, error=error))
 
     async def _stop_well(self, job: str, well: str, executor: str) -> None:
         pid = self._pids.get(executor)
-        self.context.find(executor).tell(CancelWell(job=job, well=well))
+        self._tell_executor(executor, CancelWell(job=job, well=well))
         await asyncio.sleep(CANCEL_GRACE_S)
         if self._scheduling.is_at(executor, job, well) and self._pids.get(executor) == pid:
             self._end_executor(executor, f"{job} was cancelled and well {well} went on")
 
+    def _tell_executor(self, executor: str, message: CancelWell) -> None:
+        # One that is gone is at no well either.
+        with suppress(ActorUnknown):
+            self.context.find(executor).tell(message)
+
     async def _set_aside(self, name: str, well: str, error: str) -> None:
-        await self._write(records.SetAside(job=name, at_unix_s=time.time(), well=well, error=error))
+        async with self._ending:
+            await self._write_surely(records.SetAside(job=name, at_unix_s=time.time(), well=well, error=error))
         self._announce(
             WellStateChanged(
                 plate_id=self._book.jobs[name].submitted.plate_id, job=name, well=well, state="failed", error=error
@@ -337,9 +394,14 @@ class Scheduler(Actor[Inbox]):
         )
 
     async def _end(self, name: str) -> None:
+        """Leave nothing but the results; in the order of asking, since how it ends depends on what was set aside."""
         job = self._book.jobs[name]
-        await self._write(records.Ended(job=name, at_unix_s=time.time()))
-        await self._threads.run(lambda: self._repository.sweep(name))
+        async with self._ending:
+            try:
+                await self._threads.run(lambda: self._repository.sweep(name))
+            except MeshError as error:
+                log.warning("unfinished attempts stay in the repository", job=name, reason=str(error))
+            await self._write_surely(records.Ended(job=name, at_unix_s=time.time()))
         if job.state != "cancelled":
             self._announce(
                 JobStateChanged(
@@ -359,6 +421,15 @@ class Scheduler(Actor[Inbox]):
         for waiting in self._changed.pop(record.job, ()):
             if not waiting.done():
                 waiting.set_result(None)
+
+    async def _write_surely(self, record: Record) -> None:
+        """Write what nobody can be told to repeat; on a full disk it waits until there is room."""
+        while True:
+            try:
+                return await self._write(record)
+            except JournalFull as full:
+                log.warning("a job waits for room on the disk", job=record.job, reason=str(full))
+                await asyncio.sleep(AGAIN_S)
 
     def _announce(self, event: Event) -> None:
         try:

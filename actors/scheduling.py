@@ -8,6 +8,7 @@ its attempts is set aside, so that one bad well never holds a plate up.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 
@@ -90,6 +91,11 @@ class Scheduling:
             return []
         return self._failed(*at, error, final=False, charged=blame_well) + self._dispatch()
 
+    def idle_executor_down(self, executor: str) -> None:
+        """An executor is gone; nothing happens if a well is waited for from it, since that tells it as well."""
+        if executor in self._executors and self._executors[executor] is None:
+            del self._executors[executor]
+
     def well_done(self, job: str, well: str, executor: str) -> list[Instruction]:
         """A well's result is sealed; the executor is idle again."""
         self._free(executor, job, well)
@@ -128,10 +134,10 @@ class Scheduling:
         """Wells that wait for an executor."""
         return sum(len(job.queued) for job in self._jobs.values())
 
-    def idle_executor(self) -> str | None:
-        """Some executor that is up, an idle one if there is one."""
-        idle = [name for name, at in self._executors.items() if at is None]
-        return next(iter(idle or self._executors), None)
+    def some_executor(self, *, but: Collection[str] = ()) -> str | None:
+        """Some executor that is up and not one of these, an idle one if there is one."""
+        up = {name: at for name, at in self._executors.items() if name not in but}
+        return next((name for name, at in up.items() if at is None), next(iter(up), None))
 
     def _free(self, executor: str, job: str, well: str) -> None:
         if self._executors.get(executor) == (job, well):
@@ -142,6 +148,7 @@ class Scheduling:
         if job is None:
             return []
         job.running.discard(well)
+        job.committing.discard(well)
         if job.cancelled:
             return self._ended(name)
         if charged:

@@ -32,7 +32,7 @@ from .supervisors.intensity import RestartIntensity
 from .supervisors.launch import start_process
 from .supervisors.process import ProcessChild, ProcessSpec
 from .supervisors.supervisor import Supervisor
-from .transport import Endpoint, MailboxFull
+from .transport import ActorUnknown, Endpoint, MailboxFull
 
 QUICK = Backoff(first_s=0.05, factor=2.0, max_s=5.0)
 SILENCE = HealthLimits(silence_s=15.0)
@@ -200,18 +200,6 @@ def mesh_tree(
             Supervisor(
                 "analysis",
                 [
-                    node.actor(
-                        "scheduler",
-                        lambda: Scheduler(
-                            repository,
-                            layout.journal("jobs"),
-                            attempts_per_well=settings.executors.attempts_per_well,
-                            running_executors=executors,
-                            end_executor=processes.end,
-                        ),
-                        kind=Scheduler,
-                        shutdown_s=settings.shutdown_s,
-                    ),
                     Supervisor(
                         "executors",
                         [
@@ -229,6 +217,19 @@ def mesh_tree(
                             max_restarts=settings.executors.max_restarts, window_s=settings.executors.window_s
                         ),
                         on_exhausted="quarantine",
+                    ),
+                    # Behind them, so that it ends first: a well that an ordered stop cuts short is nobody's fault.
+                    node.actor(
+                        "scheduler",
+                        lambda: Scheduler(
+                            repository,
+                            layout.journal("jobs"),
+                            attempts_per_well=settings.executors.attempts_per_well,
+                            running_executors=executors,
+                            end_executor=processes.end,
+                        ),
+                        kind=Scheduler,
+                        shutdown_s=settings.shutdown_s,
                     ),
                 ],
                 on_exhausted="quarantine",
@@ -266,5 +267,8 @@ def cuda_devices(settings: Settings) -> tuple[int, ...]:
 def _tell(node: Node, event: ExecutorUp | ExecutorDown) -> None:
     try:
         node.find("scheduler").tell(event)
+    except ActorUnknown:
+        # It asks at its start who is up.
+        return
     except MailboxFull as full:
         raise RuntimeError(f"the scheduler does not hear that an executor came or went: {full}") from full
