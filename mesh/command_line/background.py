@@ -17,7 +17,7 @@ from ..layout import DataLayout
 from ..messages.control import ActorRow, MeshStatus
 from ..transport import NodeMissing, PeerGone, TransportError
 from ..transport.whereabouts import find_mesh
-from .failures import CommandFailed
+from .errors import CommandFailed
 
 PACKAGE = __package__.partition(".")[0]
 START_S = 60.0

@@ -20,7 +20,7 @@ from .demo_checks import Check, check_import, check_job, check_recording
 from .demo_folder import DemoFolder
 from .demo_kill import Accident
 from .demo_pipeline import DEMO_PIPELINE
-from .failures import CommandFailed
+from .errors import CommandFailed
 from .following import Bar, follow_import, progress_bar
 from .printing import bytes_text, console, print_json, row, table
 from .results import write_results

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from .background import stop_mesh
-from .failures import CommandFailed
+from .errors import CommandFailed
 
 MARK = "made-by-hcs-mesh-demo"
 

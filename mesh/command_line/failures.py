@@ -16,14 +16,8 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from ..config.errors import MeshError
-
 # Newer releases of Typer bring their own copy of Click, so that its class is found by kinship.
 UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
-
-
-class CommandFailed(MeshError, RuntimeError):
-    """What the user asked for was understood and did not succeed."""
 
 
 class CommandLine(TyperGroup):
@@ -36,6 +30,9 @@ class CommandLine(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
+        # Not at the top: --version and --help answer before they come here, and need none of it.
+        from ..config.errors import MeshError
+
         for_machine = bool(ctx.meta["hcs_mesh.json"])
         try:
             return super().invoke(ctx)
@@ -81,6 +78,7 @@ def tell_unexpected(kind: type[BaseException], error: BaseException, trace: Trac
 
 def _crash_log() -> Path:
     """A log in the mesh's data folder, or a temporary one where that cannot be told or written."""
+    from ..config.errors import MeshError
     from .options import folder_of
 
     words = sys.argv

@@ -13,7 +13,7 @@ from ..config import Settings, start_logging
 from ..layout import DataLayout
 from ..mesh import Mesh
 from ..messages.control import ActorRow, MeshStatus
-from .failures import CommandFailed
+from .errors import CommandFailed
 
 Announce = Callable[[MeshStatus, Sequence[ActorRow]], None]
 

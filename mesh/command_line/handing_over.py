@@ -11,7 +11,7 @@ from ..plates.wells import normalise_well
 from . import machine_form as machine
 from . import text_form as text
 from .asking import Question
-from .failures import CommandFailed
+from .errors import CommandFailed
 from .following import follow_import, follow_job
 from .options import full_id
 from .printing import console, print_json

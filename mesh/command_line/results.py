@@ -9,7 +9,7 @@ from ..messages.compute import JobStatus
 from ..plates.model import Plate
 from ..viewers.job_report import report_of
 from ..viewers.report import ReportFiles, write_report
-from .failures import CommandFailed
+from .errors import CommandFailed
 from .machine_form import IMAGE_KEY
 
 

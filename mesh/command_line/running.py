@@ -14,7 +14,7 @@ from ..layout import DataLayout
 from ..messages.control import ActorRow, MeshStatus
 from . import machine_form as machine
 from . import text_form as text
-from .failures import CommandFailed
+from .errors import CommandFailed
 from .options import folder_of
 from .printing import console, print_json
 

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from ..client import Client
-from .failures import CommandFailed
+from .errors import CommandFailed
 
 
 async def serve_pages(data: Path, *, port: int, key: Path | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 from ..client import Client
 from ..layout import DataLayout
 from .background import PACKAGE, spawn
-from .failures import CommandFailed
+from .errors import CommandFailed
 
 ATTACH_S = 60.0
 LOOK_EVERY_S = 0.1

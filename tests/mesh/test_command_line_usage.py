@@ -12,7 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from hcs_mesh.__main__ import app
-from hcs_mesh.command_line.failures import CommandFailed
+from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.command_line.options import full_id
 from hcs_mesh.command_line.running import journal_folders
 
@@ -20,7 +20,19 @@ COMMANDS = {
     "up", "down", "status", "ps", "import", "imports", "plates", "plate", "run", "jobs", "results", "view", "demo",
     "doctor", "config", "journal", "web",
 }  # fmt: skip
-HEAVY = ("cv2", "scipy", "skimage", "matplotlib", "napari", "tifffile", "zmq", "uvloop", "numpy")
+HEAVY = (
+    "cv2",
+    "scipy",
+    "skimage",
+    "matplotlib",
+    "napari",
+    "tifffile",
+    "zmq",
+    "uvloop",
+    "numpy",
+    "structlog",
+    "msgspec",
+)
 
 
 class Done:
