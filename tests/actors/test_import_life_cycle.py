@@ -1,0 +1,177 @@
+"""The life cycle of an import: a record moves it, and a journal cut anywhere gives an import that can go on."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hcs_mesh.actors.import_faults import Blame, blame
+from hcs_mesh.actors.import_life import ImportBook, ImportLife
+from hcs_mesh.actors.import_records import (
+    Accepted,
+    Cancelled,
+    Entered,
+    Failed,
+    Finished,
+    Record,
+    Retried,
+    Returned,
+    Settled,
+    Stored,
+    Stumbled,
+)
+from hcs_mesh.config import MeshError
+from hcs_mesh.messages.imports import IMPORT_PHASES
+from hcs_mesh.plates.local import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged
+from hcs_mesh.plates.planners import Plan
+from hcs_mesh.plates.repository import SourceFile, StoredFile
+from hcs_mesh.transport import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
+
+SOURCE = (SourceFile(path="a.tif", size=3, mtime_ns=1, inode=1),)
+STORED = (StoredFile(path="a.tif", size=3, sha1="0" * 40, mtime_ns=1, inode=1),)
+
+
+def record(kind: type[Record], import_id: str = "import-0001", **fields: object) -> Record:
+    """A record of an import at a time that does not matter."""
+    return kind(import_id=import_id, at_unix_s=1.0, **fields)
+
+
+ACCEPTED = Accepted(import_id="import-0001", at_unix_s=1.0, key="k", source="/plate")
+SETTLED = record(Settled, plan=Plan(), files=SOURCE)
+
+
+def whole_life(import_id: str = "import-0001", key: str = "k") -> list[Record]:
+    """The records of an import to which nothing happens."""
+    records: list[Record] = [Accepted(import_id=import_id, at_unix_s=1.0, key=key, source="/plate")]
+    for phase in IMPORT_PHASES[1:-1]:
+        records.append(record(Entered, import_id, phase=phase))
+        if phase == "settling":
+            records.append(record(Settled, import_id, plan=Plan(), files=SOURCE))
+        if phase == "transferring":
+            records.append(record(Stored, import_id, files=STORED))
+    return [*records, record(Finished, import_id, plate_ids=(7,))]
+
+
+def lived(*records: Record) -> ImportLife:
+    """An import after these records."""
+    life = ImportLife(ACCEPTED)
+    for one in records:
+        life.apply(one)
+    return life
+
+
+@pytest.mark.parametrize(
+    ("records", "state", "next_phase"),
+    [
+        ((), "running", "settling"),
+        ((record(Entered, phase="settling"),), "running", "settling"),
+        ((record(Entered, phase="settling"), SETTLED), "running", "held"),
+        ((record(Entered, phase="transferring"),), "running", "transferring"),
+        ((record(Entered, phase="transferring"), record(Stored, files=STORED)), "running", "transferring"),
+        ((record(Entered, phase="verifying"), record(Stumbled, reason="busy")), "waiting", "verifying"),
+        ((record(Entered, phase="verifying"), record(Returned, reason="changed")), "waiting", "settling"),
+        ((record(Entered, phase="verifying"), record(Failed, reason="broken")), "failed", None),
+        ((record(Entered, phase="verifying"), record(Failed, reason="broken"), record(Retried)), "running", "verifying"),
+        ((record(Entered, phase="transferring"), record(Cancelled)), "cancelled", None),
+        ((record(Entered, phase="transferring"), record(Cancelled), record(Retried)), "running", "settling"),
+        ((record(Entered, phase="annotating"), record(Finished, plate_ids=(1,))), "done", None),
+    ],
+)
+def test_a_record_says_where_the_import_stands_and_what_comes_next(
+    records: tuple[Record, ...], state: str, next_phase: str | None
+) -> None:
+    life = lived(*records)
+    assert (life.state, life.next_phase) == (state, next_phase)
+
+
+def test_a_phase_that_is_through_is_followed_by_the_next() -> None:
+    life = lived(record(Entered, phase="held"))
+    life.finish_phase()
+    assert life.next_phase == "registered"
+
+
+def test_what_cannot_be_trusted_is_forgotten_with_all_that_was_stored() -> None:
+    life = lived(
+        record(Entered, phase="settling"),
+        SETTLED,
+        record(Entered, phase="transferring"),
+        record(Stored, files=STORED),
+        record(Returned, reason="a.tif changed"),
+    )
+    assert (life.files, life.stored, life.n_bytes_done, life.n_returns) == ((), {}, 0, 1)
+    assert life.reason == "a.tif changed"
+
+
+def test_waiting_for_something_is_no_record_but_a_change() -> None:
+    life = lived(record(Entered, phase="settling"))
+    before = life.revision
+    life.waits("being written to")
+    life.waits("being written to")
+    assert (life.status().state, life.status().reason, life.revision) == ("waiting", "being written to", before + 1)
+
+
+def test_every_change_has_a_new_revision() -> None:
+    life = ImportLife(ACCEPTED)
+    seen = {life.revision}
+    for one in whole_life()[1:]:
+        life.apply(one)
+        assert life.revision not in seen
+        seen.add(life.revision)
+
+
+@given(st.integers(1, len(whole_life())))
+def test_a_journal_cut_anywhere_gives_an_import_that_can_go_on(n_records: int) -> None:
+    records = whole_life()
+    book = ImportBook(records[:n_records])
+    status = book.find("import-0001")
+    assert status is not None
+    assert book.by_key("k") == "import-0001"
+    if n_records == len(records):
+        assert status.status().state == "done"
+        return
+    life = book.lives["import-0001"]
+    assert life.next_phase is not None
+    # What it had entered is entered again, which changes nothing that was stored.
+    for one in [record(Entered, phase=life.next_phase), *records[n_records:]]:
+        book.apply(one)
+    assert book.find("import-0001").status().plate_ids == (7,)  # type: ignore[union-attr]
+
+
+@given(st.lists(st.integers(1, len(whole_life())), min_size=1, max_size=6))
+def test_a_checkpoint_says_the_same_as_the_journal(cuts: list[int]) -> None:
+    records = [
+        one
+        for number, cut in enumerate(cuts, start=1)
+        for one in whole_life(f"import-{number:04d}", f"key {number}")[:cut]
+    ]
+    book = ImportBook(records)
+    again = ImportBook(book.compacted())
+    assert [one.status() for one in again] == [one.status() for one in book]
+    assert [again.by_key(f"key {n}") for n in range(1, len(cuts) + 1)] == [one.status().import_id for one in book]
+    assert again.new_id() == book.new_id() == f"import-{len(cuts) + 1:04d}"
+    assert ImportBook(again.compacted()).compacted() == again.compacted()
+
+
+@given(st.sampled_from([record(Finished, plate_ids=(7,)), record(Stumbled, reason="late"), record(Stored, files=STORED)]))
+def test_what_comes_behind_the_end_changes_nothing(late: Record) -> None:
+    book = ImportBook([*whole_life(), late])
+    assert book.find("import-0001").status() == ImportBook(whole_life()).find("import-0001").status()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("error", "judgement"),
+    [
+        (SourceChanged("changed"), Blame.SOURCE_CHANGED),
+        (ChecksumMismatch("differs", files=("a.tif",)), Blame.SOURCE_CHANGED),
+        (RepositoryFull("full"), Blame.PERMANENT),
+        (RepositoryFailed("I/O error"), Blame.TRANSIENT),
+        (PeerGone("it died"), Blame.TRANSIENT),
+        (ActorUnknown("it is between two lives"), Blame.TRANSIENT),
+        (AskTimedOut("no answer"), Blame.TRANSIENT),
+        (MailboxFull("busy"), Blame.TRANSIENT),
+        (MeshError("anything else"), Blame.PERMANENT),
+    ],
+)
+def test_each_failure_is_judged_by_whose_fault_it_is(error: MeshError, judgement: Blame) -> None:
+    assert blame(error) is judgement
