@@ -18,7 +18,9 @@ from .errors import BadMessage
 from .messages import Message, reply_type
 
 BATCH_BYTES = 1 << 20
-"""A batch that holds this much leaves before its tick ends."""
+"""A batch that would hold more leaves before its tick ends."""
+HEAD_BYTES = 5
+"""What a batch holds beside its envelopes."""
 
 
 class Kind(IntEnum):

@@ -66,10 +66,11 @@ class Dialer:
 
     def close(self) -> None:
         """Say goodbye and hang up."""
-        if not self.link.gone:
-            self.link.say(Kind.BYE)
-            self.link.flush()
-            self.link.lost("this side hung up")
+        if self.link.gone:
+            return
+        self.link.say(Kind.BYE)
+        self.link.flush()
+        self.link.lost("this side hung up")
         self._socket.disable_monitor()
         self._watched.close()
         self._control.close()

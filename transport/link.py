@@ -66,7 +66,8 @@ class Link:
         self.offences = offences or Offences(name)
         self._write = write
         self._deliver = deliver
-        self._max_bytes = max_message_bytes
+        self._max_bytes = max_message_bytes - codec.HEAD_BYTES
+        self._batch_bytes = min(codec.BATCH_BYTES, self._max_bytes)
         self._loop = asyncio.get_running_loop()
         self._asks: dict[int, _Pending] = {}
         self._last_id = 0
@@ -131,7 +132,7 @@ class Link:
         if self._gone:
             return
         sealed = codec.seal(kind, id, target, ttl_s, body)
-        if len(sealed) >= self._max_bytes:
+        if len(sealed) > self._max_bytes:
             raise BadMessage(
                 f"{type(body).__name__} is {len(sealed)} bytes, and a message holds at most {self._max_bytes}",
                 hint="planes travel beside messages; limits.message_bytes raises the bound",
@@ -143,13 +144,10 @@ class Link:
             self._loop.call_soon(self.flush)
             self._put([sealed], bulk)
             return
-        if bulk:
-            self._out_bulk.append(sealed)
-        else:
-            self._out.append(sealed)
-        self._out_bytes += len(sealed)
-        if self._out_bytes > codec.BATCH_BYTES:
+        if self._out_bytes + len(sealed) > self._batch_bytes:
             self._put_all()
+        (self._out_bulk if bulk else self._out).append(sealed)
+        self._out_bytes += len(sealed)
 
     def flush(self) -> None:
         """Send now what this tick has put together."""

@@ -96,9 +96,9 @@ async def test_an_actor_that_fails_is_ended(how: str) -> None:
     else:
         with pytest.raises(AskFailed, match="a planted fault"):
             await node.find("worker").ask(Work(how=how))
-    exit = await life.wait()
-    assert exit.reason == "failed"
-    assert "ZeroDivisionError" in exit.error
+    end = await life.wait()
+    assert end.reason == "failed"
+    assert "ZeroDivisionError" in end.error
     assert log == ["started", "ended"]
     await node.close()
 
@@ -128,8 +128,8 @@ async def test_an_end_that_fails_is_a_failed_exit() -> None:
     node, log = Node("n"), []
     life = await node.start_actor("worker", lambda: Worker(log, start="ends badly"))
     await life.stop()
-    exit = await life.wait()
-    assert (exit.reason, exit.error) == ("failed", "OSError: a planted fault")
+    end = await life.wait()
+    assert (end.reason, end.error) == ("failed", "OSError: a planted fault")
     await node.close()
 
 
@@ -166,7 +166,7 @@ async def test_a_reminder_comes_after_its_delay_and_dies_with_its_life() -> None
     node, log = Node("n"), []
     life = await node.start_actor("worker", lambda: Worker(log))
     node.find("worker").tell(Nudge(how="later"))
-    while "noted" not in log:
+    while "noted" not in log:  # noqa: ASYNC110 - a timer is what is tested
         await asyncio.sleep(0.005)
     await life.stop()
     await life.wait()
