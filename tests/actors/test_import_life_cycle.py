@@ -72,7 +72,11 @@ def lived(*records: Record) -> ImportLife:
         ((record(Entered, phase="verifying"), record(Stumbled, reason="busy")), "waiting", "verifying"),
         ((record(Entered, phase="verifying"), record(Returned, reason="changed")), "waiting", "settling"),
         ((record(Entered, phase="verifying"), record(Failed, reason="broken")), "failed", None),
-        ((record(Entered, phase="verifying"), record(Failed, reason="broken"), record(Retried)), "running", "verifying"),
+        (
+            (record(Entered, phase="verifying"), record(Failed, reason="broken"), record(Retried)),
+            "running",
+            "verifying",
+        ),
         ((record(Entered, phase="transferring"), record(Cancelled)), "cancelled", None),
         ((record(Entered, phase="transferring"), record(Cancelled), record(Retried)), "running", "settling"),
         ((record(Entered, phase="annotating"), record(Finished, plate_ids=(1,))), "done", None),
@@ -153,7 +157,9 @@ def test_a_checkpoint_says_the_same_as_the_journal(cuts: list[int]) -> None:
     assert ImportBook(again.compacted()).compacted() == again.compacted()
 
 
-@given(st.sampled_from([record(Finished, plate_ids=(7,)), record(Stumbled, reason="late"), record(Stored, files=STORED)]))
+@given(
+    st.sampled_from([record(Finished, plate_ids=(7,)), record(Stumbled, reason="late"), record(Stored, files=STORED)])
+)
 def test_what_comes_behind_the_end_changes_nothing(late: Record) -> None:
     book = ImportBook([*whole_life(), late])
     assert book.find("import-0001").status() == ImportBook(whole_life()).find("import-0001").status()  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -161,67 +162,100 @@ class World:
                 case Cancel(job=job, well=well, executor=executor):
                     assert self.at[executor] == (job, well)
 
+    # -- what may happen --------------------------------------------------------------------------
 
-@given(st.data())
-def test_whatever_happens_each_well_is_over_once_and_each_job_ends_once(data: st.DataObject) -> None:
+    def job_comes(self, data: st.DataObject) -> None:
+        job = f"job-{len(self.wells)}"
+        self.wells[job] = tuple(f"A{n:02d}" for n in range(1, data.draw(st.integers(0, 5)) + 1))
+        self.take(self.scheduling.add_job(job, data.draw(st.sampled_from(("ada", "bob"))), self.wells[job]))
+
+    def executor_comes(self, data: st.DataObject) -> None:
+        executor = data.draw(st.sampled_from(EXECUTORS))
+        if executor not in self.at:
+            self.up.add(executor)
+            self.take(self.scheduling.executor_up(executor))
+
+    def executor_dies(self, data: st.DataObject) -> None:
+        if self.up:
+            executor = data.draw(st.sampled_from(sorted(self.up)))
+            self.up.discard(executor)
+            self.at.pop(executor, None)
+            self.take(self.scheduling.executor_down(executor, "died", blame_well=data.draw(st.booleans())))
+
+    def idle_executor_dies(self, data: st.DataObject) -> None:
+        if idle := sorted(self.up - set(self.at)):
+            executor = data.draw(st.sampled_from(idle))
+            self.up.discard(executor)
+            self.scheduling.idle_executor_down(executor)
+
+    def well_is_sealed(self, data: st.DataObject) -> None:
+        if self.at:
+            self.seal(data.draw(st.sampled_from(sorted(self.at))))
+
+    def well_fails(self, data: st.DataObject) -> None:
+        if self.at:
+            executor = data.draw(st.sampled_from(sorted(self.at)))
+            job, well = self.at.pop(executor)
+            final = data.draw(st.booleans())
+            self.take(self.scheduling.well_failed(job, well, executor, "failed", final=final))
+
+    def result_is_kept(self, data: st.DataObject) -> None:
+        if self.committing:
+            self.keep(data.draw(st.sampled_from(sorted(self.committing))))
+
+    def result_is_lost(self, data: st.DataObject) -> None:
+        if self.committing:
+            job, well = data.draw(st.sampled_from(sorted(self.committing)))
+            self.committing.discard((job, well))
+            self.take(self.scheduling.well_failed(job, well, "cpu0", "disk full", final=False))
+
+    def job_is_cancelled(self, data: st.DataObject) -> None:
+        if open_jobs := sorted(set(self.wells) - self.cancelled - set(self.ended)):
+            job = data.draw(st.sampled_from(open_jobs))
+            self.cancelled.add(job)
+            self.take(self.scheduling.cancel_job(job))
+
+    def executor_comes_back(self) -> None:
+        if "cpu0" not in self.at:
+            self.up.add("cpu0")
+            self.take(self.scheduling.executor_up("cpu0"))
+
+    def seal(self, executor: str) -> None:
+        job, well = self.at.pop(executor)
+        self.committing.add((job, well))
+        self.take(self.scheduling.well_done(job, well, executor))
+
+    def keep(self, at: tuple[str, str]) -> None:
+        self.committing.discard(at)
+        self.over[at] += 1
+        self.take(self.scheduling.well_kept(*at))
+
+
+EVENTS = (
+    World.job_comes,
+    World.executor_comes,
+    World.executor_dies,
+    World.idle_executor_dies,
+    World.well_is_sealed,
+    World.well_fails,
+    World.result_is_kept,
+    World.result_is_lost,
+    World.job_is_cancelled,
+)
+
+
+@given(st.data(), st.lists(st.sampled_from(EVENTS), min_size=1, max_size=60))
+def test_whatever_happens_each_well_is_over_once_and_each_job_ends_once(
+    data: st.DataObject, events: list[Callable[[World, st.DataObject], None]]
+) -> None:
     world = World()
-    scheduling = world.scheduling
-
-    def pick(from_: object) -> object:
-        return data.draw(st.sampled_from(sorted(from_)))  # type: ignore[call-overload]
-
-    for number in range(data.draw(st.integers(1, 60))):
-        event = data.draw(st.sampled_from(("job", "up", "death", "idle death", "done", "kept", "lost", "fail", "cancel")))
-        if event == "job":
-            job = f"job-{number}"
-            world.wells[job] = tuple(f"A{n:02d}" for n in range(1, data.draw(st.integers(0, 5)) + 1))
-            world.take(scheduling.add_job(job, data.draw(st.sampled_from(("ada", "bob"))), world.wells[job]))
-        elif event == "up":
-            executor = str(pick(EXECUTORS))
-            if executor not in world.at:
-                world.up.add(executor)
-                world.take(scheduling.executor_up(executor))
-        elif event == "death" and world.up:
-            executor = str(pick(world.up))
-            world.up.discard(executor)
-            world.at.pop(executor, None)
-            world.take(scheduling.executor_down(executor, "died", blame_well=data.draw(st.booleans())))
-        elif event == "idle death" and world.up - set(world.at):
-            executor = str(pick(world.up - set(world.at)))
-            world.up.discard(executor)
-            scheduling.idle_executor_down(executor)
-        elif event == "done" and world.at:
-            executor = str(pick(world.at))
-            job, well = world.at.pop(executor)
-            world.committing.add((job, well))
-            world.take(scheduling.well_done(job, well, executor))
-        elif event in ("kept", "lost") and world.committing:
-            job, well = pick(world.committing)  # type: ignore[misc]
-            world.committing.discard((job, well))
-            if event == "kept":
-                world.over[job, well] += 1
-                world.take(scheduling.well_kept(job, well))
-            else:
-                world.take(scheduling.well_failed(job, well, "cpu0", "disk full", final=False))
-        elif event == "fail" and world.at:
-            executor = str(pick(world.at))
-            job, well = world.at.pop(executor)
-            world.take(scheduling.well_failed(job, well, executor, "failed", final=data.draw(st.booleans())))
-        elif event == "cancel" and set(world.wells) - world.cancelled - set(world.ended):
-            job = str(pick(set(world.wells) - world.cancelled - set(world.ended)))
-            world.cancelled.add(job)
-            world.take(scheduling.cancel_job(job))
-    world.up.add("cpu0")
-    if "cpu0" not in world.at:
-        world.take(scheduling.executor_up("cpu0"))
+    for event in events:
+        event(world, data)
+    world.executor_comes_back()
     while world.at or world.committing:
-        while world.committing:
-            job, well = world.committing.pop()
-            world.over[job, well] += 1
-            world.take(scheduling.well_kept(job, well))
-        if world.at:
-            executor, (job, well) = world.at.popitem()
-            world.committing.add((job, well))
-            world.take(scheduling.well_done(job, well, executor))
-    assert scheduling.n_queued() == 0
+        for executor in sorted(world.at):
+            world.seal(executor)
+        for at in sorted(world.committing):
+            world.keep(at)
+    assert world.scheduling.n_queued() == 0
     assert dict(world.ended) == dict.fromkeys(world.wells, 1)

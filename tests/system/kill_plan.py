@@ -31,9 +31,7 @@ def plan(seed: int, *, n_sweeps: int = 1, n_pairs: int = 12) -> list[Kill]:
     """Every point, side and kind ``n_sweeps`` times in an order of the seed's, then pairs that die together."""
     chance = random.Random(seed)
     places = [(point, side) for point in POINTS for side in SIDES]
-    combinations = [
-        (point, side, (kind,)) for _ in range(n_sweeps) for point, side in places for kind in KINDS
-    ]
+    combinations = [(point, side, (kind,)) for _ in range(n_sweeps) for point, side in places for kind in KINDS]
     # An executor that dies over a well is what makes this record.
     combinations += [("job.attempted", "during", ("executor",)) for _ in range(4 * n_sweeps)]
     combinations += [

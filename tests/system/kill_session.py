@@ -18,7 +18,7 @@ import msgspec
 import psutil
 from mesh_that_dies import Kill, Killed
 
-from hcs_mesh import Client
+from hcs_mesh import Client, MeshError
 from hcs_mesh.messages.compute import AwaitJob, JobStatus, SubmitJob
 from hcs_mesh.messages.imports import AwaitImport, ImportStatus, SubmitImport
 from hcs_mesh.transport import AskTimedOut, NodeMissing, PeerGone, Request
@@ -67,7 +67,7 @@ class KillSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        for task in self._tasks:
+        for task in (*self._tasks, self._broken):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._hub is not None and self._hub.returncode is None:
@@ -192,9 +192,9 @@ class KillSession:
                     self.n_hub_kills += 1
                 elif not self._stopping:
                     raise AssertionError(f"the mesh ended with {code}: {self._last_words()}")
-        except BaseException as error:
+        except (AssertionError, MeshError, TimeoutError, OSError) as error:
             if not self._broken.done():
-                self._broken.set_exception(AssertionError(f"the mesh does not stay up: {error}"))
+                self._broken.set_exception(AssertionError(f"the mesh does not stay up: {error!r}"))
             raise
 
     async def _answers(self) -> None:
@@ -213,22 +213,24 @@ class KillSession:
             self._recorders = [recorder for recorder in self._recorders if recorder.poll() is None]
             while len(self._recorders) < N_RECORDERS:
                 self._n_recorders += 1
-                with (self._folder / "recorders.out").open("ab") as output:
-                    recorder = subprocess.Popen(
-                        [
-                            *(sys.executable, "-m", "hcs_mesh.viewers.recorder"),
-                            *("--data", str(self.data), "--out", str(self._folder / f"recorded-{self._n_recorders}")),
-                        ],
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        env=self._environment,
-                    )
-                self._recorders.append(recorder)
+                self._recorders.append(self._start_recorder())
             new = self._recorders_file.with_suffix(".new")
             new.write_bytes(msgspec.json.encode([recorder.pid for recorder in self._recorders]))
             new.replace(self._recorders_file)
             await asyncio.sleep(0.05)
+
+    def _start_recorder(self) -> subprocess.Popen[bytes]:
+        with (self._folder / "recorders.out").open("ab") as output:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "hcs_mesh.viewers.recorder"),
+                    *("--data", str(self.data), "--out", str(self._folder / f"recorded-{self._n_recorders}")),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+            )
 
     async def _follow(self, ask: Callable[[int], Awaitable[R]], is_over: Callable[[R], bool]) -> R:
         status = await ask(-1)

@@ -123,9 +123,11 @@ class Executioner:
 
     async def _pid(self, kind: str) -> int:
         """The process of a kind, once there is one that was not killed before."""
-        async with asyncio.timeout(COME_BACK_S):
-            while (pid := self._victim(kind)) is None:
-                await asyncio.sleep(0.02)
+        until = time.monotonic() + COME_BACK_S
+        while (pid := self._victim(kind)) is None:
+            if time.monotonic() > until:
+                raise TimeoutError(f"no {kind} came up within {COME_BACK_S:g} s")
+            await asyncio.sleep(0.02)
         return pid
 
     def _victim(self, kind: str) -> int | None:

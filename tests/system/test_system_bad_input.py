@@ -152,9 +152,7 @@ def a_device(folder: Path) -> tuple[object, ...]:
 def test_a_source_that_is_none_is_refused_with_its_reason(
     mesh: Any, tmp_path: Path, make: Callable[[Path], tuple[object, ...]], said: str
 ) -> None:
-    told = mesh("import", *make(tmp_path), "--wait").refusal
-    assert said in told
-    assert str(tmp_path) in told or said in told
+    assert said in mesh("import", *make(tmp_path), "--wait").refusal
 
 
 # -- files that tried to break other readers --------------------------------------------------------
@@ -302,9 +300,8 @@ def test_a_pipeline_that_cannot_run_is_refused_before_anything_runs(
 
 
 def test_wells_that_are_not_on_the_plate_are_named(mesh: Any, plate: int, nuclei: Path) -> None:
-    told = mesh("run", plate, nuclei, "--wells", "A01,H12").refusal
-    assert "H12" in told
-    assert "A01" in mesh("run", plate, nuclei, "--wells", "A01,nonsense").refusal or True
+    assert "H12" in mesh("run", plate, nuclei, "--wells", "A01,H12").refusal
+    assert "nonsense" in mesh("run", plate, nuclei, "--wells", "A01,nonsense").refusal
 
 
 # -- ids and states ---------------------------------------------------------------------------------
@@ -483,5 +480,6 @@ def test_a_full_disk_stops_what_needs_it_and_nothing_else(
             rows = mesh.rows()
             assert rows["mesh"]["pid"] == before["mesh"]["pid"]
             assert {name for name, row in rows.items() if row["state"] == "running"} >= RUNNING
+            assert {name: row["last_error"] for name, row in rows.items() if row["restarts"]} == {}
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

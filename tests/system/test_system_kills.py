@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import tifffile
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -45,8 +46,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def findings(result: StoredResult) -> tuple[object, ...]:
-    """What was found in a well, whoever computed it."""
-    return result.n_objects, result.measurements, tuple((file.path, file.sha1) for file in result.files), result.notes
+    """What was found in a well, whoever computed it; an OME-TIFF has a UUID of its own beside its pixels."""
+    folder = Path(result.folder)
+    contents = []
+    for file in result.files:
+        found = (folder / file.path).read_bytes()
+        assert (len(found), hashlib.sha1(found, usedforsecurity=False).hexdigest()) == (file.size, file.sha1)
+        contents.append((file.path, found if file.kind == "table" else tifffile.imread(folder / file.path).tobytes()))
+    return result.n_objects, result.measurements, contents, result.notes
 
 
 async def undisturbed(data: Path, source: Path, pipeline: str) -> dict[str, tuple[object, ...]]:
@@ -88,8 +95,7 @@ async def run_under_fire(session: KillSession, source: Path, pipeline: str, chan
     async with Client.at(session.data) as client:
         await asyncio.gather(*(lane(client, f"lane {n} ") for n in range(N_LANES)))
         firing = asyncio.create_task(fire())
-        for number in range(8):
-            done.append(await session.round(client, source, pipeline, f"any moment {number}"))
+        done += [await session.round(client, source, pipeline, f"any moment {number}") for number in range(8)]
         firing.cancel()
         await asyncio.gather(firing, return_exceptions=True)
         # The last of them may have hit the hub: it is up again, and knows them all.
@@ -153,7 +159,9 @@ def report(session: KillSession, killed: list[Killed]) -> None:
         if one.kind == "executor" and (one.point, one.side) == ("job.attempted", "during")
     ]
     if waits:
-        print(f"executor killed at work to next well: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s")
+        print(
+            f"executor killed at a well to the next: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s"
+        )
 
 
 async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Killed]:
