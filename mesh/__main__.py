@@ -52,12 +52,13 @@ def up(
     data: Data = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
     listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Let others in by TCP.")] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Log to the file in the data folder alone.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start the mesh: here until Ctrl-C, or by itself with --detach."""
     from .command_line import running
 
-    running.start(data, config, listen, detach=detach, as_json=as_json)
+    running.start(data, config, listen, detach=detach, quiet=quiet, as_json=as_json)
 
 
 @app.command()

@@ -41,7 +41,7 @@ async def start_detached(
             f"the data folder {data} cannot be written: {error.strerror}",
             hint="choose another with --data, or make it writable for this user",
         ) from error
-    command = [sys.executable, "-P", "-m", PACKAGE, "up", "--json", "--data", str(data)]
+    command = [sys.executable, "-P", "-m", PACKAGE, "up", "--json", "--quiet", "--data", str(data)]
     command += ["--config", str(config)] if config is not None else []
     command += ["--listen", listen] if listen else []
     with file:

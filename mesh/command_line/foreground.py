@@ -18,16 +18,17 @@ from .errors import CommandFailed
 Announce = Callable[[MeshStatus, Sequence[ActorRow]], None]
 
 
-def run_mesh(settings: Settings, data: Path, announce: Announce) -> None:
-    """Run a mesh on the data folder; ``announce`` is called once it is up.
+def run_mesh(settings: Settings, data: Path, announce: Announce, *, quiet: bool = False) -> None:
+    """Run a mesh on the data folder; ``announce`` is called once it is up; ``quiet`` logs to the file alone.
 
     Raises:
         MeshError: it cannot come up, or it gave up.
     """
     layout = DataLayout(data)
     try:
-        # On a terminal people want to see what happens; the file has the same as JSON.
-        start_logging(settings.log, file=layout.logs / "hub.log")
+        # On a terminal people want to see what happens; the file has the same as JSON, and is kept within bounds.
+        terminal = Path(os.devnull).open("w", encoding="utf-8") if quiet else None  # noqa: SIM115
+        start_logging(settings.log, file=layout.logs / "hub.log", terminal=terminal)
     except OSError as error:
         raise CommandFailed(
             f"the data folder {data} cannot be written: {error.strerror}",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .viewer_process import Viewer
 
 
-def start(data: Path | None, config: Path | None, listen: str, *, detach: bool, as_json: bool) -> None:
+def start(
+    data: Path | None, config: Path | None, listen: str, *, detach: bool, quiet: bool = False, as_json: bool = False
+) -> None:
     """Run a mesh here, or start one that outlives this command.
 
     Raises:
@@ -49,7 +51,7 @@ def start(data: Path | None, config: Path | None, listen: str, *, detach: bool, 
     else:
         from .foreground import run_mesh
 
-        run_mesh(settings, folder, announce)
+        run_mesh(settings, folder, announce, quiet=quiet)
 
 
 def _listening(settings: Settings, listen: str) -> Settings:
