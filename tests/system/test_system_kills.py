@@ -159,9 +159,8 @@ def report(session: KillSession, killed: list[Killed]) -> None:
         if one.kind == "executor" and (one.point, one.side) == ("job.attempted", "during")
     ]
     if waits:
-        print(
-            f"executor killed at a well to the next: median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s"
-        )
+        median_s, longest_s = statistics.median(waits), max(waits)
+        print(f"executor killed at a well to the next: median {median_s:.2f} s, longest {longest_s:.2f} s")
 
 
 async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Killed]:
