@@ -41,6 +41,7 @@ class KillSession:
         self.jobs: dict[str, str] = {}
         self.comebacks_s: list[float] = []
         self.n_hub_kills = 0
+        self.hub_pids: set[int] = set()
         self._folder = folder
         self._plan_file = folder / "plan.json"
         self._plan_file.write_bytes(msgspec.json.encode(plan))
@@ -178,6 +179,7 @@ class KillSession:
                         stderr=output,
                         env=self._environment,
                     )
+                self.hub_pids.add(self._hub.pid)
                 ending = asyncio.create_task(self._hub.wait())
                 answering = asyncio.create_task(self._answers())
                 await asyncio.wait([ending, answering], return_when=asyncio.FIRST_COMPLETED)

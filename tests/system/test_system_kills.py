@@ -171,7 +171,6 @@ async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Kil
     times = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
     pipeline = PIPELINE.read_text(encoding="utf-8")
     reference = await undisturbed(folder / "undisturbed", source, pipeline)
-    rings = set(default_folder().glob("*.planes"))
     async with KillSession(folder, kills) as session:
         done = await run_under_fire(session, source, pipeline, random.Random(seed))
         await session.stop()
@@ -180,7 +179,9 @@ async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Kil
         assert session.survivors() == []
         assert session.n_left() == 0
         assert session.n_hub_kills == sum(one.kind == "hub" for one in killed)
-    assert set(default_folder().glob("*.planes")) <= rings
+    # A ring bears the number of the process that made it; other meshes of this host keep theirs.
+    rings = [path.name for path in default_folder().glob("*.planes")]
+    assert [name for name in rings if int(name.partition("-")[0]) in session.hub_pids] == []
     assert [path for path in socket_folder(session.data).iterdir() if path.is_socket()] == []
     assert digests(source) == before
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == times
