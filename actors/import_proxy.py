@@ -201,12 +201,18 @@ class ImportProxy(Actor[Inbox]):
             status = self._status(import_id)
             life = self._book.lives.get(import_id)
             if life is None or status.state in ("done", "cancelled"):
-                raise ImportEnded(f"import {import_id} is {status.state} and cannot be cancelled")
+                raise ImportEnded(
+                    f"import {import_id} is {status.state} and cannot be cancelled",
+                    hint=f"hcs-mesh imports {import_id} shows its history",
+                )
             await self._stop_driving(life)
             try:
                 standing = await self._threads.run(lambda: self._repository.reconcile(import_id))
                 if standing.registered:
-                    raise ImportEnded(f"the plates of import {import_id} are in the repository already")
+                    raise ImportEnded(
+                        f"the plates of import {import_id} are in the repository already",
+                        hint=f"hcs-mesh imports {import_id} shows which",
+                    )
                 await self._write(Cancelled(import_id=import_id, at_unix_s=time.time(), by=by))
             except MeshError:
                 self._go_on(life)

@@ -218,7 +218,9 @@ class Scheduler(Actor[Inbox]):
     async def _cancel(self, name: str, by: str) -> JobStatus:
         status = self._status(name)
         if status.state != "running":
-            raise JobEnded(f"{name} is {status.state}: there is nothing to cancel")
+            raise JobEnded(
+                f"{name} is {status.state}: there is nothing to cancel", hint=f"hcs-mesh jobs {name} shows its wells"
+            )
         await self._write(records.Cancelled(job=name, at_unix_s=time.time(), by=by))
         self._perform(self._scheduling.cancel_job(name))
         self._announce(

@@ -23,6 +23,7 @@ MOST_PROBLEMS = 50
 _FORM = f'the file holds one "{VARIABLE} = Pipeline(name=..., steps=[...])" of function calls, texts and numbers'
 _REFUSED: dict[type[ast.AST], str] = {
     ast.Import: "import brings in code",
+    ast.Expr: "a statement that is no assignment does nothing",
     ast.Attribute: "a dot reaches into objects",
     ast.JoinedStr: "an f-string is computed",
     ast.ListComp: "a comprehension is a loop",
@@ -272,6 +273,12 @@ class _Reader:
 
     def _refuse(self, node: ast.AST) -> None:
         what = _REFUSED.get(type(node), f"{type(node).__name__} is not part of a pipeline")
+        if isinstance(node, ast.Call):
+            # Named by its outermost name: what is called on a call's result says less than where it came from.
+            called: ast.AST = node
+            while isinstance(called, ast.Call | ast.Attribute):
+                called = called.func if isinstance(called, ast.Call) else called.value
+            what = f"a call of {called.id[:100]} is code" if isinstance(called, ast.Name) else "a call is code"
         self._problem(node, f"{what}: a pipeline is data and is never executed", _FORM)
 
     def _problem(self, node: ast.AST, message: str, hint: str) -> None:

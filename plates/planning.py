@@ -63,7 +63,10 @@ def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
         found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
         return folder.root, msgspec.structs.replace(found, left_out=(*found.left_out, *folder.left_out))
     if not stat.S_ISREG(mode):
-        raise NothingToImport(f"{path} is neither a folder nor a regular file")
+        raise NothingToImport(
+            f"{path} is neither a folder nor a regular file",
+            hint="Give a TIFF file, a .companion.ome, or the folder of a plate.",
+        )
     # A link that the user names is meant; its set lies beside the file it leads to.
     path = path.resolve()
     return path.parent, _one_file(path, pattern)

@@ -44,7 +44,10 @@ def _reason(path: str) -> str:
 
 def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:
     if not folder.files:
-        return NothingToImport(f"{folder.name} is empty: there is nothing to import")
+        return NothingToImport(
+            f"{folder.name} is empty: there is nothing to import",
+            hint="Has the copy begun? Give the folder that the microscope wrote.",
+        )
     tiffs = [path for path in folder.files if is_tiff(path)]
     if not tiffs:
         n = len(folder.files)
@@ -69,7 +72,9 @@ def _no_images(plan: Plan) -> NothingToImport:
     n_missing = sum(len(one.missing) for one in plan.plates)
     why = next((note for one in plan.plates for note in one.notes if "cannot be read" in note), "")
     if why:
-        return NothingToImport(f"not one image of plate {plate.name} can be read: {why}")
+        return NothingToImport(
+            f"not one image of plate {plate.name} can be read: {why}", hint="Copy the plate again from the microscope."
+        )
     whose = f"plate {plate.name} declares" if len(plan.plates) == 1 else f"{len(plan.plates)} plates declare"
     return NothingToImport(
         f"{whose} {n_missing} images and none of their files is there",

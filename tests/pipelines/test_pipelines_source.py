@@ -175,7 +175,7 @@ BAD = [
     ("for i in range(9): pass\n", 1, 1, "a loop is code"),
     ("with open('x'): pass\n", 1, 1, "a with block"),
     ("pipeline: int = 3\n", 1, 1, "AnnAssign is not part"),
-    (step(GOOD) + "print(pipeline)\n", 5, 1, "Expr is not part of a pipeline"),
+    (step(GOOD) + "print(pipeline)\n", 5, 1, "a statement that is no assignment does nothing"),
     (step(GOOD) + step(GOOD), 5, 1, "a file holds one pipeline"),
     ("pipeline = " + "(" * 1000 + ")" * 1000, 1, ANY, "syntax error"),
     ("pipeline = " + "[" * 150 + "]" * 150, 1, 12, "must be Pipeline"),
