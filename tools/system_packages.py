@@ -1,4 +1,4 @@
-"""Sees to the Debian packages that the tests need: a screen for napari, and strace and tmux.
+"""Sees to the Debian packages that the tests need: a screen for napari, a browser, strace and tmux.
 
 As root it installs what is missing; otherwise it prints the one line that does, and fails.
 """
@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 PACKAGES = (
+    "chromium",
     "libdbus-1-3",
     "libegl1",
     "libgl1",
@@ -33,7 +34,7 @@ PACKAGES = (
 def main() -> int:
     """0 when every package is there, or this is no Debian and they cannot be asked for."""
     if shutil.which("dpkg-query") is None:
-        print("Not a Debian system: the tests of windows need Xvfb, OpenGL and XCB, those of the journal strace.")
+        print("Not a Debian system: the tests of windows need Xvfb, OpenGL and XCB, those of pages Chromium, those of the journal strace.")
         return 0
     missing = [package for package in PACKAGES if not is_installed(package)]
     if not missing:
