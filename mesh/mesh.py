@@ -33,7 +33,7 @@ from .transport import (
     tcp_endpoint,
 )
 from .transport.whereabouts import DataLock, Whereabouts, owner_secret, publish, withdraw
-from .tree import mesh_tree
+from .tree import Processes, mesh_tree
 
 R = TypeVar("R")
 
@@ -158,12 +158,14 @@ class Mesh(Commands):
         if self.settings.front.tcp_host:
             fronts.append(tcp_endpoint(self.settings.front.tcp_host, self.settings.front.tcp_port))
         self.endpoints = tuple(fronts)
+        processes = Processes(node, inner, layout, self.settings)
+        self._stack.push_async_callback(processes.abandon)
         self._root = mesh_tree(
             self.settings,
             layout,
             node,
             repository,
-            inner,
+            processes,
             describe=self.describe,
             rows=self.rows,
             stop=self.stop_asked.set,

@@ -47,6 +47,7 @@ class Processes:
         self._layout = layout
         self._settings = settings
         self._running: dict[str, ProcessChild] = {}
+        self._early: dict[str, asyncio.Task[ProcessChild]] = {}
         self._watching: set[asyncio.Task[None]] = set()
 
     def child(
@@ -58,8 +59,9 @@ class Processes:
         on_down: Callable[[str, int], None] = lambda name, pid: None,
     ) -> Child:
         """The specification of one process; ``on_up`` and ``on_down`` hear its name and pid."""
+        loop = self._node.loop
 
-        async def start() -> Running:
+        async def launch() -> ProcessChild:
             expected = self._node.expect(spec.name)
 
             async def ready(child: ProcessChild) -> None:
@@ -75,10 +77,13 @@ class Processes:
                 ),
                 ready=ready,
             )
-            loop = self._node.loop
+            self._node.on_beat[spec.name] = lambda beat: child.beat(loop.time(), beat.busy or "idle")
+            return child
+
+        async def start() -> Running:
+            child = await (self._early.pop(spec.name, None) or loop.create_task(launch()))
             pid = child.pid or 0
             self._running[spec.name] = child
-            self._node.on_beat[spec.name] = lambda beat: child.beat(loop.time(), beat.busy or "idle")
             on_up(spec.name, pid)
 
             async def watch() -> None:
@@ -93,7 +98,18 @@ class Processes:
             task.add_done_callback(self._watching.discard)
             return child
 
+        # All of them load their libraries side by side, while the supervisors start one child after the other.
+        self._early[spec.name] = loop.create_task(launch(), name=f"launch {spec.name}")
         return Child(spec.name, start, kind="process", backoff=QUICK, shutdown_s=3.0)
+
+    async def abandon(self) -> None:
+        """End what was started ahead and never asked for, because the tree did not come up."""
+        for task in self._early.values():
+            task.cancel()
+        for launched in await asyncio.gather(*self._early.values(), return_exceptions=True):
+            if isinstance(launched, ProcessChild):
+                await launched.kill()
+                await launched.wait()
 
     def spec(self, role: str, name: str, **fields: object) -> ChildSpec:
         """What a process of this mesh is told."""
@@ -128,7 +144,7 @@ def mesh_tree(
     layout: DataLayout,
     node: Node,
     repository: Repository,
-    inner: Endpoint,
+    processes: Processes,
     *,
     describe: Callable[[], MeshStatus],
     rows: Callable[[], tuple[ActorRow, ...]],
@@ -136,7 +152,6 @@ def mesh_tree(
     extra: tuple[Child | Supervisor, ...] = (),
 ) -> Supervisor:
     """Everything that runs, and who watches over it. Branches fail alone: a bad analysis never stops an import."""
-    processes = Processes(node, inner, layout, settings)
 
     def executors() -> tuple[tuple[str, int], ...]:
         return tuple(one for one in processes.running() if one[0].startswith("executor."))
