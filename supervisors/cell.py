@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..transport.codec import union_decoder
 from ..transport.errors import AskTimedOut, BadMessage, MailboxFull, PeerGone
-from ..transport.messages import Message, Ping, Pulse, Request, reply_class
+from ..transport.messages import NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Letter
@@ -49,7 +49,8 @@ class Cell:
         self.name = name
         self.decoder = union_decoder((*kind.inbox, Ping))
         self.replies: dict[type, Any] = {one: reply_class(one) for one in kind.inbox if issubclass(one, Request)}
-        self.events = frozenset(kind.inbox) - self.replies.keys()
+        self.events = {one: _fixed_bytes(one) for one in kind.inbox if one not in self.replies}
+        self._requests = {one: _fixed_bytes(one) for one in self.replies}
         self.box: Mailbox[Letter] = Mailbox(kind.mailbox, self._let_in)
         self.pings: deque[Letter] = deque()
         self.life: Occupant | None = None
@@ -69,28 +70,20 @@ class Cell:
             BadMessage: the actor does not take such messages, and nobody waits for the answer.
         """
         message, answer = letter.message, letter.answer
-        kind = message.__class__
-        if kind in self.events:
-            if answer is not None:
-                self._post_sent(letter)
-                return
+        if answer is None:
+            n_bytes = self.events.get(message.__class__)
+            if n_bytes is None:
+                raise self._not_taken(message)
             key = getattr(message, "supersedes", None) if self._keeps_latest else None
-            if self.box.offer(letter, message.nominal_bytes, key) is REJECTED:
+            if self.box.offer(letter, n_bytes or message.nominal_bytes, key) is REJECTED:
                 raise self._full()
-        elif kind in self.replies and answer is not None:
-            if self.box.offer(letter, message.nominal_bytes, may_wait=True) is REJECTED:
+        else:
+            n_bytes = self._requests.get(message.__class__)
+            if n_bytes is None:
+                self._post_other(letter)
+            elif self.box.offer(letter, n_bytes or message.nominal_bytes, may_wait=True) is REJECTED:
                 answer.set_exception(self._full())
                 return
-        elif kind is Ping and answer is not None:
-            self._post_ping(letter)
-        else:
-            wrong = BadMessage(
-                f"{self.name} takes no {kind.__name__}" + (" that is told: ask it" if kind in self.replies else "")
-            )
-            if answer is None:
-                raise wrong
-            answer.set_exception(wrong)
-            return
         life = self.life
         if life is not None and life.idle is not None:
             life.wake()
@@ -108,13 +101,11 @@ class Cell:
         if self.life is not None:
             letters += self.life.in_hand()
         for letter in letters:
-            if letter.answer is not None and not letter.answer.done():
-                self.timed_out(letter, now)
+            if letter.answer is not None and letter.deadline <= now and not letter.answer.done():
+                self.timed_out(letter)
 
-    def timed_out(self, letter: Letter, now: float) -> bool:
-        """Whether the asker's time is over; it is told."""
-        if letter.deadline > now:
-            return False
+    def timed_out(self, letter: Letter) -> bool:
+        """The asker's time is over, and it is told; always true."""
         self.n_expired += 1
         assert letter.answer is not None
         letter.answer.set_exception(
@@ -168,40 +159,49 @@ class Cell:
             **(self.life.own_statistics() if self.life is not None else {}),
         }
 
-    def _post_sent(self, letter: Letter) -> None:
-        admission, letter.answer = letter.answer, None
-        assert admission is not None
-        offered = self.box.offer(letter, letter.message.nominal_bytes, may_wait=True)
-        if offered is REJECTED:
-            admission.set_exception(self._full())
-            return
-        if offered is Offer.WAITING:
-            letter.answer = admission
-            return
-        admission.set_result(None)
-        if self.life is not None:
-            self.life.wake()
+    def _post_other(self, letter: Letter) -> None:
+        answer, kind = letter.answer, letter.message.__class__
+        assert answer is not None
+        if kind in self.events:
+            letter.answer = None
+            offered = self.box.offer(letter, letter.message.nominal_bytes, may_wait=True)
+            if offered is REJECTED:
+                answer.set_exception(self._full())
+            elif offered is Offer.WAITING:
+                letter.answer = answer
+            else:
+                answer.set_result(None)
+        elif kind is not Ping:
+            answer.set_exception(self._not_taken(letter.message))
+        elif len(self.pings) >= MAX_PINGS:
+            answer.set_exception(self._full())
+        else:
+            self.pings.append(letter)
 
     def _let_in(self, letter: Letter) -> bool:
         answer = letter.answer
         if answer is None:
             return True
-        if answer.done() or self.timed_out(letter, self.loop.time()):
+        if answer.done() or (letter.deadline <= self.loop.time() and self.timed_out(letter)):
             return False
         if letter.message.__class__ in self.events:
             letter.answer = None
             answer.set_result(None)
         return True
 
-    def _post_ping(self, letter: Letter) -> None:
-        if len(self.pings) >= MAX_PINGS:
-            assert letter.answer is not None
-            letter.answer.set_exception(self._full())
-            return
-        self.pings.append(letter)
+    def _not_taken(self, message: Message) -> BadMessage:
+        kind = message.__class__
+        return BadMessage(
+            f"{self.name} takes no {kind.__name__}" + (" that is told: ask it" if kind in self.replies else "")
+        )
 
     def _full(self) -> MailboxFull:
         return MailboxFull(
             f"{self.name} has {len(self.box)} messages ({self.box.n_bytes} bytes) waiting and takes no more",
             hint="ask again in a moment; hcs-mesh ps shows the mailboxes",
         )
+
+
+def _fixed_bytes(kind: type[Message]) -> int:
+    """What every message of a class counts for; 0 where each says it for itself."""
+    return NOMINAL_BYTES if kind.nominal_bytes is Message.nominal_bytes else 0

@@ -9,7 +9,7 @@ from ..transport import codec
 from ..transport.codec import Beat, Envelope, Hello, Kind
 from ..transport.errors import ActorUnknown, BadMessage, NotPermitted
 from ..transport.link import Link
-from ..transport.messages import INNER, ROLES, Message
+from ..transport.messages import INNER, ROLES, Message, Principal
 from .cell import Cell
 from .letters import Letter, RemoteAnswer
 
@@ -52,7 +52,14 @@ class Inbound:
         kind = envelope.kind
         if kind == _TELL:
             try:
-                self._cell(envelope).post(Letter(self._message(link, envelope), None, 0.0, link.principal, link))
+                cell = self._cells.get(envelope.target)
+                if cell is None:
+                    raise self._unknown(envelope.target)
+                message = codec.decode(envelope.body, cell.decoder)
+                principal = link.principal
+                if principal is not INNER:
+                    _permit(principal, message)
+                cell.post(Letter(message, None, 0.0, principal, link))
             except MeshError as error:
                 link.refuse(error, f"{self._node}/{envelope.target}")
         elif kind in (_ASK, _SEND):
@@ -70,8 +77,12 @@ class Inbound:
         answer = RemoteAnswer(link, envelope.id, f"{self._node}/{envelope.target}")
         ttl_s = envelope.ttl_s if 0.0 <= envelope.ttl_s <= MAX_ASK_S else MAX_ASK_S
         try:
-            cell = self._cell(envelope)
-            message = self._message(link, envelope)
+            cell = self._cells.get(envelope.target)
+            if cell is None:
+                raise self._unknown(envelope.target)
+            message = codec.decode(envelope.body, cell.decoder)
+            if link.principal is not INNER:
+                _permit(link.principal, message)
             if (message.__class__ in cell.events) != (envelope.kind == _SEND):
                 raise BadMessage(
                     f"{type(message).__name__} was {'sent' if envelope.kind == _SEND else 'asked'}, and it is "
@@ -81,24 +92,12 @@ class Inbound:
         except MeshError as error:
             answer.set_exception(error)
 
-    def _cell(self, envelope: Envelope) -> Cell:
-        cell = self._cells.get(envelope.target)
-        if cell is None:
-            raise self._unknown(envelope.target)
-        return cell
 
-    def _message(self, link: Link, envelope: Envelope) -> Message:
-        message: Message = codec.decode(envelope.body, self._cells[envelope.target].decoder)
-        if link.principal is not INNER:
-            _permit(link, message)
-        return message
-
-
-def _permit(link: Link, message: Message) -> None:
+def _permit(principal: Principal, message: Message) -> None:
     audience = message.audience
-    if audience is None or _RANK[link.principal.role] < _RANK[audience]:
+    if audience is None or _RANK[principal.role] < _RANK[audience]:
         raise NotPermitted(
-            f"{type(message).__name__} is not for {link.principal.name} ({link.principal.role})",
+            f"{type(message).__name__} is not for {principal.name} ({principal.role})",
             hint="ask the administrator of this mesh for a key with the role that it needs"
             if audience is not None
             else "this message is spoken inside the mesh only",

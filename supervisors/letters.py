@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import msgspec
 
 from ..config.errors import MeshError
-from ..transport.errors import BadMessage
 from ..transport.failures import exception_of, failure_of
 from ..transport.link import Link
 from ..transport.messages import INNER, Message, Principal
@@ -74,17 +73,6 @@ def portable(error: BaseException, where: str) -> MeshError:
     return exception_of(failure_of(error, where=where))
 
 
-def settle(answer: Answer, result: Any, expected: Any, who: str, what: str) -> None:
-    """Answer, if the answer is of the type that was asked for and somebody waits.
-
-    Raises:
-        TypeError: it is of another type, or cannot travel; nobody was told yet.
-    """
-    if answer.done():
-        return
-    if not isinstance(result, expected):
-        raise TypeError(f"{who} answered {what} with {type(result).__name__}")
-    try:
-        answer.set_result(result)
-    except BadMessage as error:
-        raise TypeError(f"{who} answered {what} with what cannot travel: {error}") from error
+def wrong_answer(who: str, message: Message, result: Any) -> TypeError:
+    """The fault of an actor whose answer is not of the type that was asked for."""
+    return TypeError(f"{who} answered {type(message).__name__} with {type(result).__name__}")

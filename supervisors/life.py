@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Hashable, Mapping
 from typing import Any
 
 from ..config.errors import MeshError
-from ..transport.errors import PeerGone
+from ..transport.errors import BadMessage, PeerGone
 from ..transport.link import Link
 from ..transport.messages import INNER, Message, Principal
 from ..transport.refs import Ref
@@ -16,7 +16,7 @@ from .actor import Actor, Deferred
 from .cell import Cell
 from .child import Exit, exit_of
 from .child import Kind as ChildKind
-from .letters import Letter, portable, settle
+from .letters import Answer, Letter, portable, wrong_answer
 
 BATCH = 64
 """Messages an actor handles before the loop's other work gets its turn, if none of them waits."""
@@ -143,7 +143,7 @@ class Life:
 
     def wake(self) -> None:
         """There is something to look at."""
-        idle = self.idle
+        idle, self.idle = self.idle, None
         if idle is not None and not idle.done():
             idle.set_result(None)
 
@@ -177,15 +177,17 @@ class Life:
                 await self._idle()
                 continue
             answer, message = letter.answer, letter.message
-            if answer is not None and (answer.done() or cell.timed_out(letter, time())):
+            if answer is not None and (answer.done() or (letter.deadline <= time() and cell.timed_out(letter))):
                 continue
             self._letter = letter
             try:
                 result = await receive(message)
                 if result.__class__ is Deferred:
                     self._defer(result, letter)
-                elif answer is not None:
-                    settle(answer, result, replies[message.__class__], cell.name, message.__class__.__name__)
+                elif answer is not None and not answer.done():
+                    if not isinstance(result, replies[message.__class__]):
+                        raise wrong_answer(cell.name, message, result)
+                    answer.set_result(result)
             except MeshError as error:
                 # A MeshError is an answer: what the asker should know. Without an asker it is a fault.
                 if answer is None:
@@ -200,11 +202,8 @@ class Life:
                 await asyncio.sleep(0)
 
     async def _idle(self) -> None:
-        self.idle = self._loop.create_future()
-        try:
-            await self.idle
-        finally:
-            self.idle = None
+        self.idle = idle = self._loop.create_future()
+        await idle
 
     def _defer(self, deferred: Deferred[Any], letter: Letter) -> None:
         key = deferred.key
@@ -230,17 +229,25 @@ class Life:
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
         asked = [letter for letter in letters if letter.answer is not None]
         for letter in asked:
-            answer, kind = letter.answer, letter.message.__class__
+            answer = letter.answer
             assert answer is not None
             if error is None:
-                try:
-                    settle(answer, task.result(), cell.replies[kind], cell.name, kind.__name__)
-                except TypeError as wrong:
-                    error = wrong
+                error = self._settled(answer, task.result(), letter.message)
             if error is not None and not answer.done():
                 answer.set_exception(portable(error, cell.name))
         if error is not None and not task.cancelled() and not (asked and isinstance(error, MeshError)):
             self._fail_with(error)
+
+    def _settled(self, answer: Answer, result: Any, message: Message) -> Exception | None:
+        if answer.done():
+            return None
+        if not isinstance(result, self._cell.replies[message.__class__]):
+            return wrong_answer(self._cell.name, message, result)
+        try:
+            answer.set_result(result)
+        except BadMessage as error:
+            return error
+        return None
 
     def _child_done(self, task: asyncio.Task[None]) -> None:
         self._children.discard(task)

@@ -85,23 +85,24 @@ class Mailbox(Generic[L]):
 
     def offer(self, letter: L, n_bytes: int, key: Hashable = None, *, may_wait: bool = False) -> Offer:
         """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``."""
-        if key is not None and self._when_full is WhenFull.LATEST and key in self._keyed:
-            self.n_bytes += n_bytes - self._keyed[key][1]
-            self._keyed[key] = (letter, n_bytes)
-            self.n_superseded += 1
-            return SUPERSEDED
+        if key is not None:
+            if self._when_full is not WhenFull.LATEST:
+                key = None
+            elif key in self._keyed:
+                self.n_bytes += n_bytes - self._keyed[key][1]
+                self._keyed[key] = (letter, n_bytes)
+                self.n_superseded += 1
+                return SUPERSEDED
         letters = self._letters
         total = self.n_bytes + n_bytes
         # One message alone always fits: a limit below its size would refuse it for ever.
-        if not letters or (total <= self._max_bytes and len(letters) < self._max_messages and not self._waiting):
-            if key is not None and self._when_full is WhenFull.LATEST:
+        if (total <= self._max_bytes and len(letters) < self._max_messages and not self._waiting) or not letters:
+            if key is not None:
                 self._keyed[key] = (letter, n_bytes)
-            else:
-                key = None
             letters.append((letter, n_bytes, key))
             self.n_bytes = total
             return TAKEN
-        if self._when_full is WhenFull.WAIT and may_wait and self._has_place(n_bytes):
+        if may_wait and self._when_full is WhenFull.WAIT and self._has_place(n_bytes):
             self._waiting.append((letter, n_bytes))
             self._waiting_bytes += n_bytes
             return WAITING

@@ -98,8 +98,12 @@ class Link:
         return self._expect(_SEND, target, event, _TAKEN, timeout_s)
 
     def tell(self, target: str, event: Event) -> None:
-        """Send an event to an actor of the peer's node; nothing is said when the peer is gone."""
-        self.say(_TELL, 0, target, 0.0, event, bulk=event.bulk)
+        """Send an event to an actor of the peer's node; nothing is said when the peer is gone.
+
+        Raises:
+            BadMessage: it cannot travel.
+        """
+        self._leave(codec.seal(_TELL, 0, target, 0.0, event), event, event.bulk)
 
     def reply(self, id: int, answer: Any) -> None:  # noqa: A002
         """Answer the peer's ask."""
@@ -129,12 +133,15 @@ class Link:
         Raises:
             BadMessage: the body cannot travel, or is larger than a message may be.
         """
+        self._leave(codec.seal(kind, id, target, ttl_s, body), body, bulk)
+
+    def _leave(self, sealed: bytes, body: Any, bulk: bool) -> None:  # noqa: FBT001
         if self._gone:
             return
-        sealed = codec.seal(kind, id, target, ttl_s, body)
-        if len(sealed) > self._max_bytes:
+        n_bytes = len(sealed)
+        if n_bytes > self._max_bytes:
             raise BadMessage(
-                f"{type(body).__name__} is {len(sealed)} bytes, and a message holds at most {self._max_bytes}",
+                f"{type(body).__name__} is {n_bytes} bytes, and a message holds at most {self._max_bytes}",
                 hint="planes travel beside messages; limits.message_bytes raises the bound",
             )
         self.n_out += 1
@@ -144,10 +151,10 @@ class Link:
             self._loop.call_soon(self.flush)
             self._put([sealed], bulk)
             return
-        if self._out_bytes + len(sealed) > self._batch_bytes:
+        if self._out_bytes + n_bytes > self._batch_bytes:
             self._put_all()
         (self._out_bulk if bulk else self._out).append(sealed)
-        self._out_bytes += len(sealed)
+        self._out_bytes += n_bytes
 
     def flush(self) -> None:
         """Send now what this tick has put together."""

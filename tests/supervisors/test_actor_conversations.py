@@ -237,7 +237,7 @@ async def test_an_answer_that_cannot_travel_is_told_to_the_asker(tmp_path: Path)
         folder = tmp_path / way
         folder.mkdir()
         async with scene(way, folder) as talk:
-            with pytest.raises(AskFailed, match="cannot travel"):
+            with pytest.raises(BadMessage, match="cannot travel"):
                 await talk.ref.ask(Unsayable(), timeout_s=5.0)
 
 
