@@ -57,6 +57,10 @@ class MetadataCache(Actor[Inbox]):
             case _:
                 assert_never(message)
 
+    async def ended(self) -> None:
+        """Let the threads go."""
+        await self._threads.finish()
+
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
         return {

@@ -217,11 +217,15 @@ class Scheduler(Actor[Inbox]):
 
     async def _cancel(self, name: str, by: str) -> JobStatus:
         status = self._status(name)
-        if status.state != "running":
+        was_over = status.state != "running"
+        if not was_over:
+            await self._write(records.Cancelled(job=name, at_unix_s=time.time(), by=by))
+            status = self._status(name)
+        if was_over or status.state != "cancelled":
+            # Perhaps only just: its end was written before the cancellation.
             raise JobEnded(
                 f"{name} is {status.state}: there is nothing to cancel", hint=f"hcs-mesh jobs {name} shows its wells"
             )
-        await self._write(records.Cancelled(job=name, at_unix_s=time.time(), by=by))
         self._perform(self._scheduling.cancel_job(name))
         self._announce(
             JobStateChanged(plate_id=status.plate_id, plate_name=status.plate_name, job=name, state="cancelled")
