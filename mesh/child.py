@@ -35,15 +35,15 @@ def main() -> None:
     """Run the child that stdin describes, and exit with 0 after an ordered stop."""
     spec = msgspec.json.decode(end_with_parent(), type=ChildSpec)
     start_logging(spec.log, file=Path(spec.log_file))
-    exit = asyncio.run(_run(spec)) if sys.platform == "win32" else _run_on_uvloop(spec)
-    sys.exit(0 if exit.reason in ("shutdown", "normal") else 1)
+    ended = asyncio.run(_run(spec)) if sys.platform == "win32" else _run_on_uvloop(spec)
+    sys.exit(0 if ended.reason in ("shutdown", "normal") else 1)
 
 
 def _run_on_uvloop(spec: ChildSpec) -> Exit:
     import uvloop
 
-    exit: Exit = uvloop.run(_run(spec))
-    return exit
+    ended: Exit = uvloop.run(_run(spec))
+    return ended
 
 
 def _actor(spec: ChildSpec) -> Actor[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from abc import ABC, abstractmethod
@@ -75,7 +76,7 @@ class Commands(ABC):
 
     async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
         """Hand a folder or file over; returns the import's id."""
-        request = SubmitImport(path=str(path.absolute()), key=uuid.uuid4().hex, name=name, pattern=pattern)
+        request = SubmitImport(path=os.path.abspath(path), key=uuid.uuid4().hex, name=name, pattern=pattern)
         return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
 
     async def imports(self) -> tuple[ImportStatus, ...]:
@@ -153,9 +154,7 @@ class Commands(ABC):
             if status.state != "running":
                 return
 
-    async def _patiently(
-        self, ask: Callable[[float], Awaitable[R]], patience_s: float, *, ask_s: float = 20.0
-    ) -> R:
+    async def _patiently(self, ask: Callable[[float], Awaitable[R]], patience_s: float, *, ask_s: float = 20.0) -> R:
         """Ask again while the mesh is away; every request that is sent this way may be repeated."""
         until = time.monotonic() + patience_s
         while True:

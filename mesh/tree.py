@@ -87,11 +87,11 @@ class Processes:
             on_up(spec.name, pid)
 
             async def watch() -> None:
-                exit = await child.wait()
+                ended = await child.wait()
                 if self._running.get(spec.name) is child:
                     del self._running[spec.name]
                 on_down(spec.name, pid)
-                self._node.peer_died(spec.name, exit.error or exit.reason)
+                self._node.peer_died(spec.name, ended.error or ended.reason)
 
             task = loop.create_task(watch(), name=f"watch {spec.name}")
             self._watching.add(task)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch, Patch, Rectangle
 
-from .report import Measurement, ReportJob, ReportWell, well_value
+from .report_model import Measurement, ReportJob, ReportWell, well_value
 
 FAILED_STATES = ("failed", "dead")
 FORMATS = ((2, 3), (4, 6), (8, 12), (16, 24), (32, 48))

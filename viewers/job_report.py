@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..messages.compute import JobStatus, WellStatus
 from ..plates.model import Plate
-from .report import Measurement, Provenance, ReportJob, ReportWell
+from .report_model import Measurement, Provenance, ReportJob, ReportWell
 
 LIBRARIES = ("hcs-mesh", "numpy", "opencv-python-headless", "tifffile")
 

@@ -4,66 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
+from .report_model import Measurement, Provenance, ReportJob, ReportWell, measurements_shown
 
-COUNT = "n_objects"
-
-
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One number that every well has: its name in ``ReportWell.measurements``, its unit and what it means."""
-
-    name: str
-    unit: str = ""
-    meaning: str = ""
-
-
-class ReportWell(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one well. ``well`` is written A01, and is empty for an image that lies on no plate."""
-
-    well: str
-    state: str = "done"
-    n_objects: int | None = None
-    measurements: Mapping[str, float] = {}
-    reason: str = ""
-    attempts: int = 1
-    duration_s: float | None = None
-    thumbnail_png: bytes = b""
-
-
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """How the numbers came about: enough to repeat them, and to trust them after a fault."""
-
-    versions: Mapping[str, str] = {}
-    started: str = ""
-    finished: str = ""
-    duration_s: float | None = None
-    n_restarts: int = 0
-    faults: tuple[str, ...] = ()
-
-
-class ReportJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the report shows. ``objects`` are columns of equal length, one row an object.
-
-    Without ``n_rows`` and ``n_columns`` the plate is taken to be the smallest standard one that holds the wells.
-    """
-
-    job: str
-    plate: str
-    state: str = "done"
-    plate_id: int | None = None
-    n_rows: int = 0
-    n_columns: int = 0
-    wells: tuple[ReportWell, ...] = ()
-    measurements: tuple[Measurement, ...] = ()
-    objects: Mapping[str, Iterable[object]] = {}
-    pipeline: str = ""
-    pipeline_source: str = ""
-    provenance: Provenance = Provenance()
-    notes: tuple[str, ...] = ()
+__all__ = ["Measurement", "Provenance", "ReportFiles", "ReportJob", "ReportWell", "write_report"]
 
 
 class ReportFiles(NamedTuple):
@@ -99,24 +46,6 @@ def write_report(job: ReportJob, folder: Path) -> ReportFiles:
     # The page comes last: whoever sees it finds the rest beside it.
     page = _publish(folder / "report.html", render_page(job, shown, pictures).encode())
     return ReportFiles(page, wells, objects, tuple(heat_maps))
-
-
-def measurements_shown(job: ReportJob) -> tuple[Measurement, ...]:
-    """The count first, then what the job declares, then whatever else its wells carry."""
-    declared = {one.name: one for one in job.measurements}
-    count = declared.pop(
-        COUNT,
-        Measurement(name=COUNT, meaning="Objects found in the well."),
-    )
-    carried = dict.fromkeys(name for well in job.wells for name in well.measurements)
-    rest = (Measurement(name=name) for name in carried if name not in declared and name != COUNT)
-    return (count, *declared.values(), *rest)
-
-
-def well_value(well: ReportWell, name: str) -> float | None:
-    """One number of one well, None where it has none."""
-    value = well.measurements.get(name)
-    return well.n_objects if value is None and name == COUNT else value
 
 
 def _file_names(names: Iterable[str]) -> dict[str, str]:

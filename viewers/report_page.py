@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from .heat_map import plate_shape, well_position
-from .report import COUNT, Measurement, ReportJob, ReportWell, well_value
+from .report_model import COUNT, Measurement, ReportJob, ReportWell, well_value
 from .report_style import SCRIPT, STYLE
 
 

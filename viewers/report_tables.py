@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..config.errors import MeshError
-from .report import Measurement, ReportJob, well_value
+from .report_model import Measurement, ReportJob, well_value
 
 
 class UnequalColumns(MeshError, ValueError):

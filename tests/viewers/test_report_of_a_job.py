@@ -22,9 +22,9 @@ from hcs_mesh.viewers.report import (
     Provenance,
     ReportJob,
     ReportWell,
-    measurements_shown,
     write_report,
 )
+from hcs_mesh.viewers.report_model import measurements_shown
 from hcs_mesh.viewers.report_tables import UnequalColumns, objects_csv
 
 EVIL = "<script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">&amp;$\\alpha"
