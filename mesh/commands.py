@@ -76,7 +76,7 @@ class Commands(ABC):
 
     async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
         """Hand a folder or file over; returns the import's id."""
-        request = SubmitImport(path=os.path.abspath(path), key=uuid.uuid4().hex, name=name, pattern=pattern)
+        request = SubmitImport(path=_absolute(path), key=uuid.uuid4().hex, name=name, pattern=pattern)
         return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
 
     async def imports(self) -> tuple[ImportStatus, ...]:
@@ -168,3 +168,8 @@ class Commands(ABC):
                     ) from error
             # Deliberate: the other side is starting, and says nothing while it does.
             await asyncio.sleep(0.2)
+
+
+def _absolute(path: Path) -> str:
+    # What the caller means is relative to the caller; the mesh has a folder of its own. No disk is asked.
+    return os.path.abspath(path)
