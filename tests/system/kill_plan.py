@@ -27,7 +27,7 @@ LONGEST_DELAY_S = 0.03
 """About as long as a phase of the small plate takes, or a well."""
 
 
-def plan(seed: int, *, n_sweeps: int = 1, n_pairs: int = 12) -> list[Kill]:
+def plan(seed: int, *, n_sweeps: int = 1, n_pairs: int = 6) -> list[Kill]:
     """Every point, side and kind ``n_sweeps`` times in an order of the seed's, then pairs that die together."""
     chance = random.Random(seed)
     places = [(point, side) for point in POINTS for side in SIDES]
