@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import zmq
 from hcs_mesh.transport import PeerGone
 from hcs_mesh.transport.channel import Channel, Frames
 
+THROTTLE_S = 0.005
+"""A send looks at what came in only if libzmq last did so 3,000,000 cycles ago (max_command_delay)."""
 STALLED_S = 2.0
 """A message between two sockets of one process takes a millisecond: this is never, and not late."""
 
@@ -76,8 +79,17 @@ class Pair:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["to_router", "to_dealer", "turn", "settle"]), st.integers(1, 8)), min_size=1, max_size=25
+    st.tuples(st.sampled_from(["to_router", "to_dealer", "turn", "later", "settle"]), st.integers(1, 8)),
+    min_size=1,
+    max_size=25,
 )
+
+
+def _spin() -> None:
+    # The loop must not turn meanwhile: that is when a send uses up the wake-up of what came in.
+    until = time.perf_counter() + THROTTLE_S
+    while time.perf_counter() < until:
+        pass
 
 
 async def _play(
@@ -90,6 +102,9 @@ async def _play(
         for step, times in steps:
             if step == "settle":
                 await pair.settle()
+                continue
+            if step == "later":
+                _spin()
                 continue
             for _ in range(times):
                 if step == "turn":
@@ -105,6 +120,7 @@ def _search(made: type[Channel], n_examples: int, *, stalled_s: float = STALLED_
     with asyncio.Runner() as runner:
 
         @hypothesis.settings(max_examples=n_examples)
+        @hypothesis.example(steps=[("to_router", 1), ("later", 1), ("to_dealer", 1)], per_tick=4, replies=0)
         @hypothesis.given(steps=STEPS, per_tick=st.integers(1, 4), replies=st.integers(0, 2))
         def search(steps: list[tuple[str, int]], per_tick: int, replies: int) -> None:
             runner.run(_play(made, steps, per_tick, replies, stalled_s))
