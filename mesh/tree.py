@@ -84,14 +84,20 @@ class Processes:
             child = await (self._early.pop(spec.name, None) or loop.create_task(launch()))
             pid = child.pid or 0
             self._running[spec.name] = child
-            on_up(spec.name, pid)
+            try:
+                on_up(spec.name, pid)
+            except RuntimeError:
+                # Nobody would give it work: the next one may be luckier.
+                await child.kill()
+                raise
 
             async def watch() -> None:
                 ended = await child.wait()
                 if self._running.get(spec.name) is child:
                     del self._running[spec.name]
-                on_down(spec.name, pid)
+                # First whoever waits for its answers, which nothing else would ever tell them.
                 self._node.peer_died(spec.name, ended.error or ended.reason)
+                on_down(spec.name, pid)
 
             task = loop.create_task(watch(), name=f"watch {spec.name}")
             self._watching.add(task)
