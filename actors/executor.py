@@ -25,6 +25,7 @@ from ..pipelines import (
     run_well,
 )
 from ..plates.local import seal_well, write_ome_tiff
+from ..plates.local.errors import repository_errors
 from ..plates.model import Image, Plate
 from ..plates.pixels import read_plane
 from ..plates.repository import ResultFile, StoredResult
@@ -181,7 +182,7 @@ class _ResultWriter:
 
     def write_table(self, table: ObjectTable) -> None:
         path = self._folder / f"{table.name}.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with repository_errors(path), path.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(table.columns)
             rows.writerows(zip(*(column.tolist() for column in table.columns.values()), strict=True))

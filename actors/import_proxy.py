@@ -27,7 +27,7 @@ from ..plates.model import Image
 from ..plates.planners import Plan
 from ..plates.repository import Repository, StoredFile, StoredFileset
 from ..supervisors import Actor
-from ..supervisors.journal import Journal, JournalFull
+from ..supervisors.journal import SEGMENT_BYTES, Journal, JournalFull
 from ..transport import ActorUnknown, AskTimedOut, PeerGone, TransportError
 from .errors import ImportEnded, ImportNotFound, InspectorKeepsDying, NoSuchSource
 from .import_faults import Blame, blame
@@ -72,10 +72,12 @@ class ImportProxy(Actor[Inbox]):
         inspection_s: float = 120.0,
         end_inspector: Callable[[str], None] = lambda why: None,
         n_at_once: int = 2,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         """Import into ``repository``; ``end_inspector`` is called when a question takes longer than it may."""
         self._repository = repository
         self._folder = journal_folder
+        self._segment_bytes = segment_bytes
         self._settings = settings
         self._inspection_s = inspection_s
         self._end_inspector = end_inspector
@@ -90,7 +92,9 @@ class ImportProxy(Actor[Inbox]):
 
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
-        journal: Journal[Record] = await Journal.open(self._folder, record_type=Record)
+        journal: Journal[Record] = await Journal.open(
+            self._folder, record_type=Record, segment_bytes=self._segment_bytes
+        )
         self._journal = journal
         n_records = 0
         for record in journal.replay():

@@ -30,7 +30,7 @@ from ..messages.planes import acquired_planes, result_planes
 from ..plates.model import Plate
 from ..plates.repository import Repository, StoredResult
 from ..supervisors import Actor
-from ..supervisors.journal import Journal, JournalFull
+from ..supervisors.journal import SEGMENT_BYTES, Journal, JournalFull
 from ..transport import ActorUnknown, AskFailed, AskTimedOut, Event, MailboxFull, PeerGone, TransportError
 from . import job_records as records
 from .errors import JobEnded, JobNotFound, NoExecutor
@@ -61,6 +61,7 @@ class Scheduler(Actor[Inbox]):
         journal_folder: Path,
         *,
         attempts_per_well: int = 3,
+        segment_bytes: int = SEGMENT_BYTES,
         running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
         end_executor: Callable[[str, str], None] = lambda name, why: None,
     ) -> None:
@@ -70,11 +71,13 @@ class Scheduler(Actor[Inbox]):
             repository: Where results go.
             journal_folder: Where accepted jobs are written down.
             attempts_per_well: Deaths or failures after which a well is set aside.
+            segment_bytes: The size of one segment of the journal.
             running_executors: The executors (name, pid) that are up; asked once, at the start.
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
         """
         self._repository = repository
         self._folder = journal_folder
+        self._segment_bytes = segment_bytes
         self._running_executors = running_executors
         self._end_executor = end_executor
         self._threads = Threads("scheduler")
@@ -89,7 +92,9 @@ class Scheduler(Actor[Inbox]):
 
     async def started(self) -> None:
         """Replay the journal; what is unfinished is taken up while others are answered already."""
-        journal: Journal[Record] = await Journal.open(self._folder, record_type=Record)
+        journal: Journal[Record] = await Journal.open(
+            self._folder, record_type=Record, segment_bytes=self._segment_bytes
+        )
         self._journal = journal
         self._book, n_records = replay(journal.replay())
         if n_records > COMPACT_RECORDS:

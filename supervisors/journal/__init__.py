@@ -12,10 +12,11 @@ from .errors import (
     RecordTooLarge,
 )
 from .inspect import check, show
-from .journal import Journal, JournalStatistics
+from .journal import SEGMENT_BYTES, Journal, JournalStatistics
 from .recovery import Recovery, TornTail
 
 __all__ = [
+    "SEGMENT_BYTES",
     "Journal",
     "JournalClosed",
     "JournalDamaged",
