@@ -16,7 +16,13 @@ from .errors import KeyRefused, PeerGone
 from .keys import KeyPair, ServerKey
 from .link import Deliver, Link
 
-_REFUSED = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL, zmq.Event.HANDSHAKE_FAILED_NO_DETAIL)
+_REFUSED = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
+
+SILENT_REFUSALS = 3
+"""Handshakes in a row that end without a word before the key is held to be wrong.
+
+Whoever holds another key hangs up without a word, but so does a peer that dies in the middle of one.
+"""
 
 
 class Dialer:
@@ -37,6 +43,7 @@ class Dialer:
         """Dial; with ``key`` the connection is CURVE and only the holder of ``server`` can answer."""
         self.endpoint = endpoint
         self.connected = False
+        self._n_silent = 0
         self._hello = Hello(name=name, pid=os.getpid())
         self._on_connected = on_connected
         identity = name.encode() if key is None else secrets.token_bytes(16).replace(b"\0", b"\1")
@@ -91,6 +98,7 @@ class Dialer:
         event = parse_monitor_message(frames)["event"]
         if event == zmq.Event.HANDSHAKE_SUCCEEDED:
             first, self.connected = not self.connected, True
+            self._n_silent = 0
             if first:
                 self._on_connected()
         elif event == zmq.Event.DISCONNECTED and self.connected:
@@ -98,8 +106,11 @@ class Dialer:
             self.link.fail_asks(PeerGone(f"{self.endpoint.control}: the connection broke before the answer came"))
             # A listener that was started anew has never heard of us.
             self._introduce()
-        elif event in _REFUSED:
+        elif event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL or event in _REFUSED:
             self.connected = False
+            self._n_silent += 1
+            if self._n_silent < SILENT_REFUSALS and event not in _REFUSED:
+                return
             self.link.fail_asks(
                 KeyRefused(
                     f"{self.endpoint.control} refused the handshake: the keys do not match",
