@@ -49,8 +49,8 @@ def scan_source(source: Path) -> Scan:
         for folder, folders, names in os.walk(source, onerror=refuse):
             folders.sort()
             for name in names:
-                path = os.path.join(folder, name)
-                found[os.path.relpath(path, source)] = _seen(Path(path))
+                path = Path(folder, name)
+                found[os.path.relpath(path, source)] = _seen(path)
     except FileNotFoundError as error:
         raise SourceNotFound(
             f"{error.filename} is not there (any more)", hint="put it back and retry the import, or cancel it"

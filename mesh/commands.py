@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import uuid
 from abc import ABC, abstractmethod
@@ -172,4 +171,4 @@ class Commands(ABC):
 
 def _absolute(path: Path) -> str:
     # What the caller means is relative to the caller; the mesh has a folder of its own. No disk is asked.
-    return os.path.abspath(path)
+    return str(path.absolute())

@@ -34,7 +34,7 @@ PACKAGES = (
 def main() -> int:
     """0 when every package is there, or this is no Debian and they cannot be asked for."""
     if shutil.which("dpkg-query") is None:
-        print("Not a Debian system: the tests of windows need Xvfb, OpenGL and XCB, those of pages Chromium, those of the journal strace.")
+        print("Not a Debian system: the tests need Xvfb, OpenGL and XCB, Chromium, and strace.")
         return 0
     missing = [package for package in PACKAGES if not is_installed(package)]
     if not missing:

@@ -142,7 +142,9 @@ def _lock(file: IO[str]) -> None:
     """
     for _ in range(LOOKS):
         try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(LOOK_S)
+        else:
+            return
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
