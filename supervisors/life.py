@@ -53,6 +53,8 @@ class Life:
         """Run the actor's ``started``, then its mailbox; after a failed start, its ``ended``."""
         try:
             await self.actor.started()
+            if self._fault is not None:
+                raise self._fault
         except BaseException:
             self._end("the actor did not start")
             await self.actor.ended()
@@ -255,9 +257,11 @@ class Life:
             self._fail_with(error)
 
     def _fail_with(self, error: BaseException) -> None:
-        if self._fault is None and self._task is not None and not self._task.done():
+        if self._fault is None and (self._task is None or not self._task.done()):
+            # Without a task the actor is starting still, and its start looks at the fault.
             self._fault = error
-            self._task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
     def _failed(self, error: BaseException) -> Exit:
         self._cell.last_error = f"{type(error).__name__}: {error}"

@@ -32,6 +32,10 @@ class Worker(Actor[Work | Nudge]):
         self.log.append("started")
         if self.start == "fails":
             raise OSError("a planted fault")
+        if self.start == "spawns a fault":
+            self.context.spawn(self._fail())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     async def receive(self, message: Work | Nudge) -> Any:
         match message.how:
@@ -121,6 +125,14 @@ async def test_a_failed_start_is_ended_too() -> None:
     with pytest.raises(OSError, match="a planted fault"):
         await node.start_actor("worker", lambda: Worker(log, start="fails"))
     assert log == ["started", "ended"]
+    await node.close()
+
+
+async def test_a_task_that_fails_during_the_start_fails_the_start() -> None:
+    node, log = Node("here"), list[str]()
+    with pytest.raises(ZeroDivisionError):
+        await node.start_actor("worker", lambda: Worker(log, start="spawns a fault"))
+    assert log[-1] == "ended"
     await node.close()
 
 
