@@ -192,7 +192,7 @@ async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Kil
 PIPELINE = Path(__file__).resolve().parents[2] / "examples" / "pipelines" / "nuclei.py"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(tmp_path: Path) -> None:
     killed = asyncio.run(kill_and_check(tmp_path, plan(SEED), SEED))
     assert len(killed) >= 200
