@@ -17,9 +17,10 @@ from .errors import (
 )
 from .failures import AskFailed, exception_of, failure_of
 from .keys import KeyFileError, KeyPair, KeyRing, ServerKey, load_or_create_pair, load_pair, new_pair
-from .link import Link, PeerRef
+from .link import Link
 from .listener import Listener
 from .messages import INNER, ROLES, Event, Failure, Message, Ping, Principal, Pulse, Request, Role
+from .peer_refs import PeerRef
 from .refs import ASK_TIMEOUT_S, Ref
 from .zap import KeyRingAuthenticator
 
