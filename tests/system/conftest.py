@@ -81,10 +81,10 @@ def mesh_up(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Bring a mesh up as a user does, and down at the end."""
 
     @contextmanager
-    def up(data: Path | None = None, *, settings: str = SETTINGS, prefix: tuple[str, ...] = ()) -> Iterator[MeshOnData]:
+    def up(data: Path | None = None, *, more_settings: str = "", prefix: tuple[str, ...] = ()) -> Iterator[MeshOnData]:
         folder = tmp_path_factory.mktemp("mesh")
         config = folder / "settings.toml"
-        config.write_text(settings, encoding="utf-8")
+        config.write_text(SETTINGS + more_settings, encoding="utf-8")
         folder.chmod(0o755)
         data = data or folder / "data"
         environment = {**os.environ, "HCS_MESH_CONFIG": str(config), "HCS_MESH_DATA": str(data)}

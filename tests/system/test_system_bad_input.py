@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from hcs_mesh import Client
+from hcs_mesh import Client, MeshError
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 
 RUNNING = {"control", "metadata", "publisher", "viewers", "inspector", "imports", "scheduler", "executor.cpu0"}
 PATTERN = "{well}_{field}_{channel}.tif"
+SMALL_SEGMENTS = "[journal]\nsegment_bytes = 65536\n"
 TINY = Recipe(name="Tiny", n_rows=1, n_columns=3, n_fields=2, size_px=256)
 
 as_root = pytest.mark.skipif(
@@ -257,6 +258,14 @@ def test_a_plane_that_does_not_open_fails_its_well_alone(mesh: Any, good: Path, 
     assert "Tiny_A02_s1_w1.TIF" in told["error"] + " ".join(told["notes"]), told
 
 
+def jobs(mesh: Any) -> set[str]:
+    async def ask() -> set[str]:
+        async with Client.at(mesh.data) as client:
+            return {one.job for one in await client.jobs()}
+
+    return asyncio.run(ask())
+
+
 # -- pipelines --------------------------------------------------------------------------------------
 
 
@@ -292,11 +301,11 @@ def test_a_plane_that_does_not_open_fails_its_well_alone(mesh: Any, good: Path, 
 def test_a_pipeline_that_cannot_run_is_refused_before_anything_runs(
     mesh: Any, plate: int, nuclei: Path, tmp_path: Path, change: Callable[[str], str], said: str
 ) -> None:
-    n_jobs = len(mesh("jobs").value)
+    known = jobs(mesh)
     path = tmp_path / "mine.py"
     path.write_text(change(nuclei.read_text(encoding="utf-8")), encoding="utf-8")
     assert said in mesh("run", plate, path, "--wait").refusal
-    assert len(mesh("jobs").value) == n_jobs
+    assert jobs(mesh) == known
 
 
 def test_wells_that_are_not_on_the_plate_are_named(mesh: Any, plate: int, nuclei: Path) -> None:
@@ -454,32 +463,70 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 80 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80M", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def as_before(mesh: Any, before: dict[str, Any]) -> None:
+    """The same processes are up, and nothing was restarted."""
+    rows = mesh.rows()
+    assert {name: row["pid"] for name, row in rows.items()} == {name: row["pid"] for name, row in before.items()}
+    assert {name: row["last_error"] for name, row in rows.items() if row["restarts"] or row["state"] != "running"} == {}
+
+
 @as_root
 @pytest.mark.timeout(120)
-def test_a_full_disk_stops_what_needs_it_and_nothing_else(
-    mesh_up: Any, good: Path, nuclei: Path, tmp_path: Path
+def test_a_full_disk_stops_what_needs_it_and_nothing_else(mesh_up: Any, good: Path, nuclei: Path, disk: Path) -> None:
+    with mesh_up(disk / "data") as mesh:
+        plate_id = mesh.imported(good)
+        before = mesh.rows()
+        ballast = fill(disk)
+        assert "bytes free" in mesh("import", good, "--wait").refusal
+        assert "full" in mesh("run", plate_id, nuclei, "--wait").err
+        assert [line["id"] for line in mesh("plates").value] == [plate_id]
+        as_before(mesh, before)
+        ballast.unlink()
+        assert mesh.imported(good) > plate_id
+        assert mesh("run", plate_id, nuclei, "--wait").value["state"] == "done"
+        as_before(mesh, before)
+
+
+@as_root
+@pytest.mark.timeout(120)
+def test_a_journal_without_room_takes_nothing_on_and_goes_on_with_room(
+    mesh_up: Any, good: Path, nuclei: Path, tmp_path: Path, disk: Path
 ) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80M", "tmpfs", str(disk)], check=True)
-    try:
-        with mesh_up(disk / "data") as mesh:
-            plate_id = mesh.imported(good)
-            before = mesh.rows()
-            ballast = fill(disk)
-            refused = mesh("import", good, "--wait")
-            assert "full" in refused.refusal or "space" in refused.refusal
-            refused = mesh("run", plate_id, nuclei, "--wait")
-            assert refused.code == 1, refused
-            assert "Traceback" not in refused.err
-            assert "full" in refused.err or "space" in refused.err, refused.err
-            assert [line["id"] for line in mesh("plates").value] == [plate_id]
-            ballast.unlink()
-            assert mesh.imported(good) > plate_id
-            assert mesh("run", plate_id, nuclei, "--wait").value["state"] == "done"
-            rows = mesh.rows()
-            assert rows["mesh"]["pid"] == before["mesh"]["pid"]
-            assert {name for name, row in rows.items() if row["state"] == "running"} >= RUNNING
-            assert {name: row["last_error"] for name, row in rows.items() if row["restarts"]} == {}
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+    (tmp_path / "nothing").mkdir()
+    source = nuclei.read_text(encoding="utf-8")
+
+    async def until_refused(ask: Callable[[Client], Awaitable[str]]) -> tuple[list[str], MeshError]:
+        accepted: list[str] = []
+        async with Client.at(disk / "data") as client:
+            while len(accepted) < 1000:
+                try:
+                    accepted.append(await ask(client))
+                except MeshError as error:
+                    return accepted, error
+        raise AssertionError("1000 were accepted with a full disk")
+
+    with mesh_up(disk / "data", more_settings=SMALL_SEGMENTS) as mesh:
+        plate_id = mesh.imported(good)
+        before = mesh.rows()
+        ballast = fill(disk)
+        _, refusal = asyncio.run(until_refused(lambda client: client.submit_import(tmp_path / "nothing")))
+        assert "no room" in str(refusal)
+        assert refusal.hint
+        accepted, refusal = asyncio.run(until_refused(lambda client: client.submit_job(plate_id, source)))
+        assert "no room" in str(refusal)
+        as_before(mesh, before)
+        ballast.unlink()
+        assert mesh("run", plate_id, nuclei, "--wait").value["state"] == "done"
+        assert mesh.imported(good) > plate_id
+        assert set(accepted) <= jobs(mesh)
+        as_before(mesh, before)
