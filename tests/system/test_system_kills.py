@@ -23,6 +23,7 @@ from mesh_that_dies import SETTINGS, Kill, Killed
 
 from hcs_mesh import Client, Mesh
 from hcs_mesh.messages.compute import JobStatus, ListJobs
+from hcs_mesh.messages.control import GetStatus
 from hcs_mesh.messages.imports import ListImports
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.repository import StoredResult
@@ -33,6 +34,7 @@ from hcs_mesh.transport.planes.files import default_folder
 
 SEED = 20261120
 N_LANES = 2
+N_SHOTS = 16
 RECIPE = Recipe(name="Tiny", n_rows=1, n_columns=3, n_fields=1, size_px=384)
 
 
@@ -87,17 +89,19 @@ async def run_under_fire(session: KillSession, source: Path, pipeline: str, chan
             n_rounds += 1
             done.append(await session.round(client, source, pipeline, f"{name}{n_rounds}"))
 
-    async def fire() -> None:
-        while True:
-            await asyncio.sleep(chance.uniform(0.2, 1.0))
+    async def fire(client: Client) -> None:
+        for _ in range(N_SHOTS):
+            # A mesh that is shot again before it is up would never get anything done.
+            await session.ask(client, "control", GetStatus())
+            await asyncio.sleep(chance.uniform(0.0, 0.4))
             session.kill_one(chance)
 
     async with Client.at(session.data) as client:
         await asyncio.gather(*(lane(client, f"lane {n} ") for n in range(N_LANES)))
-        firing = asyncio.create_task(fire())
-        done += [await session.round(client, source, pipeline, f"any moment {number}") for number in range(8)]
-        firing.cancel()
-        await asyncio.gather(firing, return_exceptions=True)
+        firing = asyncio.create_task(fire(client))
+        while not firing.done():
+            done.append(await session.round(client, source, pipeline, f"any moment {len(done)}"))
+        await firing
         # The last of them may have hit the hub: it is up again, and knows them all.
         imports = await session.ask(client, "imports", ListImports())
         jobs = await session.ask(client, "scheduler", ListJobs())
