@@ -36,8 +36,6 @@ class FrontSettings(Section, frozen=True, kw_only=True):
     """The address to listen on; empty means no TCP, only ipc beside the data."""
     tcp_port: ControlPort = 7777
     """The control channel's port; the data channel takes the one 1000 above."""
-    plain_loopback: bool = False
-    """Whether TCP may go without CURVE when the address is loopback."""
 
     @property
     def tcp_data_port(self) -> int:
