@@ -67,8 +67,6 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """Looks in a row that must find the same names, sizes and times."""
     transfer_threads: Count = 2
     """Files copied and hashed at the same time."""
-    checksum: Literal["sha1"] = "sha1"
-    """The digest that proves a file; SHA-1 is what OMERO keeps for each file."""
     max_attempts: Count = 8
     """Tries of one phase before the import waits for a person."""
     first_retry_s: Seconds = 1.0
@@ -146,10 +144,6 @@ class LimitSettings(Section, frozen=True, kw_only=True):
 
     message_bytes: Annotated[int, Meta(ge=4096)] = 64 * 1024 * 1024
     """The largest encoded message; planes travel beside messages and are not counted."""
-    mailbox_messages: Count = 1024
-    """Messages that wait for one actor before its policy applies."""
-    mailbox_bytes: Annotated[int, Meta(ge=4096)] = 256 * 1024 * 1024
-    """Nominal bytes that wait for one actor before its policy applies."""
 
 
 class LogSettings(Section, frozen=True, kw_only=True):
