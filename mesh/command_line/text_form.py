@@ -189,8 +189,10 @@ def print_job(job: JobStatus) -> None:
         state = state_text(one.state)
         row(listed, one.well or IMAGE_KEY, state, one.n_objects, *shown, one.attempts, seconds, note)
     out.print(listed)
+    # What a job got over is good to know; what it failed of is not something it survived.
+    word = "survived:" if job.state == "done" else "fault:"
     for fault in job.faults:
-        out.print("survived:", fault, markup=False, soft_wrap=True)
+        out.print(word, fault, markup=False, soft_wrap=True)
 
 
 def _print_listed(listed: object, nothing: str) -> None:
