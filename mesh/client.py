@@ -56,9 +56,7 @@ class Client(Commands):
 
     async def __aenter__(self) -> Self:
         self._context = zmq.Context()
-        self._dialer = Dialer(
-            self._context, self._endpoint, _refuse, name="client", key=self._key, server=self._server
-        )
+        self._dialer = Dialer(self._context, self._endpoint, _refuse, name="client", key=self._key, server=self._server)
         return self
 
     async def __aexit__(
