@@ -1,0 +1,98 @@
+"""An inspection: a question to the inspector, who may die over it, be away, or take longer than it may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..messages.imports import PlanSource, ProbePlane, ProbePlanes
+from ..plates.model import Image
+from ..plates.planners import Plan
+from ..supervisors import Context
+from ..transport import ActorUnknown, AskTimedOut, PeerGone
+from .errors import InspectorKeepsDying
+
+MAX_DEATHS = 3
+LOOK_S = 0.1
+
+
+class Inspection:
+    """Asks what a source holds and whether its planes open, without trusting it."""
+
+    def __init__(self, context: Context, end_inspector: Callable[[str], None], *, limit_s: float) -> None:
+        """Ask by way of ``context``; ``end_inspector`` is called when a question takes longer than ``limit_s``."""
+        self._context = context
+        self._end_inspector = end_inspector
+        self._limit_s = limit_s
+
+    async def plan(self, question: PlanSource, import_id: str, say: Callable[[str], None]) -> Plan:
+        """What a source holds; ``say`` is told what is waited for.
+
+        Raises:
+            InspectorKeepsDying: it ended its reader over and over, or took too long.
+            AskFailed: it is nothing that can be planned.
+            ActorUnknown: there was no inspector all the time.
+        """
+        plan: Plan = await self._ask(question, question.path, import_id, say)
+        return plan
+
+    async def probe(self, plan: Plan, folder: Path, source: str, import_id: str, say: Callable[[str], None]) -> None:
+        """Open the first and the last plane of every plate of a plan whose files lie under ``folder``.
+
+        Raises:
+            InspectorKeepsDying: it ended its reader over and over, or took too long.
+            AskFailed: one does not open, or is not what the plan says.
+            ActorUnknown: there was no inspector all the time.
+        """
+        await self._ask(ProbePlanes(planes=_first_and_last(plan, folder)), source, import_id, say)
+
+    async def _ask(
+        self, question: PlanSource | ProbePlanes, source: str, import_id: str, say: Callable[[str], None]
+    ) -> Any:
+        n_deaths = 0
+        until = self._context.now() + self._limit_s
+        while True:
+            try:
+                return await self._context.find("inspector").ask(question, timeout_s=self._limit_s)
+            except AskTimedOut as error:
+                self._end_inspector(f"{type(question).__name__} for {import_id} took too long")
+                raise InspectorKeepsDying(
+                    f"reading {source} took longer than {self._limit_s:g} s and was stopped",
+                    hint="a file in it may be damaged; raise inspector.time_limit_s if it is just large",
+                ) from error
+            except PeerGone as error:
+                n_deaths += 1
+                if n_deaths >= MAX_DEATHS:
+                    # A question that ends it so often is the source's fault.
+                    raise InspectorKeepsDying(
+                        f"reading {source} ended the reading process {n_deaths} times",
+                        hint="a file in it is probably damaged; raise inspector.memory_mib if it is just large",
+                    ) from error
+            except ActorUnknown:
+                # Between two lives it has no name here, and nobody knows yet when the next one begins.
+                if self._context.now() >= until:
+                    raise
+            say("waiting for the inspector to come back")
+            await asyncio.sleep(LOOK_S)
+
+
+def _first_and_last(plan: Plan, folder: Path) -> tuple[ProbePlane, ...]:
+    probes: list[ProbePlane] = []
+    for plate in plan.plates:
+        ends: list[Image] = [plate.image(0)]
+        if plate.n_images > 1:
+            ends.append(plate.image(plate.n_images - 1))
+        probes.extend(
+            ProbePlane(
+                root=str(folder),
+                file=image.file,
+                page=image.page,
+                height=image.height,
+                width=image.width,
+                dtype=image.dtype,
+            )
+            for image in ends
+        )
+    return tuple(probes)

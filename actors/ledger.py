@@ -1,0 +1,83 @@
+"""The ledger: a record is durable first, then in the book, and then whoever waits for it hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from ..supervisors.journal import Journal, JournalFull
+from .changes import Changes
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Book(Protocol[R]):
+    """What records add up to."""
+
+    def apply(self, record: R) -> object:
+        """Take a record in."""
+        ...
+
+    def compacted(self) -> tuple[R, ...]:
+        """The records that a checkpoint needs."""
+        ...
+
+
+class Ledger(Generic[R]):
+    """Keeps a book that a crash cannot tear from its journal."""
+
+    def __init__(self, book: Book[R], *, name_of: Callable[[R], str], compact_records: int) -> None:
+        """Keep ``book``; ``name_of`` says what a record moves, ``compact_records`` how many are too many to replay."""
+        self.changes = Changes()
+        self._book = book
+        self._name_of = name_of
+        self._compact_records = compact_records
+        self._journal: Journal[R] | None = None
+
+    async def open(self, folder: Path, *, record_type: object, segment_bytes: int) -> None:
+        """Replay the journal into the book, and shorten it if it has grown long.
+
+        Raises:
+            JournalError: it cannot be read, or another process has it.
+        """
+        self._journal = journal = await Journal[R].open(folder, record_type=record_type, segment_bytes=segment_bytes)
+        n_records = 0
+        for record in journal.replay():
+            self._book.apply(record)
+            n_records += 1
+        if n_records > self._compact_records:
+            # On a full disk the long journal is as good as a short one.
+            with suppress(JournalFull):
+                await journal.checkpoint(self._book.compacted())
+
+    async def write(self, record: R) -> None:
+        """Make a record durable and take it in; cancelled, it still counts, since the journal may hold it.
+
+        Raises:
+            JournalFull: there is no room for it, and it does not count.
+            JournalPoisoned: the disk failed.
+        """
+        assert self._journal is not None, "the ledger is opened before the first message"
+        appending = asyncio.ensure_future(self._journal.append(record))
+        try:
+            await asyncio.shield(appending)
+        except asyncio.CancelledError:
+            await asyncio.wait([appending])
+            if not appending.cancelled() and appending.exception() is None:
+                self._take_in(record)
+            raise
+        self._take_in(record)
+
+    async def close(self) -> None:
+        """Write what was asked for and let the journal go, if it was opened."""
+        if self._journal is not None:
+            await self._journal.close()
+
+    def _take_in(self, record: R) -> None:
+        self._book.apply(record)
+        self.changes.tell(self._name_of(record))
