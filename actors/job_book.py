@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -196,16 +196,6 @@ class JobBook:
             else:
                 records.extend(job.records)
         return tuple(records)
-
-
-def replay(records: Iterable[Record]) -> tuple[JobBook, int]:
-    """The book that records make, and how many there were."""
-    book = JobBook()
-    n_records = 0
-    for record in records:
-        book.apply(record)
-        n_records += 1
-    return book, n_records
 
 
 def _number(job: str) -> int:

@@ -10,10 +10,16 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from ..config import get_logger
 from ..supervisors.journal import Journal, JournalFull
 from .changes import Changes
 
 R = TypeVar("R", bound=msgspec.Struct)
+
+log = get_logger(__name__)
+
+AGAIN_S = 1.0
+"""The wait before something is written again that a full disk refused."""
 
 
 class Book(Protocol[R]):
@@ -72,6 +78,19 @@ class Ledger(Generic[R]):
                 self._take_in(record)
             raise
         self._take_in(record)
+
+    async def write_surely(self, record: R) -> None:
+        """Write what nobody can be told to repeat; on a full disk it waits until there is room.
+
+        Raises:
+            JournalPoisoned: the disk failed.
+        """
+        while True:
+            try:
+                return await self.write(record)
+            except JournalFull as full:
+                log.warning("a record waits for room on the disk", of=self._name_of(record), reason=str(full))
+                await asyncio.sleep(AGAIN_S)
 
     async def close(self) -> None:
         """Write what was asked for and let the journal go, if it was opened."""
