@@ -1,27 +1,13 @@
-"""The publisher: reads committed planes into shared memory, for each viewer as it has room for them."""
+"""The publisher: decides what each viewer is shown, from the snapshot it asks for to what is committed."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol, assert_never
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import assert_never
 
 from ..config.errors import MeshError
-from ..messages.frames import (
-    FactTold,
-    Frame,
-    FrameTaken,
-    JobStateChanged,
-    PlanesCommitted,
-    PlaneUnreadable,
-    StreamEnded,
-    WellStateChanged,
-)
+from ..messages.frames import FrameTaken, JobStateChanged, PlanesCommitted, StreamEnded, WellStateChanged
 from ..messages.metadata import PlatesStored
 from ..messages.streaming import (
     AdoptSnapshot,
@@ -37,21 +23,12 @@ from ..messages.streaming import (
 from ..messages.viewing import Subject
 from ..plates.pixels import read_plane
 from ..supervisors import Actor, Deferred, MailboxLimits
-from ..transport.planes import PlaneRef, Reservation, Ring, RingFull
+from ..transport.planes import Ring
 from .plane_history import PlaneHistory
+from .plane_loader import ReadPlane
+from .stream_pump import BRIDGE, OpenedStream, StreamPump
 from .viewer_errors import ViewerRefused
-from .viewer_stream import Announced, News, ViewerStream
-
-BRIDGE = "viewers"
-
-
-class ReadPlane(Protocol):
-    """Reads one plane of a file into an array of its shape and type."""
-
-    def __call__(self, root: Path, file: str, page: int = 0, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read it."""
-        ...
-
+from .viewer_stream import News
 
 Inbox = (
     OpenStream
@@ -67,17 +44,6 @@ Inbox = (
     | JobStateChanged
     | PlatesStored
 )
-
-
-class _Open:
-    """An open stream: its order, the slots its viewer holds, and the plane being read for it."""
-
-    def __init__(self, subject: Subject, snapshot_bytes: int, n_credits: int) -> None:
-        self.stream = ViewerStream(subject, n_credits=n_credits)
-        self.snapshot_bytes = snapshot_bytes
-        self.held: dict[int, PlaneRef] = {}
-        self.works: tuple[int, Announced, float] | None = None
-        self.opened = False
 
 
 class Publisher(Actor[Inbox]):
@@ -102,21 +68,15 @@ class Publisher(Actor[Inbox]):
         self._history = history
         self._n_credits = n_credits
         self._read = read
-        self._open: dict[str, _Open] = {}
-        self._starved: dict[str, None] = {}
-        self._reservations: dict[int, Reservation] = {}
-        self._last_ticket = 0
-        self._n_unreadable = 0
-        self._ring: Ring | None = None
 
     async def started(self) -> None:
         """Take the ring's memory."""
         self._ring = await asyncio.to_thread(self._make_ring)
+        self._pump = StreamPump(self.context, self._ring, self._read)
 
     async def stopping(self) -> None:
         """Give the ring's memory back; viewers keep what they have mapped until they let go."""
-        if self._ring is not None:
-            self._ring.close()
+        self._ring.close()
 
     async def receive(
         self, message: Inbox
@@ -124,25 +84,25 @@ class Publisher(Actor[Inbox]):
         """Handle news of planes, and what the bridge says for its viewers."""
         match message:
             case OpenStream(viewer=viewer, subject=subject, snapshot_bytes=snapshot_bytes):
-                self._open[viewer] = _Open(subject, snapshot_bytes, self._n_credits)
+                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, self._n_credits)
                 return self.defer(self._look_up(viewer, subject, snapshot_bytes))
             case AdoptSnapshot():
                 return self._adopt(message)
             case BeginStream(viewer=viewer):
-                if viewer in self._open:
-                    self._open[viewer].stream.begin()
-                    self._pump(viewer)
+                if viewer in self._pump.streams:
+                    self._pump.streams[viewer].stream.begin()
+                    self._pump.move(viewer)
             case CloseStream(viewer=viewer):
-                self._close(viewer)
+                self._pump.close(viewer)
             case CloseAllStreams():
-                for viewer in list(self._open):
-                    self._close(viewer)
+                for viewer in list(self._pump.streams):
+                    self._pump.close(viewer)
             case ListStreams():
-                return tuple(_statistics(viewer, one.stream) for viewer, one in self._open.items())
-            case FrameTaken(viewer=viewer, sequence=sequence):
-                self._taken(viewer, sequence)
+                return tuple(one.statistics(viewer) for viewer, one in self._pump.streams.items())
+            case FrameTaken():
+                self._pump.taken(message)
             case PlaneLoaded():
-                self._loaded(message)
+                self._pump.loaded(message)
             case PlanesCommitted() | WellStateChanged() | JobStateChanged() | PlatesStored():
                 self._tell_all(message)
             case _:
@@ -151,17 +111,15 @@ class Publisher(Actor[Inbox]):
 
     def statistics(self) -> dict[str, int | float | str]:
         """Streams, planes, and the ring's slots."""
-        ring = self._ring.statistics() if self._ring is not None else None
+        ring = self._ring.statistics()
         return {
-            "streams": len(self._open),
-            "unreadable": self._n_unreadable,
-            "planes": ring.n_planes if ring else 0,
-            "slots_free": ring.n_free if ring else 0,
-            "slots_held": ring.n_held if ring else 0,
-            "skipped": sum(one.stream.n_skipped for one in self._open.values()),
+            "streams": len(self._pump.streams),
+            "unreadable": self._pump.n_unreadable,
+            "planes": ring.n_planes,
+            "slots_free": ring.n_free,
+            "slots_held": ring.n_held,
+            "skipped": sum(one.stream.n_skipped for one in self._pump.streams.values()),
         }
-
-    # -- subjects ---------------------------------------------------------------------------------
 
     async def _look_up(self, viewer: str, subject: Subject, snapshot_bytes: int) -> StreamOpened:
         try:
@@ -179,28 +137,27 @@ class Publisher(Actor[Inbox]):
             self.context.find(BRIDGE).tell(StreamEnded(viewer=viewer, reason=str(error)))
 
     def _adopt(self, message: AdoptSnapshot) -> StreamOpened:
-        ring = self._ring
-        one = self._open.get(message.viewer)
-        if one is None or ring is None:
+        one = self._pump.streams.get(message.viewer)
+        if one is None:
             raise ViewerRefused("the viewer was gone before its stream could begin", hint="attach again")
-        held = one.stream.adopt(message.snapshot, announce=one.opened)
-        one.opened = True
+        held = one.stream.adopt(message.snapshot, announce=one.shown)
+        one.shown = True
         for news in held:
             self._tell(message.viewer, one, news)
-        self._pump(message.viewer)
-        return StreamOpened(contents=message.snapshot.contents, ring=str(ring.path), credits=self._n_credits)
+        self._pump.move(message.viewer)
+        return StreamOpened(contents=message.snapshot.contents, ring=str(self._ring.path), credits=self._n_credits)
 
     def _tell_all(self, news: News) -> None:
-        for viewer, one in list(self._open.items()):
+        for viewer, one in list(self._pump.streams.items()):
             self._tell(viewer, one, news)
 
-    def _tell(self, viewer: str, one: _Open, news: News) -> None:
+    def _tell(self, viewer: str, one: OpenedStream, news: News) -> None:
         match one.stream.verdict(news):
             case "hold":
                 one.stream.take(news)
             case "take":
                 one.stream.take(news)
-                self._pump(viewer)
+                self._pump.move(viewer)
             case "switch":
                 one.stream.switch()
                 if isinstance(news, PlatesStored):
@@ -210,120 +167,3 @@ class Publisher(Actor[Inbox]):
                 self.context.spawn(self._look_up_again(viewer, subject, one.snapshot_bytes))
             case "pass":
                 pass
-
-    # -- planes -----------------------------------------------------------------------------------
-
-    def _pump(self, viewer: str) -> None:
-        """Send every fact whose turn it is, and start reading the next plane where there is room for it."""
-        one = self._open[viewer]
-        while (due := one.stream.next_fact()) is not None:
-            sequence, fact = due
-            self.context.find(BRIDGE).tell(
-                FactTold(viewer=viewer, sequence=sequence, fact=fact, n_waiting=one.stream.n_waiting)
-            )
-        if not one.stream.may_load() or self._ring is None:
-            return
-        announced = one.stream.next_plane()
-        header = announced.record.header
-        try:
-            reservation = self._ring.reserve((header.height, header.width), np.dtype(header.dtype))
-        except RingFull:
-            # Others hold every slot: this stream goes on with the next one that comes back.
-            self._starved[viewer] = None
-            return
-        except MeshError as error:
-            one.stream.load()
-            self._unreadable(viewer, one, announced, str(error))
-            self._pump(viewer)
-            return
-        one.stream.load()
-        self._last_ticket += 1
-        self._reservations[self._last_ticket] = reservation
-        one.works = (self._last_ticket, announced, time.monotonic())
-        self.context.spawn(self._load(viewer, self._last_ticket, announced, reservation))
-
-    async def _load(self, viewer: str, ticket: int, announced: Announced, reservation: Reservation) -> None:
-        record = announced.record
-        reason = ""
-        try:
-            await asyncio.to_thread(self._read, Path(record.root), record.file, record.page, out=reservation.pixels)
-        except MeshError as error:
-            reason = str(error)
-        self.context.me.tell(PlaneLoaded(viewer=viewer, ticket=ticket, reason=reason))
-
-    def _loaded(self, message: PlaneLoaded) -> None:
-        reservation = self._reservations.pop(message.ticket)
-        one = self._open.get(message.viewer)
-        if one is None or one.works is None or one.works[0] != message.ticket:
-            # The viewer left while its plane was read.
-            reservation.discard()
-            self._feed_the_starved()
-            return
-        _, announced, published_at_s = one.works
-        one.works = None
-        if message.reason:
-            reservation.discard()
-            self._unreadable(message.viewer, one, announced, message.reason)
-        else:
-            ref = reservation.fill([message.viewer])
-            reservation.ring.let_go(ref)
-            sequence = one.stream.sent()
-            one.held[sequence] = ref
-            self.context.find(BRIDGE).tell(
-                Frame(
-                    viewer=message.viewer,
-                    sequence=sequence,
-                    plate_id=announced.plate_id,
-                    job=announced.job,
-                    header=announced.record.header,
-                    ref=ref,
-                    n_waiting=one.stream.n_waiting,
-                    n_skipped=one.stream.n_skipped,
-                    published_at_s=published_at_s,
-                )
-            )
-        self._pump(message.viewer)
-
-    def _unreadable(self, viewer: str, one: _Open, announced: Announced, reason: str) -> None:
-        self._n_unreadable += 1
-        self.context.find(BRIDGE).tell(
-            PlaneUnreadable(
-                viewer=viewer,
-                sequence=one.stream.sent(readable=False),
-                header=announced.record.header,
-                reason=reason,
-                n_waiting=one.stream.n_waiting,
-            )
-        )
-
-    def _taken(self, viewer: str, sequence: int) -> None:
-        one = self._open.get(viewer)
-        if one is None or self._ring is None or not one.stream.taken(sequence):
-            return
-        ref = one.held.pop(sequence)
-        self._ring.acknowledge(ref.slot, ref.generation, viewer)
-        self._pump(viewer)
-        self._feed_the_starved()
-
-    def _close(self, viewer: str) -> None:
-        if self._open.pop(viewer, None) is None or self._ring is None:
-            return
-        self._starved.pop(viewer, None)
-        self._ring.release_all(viewer)
-        self._feed_the_starved()
-
-    def _feed_the_starved(self) -> None:
-        starved, self._starved = self._starved, {}
-        for viewer in starved:
-            if viewer in self._open:
-                self._pump(viewer)
-
-
-def _statistics(viewer: str, stream: ViewerStream) -> StreamStatistics:
-    return StreamStatistics(
-        viewer=viewer,
-        n_sent=stream.n_sent,
-        n_waiting=stream.n_waiting,
-        n_skipped=stream.n_skipped,
-        n_unacknowledged=stream.n_unacknowledged,
-    )

@@ -15,6 +15,7 @@ import zmq
 
 from hcs_mesh.messages.frames import Fact, Frame, JobStateChanged, PlanesCommitted, PlaneUnreadable, WellStateChanged
 from hcs_mesh.messages.planes import PlaneAddress, acquired_planes, result_planes
+from hcs_mesh.messages.streaming import PlaneLoaded
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
 from hcs_mesh.plates.repository import ResultFile, StoredResult
 from hcs_mesh.transport import AskFailed
@@ -206,3 +207,28 @@ async def test_leaving_gives_every_slot_back(tmp_path: Path, streaming: Any) -> 
         await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
         await streaming.until(lambda: mesh.statistics("publisher")["streams"] == 0)
         assert mesh.slots_held == 0
+
+
+async def test_thousands_of_planes_that_fit_into_no_slot_are_all_reported(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        record = acquired_planes(mesh.plates[1])[0]
+        header = msgspec.structs.replace(record.header, height=4096, width=4096)
+        large = [
+            msgspec.structs.replace(
+                record,
+                header=msgspec.structs.replace(header, address=msgspec.structs.replace(header.address, z=z)),
+            )
+            for z in range(3000)
+        ]
+        tell(mesh, PlanesCommitted(plate_id=1, planes=tuple(large)))
+        await streaming.until(lambda: len(seen.unread) == 3000)
+
+
+async def test_what_was_read_for_the_life_before_is_no_plane_of_this_one(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        tell(mesh, PlaneLoaded(viewer="gone", ticket=0))
+        tell(mesh, mesh.committed_anew(1))
+        await streaming.until(lambda: len(seen.sequences) == 8)
+        assert mesh.statistics("viewers")["attached_ever"] == 1
