@@ -67,7 +67,7 @@ class ImportProxy(Actor[Inbox]):
 
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
-        await self._ledger.open(self._folder, record_type=Record, segment_bytes=self._segment_bytes)
+        await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
         self._driver = ImportDriver(
             self.context,
             self._repository,

@@ -8,7 +8,6 @@ from collections import deque
 
 from ..config import MeshError, get_logger
 from ..plates.repository import Repository
-from ..supervisors.journal import JournalPoisoned
 from . import job_records as records
 from .job_book import Job, JobBook
 from .job_endings import JobEndings
@@ -50,18 +49,11 @@ class JobResumption:
         self._news = news
 
     async def all(self, waiting: deque[Job]) -> None:
-        """Take these up one after the other; one that cannot be now does not hold up the others.
-
-        Raises:
-            JournalPoisoned: the disk failed.
-        """
+        """Take these up one after the other; one that cannot be now does not hold up the others."""
         while waiting:
             job = waiting.popleft()
             try:
                 await self._one(job)
-            except JournalPoisoned:
-                # It never takes a record again: only the next life opens it anew.
-                raise
             except MeshError as error:
                 log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
                 waiting.append(job)

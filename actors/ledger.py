@@ -11,7 +11,8 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from ..config import get_logger
-from ..supervisors.journal import Journal, JournalFull
+from ..supervisors import Context
+from ..supervisors.journal import Journal, JournalFull, JournalPoisoned
 from .changes import Changes
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -45,13 +46,16 @@ class Ledger(Generic[R]):
         self._compact_records = compact_records
         self._journal: Journal[R] | None = None
 
-    async def open(self, folder: Path, *, record_type: object, segment_bytes: int) -> None:
+    async def open(self, context: Context, folder: Path, *, record_type: object, segment_bytes: int) -> None:
         """Replay the journal into the book, and shorten it if it has grown long.
+
+        The actor whose ``context`` it is fails with the journal's disk, since only its next life opens it anew.
 
         Raises:
             JournalError: it cannot be read, or another process has it.
         """
         self._journal = journal = await Journal[R].open(folder, record_type=record_type, segment_bytes=segment_bytes)
+        self._context = context
         n_records = 0
         for record in journal.replay():
             self._book.apply(record)
@@ -77,6 +81,10 @@ class Ledger(Generic[R]):
             if not appending.cancelled() and appending.exception() is None:
                 self._take_in(record)
             raise
+        except JournalPoisoned as error:
+            # Who asked is told as well; told alone, everybody after would be told the same for good.
+            self._context.spawn(_fail(error))
+            raise
         self._take_in(record)
 
     async def write_surely(self, record: R) -> None:
@@ -100,3 +108,7 @@ class Ledger(Generic[R]):
     def _take_in(self, record: R) -> None:
         self._book.apply(record)
         self.changes.tell(self._name_of(record))
+
+
+async def _fail(error: JournalPoisoned) -> None:
+    raise error

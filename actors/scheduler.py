@@ -79,7 +79,7 @@ class Scheduler(Actor[Inbox]):
 
     async def started(self) -> None:
         """Replay the journal; what is unfinished is taken up while others are answered already."""
-        await self._ledger.open(self._folder, record_type=Record, segment_bytes=self._segment_bytes)
+        await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
         self._news = JobNews(self.context.find)
         self._check = PipelineCheck(self.context, self._scheduling)
         endings = JobEndings(self._repository, self._threads, self._book, self._ledger, self._news)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,6 +16,7 @@ from hcs_mesh.actors.import_life import ImportLife
 from hcs_mesh.actors.import_progress import ImportProgress
 from hcs_mesh.actors.import_records import Accepted
 from hcs_mesh.actors.ledger import Ledger
+from hcs_mesh.supervisors import Context
 from hcs_mesh.supervisors.journal import SEGMENT_BYTES, JournalFull, show
 
 pytestmark = pytest.mark.anyio
@@ -37,9 +40,19 @@ class Sums:
         return tuple(Noted(name, n) for name, n in self.sums.items())
 
 
+class Child:
+    """What a ledger needs of an actor: it takes the work that makes the actor fail."""
+
+    def __init__(self) -> None:
+        self.spawned: list[Coroutine[Any, Any, None]] = []
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.spawned.append(work)
+
+
 async def opened(folder: Path, book: Sums, *, compact_records: int = 1_000) -> Ledger[Noted]:
     ledger: Ledger[Noted] = Ledger(book, name_of=lambda record: record.name, compact_records=compact_records)
-    await ledger.open(folder, record_type=Noted, segment_bytes=SEGMENT_BYTES)
+    await ledger.open(cast(Context, Child()), folder, record_type=Noted, segment_bytes=SEGMENT_BYTES)
     return ledger
 
 

@@ -19,8 +19,8 @@ from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportStatus, Retr
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
-from hcs_mesh.supervisors.journal import Journal, show
-from hcs_mesh.transport import Ref
+from hcs_mesh.supervisors.journal import Journal, JournalPoisoned, show
+from hcs_mesh.transport import AskFailed, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +126,19 @@ async def test_what_a_cancelled_import_left_behind_goes_at_the_next_start(place:
     )
     await place.start_imports()
     assert await asyncio.to_thread(gone_within, left, 10.0)
+
+
+async def test_a_journal_whose_disk_failed_is_opened_anew_by_the_next_life(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(journal: Journal[Record], record: Record) -> int:
+        raise JournalPoisoned(str(journal.folder), "input/output error")
+
+    await place.start_imports()
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "append", fail)
+        with pytest.raises(AskFailed, match="disk failed"):
+            await place.imports.ask(SubmitImport(path=str(place.source), key="k"))
+        assert "JournalPoisoned" in str(await place.life.wait())
+    await place.start_imports()
+    assert await place.imports.ask(SubmitImport(path=str(place.source), key="k")) == "import-0001"
