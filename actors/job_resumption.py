@@ -48,18 +48,18 @@ class JobResumption:
         self._runs = runs
         self._news = news
 
-    async def all(self, waiting: deque[Job]) -> None:
+    async def take_up(self, waiting: deque[Job]) -> None:
         """Take these up one after the other; one that cannot be now does not hold up the others."""
         while waiting:
             job = waiting.popleft()
             try:
-                await self._one(job)
+                await self._take_up(job)
             except MeshError as error:
                 log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
                 waiting.append(job)
                 await asyncio.sleep(AGAIN_S)
 
-    async def _one(self, job: Job) -> None:
+    async def _take_up(self, job: Job) -> None:
         """Go on with a job of before the restart: what is in the repository is not computed again."""
         name, plate_id = job.job, job.submitted.plate_id
         if job.over:

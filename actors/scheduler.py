@@ -111,7 +111,7 @@ class Scheduler(Actor[Inbox]):
             self._runs,
             self._news,
         )
-        self.context.spawn(resumption.all(deque(unfinished)))
+        self.context.spawn(resumption.take_up(deque(unfinished)))
 
     async def ended(self) -> None:
         """Wait for commits at work and close the journal."""
