@@ -1,6 +1,7 @@
 """What all tests share: the measured data beside the checkout, and the event loop of the async ones."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -9,6 +10,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 LEFT_OUT = pytest.StashKey[int]()
+TOLD = pytest.StashKey[list[str]]()
 
 # The same examples on every run, and no deadline per example: on two cores a neighbour's work would fail it.
 # Explaining a failure takes minutes for a state machine, and says little more than the shrunk example.
@@ -41,6 +43,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say a line below the tests' own output: what was measured or hit, which a reader of a green run wants too."""
+    return request.config.stash.setdefault(TOLD, []).append
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests on the shared data where there is none."""
     if SHARED_DATA.is_dir():
@@ -54,6 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say in one line what was left out."""
+    for line in config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)
     n_left_out = config.stash.get(LEFT_OUT, 0)
     if n_left_out:
         terminalreporter.write_line(

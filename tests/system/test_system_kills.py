@@ -10,6 +10,7 @@ import sqlite3
 import statistics
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,16 +145,16 @@ def check_what_is_left(
         assert len(effects) == len(set(effects)) == (len(registered) if name == "imports" else len(wells))
 
 
-def report(session: KillSession, killed: list[Killed]) -> None:
-    """Print what was killed where, and how long it took to come back."""
+def report(session: KillSession, killed: list[Killed], tell: Callable[[str], None]) -> None:
+    """Tell what was killed where, and how long it took to come back."""
     counts = Counter((one.point, one.side, one.kind) for one in killed)
     places = sorted({(one.point, one.side) for one in killed}, key=_in_order)
-    print(f"\n{len(killed)} processes killed: {dict(Counter(one.kind for one in killed))}")
-    print(f"{'point':<32}{'side':<8}" + "".join(f"{kind:>11}" for kind in KINDS))
+    tell(f"{len(killed)} processes killed: {dict(Counter(one.kind for one in killed))}")
+    tell(f"{'point':<32}{'side':<8}" + "".join(f"{kind:>11}" for kind in KINDS))
     for point, side in places:
-        print(f"{point:<32}{side:<8}" + "".join(f"{counts[point, side, kind]:>11}" for kind in KINDS))
+        tell(f"{point:<32}{side:<8}" + "".join(f"{counts[point, side, kind]:>11}" for kind in KINDS))
     comebacks = session.comebacks_s
-    print(f"up to answering: median {statistics.median(comebacks):.2f} s, longest {max(comebacks):.2f} s")
+    tell(f"up to answering: median {statistics.median(comebacks):.2f} s, longest {max(comebacks):.2f} s")
     attempts = [
         one["record"]["at_unix_s"] for one in show(session.data / "journal" / "jobs") if one["tag"] == "job.attempted"
     ]
@@ -164,10 +165,10 @@ def report(session: KillSession, killed: list[Killed]) -> None:
     ]
     if waits:
         median_s, longest_s = statistics.median(waits), max(waits)
-        print(f"executor killed at a well to the next: median {median_s:.2f} s, longest {longest_s:.2f} s")
+        tell(f"executor killed at a well to the next: median {median_s:.2f} s, longest {longest_s:.2f} s")
 
 
-async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Killed]:
+async def kill_and_check(folder: Path, kills: list[Kill], seed: int, tell: Callable[[str], None]) -> list[Killed]:
     """The whole test; returns what was killed."""
     source = folder / "source"
     write_plate(source, RECIPE)
@@ -179,7 +180,7 @@ async def kill_and_check(folder: Path, kills: list[Kill], seed: int) -> list[Kil
         done = await run_under_fire(session, source, pipeline, random.Random(seed))
         await session.stop()
         killed = session.killed()
-        report(session, killed)
+        report(session, killed, tell)
         assert session.survivors() == []
         assert session.n_left() == 0
         assert session.n_hub_kills == sum(one.kind == "hub" for one in killed)
@@ -197,8 +198,10 @@ PIPELINE = Path(__file__).resolve().parents[2] / "examples" / "pipelines" / "nuc
 
 
 @pytest.mark.timeout(900)
-def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(tmp_path: Path) -> None:
-    killed = asyncio.run(kill_and_check(tmp_path, plan(SEED), SEED))
+def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(
+    tmp_path: Path, tell: Callable[[str], None]
+) -> None:
+    killed = asyncio.run(kill_and_check(tmp_path, plan(SEED), SEED, tell))
     assert len(killed) >= 200
     hit = {(one.point, one.side, one.kind) for one in killed}
     assert {(point, side, kind) for point in POINTS for side in SIDES for kind in KINDS} <= hit
@@ -206,10 +209,10 @@ def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_work_outlives_two_thousand_kills(tmp_path: Path) -> None:
+def test_work_outlives_two_thousand_kills(tmp_path: Path, tell: Callable[[str], None]) -> None:
     seed = secrets.randbelow(1 << 32)
-    print(f"seed {seed}")
-    killed = asyncio.run(kill_and_check(tmp_path, plan(seed, n_sweeps=10), seed))
+    tell(f"seed {seed}")
+    killed = asyncio.run(kill_and_check(tmp_path, plan(seed, n_sweeps=10), seed, tell))
     assert len(killed) >= 2000
 
 
