@@ -11,27 +11,47 @@ import logging.handlers
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any, TextIO, cast
-
-import structlog
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from .settings import LogSettings
+
+if TYPE_CHECKING:
+    import structlog
 
 LOG_FILE_BYTES = 16 * 1024 * 1024
 LOG_FILES_KEPT = 3
 
-Logger = structlog.stdlib.BoundLogger
+
+class Logger:
+    """Hands events to the standard library; their fields lie in one attribute, where no name can collide."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Tell what happened as it should."""
+        self._hand_over(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Tell what somebody may want to look at."""
+        self._hand_over(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Tell what failed."""
+        self._hand_over(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """Tell what failed with the traceback of the exception in hand."""
+        self._hand_over(logging.ERROR, event, fields, exc_info=True)
+
+    def _hand_over(self, level: int, event: str, fields: dict[str, object], *, exc_info: bool = False) -> None:
+        # Three up: the line that told, not this one. The event is text, no format: '%' in it stands for itself.
+        self._logger.log(level, event, extra={"fields": fields}, exc_info=exc_info, stacklevel=3)
 
 
 def get_logger(name: str) -> Logger:
     """The logger of one room or process; ``name`` is the module's, ``__name__``."""
-    wrapped = structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, _hand_over],
-        wrapper_class=Logger,
-        cache_logger_on_first_use=True,
-    )
-    return cast(Logger, wrapped)
+    return Logger(name)
 
 
 def start_logging(settings: LogSettings, *, file: Path | None = None, terminal: TextIO | None = None) -> None:
@@ -40,6 +60,9 @@ def start_logging(settings: LogSettings, *, file: Path | None = None, terminal: 
     Raises:
         OSError: When the file cannot be opened for writing.
     """
+    # structlog takes a tenth of a second to load: only a process that keeps logs waits for it.
+    import structlog
+
     handlers: list[logging.Handler] = [_terminal_handler(settings, terminal or sys.stderr)]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +82,8 @@ def start_logging(settings: LogSettings, *, file: Path | None = None, terminal: 
 
 
 def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handler:
+    import structlog
+
     handler = logging.StreamHandler(terminal)
     for_people = settings.format == "plain" or (settings.format == "auto" and terminal.isatty())
     renderer = (
@@ -71,6 +96,8 @@ def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handle
 
 
 def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
+    import structlog
+
     as_text: list[structlog.typing.Processor] = []
     if isinstance(renderer, structlog.processors.JSONRenderer):
         as_text = [structlog.processors.format_exc_info]
@@ -83,16 +110,6 @@ def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *as_text, renderer],
     )
-
-
-def _hand_over(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Make an event the standard library's: its fields lie in one attribute, where no name can collide."""
-    # The event is text, not a format: '%' in it stands for itself.
-    handed: dict[str, Any] = {"msg": event.pop("event")}
-    for name in ("exc_info", "stack_info", "stacklevel"):
-        if name in event:
-            handed[name] = event.pop(name)
-    return {**handed, "extra": {"fields": dict(event)}}
 
 
 def _take_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
