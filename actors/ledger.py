@@ -12,7 +12,7 @@ import msgspec
 
 from ..config import get_logger
 from ..supervisors import Context
-from ..supervisors.journal import Journal, JournalFull, JournalPoisoned
+from ..supervisors.journal import DISK, Disk, Journal, JournalFull, JournalPoisoned
 from .changes import Changes
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -46,7 +46,9 @@ class Ledger(Generic[R]):
         self._compact_records = compact_records
         self._journal: Journal[R] | None = None
 
-    async def open(self, context: Context, folder: Path, *, record_type: object, segment_bytes: int) -> None:
+    async def open(
+        self, context: Context, folder: Path, *, record_type: object, segment_bytes: int, disk: Disk = DISK
+    ) -> None:
         """Replay the journal into the book, and shorten it if it has grown long.
 
         The actor whose ``context`` it is fails with the journal's disk, since only its next life opens it anew.
@@ -54,7 +56,9 @@ class Ledger(Generic[R]):
         Raises:
             JournalError: it cannot be read, or another process has it.
         """
-        self._journal = journal = await Journal[R].open(folder, record_type=record_type, segment_bytes=segment_bytes)
+        self._journal = journal = await Journal[R].open(
+            folder, record_type=record_type, segment_bytes=segment_bytes, disk=disk
+        )
         self._context = context
         n_records = 0
         for record in journal.replay():

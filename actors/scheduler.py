@@ -23,7 +23,7 @@ from ..messages.frames import JobStateChanged
 from ..messages.metadata import GetPlate
 from ..plates.repository import Repository
 from ..supervisors import Actor
-from ..supervisors.journal import SEGMENT_BYTES
+from ..supervisors.journal import DISK, SEGMENT_BYTES, Disk
 from . import job_records as records
 from .errors import JobEnded, JobNotFound
 from .job_book import JobBook
@@ -54,6 +54,8 @@ class Scheduler(Actor[Inbox]):
         segment_bytes: int = SEGMENT_BYTES,
         running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
         end_executor: Callable[[str, str], None] = lambda name, why: None,
+        disk: Disk = DISK,
+        threads: Threads | None = None,
     ) -> None:
         """Commit to ``repository``.
 
@@ -64,13 +66,16 @@ class Scheduler(Actor[Inbox]):
             segment_bytes: The size of one segment of the journal.
             running_executors: The executors (name, pid) that are up; asked once, at the start.
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
+            disk: Where the journal lies.
+            threads: Where calls that block are made; its own where none are given.
         """
         self._repository = repository
         self._folder = journal_folder
         self._segment_bytes = segment_bytes
         self._running_executors = running_executors
         self._end_executor = end_executor
-        self._threads = Threads("scheduler")
+        self._disk = disk
+        self._threads = threads or Threads("scheduler")
         self._scheduling = Scheduling(attempts_per_well)
         self._book = JobBook()
         self._ledger: Ledger[Record] = Ledger(
@@ -79,7 +84,9 @@ class Scheduler(Actor[Inbox]):
 
     async def started(self) -> None:
         """Replay the journal; what is unfinished is taken up while others are answered already."""
-        await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
+        await self._ledger.open(
+            self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes, disk=self._disk
+        )
         self._news = JobNews(self.context.find)
         self._check = PipelineCheck(self.context, self._scheduling)
         endings = JobEndings(self._repository, self._threads, self._book, self._ledger, self._news)

@@ -13,9 +13,10 @@ T = TypeVar("T")
 class Threads:
     """Runs blocking calls; a cancelled caller leaves, the thread goes on, and ``finish`` waits for it."""
 
-    def __init__(self, name: str, *, n_threads: int = 8) -> None:
+    def __init__(self, name: str, *, n_threads: int = 8, pool: concurrent.futures.Executor | None = None) -> None:
+        """Run in ``pool``, or in threads of its own."""
         self.finishing = False
-        self._pool = concurrent.futures.ThreadPoolExecutor(n_threads, thread_name_prefix=name)
+        self._pool = pool or concurrent.futures.ThreadPoolExecutor(n_threads, thread_name_prefix=name)
         self._running: dict[concurrent.futures.Future[object], str] = {}
 
     async def run(self, work: Callable[[], T], *, group: str = "") -> T:

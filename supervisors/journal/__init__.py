@@ -1,5 +1,6 @@
 """What must survive is written before it is done."""
 
+from .disk import DISK, Disk, Hand
 from .errors import (
     JournalClosed,
     JournalDamaged,
@@ -16,7 +17,10 @@ from .journal import SEGMENT_BYTES, Journal, JournalStatistics
 from .recovery import Recovery, TornTail
 
 __all__ = [
+    "DISK",
     "SEGMENT_BYTES",
+    "Disk",
+    "Hand",
     "Journal",
     "JournalClosed",
     "JournalDamaged",

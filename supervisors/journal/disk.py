@@ -3,7 +3,11 @@
 import errno
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Protocol
 
 from .errors import JournalInUse, NetworkFileSystem
 
@@ -16,6 +20,125 @@ NETWORK_FILE_SYSTEMS = frozenset((
 ))
 # fmt: on
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+Work = Callable[[Sequence[Any]], bool]
+"""Does the jobs that have gathered, in order; False when there will be no more."""
+
+
+class Hand(Protocol):
+    """Who does a journal's writing, one thing after the other."""
+
+    def put(self, job: Any) -> None:
+        """Ask for one more job."""
+        ...
+
+    def join(self) -> None:
+        """Return once the last job is done."""
+        ...
+
+
+class ThreadHand:
+    """A thread that waits for the disk, so that the event loop need not."""
+
+    def __init__(self, name: str, work: Work) -> None:
+        """Start it."""
+        self._jobs: SimpleQueue[Any] = SimpleQueue()
+        self._work = work
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self.put = self._jobs.put
+        self.join = self._thread.join
+        self._thread.start()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            jobs = [self._jobs.get()]
+            try:
+                while True:
+                    jobs.append(self._jobs.get_nowait())
+            except Empty:
+                pass
+            running = self._work(jobs)
+
+
+class Disk:
+    """Where a journal lies; what raises OSError here may do so on any disk."""
+
+    def take(self, folder: Path) -> int:
+        """Make the folder, take its lock and return the descriptor that holds it.
+
+        Raises:
+            JournalInUse: another journal holds it.
+            NetworkFileSystem: it does not lie on a local disk.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        refuse_network_file_system(folder)
+        return lock_folder(folder)
+
+    def hand(self, name: str, work: Work) -> Hand:
+        """Return a hand that does ``work`` beside the event loop."""
+        return ThreadHand(name, work)
+
+    def paths(self, folder: Path) -> list[Path]:
+        """Return what lies in a folder."""
+        return list(folder.iterdir())
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's bytes."""
+        return path.read_bytes()
+
+    def open(self, path: Path, *, new: bool = False) -> int:
+        """Return a descriptor for reading and writing; ``new`` makes the file, or empties it."""
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+        return os.open(path, flags | os.O_CREAT | os.O_TRUNC if new else flags, 0o600)
+
+    def close(self, descriptor: int) -> None:
+        """Let a file, or a folder's lock, go."""
+        os.close(descriptor)
+
+    def size(self, descriptor: int) -> int:
+        """Return how long a file is."""
+        return os.fstat(descriptor).st_size
+
+    def allocate(self, descriptor: int, n_bytes: int) -> None:
+        """Reserve room for a file's first ``n_bytes``, which read as zeros."""
+        allocate(descriptor, n_bytes)
+
+    def write_at(self, descriptor: int, data: bytes, offset: int) -> None:
+        """Write all of ``data``; where that fails, part of it may have been written."""
+        write_at(descriptor, data, offset)
+
+    def truncate(self, descriptor: int, n_bytes: int) -> None:
+        """Cut a file to its first ``n_bytes``."""
+        os.ftruncate(descriptor, n_bytes)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Return once the file's data is on the disk; where that fails, it is lost or unknown."""
+        sync_data(descriptor)
+
+    def sync(self, descriptor: int) -> None:
+        """Return once the file's data and size are on the disk."""
+        os.fsync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return once the names in a folder are on the disk."""
+        sync_folder(folder)
+
+    def forget_cached(self, descriptor: int) -> None:
+        """Let the next reader see what the disk really holds."""
+        forget_cached(descriptor)
+
+    def rename(self, path: Path, to: Path) -> None:
+        """Give a file another name, in place of what had it."""
+        path.replace(to)
+
+    def remove(self, path: Path) -> None:
+        """Remove a name."""
+        path.unlink()
+
+
+DISK = Disk()
+"""The disk of this machine."""
 
 
 def file_system_of(path: str, mountinfo: str) -> tuple[str, str]:

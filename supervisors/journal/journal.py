@@ -1,16 +1,14 @@
 """An append-only journal of typed records: what must survive is written here before it is done."""
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Thread
 from types import TracebackType
 from typing import Generic, Self, TypeVar, get_args
 
 import msgspec
 
-from .disk import NO_ROOM, lock_folder, refuse_network_file_system, sync_folder, write_at
+from .disk import DISK, NO_ROOM, Disk, Hand
 from .errors import JournalClosed, JournalFull, RecordRefused, RecordTooLarge
 from .framing import MAX_PAYLOAD_BYTES, MAX_TAG_BYTES, SEGMENT_HEAD_BYTES, Encoded, SegmentHead, SegmentKind
 from .recovery import Contents, Recovery, read_folder
@@ -41,7 +39,9 @@ class Journal(Generic[R]):
     that opened it. Unknown fields are ignored, unknown tags refused.
     """
 
-    def __init__(self, folder: Path, record_type: object, contents: Contents, recovery: Recovery, lock: int) -> None:
+    def __init__(
+        self, folder: Path, record_type: object, contents: Contents, recovery: Recovery, disk: Disk, lock: int
+    ) -> None:
         """Use ``Journal.open``."""
         self.folder = folder
         self.recovery = recovery
@@ -49,15 +49,18 @@ class Journal(Generic[R]):
         self._encode = msgspec.msgpack.Encoder().encode
         self._tags = {kind: tag for tag, kind in _kinds(record_type).items()}
         self._payloads = contents.payloads()
+        self._disk = disk
         self._lock = lock
         self._gathered: list[Append] = []
         self._acknowledged = contents.next_sequence - 1
         self._writer: Writer
-        self._thread: Thread
+        self._hand: Hand
         self._closed = False
 
     @classmethod
-    async def open(cls, folder: Path | str, *, record_type: object, segment_bytes: int = SEGMENT_BYTES) -> "Journal[R]":
+    async def open(
+        cls, folder: Path | str, *, record_type: object, segment_bytes: int = SEGMENT_BYTES, disk: Disk = DISK
+    ) -> "Journal[R]":
         """Open or make the journal in ``folder``: read it back, cut a torn tail (see ``recovery``), go on behind it.
 
         Raises:
@@ -69,15 +72,24 @@ class Journal(Generic[R]):
         """
         path = Path(folder)
         known = _kinds(record_type)
-        opened = await asyncio.to_thread(_open_files, path, known, segment_bytes)
+        opened = await asyncio.to_thread(_open_files, path, known, segment_bytes, disk)
         contents, recovery, lock, descriptor, capacity, offset = opened
-        journal = cls(path, record_type, contents, recovery, lock)
+        journal = cls(path, record_type, contents, recovery, disk, lock)
         loop = asyncio.get_running_loop()
         first = int(contents.last_log.stem) if contents.last_log else 1
         journal._writer = Writer(
-            path, loop, segment_bytes, descriptor, capacity, offset, contents.next_sequence, first, loop.create_future()
+            path,
+            disk,
+            loop,
+            segment_bytes,
+            descriptor,
+            capacity,
+            offset,
+            contents.next_sequence,
+            first,
+            loop.create_future(),
         )
-        journal._thread = journal._writer.start()
+        journal._hand = disk.hand(f"journal {path.name}", journal._writer.work)
         return journal
 
     async def append(self, record: R) -> int:
@@ -152,7 +164,7 @@ class Journal(Generic[R]):
             raise ValueError(f"cannot checkpoint through {bound}: durable through {self._acknowledged}")
         done: asyncio.Future[int] = self._writer.loop.create_future()
         self._hand_over()
-        self._writer.jobs.put(Checkpoint([self._encoded(record) for record in records], bound, done))
+        self._hand.put(Checkpoint([self._encoded(record) for record in records], bound, done))
         return await done
 
     def statistics(self) -> JournalStatistics:
@@ -173,10 +185,10 @@ class Journal(Generic[R]):
         if not self._closed:
             self._closed = True
             self._hand_over()
-            self._writer.jobs.put(None)
+            self._hand.put(None)
             await asyncio.shield(self._writer.stopped)
-            self._thread.join()
-            os.close(self._lock)
+            self._hand.join()
+            self._disk.close(self._lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -199,7 +211,7 @@ class Journal(Generic[R]):
 
     def _hand_over(self) -> None:
         if self._gathered:
-            self._writer.jobs.put(self._gathered)
+            self._hand.put(self._gathered)
             self._gathered = []
 
     def _encoded(self, record: R) -> Encoded:
@@ -232,23 +244,21 @@ def _kinds(record_type: object) -> dict[bytes, type[msgspec.Struct]]:
 
 
 def _open_files(
-    folder: Path, known: dict[bytes, type[msgspec.Struct]], segment_bytes: int
+    folder: Path, known: dict[bytes, type[msgspec.Struct]], segment_bytes: int, disk: Disk
 ) -> tuple[Contents, Recovery, int, int, int, int]:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    refuse_network_file_system(folder)
-    lock = lock_folder(folder)
+    lock = disk.take(folder)
     try:
-        contents = read_folder(folder)
+        contents = read_folder(folder, disk)
         for tag, file, offset in contents.first_uses():
             if tag not in known:
                 raise RecordRefused(
                     f"{file} holds a record with the unknown tag {tag.decode(errors='replace')!r} at byte {offset}",
                     hint="It was written by another version of this program; use that one, or a newer one.",
                 )
-        removed = remove_obsolete(folder, contents.through)
-        descriptor, capacity, offset = _open_last(folder, contents, segment_bytes)
+        removed = remove_obsolete(folder, contents.through, disk)
+        descriptor, capacity, offset = _open_last(folder, contents, segment_bytes, disk)
     except BaseException:
-        os.close(lock)
+        disk.close(lock)
         raise
     recovery = Recovery(
         n_records=contents.n_records,
@@ -261,27 +271,27 @@ def _open_files(
     return contents, recovery, lock, descriptor, capacity, offset
 
 
-def _open_last(folder: Path, contents: Contents, segment_bytes: int) -> tuple[int, int, int]:
+def _open_last(folder: Path, contents: Contents, segment_bytes: int, disk: Disk) -> tuple[int, int, int]:
     """Return descriptor, size and end of the segment to go on in, its torn tail cut."""
     if contents.last_log is None:
         try:
             head = SegmentHead(SegmentKind.LOG, 1)
-            descriptor = create_segment(folder, head, n_bytes=max(segment_bytes, SEGMENT_HEAD_BYTES))
+            descriptor = create_segment(folder, head, n_bytes=max(segment_bytes, SEGMENT_HEAD_BYTES), disk=disk)
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise JournalFull(str(folder), segment_bytes) from error
             raise
         return descriptor, max(segment_bytes, SEGMENT_HEAD_BYTES), SEGMENT_HEAD_BYTES
     path = segment_path(folder, SegmentKind.LOG, int(contents.last_log.stem))
-    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    descriptor = disk.open(path)
     try:
         if contents.torn:
             # Zeros, not a shorter file: the room stays ours, and no stale record can follow a new one.
-            write_at(descriptor, bytes(contents.torn.n_bytes), contents.torn.offset)
+            disk.write_at(descriptor, bytes(contents.torn.n_bytes), contents.torn.offset)
         # What was read may have come from the cache of a writer that died before its sync.
-        os.fsync(descriptor)
-        sync_folder(folder)
-        return descriptor, os.fstat(descriptor).st_size, contents.end
+        disk.sync(descriptor)
+        disk.sync_folder(folder)
+        return descriptor, disk.size(descriptor), contents.end
     except BaseException:
-        os.close(descriptor)
+        disk.close(descriptor)
         raise

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from .disk import DISK, Disk
 from .errors import JournalDamaged
 from .framing import Ending, Scan, SegmentHead, SegmentKind, parse_segment_head, scan
 from .segments import segment_path, segment_paths
@@ -63,14 +64,14 @@ class Contents:
         ]
 
 
-def read_folder(folder: Path) -> Contents:
+def read_folder(folder: Path, disk: Disk = DISK) -> Contents:
     """Read and verify a journal's folder without changing it.
 
     Raises:
         JournalDamaged: something that was durable is missing or changed.
     """
-    snapshot, through = _read_snapshot(folder)
-    logs = segment_paths(folder, SegmentKind.LOG)
+    snapshot, through = _read_snapshot(folder, disk)
+    logs = segment_paths(folder, SegmentKind.LOG, disk)
     # Logs that the snapshot stands for wholly may be left from a checkpoint that was cut short.
     while len(logs) > 1 and int(logs[1].stem) <= through + 1:
         del logs[0]
@@ -86,7 +87,7 @@ def read_folder(folder: Path) -> Contents:
     torn: TornTail | None = None
     end = 0
     for path in logs:
-        data = path.read_bytes()
+        data = disk.read(path)
         head = _head(path, data, SegmentKind.LOG)
         if head.sequence != expected or int(path.stem) != expected:
             raise JournalDamaged(str(path), 0, f"it begins with record {head.sequence}, record {expected} is due")
@@ -107,12 +108,12 @@ def _torn(path: Path, data: bytes, found: Scan) -> TornTail:
     return TornTail(file=str(path), offset=found.end, n_bytes=n_bytes, reason=found.reason)
 
 
-def _read_snapshot(folder: Path) -> tuple[list[tuple[str, Scan]], int]:
-    snapshots = segment_paths(folder, SegmentKind.SNAPSHOT)
+def _read_snapshot(folder: Path, disk: Disk) -> tuple[list[tuple[str, Scan]], int]:
+    snapshots = segment_paths(folder, SegmentKind.SNAPSHOT, disk)
     if not snapshots:
         return [], 0
     path = snapshots[-1]
-    data = path.read_bytes()
+    data = disk.read(path)
     head = _head(path, data, SegmentKind.SNAPSHOT)
     if head.sequence != int(path.stem):
         raise JournalDamaged(str(path), 0, f"its name and its header ({head.sequence}) disagree")

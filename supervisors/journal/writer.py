@@ -1,14 +1,12 @@
-"""The one thread that writes a journal: it takes what has gathered, writes it at once, syncs once, then answers."""
+"""The one hand that writes a journal: it takes what has gathered, writes it at once, syncs once, then answers."""
 
 import asyncio
-import os
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 
-from .disk import NO_ROOM, forget_cached, sync_data, write_at
+from .disk import NO_ROOM, Disk
 from .errors import JournalError, JournalFull, JournalPoisoned
 from .framing import (
     SEGMENT_HEAD_BYTES,
@@ -37,13 +35,16 @@ class Checkpoint:
 
 
 Answer = tuple["asyncio.Future[int]", int | JournalError]
+Job = list[Append] | Checkpoint | None
+"""None is the last one."""
 
 
 @dataclass(slots=True)
 class Writer:
-    """Writes appends in the order of their coming; all its methods but ``start`` run in its own thread."""
+    """Writes appends in the order of their coming; all its methods run in its own thread."""
 
     folder: Path
+    disk: Disk
     loop: asyncio.AbstractEventLoop
     segment_bytes: int
     descriptor: int
@@ -52,37 +53,27 @@ class Writer:
     next_sequence: int
     first_sequence: int
     stopped: "asyncio.Future[int]"
-    jobs: "SimpleQueue[list[Append] | Checkpoint | None]" = field(default_factory=SimpleQueue)
     poison: str = ""
     n_syncs: int = 0
     n_records: int = 0
     n_bytes: int = 0
     largest_group: int = 0
 
-    def start(self) -> Thread:
-        """Start the thread."""
-        thread = Thread(target=self._run, name=f"journal {self.folder.name}", daemon=True)
-        thread.start()
-        return thread
-
-    def _run(self) -> None:
-        running = True
-        while running:
-            appends: deque[Append] = deque()
-            job = self.jobs.get()
-            try:
-                while isinstance(job, list):
-                    appends += job
-                    job = self.jobs.get_nowait()
-            except Empty:
-                pass
-            if appends:
-                self._append(appends)
-            if isinstance(job, Checkpoint):
-                self._answer([(job.done, self._attempt_checkpoint(job))])
-            running = job is not None
-        os.close(self.descriptor)
-        self._answer([(self.stopped, 0)])
+    def work(self, jobs: Sequence[Job]) -> bool:
+        """Do what has gathered: appends beside each other are written at once; False after the last job."""
+        appends: deque[Append] = deque()
+        for job in jobs:
+            if isinstance(job, list):
+                appends += job
+                continue
+            self._append(appends)
+            if job is None:
+                self.disk.close(self.descriptor)
+                self._answer([(self.stopped, 0)])
+                return False
+            self._answer([(job.done, self._attempt_checkpoint(job))])
+        self._append(appends)
+        return True
 
     def _append(self, appends: deque[Append]) -> None:
         while appends:
@@ -90,7 +81,7 @@ class Writer:
                 self._answer(self._write_group(appends))
             except JournalError as error:
                 self._answer([(done, error) for _, done in appends])
-                return
+                appends.clear()
 
     def _write_group(self, appends: deque[Append]) -> list[Answer]:
         """Write and sync as many appends as fit the segment; takes them off the queue once they are durable.
@@ -131,35 +122,35 @@ class Writer:
 
     def _write_durably(self, data: bytes) -> None:
         try:
-            write_at(self.descriptor, data, self.offset)
+            self.disk.write_at(self.descriptor, data, self.offset)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise self._poisoned(error) from error
             self._take_back()
             raise JournalFull(str(self.folder), len(data)) from error
         try:
-            sync_data(self.descriptor)
+            self.disk.sync_data(self.descriptor)
         except OSError as error:
             raise self._poisoned(error) from error
 
     def _take_back(self) -> None:
         """Remove a half-written group durably, so that none of it comes back at the next opening."""
         try:
-            os.ftruncate(self.descriptor, self.offset)
-            os.fsync(self.descriptor)
+            self.disk.truncate(self.descriptor, self.offset)
+            self.disk.sync(self.descriptor)
         except OSError as error:
             raise self._poisoned(error) from error
 
     def _poisoned(self, error: OSError) -> JournalPoisoned:
         self.poison = str(error)
-        forget_cached(self.descriptor)
+        self.disk.forget_cached(self.descriptor)
         return JournalPoisoned(str(self.folder), self.poison)
 
     def _roll(self, needed_bytes: int) -> None:
         """Go on in a new segment with room for an append of ``needed_bytes``."""
         capacity = max(self.segment_bytes, SEGMENT_HEAD_BYTES + needed_bytes)
         descriptor = self._create(SegmentHead(SegmentKind.LOG, self.next_sequence), capacity, [])
-        os.close(self.descriptor)
+        self.disk.close(self.descriptor)
         self.descriptor = descriptor
         self.capacity = capacity
         self.offset = SEGMENT_HEAD_BYTES
@@ -167,7 +158,7 @@ class Writer:
 
     def _create(self, head: SegmentHead, n_bytes: int, parts: list[bytes]) -> int:
         try:
-            return create_segment(self.folder, head, n_bytes=n_bytes, parts=parts)
+            return create_segment(self.folder, head, n_bytes=n_bytes, parts=parts, disk=self.disk)
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise JournalFull(str(self.folder), n_bytes) from error
@@ -186,9 +177,9 @@ class Writer:
             self._roll(0)  # first, so that the snapshot never stands without a log behind it
         parts = [frame_append([record], i + 1, i) for i, record in enumerate(job.records)]
         n_bytes = SEGMENT_HEAD_BYTES + sum(map(len, parts))
-        os.close(self._create(SegmentHead(SegmentKind.SNAPSHOT, job.through, len(parts)), n_bytes, parts))
+        self.disk.close(self._create(SegmentHead(SegmentKind.SNAPSHOT, job.through, len(parts)), n_bytes, parts))
         try:
-            remove_obsolete(self.folder, job.through)
+            remove_obsolete(self.folder, job.through, self.disk)
         except OSError as error:
             raise self._poisoned(error) from error
         return job.through
