@@ -21,12 +21,13 @@ from ..messages.imports import (
 from ..plates.repository import Repository
 from ..supervisors import Actor
 from ..supervisors.journal import SEGMENT_BYTES
-from .errors import ImportEnded, ImportNotFound, NoSuchSource
+from .errors import ImportEnded, ImportNotFound
 from .import_driver import ImportDriver
 from .import_life import REOPENABLE, ImportBook, ImportLife
 from .import_records import Accepted, Cancelled, Record, Retried
 from .inspection import Inspection
 from .ledger import Ledger
+from .settling import check_source
 from .threads import Threads
 
 log = get_logger(__name__)
@@ -115,10 +116,7 @@ class ImportProxy(Actor[Inbox]):
         known = self._book.by_key(message.key)
         if known is not None:
             return known
-        if not await self._threads.run(Path(message.path).exists):
-            raise NoSuchSource(
-                f"there is nothing at {message.path}", hint="give the path of a folder or image file on this host"
-            )
+        await self._threads.run(lambda: check_source(message.path))
         import_id = self._book.new_id()
         await self._ledger.write(
             Accepted(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ..messages.compute import JobState, JobStatus, WellState, WellStatus
+from ..messages.compute import JobState, JobStatus, WellStatus
 from ..plates.repository import StoredResult
 from .job_records import Attempted, Cancelled, Ended, Faulted, Kept, Record, SetAside, Submitted, Summary
 
@@ -39,11 +39,6 @@ class Job:
     def over(self) -> bool:
         """Whether nothing will change any more."""
         return self.state != "running"
-
-    def move(self, well: str, state: WellState, executor: str = "") -> None:
-        """Note what a well is at just now; not worth a record."""
-        self._change(well, state=state, executor=executor)
-        self.revision += 1
 
     def apply(self, record: Record) -> None:
         """Move by one record."""

@@ -36,10 +36,12 @@ class JobEndings:
         """A well has failed for the last time."""
         async with self._ending:
             await self._ledger.write_surely(records.SetAside(job=name, at_unix_s=time.time(), well=well, error=error))
+        job = self._book.jobs[name]
+        if job.state == "cancelled":
+            # Meanwhile: its wells are cancelled, and that has been told.
+            return
         self._news.tell(
-            WellStateChanged(
-                plate_id=self._book.jobs[name].submitted.plate_id, job=name, well=well, state="failed", error=error
-            )
+            WellStateChanged(plate_id=job.submitted.plate_id, job=name, well=well, state="failed", error=error)
         )
 
     async def end(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 from ..plates.errors import SourceNotFound, SourceUnreadable
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile
+from .errors import NoSuchSource
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -28,6 +30,34 @@ class Scan(msgspec.Struct, frozen=True):
             if paths
         ]
         return f"the source is being written to: {', '.join(parts)}" if parts else ""
+
+
+def check_source(source: str) -> None:
+    """Look whether there is something at a path that somebody gave.
+
+    Raises:
+        NoSuchSource: there is nothing, or it is no path at all.
+        SourceUnreadable: it may not be looked at.
+    """
+    hint = "give the path of a folder or image file on this host"
+    try:
+        Path(source).stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NoSuchSource(f"there is nothing at {source}", hint=hint) from error
+    except PermissionError as error:
+        raise SourceUnreadable(
+            f"{source} may not be looked at by the account that the mesh runs under",
+            hint="give that account the right to enter the folders above it and to read it",
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise NoSuchSource(f"there is nothing at {source[:80]}...: the path is too long", hint=hint) from error
+        raise SourceUnreadable(
+            f"{source} cannot be looked at: {error.strerror}", hint="check the path, its disk and its links"
+        ) from error
+    except ValueError as error:
+        # A zero byte, or what the file system's encoding cannot say.
+        raise NoSuchSource(f"{source!r} is no path: {error}", hint=hint) from error
 
 
 def scan_source(source: Path) -> Scan:

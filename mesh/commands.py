@@ -24,6 +24,7 @@ from .messages.imports import (
 )
 from .messages.metadata import GetPlate, ListPlates
 from .messages.viewing import ListViewers, ViewerInfo
+from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
 from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Request
 
@@ -70,7 +71,12 @@ class Commands(ABC):
         return await self.ask("metadata", ListPlates())
 
     async def plate(self, plate_id: int) -> Plate:
-        """What one plate holds."""
+        """What one plate holds.
+
+        Raises:
+            PlateNotFound: no plate can have this id.
+        """
+        check_plate_id(plate_id)
         return await self.ask("metadata", GetPlate(plate_id=plate_id))
 
     async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
@@ -118,7 +124,9 @@ class Commands(ABC):
 
         Raises:
             AskFailed: the pipeline does not fit; the text holds every error.
+            PlateNotFound: no plate can have this id.
         """
+        check_plate_id(plate_id)
         request = SubmitJob(
             plate_id=plate_id, source=source, source_name=source_name, wells=wells, key=uuid.uuid4().hex
         )

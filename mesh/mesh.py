@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -145,10 +145,12 @@ class Mesh(Commands):
         ring = KeyRing(layout.allowed_keys)
         if ring.by_public(owner_key.public) is None:
             ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
-        repository = await asyncio.to_thread(LocalRepository, self.data)
+        repository = await asyncio.to_thread(
+            lambda: LocalRepository(self.data, transfer_threads=self.settings.imports.transfer_threads)
+        )
         self._stack.callback(repository.close)
         sockets = layout.sockets
-        self._stack.callback(_remove_sockets, sockets)
+        self._stack.callback(_remove_sockets, sockets, self.data)
         node = self._node = Node("hub")
         self._stack.push_async_callback(node.close)
         limit = self.settings.limits.message_bytes
@@ -190,8 +192,12 @@ class Mesh(Commands):
         self._stack.callback(withdraw, self.data)
 
 
-def _remove_sockets(folder: Path) -> None:
-    """Take away what libzmq leaves of its Unix sockets when they are closed."""
+def _remove_sockets(folder: Path, data: Path) -> None:
+    """Take away what libzmq leaves of its Unix sockets, and the folder too if it is a stand-in outside the data."""
     for path in folder.iterdir():
         if path.is_socket():
             path.unlink(missing_ok=True)
+    if not folder.is_relative_to(data):
+        # Whatever else lies there is not ours to remove.
+        with suppress(OSError):
+            folder.rmdir()

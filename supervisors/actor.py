@@ -63,8 +63,10 @@ class Actor(ABC, Generic[Inbox]):
     """One piece of the mesh with a mailbox: state of its own, one message at a time.
 
     ``Inbox`` is the union of the messages it takes: the static type, the documentation and the decoder.
-    A MeshError raised for a request is its answer; any other exception is a fault: the asker is told, the
-    actor ends and its supervisor decides.
+    A MeshError raised for a request is its answer; any other exception is a fault, and its asker is told.
+    A fault in ``receive``, in a spawned task or in deferred work that nobody waits for ends the actor, and its
+    supervisor decides. A fault in deferred work that has an asker is reported and the actor goes on: the work
+    is a child task, which hands state changes back as messages, so the actor's state is not in question.
     """
 
     mailbox: ClassVar[MailboxLimits] = MailboxLimits()

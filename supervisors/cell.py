@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from ..config import get_logger
 from ..transport.codec import union_decoder
 from ..transport.errors import AskTimedOut, BadMessage, MailboxFull, PeerGone
 from ..transport.messages import NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
@@ -14,6 +16,8 @@ from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Letter
 from .mailbox import Mailbox, Offer, WhenFull
+
+log = get_logger(__name__)
 
 MAX_PINGS = 64
 REJECTED = Offer.REJECTED
@@ -59,6 +63,7 @@ class Cell:
         self.loop = asyncio.get_running_loop()
         self.n_handled = 0
         self.n_expired = 0
+        self.n_faults = 0
         self.last_error = ""
         self._keeps_latest = kind.mailbox.when_full is WhenFull.LATEST
 
@@ -124,6 +129,13 @@ class Cell:
             if answer is not None and not answer.done():
                 answer.set_result(self.pulse())
 
+    def note_fault(self, of: str, error: BaseException) -> None:
+        """Work for an asker has failed as no answer should; the asker knows, and here people learn it too."""
+        self.n_faults += 1
+        self.last_error = f"{type(error).__name__}: {error}"
+        text = "".join(traceback.format_exception(error))
+        log.error("a fault in deferred work", actor=self.name, message=of, error=self.last_error, traceback=text)
+
     def hang_up(self, why: str) -> None:
         """Nobody will sit here again: fail everything that waits."""
         letters = list(self.pings)
@@ -153,6 +165,7 @@ class Cell:
             "handled": self.n_handled,
             "expired": self.n_expired,
             "refused": self.box.n_refused,
+            "faults": self.n_faults,
             "superseded": self.box.n_superseded,
             "deferred": self.life.n_deferred if self.life is not None else 0,
             "last_error": self.last_error,

@@ -237,8 +237,14 @@ class Life:
                 error = self._settled(answer, task.result(), letter.message)
             if error is not None and not answer.done():
                 answer.set_exception(portable(error, cell.name))
-        if error is not None and not task.cancelled() and not (asked and isinstance(error, MeshError)):
+        if error is None or task.cancelled():
+            return
+        if not asked:
             self._fail_with(error)
+        elif not isinstance(error, MeshError):
+            # The work had a task of its own, so the actor's state is not in question: one wrong question
+            # must not take away what everybody else asks for.
+            cell.note_fault(type(letters[0].message).__name__, error)
 
     def _settled(self, answer: Answer, result: Any, message: Message) -> Exception | None:
         if answer.done():

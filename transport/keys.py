@@ -135,7 +135,6 @@ class KeyRing:
                 f"{principal.name!r} with the key {public!r} cannot be let in",
                 hint="a name has letters, digits and . _ @ - only; a public key is 40 characters of Z85",
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
         # Literal strings: Z85 knows no quote, and no escape must be read in it.
         text = f"name = '{principal.name}'\nrole = '{principal.role}'\npublic = '{public}'\n"
         _write(self._folder / f"{principal.name}.toml", text, mode=0o644)
@@ -162,8 +161,15 @@ def _read(path: Path) -> str:
         raise KeyFileError(f"cannot read the key {path}: {error}", hint="is this the mesh's data folder?") from error
 
 
+def _own_folder(folder: Path) -> None:
+    """Make a folder that only its owner can enter, those above it that are made with it as well."""
+    if not folder.is_dir():
+        _own_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _write(path: Path, text: str, *, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _own_folder(path.parent)
     new = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

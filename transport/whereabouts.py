@@ -93,7 +93,7 @@ class DataLock:
         self._path = data / "mesh.lock"
         try:
             data.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = self._path.open("a+", encoding="utf-8")
+            self._file = _opened(self._path)
         except OSError as error:
             raise MeshError(
                 f"the data folder {data} cannot be written: {error.strerror}",
@@ -104,10 +104,10 @@ class DataLock:
                 _lock(self._file)
             except BlockingIOError:
                 self._file.seek(0)
-                holder = self._file.read().strip() or "unknown"
+                holder = _living(self._file.read())
                 self._file.close()
                 raise MeshRunning(
-                    f"a mesh is up on {data} already (process {holder})",
+                    f"a mesh is up on {data} already ({holder})",
                     hint=f"use it as it is, stop it with hcs-mesh down --data {data}, or choose another --data",
                 ) from None
         self._file.truncate(0)
@@ -127,11 +127,31 @@ def holds_lock(data: Path) -> bool:
         with (data / "mesh.lock").open("rb") as file:
             # Shared, so that those who look do not take each other for the mesh.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):
+        # Somebody else's lock cannot be looked at: whether its mesh is up, dialling shows.
         return True
     except OSError:
         return False
     return False
+
+
+def _opened(path: Path) -> IO[str]:
+    """The lock's file, which nobody else can open: whoever can may hold its lock, and with it keep the mesh down."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
+    if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "a+", encoding="utf-8")
+
+
+def _living(written: str) -> str:
+    """The process that wrote this number, if it lives; another one may hold what it left."""
+    try:
+        os.kill(int(written), 0)
+    except PermissionError:
+        pass
+    except (ValueError, OverflowError, ProcessLookupError):
+        return "by a process that does not say its number"
+    return f"process {int(written)}"
 
 
 def _lock(file: IO[str]) -> None:

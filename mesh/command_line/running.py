@@ -174,10 +174,14 @@ def view(
 
     Raises:
         CommandFailed: it cannot be opened here, ended at once, or ended badly while it was waited for.
+        PlateNotFound: no plate can have this id.
     """
+    from ..plates.local.errors import check_plate_id
     from .viewer_process import open_viewer
 
     folder = folder_of(data)
+    if plate:
+        check_plate_id(plate)
     process = asyncio.run(open_viewer(viewer, folder, job=job, plate=plate, out=out, once=wait))
     if as_json:
         print_json({"viewer": viewer, "pid": process.pid})

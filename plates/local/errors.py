@@ -90,6 +90,25 @@ class BadResultPlane(MeshError, ValueError):
     """An array cannot be written as an OME-TIFF."""
 
 
+LAST_ID = (1 << 63) - 1
+"""The largest id that the catalogue can have given: a row's number has 64 bits, and one of them is its sign."""
+
+
+def check_plate_id(plate_id: int) -> None:
+    """Refuse a number that no plate can have, before anything tries to carry or to bind it.
+
+    Raises:
+        PlateNotFound: it cannot be the id of a plate.
+    """
+    if not 0 < plate_id <= LAST_ID:
+        raise no_plate(plate_id)
+
+
+def no_plate(plate_id: int) -> PlateNotFound:
+    """The error for an id that no plate has."""
+    return PlateNotFound(f"There is no plate {plate_id}.", hint="'hcs-mesh plates' lists those that exist.")
+
+
 def source_error(error: OSError, path: Path | str) -> MeshError:
     """Say what a failed look at a source file means."""
     match error.errno:

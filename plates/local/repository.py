@@ -25,12 +25,19 @@ from ..repository import (
 )
 from .catalogue import Catalogue
 from .disk import make_folders, sync_folder
-from .errors import ChecksumMismatch, ImportRegistered, PlateNotFound, RepositoryReadOnly, repository_errors
+from .errors import (
+    ChecksumMismatch,
+    ImportRegistered,
+    RepositoryReadOnly,
+    check_plate_id,
+    no_plate,
+    repository_errors,
+)
 from .names import PART, checked_id
 from .registration import insert_import, registered_plates
 from .result_rows import insert_annotation, list_annotations
 from .result_shelf import ResultShelf
-from .transfer import transfer
+from .transfer import N_THREADS, transfer
 from .verification import verify
 from .writer_lock import WriterLock
 
@@ -41,8 +48,17 @@ class LocalRepository:
     kind = "local"
     compatible_results: tuple[str, ...] = ("local",)
 
-    def __init__(self, data: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        read_only: bool = False,
+        transfer_threads: int = N_THREADS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Open the repository below a data folder, making it where there is none.
+
+        ``transfer_threads`` files of an import are copied and hashed at the same time.
 
         Raises:
             RepositoryInUse: another process writes to it (reading beside a writer is always possible).
@@ -51,6 +67,7 @@ class LocalRepository:
         """
         self.folder = data.absolute() / "repository"
         self._read_only = read_only
+        self._transfer_threads = transfer_threads
         self._clock = clock
         self._lock: WriterLock | None = None
         if not read_only:
@@ -133,6 +150,7 @@ class LocalRepository:
             on_bytes=on_bytes,
             on_files=on_files,
             cancelled=cancelled,
+            n_threads=self._transfer_threads,
         )
 
     def verify(
@@ -319,6 +337,7 @@ class LocalRepository:
 
     def _where(self, plate_id: int) -> tuple[str, str]:
         """The import that a plate belongs to, and the plate's root below that import's files."""
+        check_plate_id(plate_id)
         with self._catalogue.reading() as connection:
             row = connection.execute(
                 "SELECT import_id, plates.root FROM plates JOIN filesets ON filesets.id = fileset"
@@ -326,7 +345,7 @@ class LocalRepository:
                 (plate_id,),
             ).fetchone()
         if row is None:
-            raise PlateNotFound(f"There is no plate {plate_id}.", hint="'hcs-mesh plates' lists those that exist.")
+            raise no_plate(plate_id)
         return row[0], row[1]
 
     def _registered(self, import_id: str) -> tuple[int, ...] | None:

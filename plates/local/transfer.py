@@ -1,4 +1,4 @@
-"""Taking a fileset over: copied by two threads, made durable in batches, continued where it stopped."""
+"""Taking a fileset over: copied by a few threads, made durable in batches, continued where it stopped."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def transfer(
     on_bytes: Callable[[int], None] = ignore_bytes,
     on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
     cancelled: Callable[[], bool] = never,
+    n_threads: int = N_THREADS,
 ) -> tuple[StoredFile, ...]:
     """Copy ``files`` from ``source`` to ``target`` and return them, in their order, once they are durable.
 
@@ -65,7 +66,7 @@ def transfer(
         return Copier(source, target, on_bytes, cancelled).copy
 
     # The threads go on copying while a batch is synced here.
-    with closing(work_through(todo, worker, min(N_THREADS, len(todo)) or 1)) as copied:
+    with closing(work_through(todo, worker, min(n_threads, len(todo)) or 1)) as copied:
         for one in copied:
             batch.append(one)
             n_bytes += one.size

@@ -91,11 +91,35 @@ async def test_a_stopped_actor_says_so_then_ends() -> None:
     await node.close()
 
 
-@pytest.mark.parametrize("how", ["fault", "deferred fault", "spawned fault"])
+async def test_a_fault_in_deferred_work_is_told_to_its_asker_and_the_actor_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    node, log = Node("n"), []
+    life = await node.start_actor("worker", lambda: Worker(log))
+    ref = node.find("worker")
+    for _ in range(5):
+        with pytest.raises(AskFailed, match="a planted fault") as caught:
+            await ref.ask(Work(how="deferred fault"))
+        assert caught.value.failure.blame == "actor"
+    assert await ref.ask(Work()) == 1
+    assert log == ["started"]
+    told = life.statistics()
+    assert (told["faults"], told["last_error"]) == (5, "ZeroDivisionError: a planted fault")
+    reported = [record.fields for record in caplog.records if record.message == "a fault in deferred work"]
+    assert [(one["actor"], one["message"]) for one in reported] == [("worker", "Work")] * 5
+    assert "in _fail" in reported[0]["traceback"]
+    await life.kill()
+    await life.wait()
+    await node.close()
+
+
+@pytest.mark.parametrize("how", ["fault", "deferred fault that nobody waits for", "spawned fault"])
 async def test_an_actor_that_fails_is_ended(how: str) -> None:
     node, log = Node("n"), []
     life = await node.start_actor("worker", lambda: Worker(log))
-    if how == "spawned fault":
+    if how.startswith("deferred"):
+        node.find("worker").tell(Nudge(how="deferred fault"))
+    elif how == "spawned fault":
         node.find("worker").tell(Nudge(how=how))
     else:
         with pytest.raises(AskFailed, match="a planted fault"):
