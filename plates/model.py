@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    # Loaded by what computes, and not by a command that only lists: it takes a tenth of a second.
+    import numpy as np
+    from numpy.typing import NDArray
+
+from .wells import well_order
 
 PlateKind = Literal["plate", "image"]
 ImageKind = Literal["plane", "projection"]
@@ -92,6 +97,8 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
     def n_fields(self) -> int:
         """How many fields hold at least one image, over all wells."""
         pairs = _column(self.well_column).astype(np.int64) << 32 | _column(self.field_column)
+        import numpy as np
+
         return int(np.unique(pairs).size)
 
     def image(self, row: int) -> Image:
@@ -108,6 +115,8 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         if field is not None:
             chosen &= _column(self.field_column) == field
         return self._images(chosen)
+
+        import numpy as np
 
     def _images(self, chosen: slice | NDArray[np.bool_]) -> Iterator[Image]:
         columns = [
@@ -138,9 +147,13 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(int(field) for field in np.unique(_column(self.field_column)[chosen]))
 
     def only(self, wells: Iterable[str]) -> Plate:
-        """The same plate with the images of these wells alone: what travels to an executor."""
+        """The same plate with the images, and the missing ones, of these wells alone: what travels to an executor."""
+        import numpy as np
+
         wanted = set(wells)
         kept = [index for index, well in enumerate(self.wells) if well in wanted]
+        import numpy as np
+
         renumber = np.full(len(self.wells), -1, dtype=np.int32)
         renumber[kept] = np.arange(len(kept), dtype=np.int32)
         old = _column(self.well_column)
@@ -239,10 +252,14 @@ def _integers(values: list[int]) -> bytes:
     if values and values.count(values[0]) == len(values):
         return np.full(len(values), values[0], dtype="<i4").tobytes()
     try:
+    import numpy as np
+
         # Nearly every column counts below 256, and bytes() takes a list of those four times faster than numpy.
         return np.frombuffer(bytes(values), np.uint8).astype("<i4").tobytes()
     except ValueError:
         return np.array(values, dtype="<i4").tobytes()
+    import numpy as np
+
 
 
 def _numbered(names: list[str]) -> tuple[tuple[str, ...], bytes]:
@@ -253,3 +270,5 @@ def _numbered(names: list[str]) -> tuple[tuple[str, ...], bytes]:
         return distinct, np.arange(len(names), dtype="<i4").tobytes()
     numbers = dict(zip(distinct, range(len(distinct)), strict=True))
     return distinct, _integers([numbers[name] for name in names])
+    import numpy as np
+

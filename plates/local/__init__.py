@@ -1,31 +1,67 @@
-"""The local repository: a folder of imported filesets and their results, beside one SQLite catalogue."""
+"""The local repository: a folder of imported filesets and their results, beside one SQLite catalogue.
 
-from .errors import (
-    BadName,
-    BadResultPlane,
-    CatalogueDamaged,
-    ChecksumMismatch,
-    FilesDoNotMatch,
-    ImportRegistered,
-    PlateNotFound,
-    RepositoryFailed,
-    RepositoryFull,
-    RepositoryInUse,
-    RepositoryNotWritable,
-    RepositoryReadOnly,
-    ResultNotFound,
-    ResultNotSealed,
-    SourceChanged,
-    SourceFailed,
-    SourceMissing,
-    SourceUnreadable,
-    TransferCancelled,
-)
-from .ome_tiff import smallest_labels, write_ome_tiff
-from .repository import LocalRepository
-from .results import read_record, seal_well
-from .transfer import transfer
-from .verification import verify
+A name is loaded when it is first used: who only catches its errors does not pay for its images.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        BadName,
+        BadResultPlane,
+        CatalogueDamaged,
+        ChecksumMismatch,
+        FilesDoNotMatch,
+        ImportRegistered,
+        PlateNotFound,
+        RepositoryFailed,
+        RepositoryFull,
+        RepositoryInUse,
+        RepositoryNotWritable,
+        RepositoryReadOnly,
+        ResultNotFound,
+        ResultNotSealed,
+        SourceChanged,
+        SourceFailed,
+        SourceMissing,
+        SourceUnreadable,
+        TransferCancelled,
+    )
+    from .ome_tiff import smallest_labels, write_ome_tiff
+    from .repository import LocalRepository
+    from .results import read_record, seal_well
+    from .verification import verify
+
+_ROOMS = {
+    "BadName": ".errors",
+    "BadResultPlane": ".errors",
+    "CatalogueDamaged": ".errors",
+    "ChecksumMismatch": ".errors",
+    "FilesDoNotMatch": ".errors",
+    "ImportRegistered": ".errors",
+    "LocalRepository": ".repository",
+    "PlateNotFound": ".errors",
+    "RepositoryFailed": ".errors",
+    "RepositoryFull": ".errors",
+    "RepositoryInUse": ".errors",
+    "RepositoryNotWritable": ".errors",
+    "RepositoryReadOnly": ".errors",
+    "ResultNotFound": ".errors",
+    "ResultNotSealed": ".errors",
+    "SourceChanged": ".errors",
+    "SourceFailed": ".errors",
+    "SourceMissing": ".errors",
+    "SourceUnreadable": ".errors",
+    "TransferCancelled": ".errors",
+    "read_record": ".results",
+    "seal_well": ".results",
+    "smallest_labels": ".ome_tiff",
+    "verify": ".verification",
+    "write_ome_tiff": ".ome_tiff",
+}
 
 __all__ = [
     "BadName",
@@ -51,7 +87,17 @@ __all__ = [
     "read_record",
     "seal_well",
     "smallest_labels",
-    "transfer",
     "verify",
     "write_ome_tiff",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(room, __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
