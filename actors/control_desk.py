@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, assert_never
 
+import msgspec
+
 from ..messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
+from ..messages.viewing import ListViewers
 from ..supervisors import Actor
+from ..transport import TransportError
+
+VIEWERS_S = 2.0
+"""How long the answer waits for the count of viewers; without it, it says that nobody knows."""
 
 Inbox = GetStatus | GetTree | StopMesh
 
@@ -25,7 +32,8 @@ class ControlDesk(Actor[Inbox]):
         """Handle one message."""
         match message:
             case GetStatus():
-                return self._describe()
+                # The count is the viewer bridge's: nobody else waits behind it.
+                return self.defer(self._status())
             case GetTree():
                 return self._tree()
             case StopMesh():
@@ -33,3 +41,10 @@ class ControlDesk(Actor[Inbox]):
                 return None
             case _:
                 assert_never(message)
+
+    async def _status(self) -> MeshStatus:
+        try:
+            viewers = await self.context.find("viewers").ask(ListViewers(), timeout_s=VIEWERS_S)
+        except TransportError:
+            return self._describe()
+        return msgspec.structs.replace(self._describe(), n_viewers=len(viewers))

@@ -110,7 +110,7 @@ class Mesh(Commands):
         )
 
     def describe(self) -> MeshStatus:
-        """What the mesh is."""
+        """What the mesh is, but for its viewers, which only their bridge can count: ``status()`` asks it."""
         rows = self.rows()
         return MeshStatus(
             version=importlib.metadata.version("hcs-mesh"),

@@ -24,7 +24,7 @@ class ActorRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What one mesh is and since when it has been up."""
+    """What one mesh is and since when it has been up; ``n_viewers`` is None where viewing itself is down."""
 
     version: str
     pid: int
@@ -35,7 +35,7 @@ class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
     n_actors: int
     n_processes: int
     n_restarts: int
-    n_viewers: int = 0
+    n_viewers: int | None = None
 
 
 class GetStatus(Request[MeshStatus], frozen=True, kw_only=True, tag="control.status"):

@@ -29,7 +29,7 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'"
 def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Sequence[JobStatus]) -> str:
     """The page; every value is escaped."""
     told = f"{status.version} · {status.n_actors} actors · {status.n_processes} processes · "
-    told += f"{status.n_restarts} restarts · {status.n_viewers} viewers"
+    told += f"{status.n_restarts} restarts · {'?' if status.n_viewers is None else status.n_viewers} viewers"
     plate_rows = [
         {"id": one.id, "name": one.name, "wells": one.n_wells, "fields": one.n_fields, "images": one.n_images}
         for one in plates

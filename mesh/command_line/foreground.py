@@ -51,7 +51,7 @@ async def _serve(settings: Settings, data: Path, announce: Announce) -> None:
         else:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(mesh.stop_asked.set))
     async with mesh:
-        announce(mesh.describe(), mesh.rows())
+        announce(await mesh.status(), mesh.rows())
         gave_up = loop.create_task(mesh.wait())
         stopped = loop.create_task(mesh.stop_asked.wait())
         await asyncio.wait((gave_up, stopped), return_when=asyncio.FIRST_COMPLETED)
