@@ -166,6 +166,7 @@ class ImportProxy(Actor[Inbox]):
             status = self._status(import_id)
             life = self._book.lives.get(import_id)
             if life is None or status.state in ("done", "cancelled"):
+                over = "is cancelled already" if status.state == "cancelled" else "is done: nothing is left to cancel"
                 raise ImportEnded(
                     f"import {import_id} is {status.state} and cannot be cancelled",
                     hint=f"hcs-mesh imports {import_id} shows its history",

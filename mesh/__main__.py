@@ -9,23 +9,22 @@ from typing import Annotated, Literal
 import typer
 import typer.main
 
+from .command_line.config_commands import config_app
 from .command_line.failures import CommandLine, tell_unexpected
-from .command_line.options import Config, Data, Json, Key, ListOrShow, Wait, folder_of, full_id
+from .command_line.journal_commands import journal_app
+from .command_line.options import Config, Data, Json, Key, ListOrShow, Wait, folder_of, full_id, plain, wells_of
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_enable=False, context_settings=CONTEXT)
 imports_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List imports, or show one: imports [ID].")
 jobs_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List jobs, or show one: jobs [ID].")
-config_app = typer.Typer(no_args_is_help=True, help="Show or check the settings.")
-journal_app = typer.Typer(no_args_is_help=True, help="Look into the journals, without changing them.")
 app.add_typer(imports_app, name="imports")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(config_app, name="config")
 app.add_typer(journal_app, name="journal")
 
 Identity = Annotated[str, typer.Argument(metavar="ID", help="As it was printed, or its number.")]
-JournalName = Annotated[str, typer.Argument(metavar="[NAME|FOLDER]", help="A journal of the mesh, or a folder.")]
 
 
 def _print_version(*, value: bool) -> None:
@@ -93,7 +92,7 @@ def ps(data: Data = None, key: Key = None, as_json: Json = False) -> None:
 @app.command("import")
 def import_(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder or file as the microscope wrote it.")],
-    name: Annotated[str, typer.Option("--name", metavar="N", help="The plate's name.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="N", callback=plain, help="The plate's name.")] = "",
     pattern: Annotated[
         str, typer.Option("--pattern", metavar="P", help="For TIFF folders, e.g. '{well}_{field}_{channel}.tif'.")
     ] = "",
@@ -166,7 +165,7 @@ def plate(
 def run(
     plate: Annotated[int, typer.Argument(metavar="PLATE", help="The plate's number.")],
     pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The pipeline's source.")],
-    wells: Annotated[str, typer.Option("--wells", metavar="A01,B02", help="Only these wells.")] = "",
+    wells: Annotated[str | None, typer.Option("--wells", metavar="A01,B02", help="Only these wells.")] = None,
     wait: Wait = False,
     data: Data = None,
     key: Key = None,
@@ -175,7 +174,8 @@ def run(
     """Run a pipeline on a plate; prints the job's id at once."""
     from .command_line import asking, handing_over
 
-    handing_over.run_pipeline(asking.Question(data, key, as_json), plate, pipeline, wells=wells, wait=wait)
+    question = asking.Question(data, key, as_json)
+    handing_over.run_pipeline(question, plate, pipeline, wells=wells_of(wells), wait=wait)
 
 
 @jobs_app.callback()
@@ -257,50 +257,19 @@ def doctor(data: Data = None, config: Config = None, as_json: Json = False) -> N
     running.examine(data, config, as_json=as_json)
 
 
-@config_app.command("show")
-def config_show(config: Config = None, data: Data = None, as_json: Json = False) -> None:
-    """Print every setting as TOML, with the place that decided it."""
-    from .command_line import running
-
-    running.show_config(data, config, as_json=as_json)
-
-
-@config_app.command("check")
-def config_check(config: Config = None, data: Data = None, as_json: Json = False) -> None:
-    """Say whether every setting is known and within its bounds."""
-    from .command_line import running
-
-    running.check_config(data, config, as_json=as_json)
-
-
-@journal_app.command("show")
-def journal_show(name: JournalName = "", data: Data = None) -> None:
-    """Print every record, one JSON object a line."""
-    from .command_line import running
-
-    running.show_journal(data, name)
-
-
-@journal_app.command("check")
-def journal_check(name: JournalName = "", data: Data = None, as_json: Json = False) -> None:
-    """Say whether the journals are whole."""
-    from .command_line import running
-
-    running.check_journal(data, name, as_json=as_json)
-
-
 @app.command()
 def web(
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any free one.")] = 8080,
     data: Data = None,
     key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Show the running mesh in a browser on this computer."""
     import asyncio
 
     from .command_line.serving import serve_pages
 
-    asyncio.run(serve_pages(folder_of(data), port=port, key=key))
+    asyncio.run(serve_pages(folder_of(data), port=port, key=key, as_json=as_json))
 
 
 def main() -> None:

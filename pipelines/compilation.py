@@ -16,6 +16,7 @@ from .registry import Registry, installed
 from .sources import Source, Z, lacks, place, why_none
 
 CHANNEL = "channel"
+LEAVE_OUT = "leave the choice of wells out: an image on no plate is run as a whole"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ class _Compilation:
         self._functions = functions
         self._devices = devices
         self._wells = self._chosen(wells)
-        self._images = list(plate.only(self._wells).images()) if self._wells else []
+        self._n_of_choice = len(self.errors)
+        chosen = plate.only(self._wells)
+        self._images = list(chosen.images())
+        self._missing = chosen.missing
         self._kinds: dict[str, str] = {}
         self._made_by: dict[str, int] = {}
         self._channel_of: dict[str, int] = {}
@@ -102,7 +106,7 @@ class _Compilation:
             self._must_be(self._pipeline.count, ("labels",), f"count names {self._pipeline.count}")
         notes = self._complete() if not self.errors else ()
         if self.errors:
-            raise CompilationFailed(self._pipeline.name, tuple(dict.fromkeys(self.errors)))
+            raise CompilationFailed(self._pipeline.name, tuple(dict.fromkeys(self.errors)), hint=self._hint())
         return Compiled(
             pipeline=self._pipeline,
             plate=self._plate,
@@ -116,6 +120,15 @@ class _Compilation:
             notes=notes,
         )
 
+    def _hint(self) -> str:
+        """Where to mend it: the choice of wells is the caller's, the rest is the pipeline's."""
+        on_plate = [well for well in self._plate.declared_wells if well]
+        choose = "choose wells that the plate has, or leave the choice out to run all" if on_plate else LEAVE_OUT
+        mend = "mend the pipeline's file and run it again"
+        hints = [choose] if self._n_of_choice else []
+        hints += [mend] if len(self.errors) > self._n_of_choice else []
+        return "; ".join([*hints, "no plane has been read"])
+
     def _chosen(self, wells: Iterable[str] | None) -> tuple[str, ...]:
         held = self._plate.wells
         if not held:
@@ -126,7 +139,9 @@ class _Compilation:
         if not asked:
             self.errors.append("no wells were chosen: leave the choice out to run all")
         for well in asked:
-            if well not in held:
+            if well not in held and held == ("",):
+                self.errors.append(f'"{self._plate.name}" is an image on no plate, and has no well {well}')
+            elif well not in held:
                 near = suggestion(well, held) or f": it has {_listed(held)}"
                 self.errors.append(f'well {well} is not on plate "{self._plate.name}"{near}')
         return tuple(well for well in asked if well in held)

@@ -42,12 +42,12 @@ class FunctionUnavailable(MeshError, LookupError):
 class CompilationFailed(MeshError, ValueError):
     """The pipeline does not fit the plate; ``errors`` holds every reason, one sentence each."""
 
-    def __init__(self, pipeline: str, errors: tuple[str, ...]) -> None:
+    def __init__(self, pipeline: str, errors: tuple[str, ...], *, hint: str = "") -> None:
         self.errors = errors
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         super().__init__(
             "\n".join([f"pipeline {pipeline!r} does not fit: {count}", *(f"  - {error}" for error in errors)]),
-            hint="mend the pipeline's file and run it again; no plane has been read",
+            hint=hint or "mend the pipeline's file and run it again; no plane has been read",
         )
 
 

@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import msgspec
-
 from ..client import Client
-from ..messages.control import ActorRow, MeshStatus
+from ..messages.control import ActorRow
 from ..messages.viewing import ViewerInfo
 from ..transport import TransportError
 from . import machine_form as machine
@@ -44,11 +42,7 @@ class Question(NamedTuple):
 
 def status(question: Question) -> None:
     """Say what the mesh is."""
-
-    async def gather(mesh: Client) -> MeshStatus:
-        return msgspec.structs.replace(await mesh.status(), n_viewers=len(await _viewers(mesh)))
-
-    answer = question.ask(gather)
+    answer = question.ask(lambda mesh: mesh.status())
     print_json(machine.mesh_form(answer)) if question.as_json else text.print_mesh(answer)
 
 

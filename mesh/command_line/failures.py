@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
+from .printing import json_text, shown
+
 # Newer releases of Typer bring their own copy of Click, so that its class is found by kinship.
 UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
 
@@ -25,8 +26,13 @@ class CommandLine(TyperGroup):
 
     def parse_args(self, ctx: Any, args: Sequence[str]) -> list[str]:
         """Note whether a machine asks, before anything can go wrong."""
-        ctx.meta["hcs_mesh.json"] = "--json" in args
-        return super().parse_args(ctx, list(args))
+        for_machine = ctx.meta["hcs_mesh.json"] = "--json" in args
+        try:
+            return super().parse_args(ctx, list(args))
+        except UsageError as error:
+            if not for_machine or not args:
+                raise
+            raise _told_usage(error) from error
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -39,8 +45,7 @@ class CommandLine(TyperGroup):
         except UsageError as error:
             if not for_machine:
                 raise
-            tell(cast(Any, error).format_message(), "hcs-mesh --help lists the commands", for_machine=True)
-            raise typer.Exit(2) from error
+            raise _told_usage(error) from error
         except MeshError as error:
             tell(str(error), error.hint, for_machine=for_machine)
             raise typer.Exit(1) from error
@@ -48,19 +53,35 @@ class CommandLine(TyperGroup):
             raise
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
-            tell(f"{place}{error.strerror or error}", "", for_machine=for_machine)
+            tell(f"{place}{error.strerror or error}", _way_on(error), for_machine=for_machine)
             raise typer.Exit(1) from error
+
+
+def _way_on(error: OSError) -> str:
+    """What to do about a file or folder of the user's that cannot be used."""
+    if isinstance(error, PermissionError):
+        return "choose another place, or let this user read and write there"
+    if isinstance(error, FileNotFoundError):
+        return "name one that exists"
+    if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        return "choose another place: a file stands where a folder is meant, or the other way round"
+    return "hcs-mesh doctor checks this computer's disks and limits"
+
+
+def _told_usage(error: Exception) -> typer.Exit:
+    tell(cast(Any, error).format_message(), "hcs-mesh --help lists the commands", for_machine=True)
+    return typer.Exit(2)
 
 
 def tell(message: str, hint: str, *, for_machine: bool) -> None:
     """Say on standard error what went wrong, and what to do next."""
     if for_machine:
-        print(json.dumps({"error": message, "hint": hint}, ensure_ascii=False), file=sys.stderr)
+        print(json_text({"error": message, "hint": hint}), file=sys.stderr)
         return
     red, off = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{red}error:{off} {message}", file=sys.stderr)
+    print(f"{red}error:{off} {shown(message, lines=True)}", file=sys.stderr)
     for line in hint.splitlines():
-        print(f"hint:  {line}", file=sys.stderr)
+        print(f"hint:  {shown(line)}", file=sys.stderr)
 
 
 def tell_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

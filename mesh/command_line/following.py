@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .printing import console
+from .printing import console, shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
@@ -29,12 +29,12 @@ class Bar:
 
     def show(self, stage: str, done: float, total: float, detail: str = "") -> None:
         """Say how far it is."""
-        shown = f"{stage}: {detail}" if detail else stage
+        told = shown(f"{stage}: {detail}" if detail else stage)
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=shown, completed=done, total=total or None)
-        elif not self._quiet and shown != self._said:
-            print(shown, file=sys.stderr, flush=True)
-        self._said = shown
+            self._progress.update(self._task, description=told, completed=done, total=total or None)
+        elif not self._quiet and told != self._said:
+            print(told, file=sys.stderr, flush=True)
+        self._said = told
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from pathlib import Path
 from ..client import Client
 from ..messages.compute import JobStatus
 from ..messages.imports import ImportStatus
-from ..plates.wells import normalise_well
 from . import machine_form as machine
 from . import text_form as text
 from .asking import Question
@@ -43,18 +42,16 @@ def import_path(question: Question, path: Path, *, name: str, pattern: str, wait
         )
 
 
-def run_pipeline(question: Question, plate_id: int, pipeline: Path, *, wells: str, wait: bool) -> None:
+def run_pipeline(question: Question, plate_id: int, pipeline: Path, *, wells: tuple[str, ...], wait: bool) -> None:
     """Run a pipeline on a plate.
 
     Raises:
         CommandFailed: the pipeline cannot be read, or the job, which was waited for, failed or was cancelled.
-        PlatePathError: a well is not one.
     """
     source = _source(pipeline)
-    chosen = tuple(normalise_well(one.strip()) for one in wells.split(",") if one.strip())
 
     async def hand_over(mesh: Client) -> JobStatus | str:
-        job = await mesh.submit_job(plate_id, source, source_name=pipeline.name, wells=chosen)
+        job = await mesh.submit_job(plate_id, source, source_name=pipeline.name, wells=wells)
         if not wait:
             return job
         return await follow_job(mesh, job, for_machine=question.as_json)

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from .printing import shown
+
 T = TypeVar("T")
 
 
@@ -48,6 +50,36 @@ Config = Annotated[
 Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until it has ended.")]
 
 
+def plain(value: str) -> str:
+    """Text that a name may be: no control characters, and no bytes that are no text.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    if shown(value) != value:
+        raise typer.BadParameter(f"'{shown(value)}' holds control characters or bytes that are no text in UTF-8")
+    return value
+
+
+def wells_of(given: str | None) -> tuple[str, ...]:
+    """The wells of ``A01,b2`` as this project writes them; none where the option was left out.
+
+    Raises:
+        typer.BadParameter: it names no well, or something that is none.
+    """
+    from ..plates.wells import PlatePathError, normalise_well
+
+    if given is None:
+        return ()
+    words = [word.strip() for word in given.split(",")]
+    if not all(words):
+        raise typer.BadParameter(f"'{shown(given)}' names no well; leave --wells out to run all", param_hint="--wells")
+    try:
+        return tuple(dict.fromkeys(normalise_well(word) for word in words))
+    except PlatePathError as error:
+        raise typer.BadParameter(f"{error}. {error.hint}", param_hint="--wells") from error
+
+
 class ListOrShow(TyperGroup):
     """A group that lists without a word, and shows one thing when the word is none of its commands."""
 
@@ -69,4 +101,4 @@ def folder_of(data: Path | None) -> Path:
 
 def full_id(kind: str, given: str) -> str:
     """``import-0001`` for ``1``; whatever else was given stays."""
-    return f"{kind}-{int(given):04d}" if given.isascii() and given.isdigit() else given
+    return f"{kind}-{given.lstrip('0').zfill(4)}" if given.isascii() and given.isdigit() else given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,19 +16,42 @@ WIDE = 160
 """Columns where nobody's screen says how many: a log or a pipe is not folded at 80."""
 
 
+# What moves the cursor, changes colours or turns the writing round, and bytes of a path that are no text.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str, *, lines: bool = False) -> str:
+    """Text that somebody chose, with what a terminal would obey written out; ``lines`` keeps line ends."""
+    return _UNPRINTABLE.sub(lambda found: "\n" if lines and found[0] == "\n" else _written_out(found[0]), text)
+
+
+def _written_out(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def print_json(value: object) -> None:
     """Print one JSON value, readable where a person looks at it."""
     indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    sys.stdout.write(json_text(value, indent=indent) + "\n")
     sys.stdout.flush()
 
 
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """One JSON value as text; what no encoding can write, such as a path that is no text, is escaped."""
+    told = json.dumps(value, ensure_ascii=False, indent=indent)
+    return (
+        told if told.isascii() or not _UNPRINTABLE.search(told.replace("\n", "")) else json.dumps(value, indent=indent)
+    )
+
+
 def console(*, stderr: bool = False) -> Console:
-    """The terminal, or whatever stands for it; colours and folding only where it is one."""
-    from rich.console import Console
+    """The terminal, or whatever stands for it; colours and folding only where it is one; it obeys no name."""
+    from .screen import Screen
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
+    return Screen(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
@@ -46,7 +70,7 @@ def row(target: Table, *cells: object) -> None:
     """Add a line; text that somebody chose is never read as markup."""
     from rich.text import Text
 
-    target.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
+    target.add_row(*(cell if isinstance(cell, Text) else Text(shown(str(cell))) for cell in cells))
 
 
 def state_text(state: str) -> Any:

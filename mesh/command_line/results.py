@@ -17,7 +17,7 @@ def write_results(job: JobStatus, plate: Plate, folder: Path, *, n_restarts: int
     """Write the report of a job into ``folder``.
 
     Raises:
-        CommandFailed: no well of the job is done yet.
+        CommandFailed: no well of the job is done yet, or the folder cannot be made.
         OSError: a table cannot be read, or the folder cannot be written.
     """
     if not any(one.state == "done" for one in job.wells):
@@ -25,6 +25,12 @@ def write_results(job: JobStatus, plate: Plate, folder: Path, *, n_restarts: int
             f"{job.job} is {job.state} and has no finished well: there are no results to write",
             hint=f"hcs-mesh jobs {job.job} shows its wells",
         )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(
+            f"{folder} cannot be a folder: {error.strerror}", hint="choose another with --out, or make room for it"
+        ) from error
     # OpenCV takes its time to load: only who wants pictures waits for it.
     from ..viewers.thumbnails import thumbnails
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import typer
 
 from ..config import Settings, data_folder, load_settings, to_toml
 from ..layout import DataLayout
@@ -16,7 +17,7 @@ from . import machine_form as machine
 from . import text_form as text
 from .errors import CommandFailed
 from .options import folder_of
-from .printing import console, print_json
+from .printing import console, json_text, print_json
 
 if TYPE_CHECKING:
     from .viewer_process import Viewer
@@ -29,6 +30,7 @@ def start(
 
     Raises:
         MeshError: it cannot come up, or it gave up.
+        typer.BadParameter: ``listen`` is no place to listen at.
     """
     settings = load_settings(config, data=data).settings
     if listen:
@@ -56,12 +58,13 @@ def start(
 
 def _listening(settings: Settings, listen: str) -> Settings:
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise CommandFailed(f"'{listen}' is not HOST:PORT", hint="for example --listen 127.0.0.1:7777")
+    if not host or not (port.isascii() and port.isdigit()):
+        raise typer.BadParameter(f"'{listen}' is not HOST:PORT, such as 127.0.0.1:7777", param_hint="--listen")
     front = msgspec.structs.replace(settings.front, tcp_host=host.strip("[]"), tcp_port=int(port))
-    from ..config import check_settings
-
-    return check_settings(msgspec.structs.replace(settings, front=front))
+    try:
+        return check_settings(msgspec.structs.replace(settings, front=front))
+    except ConfigError as error:
+        raise typer.BadParameter(f"{error}. {error.hint}".rstrip(". "), param_hint="--listen") from error
 
 
 def stop(data: Path | None, key: Path | None, timeout_s: float, *, as_json: bool) -> None:
@@ -127,8 +130,8 @@ def journal_folders(data: Path | None, given: str) -> list[Path]:
     return [home / (given or name) for name in ([given] if given else known)]
 
 
-def show_journal(data: Path | None, given: str) -> None:
-    """Print every record, one JSON object a line.
+def show_journal(data: Path | None, given: str, *, as_json: bool) -> None:
+    """Print every record, one JSON object a line; for machines all of them as one list.
 
     Raises:
         JournalDamaged: something that was durable is missing or changed.
@@ -137,9 +140,16 @@ def show_journal(data: Path | None, given: str) -> None:
 
     from ..supervisors.journal import show
 
-    for folder in journal_folders(data, given):
-        for record in show(folder):
-            print(json.dumps({"journal": folder.name, **record}, ensure_ascii=False, default=_bytes_told))
+    records = (
+        json.loads(json.dumps({"journal": folder.name, **record}, default=_bytes_told))
+        for folder in journal_folders(data, given)
+        for record in show(folder)
+    )
+    if as_json:
+        print_json(list(records))
+        return
+    for record in records:
+        print(json_text(record))
 
 
 def _bytes_told(value: Any) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ..client import Client
 from .errors import CommandFailed
+from .printing import print_json, shown
 
 
-async def serve_pages(data: Path, *, port: int, key: Path | None = None) -> None:
+async def serve_pages(data: Path, *, port: int, key: Path | None = None, as_json: bool = False) -> None:
     """Serve the pages on 127.0.0.1.
 
     Raises:
@@ -36,9 +37,11 @@ async def serve_pages(data: Path, *, port: int, key: Path | None = None) -> None
                 raise CommandFailed(
                     f"port {port} is taken: {error.strerror}", hint="choose another with --port"
                 ) from error
-            shown = listening.getsockname()[1]
-            print(
-                f"http://127.0.0.1:{shown}/ shows the mesh on {data}; Ctrl-C ends this page, not the mesh", flush=True
-            )
+            port_taken = listening.getsockname()[1]
+            url = f"http://127.0.0.1:{port_taken}/"
+            if as_json:
+                print_json({"url": url, "data": str(data)})
+            else:
+                print(f"{url} shows the mesh on {shown(str(data))}; Ctrl-C ends this page, not the mesh", flush=True)
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
             await asyncio.shield(server.serve(sockets=[listening]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .machine_form import IMAGE_KEY
-from .printing import bytes_text, console, moment_text, row, state_text, table
+from .printing import bytes_text, console, moment_text, row, shown, state_text, table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def print_mesh(status: MeshStatus, rows: Sequence[ActorRow] = ()) -> None:
     """What a mesh is, where it listens and where its data lies."""
     out = console()
+    viewers = "viewing is down" if status.n_viewers is None else f"{status.n_viewers} viewers"
     counts = (
-        f"{status.n_actors} actors, {status.n_processes} processes, {status.n_viewers} viewers",
+        f"{status.n_actors} actors, {status.n_processes} processes, {viewers}",
         f"{status.n_restarts} restarts",
     )
     facts = [
@@ -69,7 +70,7 @@ def _tree_line(one: ActorRow) -> Text:
     if one.kind == "actor":
         line.append(f"  mailbox {one.mailbox}", style="yellow" if one.mailbox else "dim")
     if one.last_error:
-        line.append(f"  {one.last_error.strip().splitlines()[-1]}", style="red")
+        line.append(f"  {shown(one.last_error.strip().splitlines()[-1])}", style="red")
     return line
 
 
@@ -94,7 +95,14 @@ def print_imports(imports: Iterable[ImportStatus]) -> None:
 def print_import(one: ImportStatus) -> None:
     """One import with its history."""
     out = console()
-    out.print(one.import_id, state_text(one.state), f"phase {one.phase}", f"from {one.source}", soft_wrap=True)
+    out.print(
+        one.import_id,
+        state_text(one.state),
+        f"phase {one.phase}",
+        f"from {shown(one.source)}",
+        markup=False,
+        soft_wrap=True,
+    )
     if one.plate_ids:
         out.print("plates", ", ".join(map(str, one.plate_ids)), f"{one.n_files} files, {bytes_text(one.n_bytes)}")
     if one.reason:
@@ -124,13 +132,13 @@ def print_plate(plate: Plate) -> None:
     out = console()
     shape = f", {plate.n_rows} x {plate.n_columns} wells" if plate.kind == "plate" and plate.n_rows else ""
     pixel = f", {plate.pixel_size_um:g} µm a pixel" if plate.pixel_size_um else ""
-    out.print(f"{plate.kind} {plate.id}: {plate.name}{shape}{pixel}", markup=False, soft_wrap=True)
-    out.print("channels:", ", ".join(plate.channels) or "not named", markup=False, soft_wrap=True)
-    out.print("files in:", plate.root, markup=False, soft_wrap=True)
+    out.print(f"{plate.kind} {plate.id}: {shown(plate.name)}{shape}{pixel}", markup=False, soft_wrap=True)
+    out.print("channels:", ", ".join(map(shown, plate.channels)) or "not named", markup=False, soft_wrap=True)
+    out.print("files in:", shown(plate.root), markup=False, soft_wrap=True)
     numbers = ("planes", "projections", "missing")
     listed = table("well", "fields", "channels", "z", "t", "planes", "projections", "missing", right=numbers)
     missing = Counter(one.well for one in plate.missing)
-    for well in dict.fromkeys((*plate.wells, *missing)):
+    for well in plate.declared_wells:
         images = list(plate.images(well=well))
         kinds = Counter(image.kind for image in images)
         planes = [image for image in images if image.kind == "plane"]
@@ -148,7 +156,7 @@ def print_plate(plate: Plate) -> None:
     out.print(listed)
     for one in plate.missing[:10]:
         place = f"{one.well} field {one.field} c {one.c} z {one.z} t {one.t}"
-        out.print("missing:", place, one.file, markup=False, soft_wrap=True)
+        out.print("missing:", place, shown(one.file), markup=False, soft_wrap=True)
     if len(plate.missing) > 10:
         out.print(f"... and {len(plate.missing) - 10} more missing images (--json lists them all)")
     for note in plate.notes:
@@ -172,7 +180,11 @@ def print_job(job: JobStatus) -> None:
     """One job, a line a well."""
     out = console()
     out.print(
-        job.job, state_text(job.state), f"{job.pipeline} on plate {job.plate_id} {job.plate_name}", soft_wrap=True
+        job.job,
+        state_text(job.state),
+        shown(f"{job.pipeline} on plate {job.plate_id} {job.plate_name}"),
+        markup=False,
+        soft_wrap=True,
     )
     if job.reason:
         out.print(job.reason, markup=False, soft_wrap=True)
@@ -183,11 +195,11 @@ def print_job(job: JobStatus) -> None:
     listed = table("well", "state", "objects", *names, "attempts", "seconds", "note", right=numbers)
     for one in job.wells:
         measured = dict(one.measurements)
-        shown = [f"{measured[name]:.4g}" if name in measured else "" for name in names]
+        values = [f"{measured[name]:.4g}" if name in measured else "" for name in names]
         seconds = f"{one.duration_s:.2f}" if one.duration_s else ""
         note = one.error or "; ".join(one.notes)
         state = state_text(one.state)
-        row(listed, one.well or IMAGE_KEY, state, one.n_objects, *shown, one.attempts, seconds, note)
+        row(listed, one.well or IMAGE_KEY, state, one.n_objects, *values, one.attempts, seconds, note)
     out.print(listed)
     # What a job got over is good to know; what it failed of is not something it survived.
     word = "survived:" if job.state == "done" else "fault:"

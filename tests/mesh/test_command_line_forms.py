@@ -7,10 +7,12 @@ import json
 import pytest
 
 from hcs_mesh.command_line import machine_form, text_form
+from hcs_mesh.command_line.failures import tell
+from hcs_mesh.command_line.printing import print_json
 from hcs_mesh.messages.compute import JobStatus, WellStatus
 from hcs_mesh.messages.control import ActorRow
 from hcs_mesh.messages.imports import ImportStatus, PhaseEntry
-from hcs_mesh.plates.model import Image, ImageKind, Missing, Plate, build_plate
+from hcs_mesh.plates.model import Image, ImageKind, Missing, Plate, PlateSummary, build_plate
 
 
 def image(well: str, field: int, c: int, z: int = 0, t: int = 0, kind: ImageKind = "plane") -> Image:
@@ -107,6 +109,31 @@ def test_people_see_every_well_and_what_is_missing(plate: Plate, capsys: pytest.
 def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     text_form.print_imports([ImportStatus(import_id="import-0001", source="/data/[bold]plate[/]")])
     assert "/data/[bold]plate[/]" in capsys.readouterr().out
+
+
+EVIL = "a\nb\033[31mred\udcff\u202e\x9b"
+TAMED = "a\\nb\\x1b[31mred\\xff\\u202e\\x9b"
+
+
+def test_names_that_a_terminal_would_obey_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    plate = build_plate([image("A01", 1, 0)], id=1, name=EVIL, root=EVIL, channels=(EVIL,), notes=(EVIL,))
+    text_form.print_plate(plate)
+    text_form.print_plates([PlateSummary(id=1, name=EVIL, n_wells=1, n_fields=1, n_images=1)])
+    text_form.print_imports([ImportStatus(import_id="import-0001", source=EVIL)])
+    text_form.print_import(ImportStatus(import_id="import-0001", source=EVIL, reason=EVIL, hint=EVIL, notes=(EVIL,)))
+    job = JobStatus(job="job-0001", plate_id=1, plate_name=EVIL, reason=EVIL, wells=(WellStatus(well="A01"),))
+    text_form.print_jobs([job])
+    text_form.print_job(job)
+    tell(EVIL, EVIL, for_machine=False)
+    said = "".join(capsys.readouterr())
+    assert not set(said) & set("\033\udcff\u202e\x9b"), "nothing that a terminal would obey"
+    assert said.count(TAMED) >= 6
+
+
+def test_machines_get_every_name_in_an_encoding_that_can_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": EVIL})
+    told = capsys.readouterr().out
+    assert json.loads(told.encode("utf-8")) == {"name": EVIL}
 
 
 def test_the_tree_shows_what_died_and_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from hcs_mesh.__main__ import app
 from hcs_mesh.command_line.errors import CommandFailed
-from hcs_mesh.command_line.options import full_id
+from hcs_mesh.command_line.options import full_id, wells_of
 from hcs_mesh.command_line.running import journal_folders
 
 COMMANDS = {
@@ -148,9 +149,51 @@ def test_a_pipeline_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_well_that_is_none_is_refused(tmp_path: Path) -> None:
     pipeline = tmp_path / "p.py"
     pipeline.write_text("pipeline = 1")
-    done = Done("run", "1", str(pipeline), "--wells", "A01,what", "--data", str(tmp_path), "--json")
-    assert done.code == 1
-    assert "'what' is not a well" in done.error["error"]
+    for wells in ("A01,what", "", ",", "A01,", " , B02"):
+        done = Done("run", "1", str(pipeline), "--wells", wells, "--data", str(tmp_path), "--json")
+        assert done.code == 2, wells
+        assert "'what' is not a well" in done.error["error"] or "names no well" in done.error["error"]
+
+
+def test_wells_are_taken_as_vendors_write_them() -> None:
+    assert wells_of("a1, B7,b07") == ("A01", "B07")
+    assert wells_of(None) == ()
+
+
+@pytest.mark.parametrize("name", ["a\nb\033[31mred", "\udcff", "right\u202eleft"], ids=ascii)
+def test_a_name_that_a_terminal_would_obey_is_refused(name: str, tmp_path: Path) -> None:
+    done = Done("import", str(tmp_path), "--name", name, "--data", str(tmp_path), "--json")
+    assert done.code == 2
+    assert "control characters" in done.error["error"]
+    assert not set(done.err.rstrip("\n")) & set(name.replace("\\", "")) & set("\n\033\udcff\u202e")
+
+
+@pytest.mark.parametrize("words", [("--bogus", "--json"), ("--json", "--bogus"), ("nonsense", "--json")], ids=" ".join)
+def test_wrong_usage_before_any_command_is_an_error_object_too(words: tuple[str, ...]) -> None:
+    done = Done(*words)
+    assert done.code == 2
+    assert done.error.keys() == {"error", "hint"}
+
+
+@pytest.mark.parametrize("place", ["foo", "host:", ":7777", "host:port", "127.0.0.1:99999"])
+def test_a_place_to_listen_at_that_is_none_is_wrong_usage(place: str, tmp_path: Path) -> None:
+    done = Done("up", "--listen", place, "--data", str(tmp_path / "data"), "--json")
+    assert done.code == 2
+    assert "--listen" in done.error["error"]
+
+
+def test_every_command_takes_json() -> None:
+    def without(command: Any, name: str) -> list[str]:
+        if hasattr(command, "commands"):
+            return [one for word, sub in command.commands.items() for one in without(sub, f"{name} {word}")]
+        return [] if any("--json" in option.opts for option in command.params) else [name]
+
+    assert without(typer.main.get_command(app), "hcs-mesh") == []
+
+
+def test_numbers_of_any_length_stand_for_ids() -> None:
+    assert full_id("job", "9" * 5000) == f"job-{'9' * 5000}"
+    assert full_id("job", "00000000007") == "job-0007"
 
 
 def test_config_check_names_the_wrong_key_and_the_nearest(tmp_path: Path) -> None:

@@ -310,7 +310,8 @@ def test_a_pipeline_that_cannot_run_is_refused_before_anything_runs(
 
 def test_wells_that_are_not_on_the_plate_are_named(mesh: Any, plate: int, nuclei: Path) -> None:
     assert "H12" in mesh("run", plate, nuclei, "--wells", "A01,H12").refusal
-    assert "nonsense" in mesh("run", plate, nuclei, "--wells", "A01,nonsense").refusal
+    wrong = mesh("run", plate, nuclei, "--wells", "A01,nonsense")
+    assert (wrong.code, "nonsense" in wrong.err) == (2, True), "what can be no well anywhere is wrong usage"
 
 
 # -- ids and states ---------------------------------------------------------------------------------
