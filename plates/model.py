@@ -96,9 +96,9 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def n_fields(self) -> int:
         """How many fields hold at least one image, over all wells."""
-        pairs = _column(self.well_column).astype(np.int64) << 32 | _column(self.field_column)
         import numpy as np
 
+        pairs = _column(self.well_column).astype(np.int64) << 32 | _column(self.field_column)
         return int(np.unique(pairs).size)
 
     def image(self, row: int) -> Image:
@@ -109,14 +109,14 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         """Yield the images in stored order, of one well or one field where asked."""
         if well is None and field is None:
             return self._images(slice(None))
+        import numpy as np
+
         chosen = np.ones(self.n_images, dtype=bool)
         if well is not None:
             chosen &= _column(self.well_column) == (self.wells.index(well) if well in self.wells else -1)
         if field is not None:
             chosen &= _column(self.field_column) == field
         return self._images(chosen)
-
-        import numpy as np
 
     def _images(self, chosen: slice | NDArray[np.bool_]) -> Iterator[Image]:
         columns = [
@@ -143,6 +143,8 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         """The field numbers of one well, ascending."""
         if well not in self.wells:
             return ()
+        import numpy as np
+
         chosen = _column(self.well_column) == self.wells.index(well)
         return tuple(int(field) for field in np.unique(_column(self.field_column)[chosen]))
 
@@ -152,8 +154,6 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
 
         wanted = set(wells)
         kept = [index for index, well in enumerate(self.wells) if well in wanted]
-        import numpy as np
-
         renumber = np.full(len(self.wells), -1, dtype=np.int32)
         renumber[kept] = np.arange(len(kept), dtype=np.int32)
         old = _column(self.well_column)
@@ -245,24 +245,26 @@ def build_plate(
 
 
 def _column(column: bytes) -> NDArray[np.int32]:
+    import numpy as np
+
     return np.frombuffer(column, dtype="<i4")
 
 
 def _integers(values: list[int]) -> bytes:
+    import numpy as np
+
     if values and values.count(values[0]) == len(values):
         return np.full(len(values), values[0], dtype="<i4").tobytes()
     try:
-    import numpy as np
-
         # Nearly every column counts below 256, and bytes() takes a list of those four times faster than numpy.
         return np.frombuffer(bytes(values), np.uint8).astype("<i4").tobytes()
     except ValueError:
         return np.array(values, dtype="<i4").tobytes()
-    import numpy as np
-
 
 
 def _numbered(names: list[str]) -> tuple[tuple[str, ...], bytes]:
+    import numpy as np
+
     if names and names.count(names[0]) == len(names):
         return (names[0],), bytes(4 * len(names))
     distinct = tuple(dict.fromkeys(names))
@@ -270,5 +272,3 @@ def _numbered(names: list[str]) -> tuple[tuple[str, ...], bytes]:
         return distinct, np.arange(len(names), dtype="<i4").tobytes()
     numbers = dict(zip(distinct, range(len(distinct)), strict=True))
     return distinct, _integers([numbers[name] for name in names])
-    import numpy as np
-
