@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from ..config import Settings, data_folder, load_settings, to_toml
+from ..config import ConfigError, Settings, check_settings, data_folder, load_settings, to_toml
 from ..layout import DataLayout
 from ..messages.control import ActorRow, MeshStatus
 from . import machine_form as machine
