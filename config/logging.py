@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from .settings import LogSettings
+from .tracing import ACTOR, TRACE
 
 if TYPE_CHECKING:
     import structlog
@@ -115,4 +116,8 @@ def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
 def _take_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     record = cast(logging.LogRecord, event["_record"])
     event.update(getattr(record, "fields", {}))
+    if actor := ACTOR.get():
+        event.setdefault("actor", actor)
+    if trace := TRACE.get():
+        event.setdefault("trace", trace)
     return event

@@ -16,10 +16,13 @@ from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Letter
 from .mailbox import Mailbox, Offer, WhenFull
+from .traces import Traces
 
 log = get_logger(__name__)
 
 MAX_PINGS = 64
+HANDLING_WEIGHT = 0.2
+"""What the latest message counts for in the mean time of handling one."""
 REJECTED = Offer.REJECTED
 
 
@@ -37,6 +40,10 @@ class Occupant(Protocol):
         """There is something to look at."""
         ...
 
+    def interrupt(self) -> None:
+        """There is something to look at that is no message."""
+        ...
+
     def in_hand(self) -> list[Letter]:
         """The letters whose answer is being worked on."""
         ...
@@ -49,7 +56,14 @@ class Occupant(Protocol):
 class Cell:
     """A named actor of a node, whichever life of it is running."""
 
-    def __init__(self, name: str, kind: type[Actor[Any]], find: Callable[[str], Ref], me: Ref) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: type[Actor[Any]],
+        find: Callable[[str], Ref],
+        me: Ref,
+        traces: Traces | None = None,
+    ) -> None:
         self.name = name
         self.decoder = union_decoder((*kind.inbox, Ping))
         self.replies: dict[type, Any] = {one: reply_class(one) for one in kind.inbox if issubclass(one, Request)}
@@ -65,6 +79,12 @@ class Cell:
         self.n_expired = 0
         self.n_faults = 0
         self.last_error = ""
+        self.given_up: ActorGivenUp | None = None
+        """Why nobody sits here any more, and whoever asks is told so at once."""
+        self.paused = False
+        self.traces = traces or Traces()
+        self.handling_s = 0.0
+        self.slowest_s = 0.0
         self._keeps_latest = kind.mailbox.when_full is WhenFull.LATEST
 
     def post(self, letter: Letter) -> None:
@@ -102,6 +122,23 @@ class Cell:
     def expire(self, now: float) -> None:
         """Fail every ask whose time is over."""
         letters = self.box.letters() if len(self.box) else []
+    def pause(self) -> None:
+        """Leave the mailbox unread until ``resume``; pings are answered, and what waits too long is told so."""
+        self.paused = True
+        if self.life is not None:
+            self.life.interrupt()
+
+    def resume(self) -> None:
+        """Read the mailbox again."""
+        self.paused = False
+        if self.life is not None:
+            self.life.wake()
+
+    def took(self, seconds: float) -> None:
+        """Note how long a message was worked on: the mean of the latest, and the slowest."""
+        self.handling_s += (seconds - self.handling_s) * (HANDLING_WEIGHT if self.handling_s else 1.0)
+        self.slowest_s = max(self.slowest_s, seconds)
+
         letters += self.pings
         if self.life is not None:
             letters += self.life.in_hand()
@@ -179,6 +216,9 @@ class Cell:
             letter.answer = None
             offered = self.box.offer(letter, letter.message.nominal_bytes, may_wait=True)
             if offered is REJECTED:
+            "handling_s": self.handling_s,
+            "slowest_s": self.slowest_s,
+            "paused": int(self.paused),
                 answer.set_exception(self._full())
             elif offered is Offer.WAITING:
                 letter.answer = answer

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..config.errors import MeshError
+from ..config.tracing import MAX_TRACE, new_trace
 from ..transport import codec
 from ..transport.codec import Beat, Envelope, Hello, Kind
 from ..transport.errors import ActorUnknown, BadMessage, NotPermitted
 from ..transport.link import Link
 from ..transport.messages import INNER, ROLES, Message, Principal
 from .cell import Cell
-from .letters import Letter, RemoteAnswer
+from .letters import RemoteAnswer, letter_of
 
 MAX_ASK_S = 24 * 3600.0
 """No ask waits longer, whatever its sender says."""
@@ -59,7 +60,7 @@ class Inbound:
                 principal = link.principal
                 if principal is not INNER:
                     _permit(principal, message)
-                cell.post(Letter(message, None, 0.0, principal, link))
+                cell.post(letter_of(message, None, 0.0, principal, link, trace=envelope.trace[:MAX_TRACE]))
             except MeshError as error:
                 link.refuse(error, f"{self._node}/{envelope.target}")
         elif kind in (_ASK, _SEND):
@@ -88,9 +89,19 @@ class Inbound:
                     f"{type(message).__name__} was {'sent' if envelope.kind == _SEND else 'asked'}, and it is "
                     f"{'an event' if message.__class__ in cell.events else 'a request'}"
                 )
-            cell.post(Letter(message, answer, self._now() + ttl_s, link.principal, link))
+            trace = _trace(link, envelope, message)
+            cell.post(letter_of(message, answer, self._now() + ttl_s, link.principal, link, trace=trace))
         except MeshError as error:
             answer.set_exception(error)
+
+
+def _trace(link: Link, envelope: Envelope, message: Message) -> str:
+    """What an ask belongs to; one that comes from outside begins a trace, unless it only looks."""
+    if envelope.trace:
+        return envelope.trace[:MAX_TRACE]
+    if link.principal is INNER or message.looks_only:
+        return ""
+    return new_trace(link.principal.name)
 
 
 def _permit(principal: Principal, message: Message) -> None:

@@ -10,6 +10,7 @@ from ..config.errors import MeshError
 from ..transport.failures import exception_of, failure_of
 from ..transport.link import Link
 from ..transport.messages import INNER, Message, Principal
+from .traces import Hop
 
 
 class Answer(Protocol):
@@ -66,6 +67,28 @@ class Letter(msgspec.Struct):
     deadline: float = 0.0
     principal: Principal = INNER
     caller: Link | None = None
+
+
+class TracedLetter(Letter):
+    """A letter that somebody follows: ``trace`` is the id of what it belongs to, and the sender's name."""
+
+    trace: str = ""
+    hop: Hop | None = None
+
+
+def letter_of(
+    message: Message,
+    answer: Answer | None,
+    deadline: float,
+    principal: Principal = INNER,
+    caller: Link | None = None,
+    *,
+    trace: str,
+) -> Letter:
+    """A letter that is followed if there is a trace; the ordinary one stays as small as it was."""
+    if trace:
+        return TracedLetter(message, answer, deadline, principal, caller, trace)
+    return Letter(message, answer, deadline, principal, caller)
 
 
 def portable(error: BaseException, where: str) -> MeshError:

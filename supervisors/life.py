@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
+import time
 from collections.abc import Coroutine, Hashable, Mapping
 from typing import Any
 
 from ..config.errors import MeshError
+from ..config.tracing import ACTOR, TRACE
 from ..transport.errors import BadMessage, PeerGone
 from ..transport.link import Link
 from ..transport.messages import INNER, Message, Principal
@@ -16,7 +19,7 @@ from .actor import Actor, Deferred
 from .cell import Cell
 from .child import Exit, exit_of
 from .child import Kind as ChildKind
-from .letters import Answer, Letter, portable, wrong_answer
+from .letters import Answer, Letter, TracedLetter, portable, wrong_answer
 
 BATCH = 64
 """Messages an actor handles before the loop's other work gets its turn, if none of them waits."""
@@ -34,6 +37,7 @@ class Life:
         self._loop = cell.loop
         self._letter: Letter | None = None
         self._stopping = False
+        self._interrupted = False
         self._deferred: dict[asyncio.Task[Any], list[Letter]] = {}
         self._once: dict[Hashable, asyncio.Task[Any]] = {}
         self._children: set[asyncio.Task[None]] = set()
@@ -51,16 +55,20 @@ class Life:
 
     async def start(self) -> None:
         """Run the actor's ``started``, then its mailbox; after a failed start, its ``ended``."""
+        # Everything that this life starts inherits the name, so that a line in the log says whose it is.
+        token = ACTOR.set(self._cell.name)
         try:
             await self.actor.started()
             if self._fault is not None:
                 raise self._fault
+            self._cell.life = self
+            self._task = self._loop.create_task(self._run(), name=self._cell.name)
         except BaseException:
             self._end("the actor did not start")
             await self.actor.ended()
             raise
-        self._cell.life = self
-        self._task = self._loop.create_task(self._run(), name=self._cell.name)
+        finally:
+            ACTOR.reset(token)
 
     async def wait(self) -> Exit:
         """How the actor ended."""
@@ -75,7 +83,7 @@ class Life:
     async def stop(self) -> None:
         """End after the message in hand."""
         self._stopping = True
-        self.wake()
+        self.interrupt()
 
     async def kill(self) -> None:
         """End now, in the middle of whatever it is doing."""
@@ -143,6 +151,11 @@ class Life:
         letters = [letter for group in self._deferred.values() for letter in group]
         return [self._letter, *letters] if self._letter is not None else letters
 
+    def interrupt(self) -> None:
+        """There is something to look at that is no message."""
+        self._interrupted = True
+        self.wake()
+
     def wake(self) -> None:
         """There is something to look at."""
         idle, self.idle = self.idle, None
@@ -167,10 +180,21 @@ class Life:
             await self.actor.ended()
 
     async def _read_mail(self) -> None:
+        cell = self._cell
+        while not self._stopping:
+            if cell.paused:
+                cell.answer_pings()
+                await self._idle()
+            else:
+                self._interrupted = False
+                await self._read_on()
+
+    async def _read_on(self) -> None:  # noqa: C901 - one function: each call in it would cost every message
+        """Handle what comes until the actor is to stop or to pause."""
         cell, time, receive = self._cell, self._loop.time, self.actor.receive
         take, pings, replies = cell.box.take, cell.pings, cell.replies
         n_in_row = 0
-        while not self._stopping:
+        while not self._interrupted:
             if pings:
                 cell.answer_pings()
             letter = take()
@@ -183,7 +207,11 @@ class Life:
                 continue
             self._letter = letter
             try:
-                result = await receive(message)
+                # One in 32 is timed: a clock costs as much as a small message.
+                if letter.__class__ is Letter and cell.n_handled & 31:
+                    result = await receive(message)
+                else:
+                    result = await self._watched(letter)
                 if result.__class__ is Deferred:
                     self._defer(result, letter)
                 elif answer is not None and not answer.done():
@@ -203,6 +231,33 @@ class Life:
                 n_in_row = 0
                 await asyncio.sleep(0)
 
+    async def _watched(self, letter: Letter) -> Any:
+        """Receive a message with a clock running, and with its trace where somebody follows it."""
+        began_s = time.perf_counter()
+        if isinstance(letter, TracedLetter):
+            result = await self._followed(letter)
+        else:
+            result = await self.actor.receive(letter.message)
+        if result.__class__ is not Deferred:
+            self._cell.took(time.perf_counter() - began_s)
+        return result
+
+    async def _followed(self, letter: TracedLetter) -> Any:
+        """Receive a message, and note it in the trace that it belongs to."""
+        cell = self._cell
+        letter.hop = hop = cell.traces.begin(letter.trace, cell.name, str(letter.message.__struct_config__.tag))
+        token = TRACE.set(hop.trace)
+        try:
+            result = await self.actor.receive(letter.message)
+        except BaseException as error:
+            hop.end(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            TRACE.reset(token)
+        if result.__class__ is not Deferred:
+            hop.end("answered" if letter.answer is not None else "taken in")
+        return result
+
     async def _idle(self) -> None:
         self.idle = idle = self._loop.create_future()
         await idle
@@ -214,7 +269,11 @@ class Life:
             self._deferred[running].append(letter)
             return
         # The coroutine itself becomes the task: one that is cancelled before its first step is closed all the same.
-        task = self._loop.create_task(deferred.work(), name=f"{self._cell.name}: deferred")
+        context = contextvars.copy_context()
+        if isinstance(letter, TracedLetter) and letter.hop is not None:
+            context.run(TRACE.set, letter.hop.trace)
+        began_s = time.perf_counter()
+        task = self._loop.create_task(deferred.work(), name=f"{self._cell.name}: deferred", context=context)
         self._deferred[task] = [letter]
         if key is not None:
             self._once[key] = task
@@ -222,6 +281,7 @@ class Life:
         def done(task: asyncio.Task[Any]) -> None:
             if key is not None and self._once.get(key) is task:
                 del self._once[key]
+            self._cell.took(time.perf_counter() - began_s)
             self._deferred_done(task, self._deferred.pop(task, []))
 
         task.add_done_callback(done)
@@ -229,6 +289,9 @@ class Life:
     def _deferred_done(self, task: asyncio.Task[Any], letters: list[Letter]) -> None:
         cell = self._cell
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
+        for letter in letters:
+            if isinstance(letter, TracedLetter) and letter.hop is not None:
+                letter.hop.end("answered" if error is None else f"{type(error).__name__}: {error}")
         asked = [letter for letter in letters if letter.answer is not None]
         for letter in asked:
             answer = letter.answer

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..config.errors import MeshError
+from ..config.tracing import carried, followed
 from ..transport import codec
 from ..transport.errors import ActorUnknown, BadMessage
 from ..transport.link import Link
 from ..transport.messages import Event, Message, Request
 from ..transport.refs import ASK_TIMEOUT_S
 from .cell import Cell
-from .letters import Letter
+from .letters import Letter, letter_of
 
 R = TypeVar("R")
 
@@ -44,14 +45,17 @@ class NamedRef:
             return self._nowhere() if link is None else link.ask(self.name, request, timeout_s=timeout_s)
         loop = self._loop
         future: asyncio.Future[R] = loop.create_future()
-        cell.post(Letter(request, future, loop.time() + timeout_s))
+        deadline = loop.time() + timeout_s
+        cell.post(
+            letter_of(request, future, deadline, trace=carried()) if followed() else Letter(request, future, deadline)
+        )
         return future
 
     def tell(self, event: Event) -> None:
         """Send an event and go on."""
         cell = self._cells.get(self.name)
         if cell is not None:
-            cell.post(Letter(event))
+            cell.post(letter_of(event, None, 0.0, trace=carried()) if followed() else Letter(event))
             return
         link = self._link_to(self.name)
         if link is None:
@@ -65,7 +69,7 @@ class NamedRef:
             link = self._link_to(self.name)
             return self._nowhere() if link is None else link.send(self.name, event, timeout_s=timeout_s)
         future: asyncio.Future[None] = self._loop.create_future()
-        cell.post(Letter(event, future, self._loop.time() + timeout_s))
+        cell.post(letter_of(event, future, self._loop.time() + timeout_s, trace=carried()))
         return future
 
     def _nowhere(self) -> asyncio.Future[Any]:
@@ -88,7 +92,7 @@ class WireRef(NamedRef):
         future: asyncio.Future[R] = loop.create_future()
         try:
             answer = _WireAnswer(future, type(request))
-            cell.post(Letter(_travelled(request, cell), answer, loop.time() + timeout_s))
+            cell.post(letter_of(_travelled(request, cell), answer, loop.time() + timeout_s, trace=carried()))
         except MeshError as error:
             future.set_exception(error)
         return future
@@ -99,7 +103,7 @@ class WireRef(NamedRef):
         if cell is None:
             super().tell(event)
         else:
-            cell.post(Letter(_travelled(event, cell)))
+            cell.post(letter_of(_travelled(event, cell), None, 0.0, trace=carried()))
 
     def send(self, event: Event, *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[None]:
         """Send an event; the future is done once the actor's mailbox has taken it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import zmq
@@ -34,6 +34,7 @@ from .local_refs import NamedRef, WireRef
 from .strategy import Restart
 
 log = logging.getLogger(__name__)
+from .traces import Traces
 
 SWEEP_S = 0.1
 SWEEPS_PER_LOOK = 5
@@ -41,6 +42,8 @@ SWEEPS_PER_LOOK = 5
 SILENCE_S = 20.0
 
 
+LAG_FADES = 0.95
+"""What is left of the worst loop lag at the next sweep."""
 class Node:
     """Holds actors, listens for and dials other nodes; closed once, at the end."""
 
@@ -57,11 +60,14 @@ class Node:
         self.on_beat: dict[str, Callable[[Beat], None]] = {}
         self._links: dict[str, Link] = {}
         self._expected: dict[str, asyncio.Future[Link]] = {}
+        self.traces = Traces()
+        self.loop_lag_s = 0.0
         self._authenticator: KeyRingAuthenticator | None = None
         self._n_sweeps = 0
         self._sweep: asyncio.TimerHandle | None = self.loop.call_later(SWEEP_S, self._expire)
         self._deliver = Inbound(
             name, self.cells, self.loop.time, unknown=self.unknown, hello=self._hello, beat=self._beat, bye=self._bye
+        self._sweep_due_s = self.loop.time() + SWEEP_S
         ).deliver
 
     # -- actors -----------------------------------------------------------------------------------
@@ -95,10 +101,10 @@ class Node:
         cell = self.cells.get(name)
         if cell is None and kind is not None:
             # The mailbox opens before the actor is up, so that nobody who asks early is turned away.
-            cell = self.cells[name] = Cell(name, kind, self.find, self.find(name))
+            cell = self.cells[name] = Cell(name, kind, self.find, self.find(name), self.traces)
         actor = factory()
         if cell is None:
-            cell = self.cells[name] = Cell(name, type(actor), self.find, self.find(name))
+            cell = self.cells[name] = Cell(name, type(actor), self.find, self.find(name), self.traces)
         life = Life(cell, actor)
         await life.start()
         return life
@@ -183,6 +189,23 @@ class Node:
 
     # -- what concerns the node itself ------------------------------------------------------------
 
+    def child_links(self) -> Mapping[str, Link]:
+        """The links to the children that have said hello, by name."""
+        return {name: link for name, link in self._links.items() if not link.gone}
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Counts of the node itself and of its endpoints, for console and metrics."""
+        told: dict[str, int | float | str] = {
+            "loop_lag_s": self.loop_lag_s,
+            "actors": len(self.cells),
+            "children": len(self._links),
+            "traced_hops": self.traces.n_hops,
+        }
+        for listener in self._listeners():
+            for name, value in listener.statistics().items():
+                told[name] = int(told.get(name, 0)) + int(value)
+        return told
+
     def _listeners(self) -> list[Listener]:
         return [*self.fronts, *([self.inner] if self.inner is not None else [])]
 
@@ -222,3 +245,6 @@ class Node:
             self._authenticator.ring.refresh()
         except KeyFileError as error:
             log.warning("%s; the other keys hold (%s)", error, error.hint)
+        # The worst of the last seconds, fading: a look once a second must not miss what froze the loop between two.
+        self.loop_lag_s = max(now - self._sweep_due_s, self.loop_lag_s * LAG_FADES, 0.0)
+        self._sweep_due_s = now + SWEEP_S

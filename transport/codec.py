@@ -37,13 +37,17 @@ class Kind(IntEnum):
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One message on its way; ``ttl_s`` is what is left of the ask's time when it was sent."""
+    """One message on its way; ``ttl_s`` is what is left of the ask's time when it was sent.
+
+    ``trace`` names what the message belongs to and its sender; it travels only where somebody follows it.
+    """
 
     kind: int
     id: int
     target: str
     ttl_s: float
     body: msgspec.Raw
+    trace: str = ""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +59,15 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign of life from a process's loop; ``busy`` says what long work it is at."""
+    """A sign of life from a process's loop; ``busy`` says what long work it is at, ``statistics`` are its actor's."""
 
     busy: str = ""
     loop_lag_s: float = 0.0
+    memory_bytes: int = 0
+    gpu_used_bytes: int = 0
+    gpu_total_bytes: int = 0
+    paused: bool = False
+    statistics: tuple[tuple[str, int | float | str], ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -80,13 +89,15 @@ def encode(value: Any) -> bytes:
         raise BadMessage(f"{type(value).__name__} cannot travel: {error}") from error
 
 
-def seal(kind: int, id: int, target: str, ttl_s: float, body: Any = None) -> bytes:  # noqa: A002
+def seal(kind: int, id: int, target: str, ttl_s: float, body: Any = None, trace: str = "") -> bytes:  # noqa: A002
     """The bytes of one envelope, its body encoded in place.
 
     Raises:
         BadMessage: the body holds what cannot travel.
     """
     try:
+        if trace:
+            return _encoder.encode((kind, id, target, ttl_s, body, trace))
         return _encoder.encode((kind, id, target, ttl_s, body))
     except _NOT_ENCODED as error:
         raise BadMessage(f"{type(body).__name__} cannot travel: {error}") from error

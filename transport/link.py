@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from ..config.tracing import carried
 from . import codec
 from .codec import Envelope, Kind
 from .errors import AskTimedOut, BadMessage, PeerGone
@@ -103,7 +104,22 @@ class Link:
         Raises:
             BadMessage: it cannot travel.
         """
-        self._leave(codec.seal(_TELL, 0, target, 0.0, event), event, event.bulk)
+        self._leave(codec.seal(_TELL, 0, target, 0.0, event, carried()), event, event.bulk)
+
+    def tell_with(self, target: str, event: Event, pixels: Any) -> bool:
+        """Send an event with a plane's pixels beside it, not copied: they stay as they are until it is acknowledged.
+
+        Returns False when it was dropped: the peer is gone, or takes nothing.
+
+        Raises:
+            BadMessage: it cannot travel.
+        """
+        if self._gone:
+            return False
+        # What was told before stays before it.
+        self._put_all()
+        self.n_out += 1
+        return self._write([codec.join([codec.seal(_TELL, 0, target, 0.0, event)]), pixels], True)
 
     def reply(self, id: int, answer: Any) -> None:  # noqa: A002
         """Answer the peer's ask."""
@@ -246,7 +262,7 @@ class Link:
         self._last_id = id = self._last_id + 1  # noqa: A001
         self._asks[id] = pending
         try:
-            self.say(kind, id, target, timeout_s, message)
+            self._leave(codec.seal(kind, id, target, timeout_s, message, carried()), message, False)  # noqa: FBT003
         except BadMessage as error:
             del self._asks[id]
             future.set_exception(error)

@@ -28,6 +28,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nominal_bytes(self) -> int:
+    looks_only: ClassVar[bool] = False
+    """True for what is asked again and again only to show it: nobody follows such messages."""
         """What the message counts for in a mailbox bounded by bytes."""
         return NOMINAL_BYTES
 
@@ -74,6 +76,7 @@ class Ping(Request[Pulse], frozen=True, kw_only=True, tag="ping"):
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    looks_only: ClassVar[bool] = True
     """Who is speaking, as the key says; never taken from a message."""
 
     name: str
