@@ -110,7 +110,7 @@ class Executor(Actor[Inbox]):
     def _compute(self, message: RunWell) -> StoredResult:
         assert self._device is not None, "the device is opened in started()"
         plate, folder = message.plate, Path(message.folder)
-        compiled = _compiled(message.source, message.source_name, plate, plate.wells)
+        compiled = _compiled(message.source, message.source_name, plate, plate.declared_wells)
         writer = _ResultWriter(folder, plate)
 
         def still_wanted() -> None:
@@ -138,10 +138,7 @@ class Executor(Actor[Inbox]):
                 n_objects=result.n_objects,
                 measurements=tuple((name, float(value)) for name, value in result.measurements.items()),
                 files=tuple(writer.files),
-                notes=(
-                    *(f"field {failure.field}: {failure.reason}" for failure in result.failures),
-                    *result.notes,
-                ),
+                notes=(*map(str, result.failures), *result.notes),
             ),
         )
 

@@ -12,6 +12,7 @@ import msgspec
 
 from ..messages.imports import IMPORT_PHASES, ImportPhase, ImportState, ImportStatus, PhaseEntry
 from ..plates.planners import Plan
+from ..plates.planners.plan import THUMBNAIL
 from ..plates.repository import SourceFile, StoredFile
 from .import_records import (
     Accepted,
@@ -133,11 +134,7 @@ class ImportLife:
             for plate in self.plan.plates
             if plate.missing
         ]
-        if self.plan.left_out:
-            n_left = len(self.plan.left_out)
-            shown = ", ".join(left.path for left in self.plan.left_out[:3])
-            more = ", ..." if n_left > 3 else ""
-            notes.append(f"{n_left} files are not part of a plate and stayed behind: {shown}{more}")
+        notes += _stayed_behind(self.plan)
         return ImportStatus(
             import_id=self.import_id,
             source=self.source,
@@ -157,6 +154,20 @@ class ImportLife:
             history=tuple(self.history) if with_history else (),
             revision=self.revision,
         )
+
+
+def _stayed_behind(plan: Plan) -> Iterator[str]:
+    """What was not taken over, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for left in plan.left_out:
+        reasons.setdefault(left.reason, []).append(left.path)
+    for reason, paths in reasons.items():
+        n = len(paths)
+        if reason == THUMBNAIL:
+            yield f"{n} thumbnail{'s' if n > 1 else ''} stayed behind"
+        else:
+            shown = ", ".join(paths[:3]) + (", ..." if n > 3 else "")
+            yield f"{n} file{'s' if n > 1 else ''} stayed behind, {reason}: {shown}"
 
 
 class EndedImport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..plates.model import Plate
+from ..plates.model import Image, Missing, Plate
 from .devices import DEVICE_NAME
 from .errors import CompilationFailed, FunctionUnavailable
 from .functions import Function
@@ -13,7 +13,7 @@ from .kinds import IN_WORDS
 from .model import Pipeline, Step
 from .parameters import suggestion
 from .registry import Registry, installed
-from .sources import Source, Z, lacks, place, why_none
+from .sources import Source, Z, incomplete, place, why_none
 
 CHANNEL = "channel"
 LEAVE_OUT = "leave the choice of wells out: an image on no plate is run as a whole"
@@ -130,7 +130,7 @@ class _Compilation:
         return "; ".join([*hints, "no plane has been read"])
 
     def _chosen(self, wells: Iterable[str] | None) -> tuple[str, ...]:
-        held = self._plate.wells
+        held = self._plate.declared_wells
         if not held:
             self.errors.append(f'plate "{self._plate.name}" holds no images')
         if wells is None:
@@ -237,7 +237,9 @@ class _Compilation:
         self._sources.append(source)
         self._channel_of.setdefault(step.to, c)
         n_z: dict[tuple[str, int, int], int] = {}
-        for image in self._images:
+        # What is missing counts: a stack that lost its planes in one well is a stack there as in the others.
+        declared: list[Image | Missing] = [*self._images, *self._missing]
+        for image in declared:
             if source.takes(image):
                 key = (image.well, image.field, image.t)
                 n_z[key] = n_z.get(key, 0) + 1
@@ -271,20 +273,23 @@ class _Compilation:
             )
 
     def _complete(self) -> tuple[str, ...]:
-        """Note the fields that lack a channel; where no field is complete there is nothing to run."""
-        held: dict[tuple[str, int, int], set[int]] = {}
-        for image in self._images:
-            found = held.setdefault((image.well, image.field, image.t), set())
-            found.update(number for number, source in enumerate(self._sources) if source.takes(image))
+        """Note the fields that cannot be analysed; where none ever could there is nothing to run."""
         if not self._sources:
             self.errors.append('the pipeline reads no channel: begin with channel(0, to="...")')
             return ()
+        fields: dict[tuple[str, int, int], tuple[list[Image], list[Missing]]] = {}
+        for image in self._images:
+            fields.setdefault((image.well, image.field, image.t), ([], []))[0].append(image)
+        for one in self._missing:
+            fields.setdefault((one.well, one.field, one.t), ([], []))[1].append(one)
         notes: list[str] = []
-        for (well, field, t), found in held.items():
-            lacking = [source for number, source in enumerate(self._sources) if number not in found]
-            if lacking:
-                notes.append(f"{place(well, field, t)}: {lacks(lacking, self._plate)}")
-        if held and len(notes) == len(held):
+        for (well, field, t), (images, missing) in fields.items():
+            why = incomplete(self._sources, images, missing, self._plate)
+            if why:
+                notes.append(f"{place(well, field, t)}: {why}")
+        # Images that were made and got lost are the plate's fault and not the pipeline's: wells tell of those.
+        any_lost = any(source.takes(one) for one in self._missing for source in self._sources)
+        if fields and len(notes) == len(fields) and not any_lost:
             self.errors.append(f"no field holds every channel that is read: {notes[0]}")
         return tuple(notes)
 

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plates.model import Image
+from ..plates.model import Image, Missing
 from .compilation import Call, Compiled
 from .devices import Device, open_device
 from .errors import StepFailed, WellFailed
-from .sources import Source, lacks, place
+from .sources import Source, incomplete, place
 
 ReadPlane = Callable[[Image], NDArray[Any]]
 
@@ -58,6 +58,9 @@ class FieldFailure:
     t: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{place('', self.field, self.t)}: not analysed: {self.reason}"
+
 
 @dataclass(frozen=True)
 class WellResult:
@@ -83,6 +86,7 @@ def run_well(
 ) -> WellResult:
     """Run every step on every field of a well; the same input gives the same result.
 
+    A field of which anything that is read is missing gives no numbers and is among the ``failures``.
     Memory holds one field at a time; with ``on_plane`` the kept planes are handed over as they appear
     and the result carries none.
 
@@ -96,17 +100,22 @@ def run_well(
     kept: list[KeptPlane] = []
     hand_over = kept.append if on_plane is None else on_plane
     fields: dict[tuple[int, int], list[Image]] = {}
+    missing: dict[tuple[int, int], list[Missing]] = {}
     for image in compiled.plate.images(well=well):
         fields.setdefault((image.field, image.t), []).append(image)
+    for one in compiled.plate.missing:
+        if one.well == well:
+            fields.setdefault((one.field, one.t), [])
+            missing.setdefault((one.field, one.t), []).append(one)
     failures: list[FieldFailure] = []
     parts: dict[str, list[tuple[int, int, dict[str, NDArray[Any]]]]] = {
         call.step.to: [] for call in compiled.per_field if call.function.gives == "table"
     }
     n_objects = 0
     for (number, t), images in sorted(fields.items()):
-        lacking = [source for source in compiled.sources if not any(source.takes(image) for image in images)]
-        if lacking:
-            failures.append(FieldFailure(number, t, lacks(lacking, compiled.plate)))
+        why = incomplete(compiled.sources, images, missing.get((number, t), ()), compiled.plate)
+        if why:
+            failures.append(FieldFailure(number, t, why))
             continue
         made = _run_field(compiled, images, read_plane, device, place(well, number, t))
         for name, rows in parts.items():
@@ -117,6 +126,7 @@ def run_well(
             _keep(compiled, name, device.fetch(made[name]), (well, number, t), images, hand_over)
     if len(failures) == len(fields):
         why = failures[0].reason if failures else "it has no images"
+        why += f", and {len(failures) - 1} more of its fields give none either" if len(failures) > 1 else ""
         raise WellFailed(
             f"{f'well {well}' if well else 'the image'} gives no result: {why}",
             hint="image the well again, or leave it out with --wells",

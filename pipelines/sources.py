@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ..plates.model import Image, Plate
+from ..plates.model import Image, Missing, Plate
+
+N_TOLD = 3
+"""How many missing files a message names."""
 
 Z = int | Literal["projection"] | None
 
@@ -19,8 +22,8 @@ class Source:
     c: int
     z: Z
 
-    def takes(self, image: Image) -> bool:
-        """Say whether this image is among those that are read."""
+    def takes(self, image: Image | Missing) -> bool:
+        """Say whether this image is among those that are read, or would be if it were there."""
         if image.c != self.c:
             return False
         if self.z == "projection":
@@ -34,14 +37,35 @@ def place(well: str, field: int, t: int) -> str:
     return f"{at}field {field}" + (f", time {t}" if t else "")
 
 
-def lacks(sources: Iterable[Source], plate: Plate) -> str:
-    """Say which channels are missing."""
+def incomplete(sources: Collection[Source], images: Collection[Image], missing: Iterable[Missing], plate: Plate) -> str:
+    """Say why a field cannot be analysed; empty when all that is read of it is there.
+
+    A stack that lacks one plane is lost whole: its projection does not compare with those beside it.
+    """
+    return _lost(sources, images, missing) or _lacks(sources, images, plate)
+
+
+def _lost(sources: Collection[Source], images: Iterable[Image], missing: Iterable[Missing]) -> str:
+    gone = [one for one in missing if any(source.takes(one) for source in sources)]
+    if not gone:
+        return ""
+    n_declared = len(gone) + sum(any(source.takes(image) for source in sources) for image in images)
+    files = list(dict.fromkeys(one.file for one in gone if one.file))
+    told = f" ({', '.join(files[:N_TOLD])}{', ...' if len(files) > N_TOLD else ''})" if files else ""
+    of_all = f" of {n_declared}" if n_declared > 1 else ""
+    noun = "image" if n_declared == 1 else "images"
+    return f"{len(gone)}{of_all} declared {noun} {'is' if len(gone) == 1 else 'are'} missing or damaged{told}"
+
+
+def _lacks(sources: Iterable[Source], images: Collection[Image], plate: Plate) -> str:
     words: list[str] = []
     for source in sources:
+        if any(source.takes(image) for image in images):
+            continue
         name = f' "{plate.channels[source.c]}"' if source.c < len(plate.channels) else ""
         z = "" if source.z is None else f" at z {source.z}" if isinstance(source.z, int) else " as a projection"
         words.append(f"channel {source.c}{name}{z}")
-    return f"no image of {' and '.join(words)}"
+    return f"no image of {' and '.join(words)}" if words else ""
 
 
 def why_none(source: Source, images: Iterable[Image]) -> str:

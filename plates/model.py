@@ -46,7 +46,7 @@ class Image(NamedTuple):
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that the vendor's metadata declares and that no file holds."""
+    """An image that is declared, by metadata or by its file's name, and that no readable file holds."""
 
     well: str
     field: int
@@ -54,6 +54,7 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     z: int
     t: int
     file: str = ""
+    kind: ImageKind = "plane"
 
 
 class Plate(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,12 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
 
         pairs = _column(self.well_column).astype(np.int64) << 32 | _column(self.field_column)
         return int(np.unique(pairs).size)
+
+    @property
+    def declared_wells(self) -> tuple[str, ...]:
+        """The wells in plate order, those of which every image is missing among them."""
+        lost = {one.well for one in self.missing} - set(self.wells)
+        return tuple(sorted((*self.wells, *lost), key=well_order)) if lost else self.wells
 
     def image(self, row: int) -> Image:
         """The image in one row of the columns, counted from 0."""

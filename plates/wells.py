@@ -66,6 +66,11 @@ def well_position(label: str) -> tuple[int, int]:
     return row_number(match[1]), int(match[2]) - 1
 
 
+def well_order(label: str) -> tuple[int, str]:
+    """What sorts labels as this project writes them by row, then column: Z48 stands before AA01."""
+    return len(label), label
+
+
 def normalise_well(label: str) -> str:
     """The label as this project writes it: B7 and b07 are B07.
 

@@ -65,7 +65,7 @@ def _well(one: WellStatus, thumbnail: Callable[[str], bytes] | None) -> ReportWe
         state=one.state,
         n_objects=one.n_objects if done else None,
         measurements=dict(one.measurements),
-        reason=one.error,
+        reason=one.error or "; ".join(one.notes),
         attempts=one.attempts,
         duration_s=one.duration_s if done else None,
         thumbnail_png=thumbnail(one.well) if thumbnail and done else b"",
@@ -73,22 +73,27 @@ def _well(one: WellStatus, thumbnail: Callable[[str], bytes] | None) -> ReportWe
 
 
 def _objects(job: JobStatus) -> dict[str, list[str]]:
-    """One row an object of every table, under the columns of all of them; numbers stay as they were written."""
-    rows = list(_rows(job))
-    n_tables = len({table for table, _ in rows})
-    columns = dict.fromkeys(name for _, row in rows for name in row)
+    """One row an object of every table, under the columns of all of them; numbers stay as they were written.
+
+    A table without a row still gives its columns: nothing found is a result too.
+    """
+    rows: list[tuple[str, Mapping[str, str]]] = []
+    columns: dict[str, None] = {}
+    tables: set[str] = set()
+    for path in _tables(job):
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            tables.add(path.stem)
+            columns |= dict.fromkeys(reader.fieldnames or ())
+            rows.extend((path.stem, row) for row in reader)
     objects = {name: [row.get(name, "") for _, row in rows] for name in columns}
-    return objects if n_tables < 2 else {"table": [table for table, _ in rows], **objects}
+    return objects if len(tables) < 2 else {"table": [table for table, _ in rows], **objects}
 
 
-def _rows(job: JobStatus) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _tables(job: JobStatus) -> Iterator[Path]:
     for one in job.wells:
-        if one.state != "done" or not one.folder:
-            continue
-        for name in one.files:
-            if name.endswith(".csv"):
-                with Path(one.folder, name).open(newline="", encoding="utf-8") as file:
-                    yield from ((name.removesuffix(".csv"), row) for row in csv.DictReader(file))
+        if one.state == "done" and one.folder:
+            yield from (Path(one.folder, name) for name in one.files if name.endswith(".csv"))
 
 
 def _versions() -> dict[str, str]:

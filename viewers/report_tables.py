@@ -37,7 +37,7 @@ def wells_csv(job: ReportJob, measurements: Sequence[Measurement]) -> str:
 
 
 def objects_csv(job: ReportJob) -> str:
-    """One line an object.
+    """One line an object below the columns' names; empty where no well has a table.
 
     Raises:
         UnequalColumns: the columns differ in length.
@@ -50,7 +50,7 @@ def objects_csv(job: ReportJob) -> str:
             f"the object table of job {job.job} has columns of different length: {told}",
             hint="Give every object a value in every column; None stands for a missing one.",
         )
-    return _table(list(job.objects), zip(*columns, strict=True))
+    return _table(list(job.objects), zip(*columns, strict=True)) if columns else ""
 
 
 def _table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

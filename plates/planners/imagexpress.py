@@ -14,7 +14,7 @@ from ..model import Plate
 from ..wells import normalise_well, plate_format
 from .folder import Folder, split
 from .metaseries import MetaSeries, channel_names, read_metaseries
-from .plan import Fileset, LeftOut, Plan, planned_files
+from .plan import THUMBNAIL, Fileset, LeftOut, Plan, planned_files
 from .plane_table import PlaneTable
 
 _NAME = re.compile(
@@ -57,7 +57,7 @@ def plan_imagexpress(folder: Folder) -> Plan:
         DuplicatePlane: two files are the same plane.
     """
     groups: dict[tuple[str, str], list[_File]] = {}
-    thumbs: dict[tuple[str, str], list[str]] = {}
+    thumbs: list[str] = []
     for path in folder.files:
         above, name = split(path)
         match = _NAME.fullmatch(name)
@@ -70,7 +70,7 @@ def plan_imagexpress(folder: Folder) -> Plan:
         steps = steps_of(above)
         key = (steps.folder, match["plate"])
         if match["thumb"]:
-            thumbs.setdefault(key, []).append(path)
+            thumbs.append(path)
         else:
             file = _File(path, well, int(match["site"] or 1), int(match["wave"] or 1), steps)
             groups.setdefault(key, []).append(file)
@@ -80,19 +80,15 @@ def plan_imagexpress(folder: Folder) -> Plan:
                 planner="imagexpress",
                 root=key[0],
                 files=planned_files(folder, (file.path for file in files)),
-                plates=(_plate(folder, key[1], files, len(thumbs.get(key, ()))),),
+                plates=(_plate(folder, key[1], files),),
             )
             for key, files in groups.items()
         ),
-        left_out=tuple(
-            LeftOut(path, "a thumbnail, made again from the image when needed")
-            for paths in thumbs.values()
-            for path in paths
-        ),
+        left_out=tuple(LeftOut(path, THUMBNAIL) for path in thumbs),
     )
 
 
-def _plate(folder: Folder, name: str, files: list[_File], n_thumbs: int) -> Plate:
+def _plate(folder: Folder, name: str, files: list[_File]) -> Plate:
     # Where there are ZStep folders, single planes lie in ZStep_1 too: a file beside them is a projection.
     stacked = any(file.steps.z_step is not None for file in files)
     waves = sorted({file.wave for file in files})
@@ -111,8 +107,6 @@ def _plate(folder: Folder, name: str, files: list[_File], n_thumbs: int) -> Plat
     described = [describe(folder, table.first_file(c)) for c in range(len(waves))]
     n_rows, n_columns = plate_format(file.well for file in files)
     notes = [f"plate format {n_rows} x {n_columns} is the smallest usual one: this layout does not write it"]
-    if n_thumbs:
-        notes.append(f"{n_thumbs} thumbnail{'s' if n_thumbs > 1 else ''} ignored")
     return table.plate(
         name=name,
         n_rows=n_rows,

@@ -15,7 +15,7 @@ from ..wells import normalise_well, well_label
 from .folder import Folder, join, split, stem
 from .imagexpress import Steps, describe, steps_of
 from .metaseries import channel_names
-from .plan import Fileset, LeftOut, Plan, planned_files
+from .plan import THUMBNAIL, Fileset, LeftOut, Plan, planned_files
 from .plane_table import PlaneKey, PlaneTable
 
 _NAME = re.compile(
@@ -110,7 +110,7 @@ def plan_metaxpress(folder: Folder) -> Plan:
         if path.lower().endswith(".htd"):
             htds.setdefault(steps_of(split(path)[0]).folder, []).append(path)
     images: dict[str, list[_File]] = {root: [] for root in htds}
-    thumbs: dict[str, list[str]] = {root: [] for root in htds}
+    thumbs: list[str] = []
     for path in folder.files if htds else ():
         above, name = split(path)
         steps = steps_of(above)
@@ -122,7 +122,7 @@ def plan_metaxpress(folder: Folder) -> Plan:
         except PlatePathError:
             continue
         if match["thumb"]:
-            thumbs[steps.folder].append(path)
+            thumbs.append(path)
         else:
             file = _File(path, well, int(match["site"] or 1), int(match["wave"] or 1), steps, name)
             images[steps.folder].append(file)
@@ -132,19 +132,15 @@ def plan_metaxpress(folder: Folder) -> Plan:
                 planner="metaxpress",
                 root=root,
                 files=planned_files(folder, [*paths, *(file.path for file in images[root])]),
-                plates=(_plate(folder, root, paths, images[root], len(thumbs[root])),),
+                plates=(_plate(folder, root, paths, images[root]),),
             )
             for root, paths in htds.items()
         ),
-        left_out=tuple(
-            LeftOut(path, "a thumbnail, made again from the image when needed")
-            for paths in thumbs.values()
-            for path in paths
-        ),
+        left_out=tuple(LeftOut(path, THUMBNAIL) for path in thumbs),
     )
 
 
-def _plate(folder: Folder, root: str, htds: list[str], files: list[_File], n_thumbs: int) -> Plate:
+def _plate(folder: Folder, root: str, htds: list[str], files: list[_File]) -> Plate:
     source = min(htds, key=lambda path: (path.count("/"), path))
     try:
         htd = parse_htd(folder.text(source, "latin-1"))
@@ -176,7 +172,6 @@ def _plate(folder: Folder, root: str, htds: list[str], files: list[_File], n_thu
         n_columns=htd.n_columns,
         channels=channel_names(waves),
         pixel_size_um=describe(folder, table.first_file(0)).pixel_size_um,
-        notes=(f"{n_thumbs} thumbnails ignored",) if n_thumbs else (),
     )
 
 
@@ -218,4 +213,5 @@ def _missing(
                             wave_part = f"_w{wave}" if len(waves) > 1 else ""
                             step_part = f"ZStep_{step}/" if htd.n_z > 1 else ""
                             path = f"TimePoint_{t + 1}/{step_part}{name}_{well}{site_part}{wave_part}.TIF"
-                            yield Missing(well=well, field=site, c=c, z=z, t=t, file=join(root, path) or path)
+                            file = join(root, path) or path
+                            yield Missing(well=well, field=site, c=c, z=z, t=t, file=file, kind=kind)

@@ -9,6 +9,9 @@ import msgspec
 from ..model import Plate
 from .folder import Folder
 
+THUMBNAIL = "a thumbnail, made again from the image when needed"
+"""Why a vendor's thumbnails are left out."""
+
 
 class PlannedFile(msgspec.Struct, frozen=True):
     """One file that will be stored byte for byte; ``path`` is relative to the plan's root."""

@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import DuplicatePlane, UnreadableImage
 from ..model import Image, ImageKind, Missing, Plate, PlateKind, build_plate
+from ..wells import well_order
 from .folder import Folder, TiffHead
 
 
@@ -99,10 +100,13 @@ class PlaneTable:
         """Read the headers and build the plate, its planes in the order of wells, fields, t, c and z."""
         images: list[Image] = []
         missing = list(self._missing)
-        for key, (file, page, known) in sorted(self._claims.items()):
+        order = {well: well_order(well) for well in {key.well for key in self._claims}}
+        for key, (file, page, known) in sorted(self._claims.items(), key=lambda claim: (order[claim[0].well], claim)):
             head = self._head(file)
             if isinstance(head, UnreadableImage) or page >= head.n_pages * head.n_samples:
-                missing.append(Missing(well=key.well, field=key.field, c=key.c, z=key.z, t=key.t, file=file))
+                missing.append(
+                    Missing(well=key.well, field=key.field, c=key.c, z=key.z, t=key.t, file=file, kind=key.kind)
+                )
                 continue
             # Metadata speaks for one series of several; where it means the first page, the file knows better.
             if known is not None and (known.width, known.height) != (head.width, head.height):
@@ -132,7 +136,9 @@ class PlaneTable:
             n_columns=n_columns,
             channels=tuple(channels),
             pixel_size_um=pixel_size_um,
-            missing=tuple(sorted(missing, key=lambda one: (one.well, one.field, one.t, one.c, one.z, one.file))),
+            missing=tuple(
+                sorted(missing, key=lambda one: (well_order(one.well), one.field, one.t, one.c, one.z, one.file))
+            ),
             notes=(*notes, *_broken_notes(broken)),
         )
 

@@ -39,7 +39,7 @@ def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
 def _reason(path: str) -> str:
     if is_tiff(path):
         return "a TIFF of no known layout: a --pattern would describe it"
-    return "belongs to no fileset"
+    return "belonging to no plate"
 
 
 def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:

@@ -322,7 +322,7 @@ def test_layouts_with_metadata_go_before_names() -> None:
     folder = NamedFolder(f"x_A01_s1_w1{guid(1)}.tif", "left.txt", texts={"x.HTD": htd()})
     found = recognise(folder, planning_module.BUILT_IN)
     assert [fileset.planner for fileset in found.filesets] == ["metaxpress"]
-    assert [(one.path, one.reason) for one in found.left_out] == [("left.txt", "belongs to no fileset")]
+    assert [(one.path, one.reason) for one in found.left_out] == [("left.txt", "belonging to no plate")]
 
 
 def test_several_filesets_of_several_kinds_are_all_found() -> None:
