@@ -11,6 +11,7 @@ import msgspec
 from ..plates.errors import SourceNotFound, SourceUnreadable
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile
+from ..plates.source_names import check_source_name
 from .errors import NoSuchSource
 
 
@@ -66,6 +67,7 @@ def scan_source(source: Path) -> Scan:
     Raises:
         SourceNotFound: there is nothing there.
         SourceUnreadable: a folder or file cannot be looked at.
+        BadSourceName: a name in it is not text.
     """
 
     def refuse(error: OSError) -> None:
@@ -80,7 +82,9 @@ def scan_source(source: Path) -> Scan:
             folders.sort()
             for name in names:
                 path = Path(folder, name)
-                found[os.path.relpath(path, source)] = _seen(path)
+                relative = os.path.relpath(path, source)
+                check_source_name(relative)
+                found[relative] = _seen_or_dangling(path)
     except FileNotFoundError as error:
         raise SourceNotFound(
             f"{error.filename} is not there (any more)", hint="put it back and retry the import, or cancel it"
@@ -108,6 +112,16 @@ def manifest(plan: Plan) -> tuple[SourceFile, ...]:
             raise SourceNotFound(f"{path} went away while it was looked at: {error.strerror}") from error
         files.append(SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode))
     return tuple(files)
+
+
+def _seen_or_dangling(path: Path) -> tuple[int, int, int]:
+    try:
+        return _seen(path)
+    except FileNotFoundError:
+        # A link to nowhere is left out, and does not say that a file of the source has gone.
+        if path.is_symlink():
+            return 0, 0, 0
+        raise
 
 
 def _seen(path: Path) -> tuple[int, int, int]:

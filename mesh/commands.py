@@ -26,6 +26,7 @@ from .messages.metadata import GetPlate, ListPlates
 from .messages.viewing import ListViewers, ViewerInfo
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
+from .plates.source_names import check_source_name
 from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Request
 
 R = TypeVar("R")
@@ -80,7 +81,12 @@ class Commands(ABC):
         return await self.ask("metadata", GetPlate(plate_id=plate_id))
 
     async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
-        """Hand a folder or file over; returns the import's id."""
+        """Hand a folder or file over; returns the import's id.
+
+        Raises:
+            BadSourceName: the path holds bytes that are not text.
+        """
+        check_source_name(_absolute(path))
         request = SubmitImport(path=_absolute(path), key=uuid.uuid4().hex, name=name, pattern=pattern)
         return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
 

@@ -21,6 +21,10 @@ class SourceUnreadable(PlanError, OSError):
     """A folder or a metadata file of the source cannot be read."""
 
 
+class BadSourceName(PlanError):
+    """A file or folder of the source has a name that is not text."""
+
+
 class NothingToImport(PlanError):
     """The source holds no image of a known layout."""
 

@@ -16,11 +16,15 @@ import tifffile
 from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
+from .source_names import check_source_name
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
 # Headers are asked for a few times in a row; OME-XML makes single ones megabytes large.
 _HEADS_KEPT = 16
 _MAX_TEXT_BYTES = 64 << 20
+
+LINK_OUT = "a link that leads out of the folder"
+LINK_TO_FOLDER = "a link to a folder"
 
 
 class DiskFolder:
@@ -32,6 +36,7 @@ class DiskFolder:
         Raises:
             SourceNotFound: there is no such folder.
             SourceUnreadable: it, or a folder in it, cannot be listed.
+            BadSourceName: a name in it is not text.
         """
         self.root = root.absolute()
         self.name = self.root.resolve().name or str(self.root)
@@ -138,16 +143,17 @@ class DiskFolder:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if only is not None and path not in only:
                 continue
+            check_source_name(path)
             try:
                 # A link could lead to what its owner may not see and this process may: files of the folder alone
                 # may be meant by it.
                 if entry.is_symlink() and not self._stays_inside(path):
-                    self.left_out.append(LeftOut(path, "a link that leads out of the folder"))
+                    self.left_out.append(LeftOut(path, LINK_OUT))
                 elif entry.is_dir(follow_symlinks=False):
                     if deep:
                         self._walk(path, found, only, deep=deep)
                 elif entry.is_dir():
-                    self.left_out.append(LeftOut(path, "a link to a folder"))
+                    self.left_out.append(LeftOut(path, LINK_TO_FOLDER))
                 elif stat.S_ISREG((status := entry.stat()).st_mode):
                     found[path] = status.st_size
                 else:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import NothingToImport, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
-from .folder import DiskFolder
+from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
+from .folder import LINK_OUT, LINK_TO_FOLDER, DiskFolder
 from .model import Plate
 from .planners.folder import is_tiff
 from .planners.imagexpress import plan_imagexpress
@@ -46,6 +46,7 @@ def plan(path: Path, *, pattern: str | None = None, name: str | None = None) -> 
     Raises:
         SourceNotFound: there is nothing at the path.
         SourceUnreadable: something there cannot be read.
+        BadSourceName: a file or folder there has a name that is not text.
         PatternError: the pattern is not well formed or matches nothing.
         NothingToImport: there is no image of a known layout.
         DuplicatePlane: two files are the same plane.
@@ -60,7 +61,11 @@ def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         folder = DiskFolder(path)
-        found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
+        try:
+            found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
+        except (NothingToImport, PatternError) as error:
+            _blame_links(folder, error)
+            raise
         return folder.root, msgspec.structs.replace(found, left_out=(*found.left_out, *folder.left_out))
     if not stat.S_ISREG(mode):
         raise NothingToImport(
@@ -70,6 +75,19 @@ def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
     # A link that the user names is meant; its set lies beside the file it leads to.
     path = path.resolve()
     return path.parent, _one_file(path, pattern)
+
+
+def _blame_links(folder: DiskFolder, error: PlanError) -> None:
+    """Say so where nothing fits because what would was linked."""
+    links = [one for one in folder.left_out if one.reason in (LINK_OUT, LINK_TO_FOLDER)]
+    if links:
+        n = len(links)
+        which = f"{n} link{'s' if n > 1 else ''} in {folder.name} {'were' if n > 1 else 'was'} not followed"
+        raise type(error)(
+            f"{f'{error}; ' if folder.files else ''}{which}, for example {links[0].path}, {links[0].reason}",
+            hint="Put the files in place of the links ('cp -rL FOLDER COPY' makes such a folder), or import the folder "
+            "that the links lead to.",
+        ) from error
 
 
 def _mode(path: Path) -> int:
