@@ -1,8 +1,11 @@
 """What all tests share: the measured data beside the checkout, and the event loop of the async ones."""
 
+import importlib.util
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import hypothesis
 import pytest
@@ -10,7 +13,22 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 LEFT_OUT = pytest.StashKey[int]()
+WITHOUT_ROOT = pytest.StashKey[int]()
 TOLD = pytest.StashKey[list[str]]()
+
+
+class Part(NamedTuple):
+    """What a test may need of this computer, and how one gets it."""
+
+    is_there: Callable[[], bool]
+    mend: str
+
+
+PARTS = {
+    "napari": Part(lambda: importlib.util.find_spec("napari") is not None, "pip install 'hcs-mesh[napari]'"),
+    "xvfb": Part(lambda: shutil.which("xvfb-run") is not None, "apt-get install xvfb xauth"),
+    "root": Part(lambda: hasattr(os, "geteuid") and os.geteuid() == 0, "run the tests as root: they mount a tmpfs"),
+}
 
 # The same examples on every run, and no deadline per example: on two cores a neighbour's work would fail it.
 # Explaining a failure takes minutes for a state machine, and says little more than the shrunk example.
@@ -50,20 +68,41 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests on the shared data where there is none."""
+    """Leave out the tests on the shared data where there is none, and outside CI those that only root can run."""
+    if not os.environ.get("CI") and not PARTS["root"].is_there():
+        config.stash[WITHOUT_ROOT] = _leave_out(config, items, [item for item in items if "root" in needs(item)])
     if SHARED_DATA.is_dir():
         return
-    left_out = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
-    config.stash[LEFT_OUT] = len(left_out)
+    on_data = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
+    config.stash[LEFT_OUT] = _leave_out(config, items, on_data)
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> int:
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+    return len(left_out)
+
+
+def needs(item: pytest.Item) -> set[str]:
+    """The parts of this computer that a test is marked to need."""
+    return {part for mark in item.iter_markers("needs") for part in mark.args}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail, and never skip in silence, where a part is missing."""
+    for part in sorted(needs(item)):
+        if not PARTS[part].is_there():
+            pytest.fail(f"{part} is missing here: {PARTS[part].mend}", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say in one line what was left out."""
     for line in config.stash.get(TOLD, []):
         terminalreporter.write_line(line)
+    n_without_root = config.stash.get(WITHOUT_ROOT, 0)
+    if n_without_root:
+        terminalreporter.write_line(f"{n_without_root} tests left out: they mount a small tmpfs, which takes root.")
     n_left_out = config.stash.get(LEFT_OUT, 0)
     if n_left_out:
         terminalreporter.write_line(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import zmq
+from waiting import eventually
 
 from hcs_mesh.actors.plane_history import PlaneHistory
 from hcs_mesh.actors.publisher import Publisher
@@ -181,19 +182,12 @@ async def streaming_mesh(folder: Path, **options: int) -> AsyncIterator[Streamin
             mesh.lock.release()
 
 
-async def until(condition: Any, timeout_s: float = 10.0) -> None:
-    """Let the loop run until a condition holds."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.005)
-
-
 class Streaming:
     """The names that streaming tests share; their modules cannot import each other."""
 
     side = SIDE
     mesh = staticmethod(streaming_mesh)
-    until = staticmethod(until)
+    until = staticmethod(eventually)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.actors.errors import ImportEnded
 from hcs_mesh.actors.import_proxy import ImportProxy
@@ -59,14 +59,6 @@ class Place:
         while status.state in ("running", "waiting"):
             status = await self.imports.ask(AwaitImport(import_id=import_id, revision=status.revision))
         return status
-
-
-def gone_within(path: Path, limit_s: float) -> bool:
-    """Whether a path goes away in time."""
-    until = time.monotonic() + limit_s
-    while path.exists() and time.monotonic() < until:
-        time.sleep(0.005)
-    return not path.exists()
 
 
 @pytest.fixture
@@ -125,7 +117,7 @@ async def test_what_a_cancelled_import_left_behind_goes_at_the_next_start(place:
         Cancelled(import_id="import-0001", at_unix_s=3.0),
     )
     await place.start_imports()
-    assert await asyncio.to_thread(gone_within, left, 10.0)
+    await eventually(lambda: not left.exists(), what="the end of what was left")
 
 
 async def test_a_journal_whose_disk_failed_is_opened_anew_by_the_next_life(

@@ -1,10 +1,8 @@
 """Viewers are processes of their own: they record, freeze, die, and cost nobody else anything."""
 
 import asyncio
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -81,9 +79,12 @@ async def test_a_frozen_viewer_holds_its_own_credit_only_and_a_killed_one_holds_
         async with recorder(mesh.folder, tmp_path / "frozen", "--plate", "1") as frozen:
             assert mesh.node is not None
             viewers = mesh.node.find("viewers")
-            async with asyncio.timeout(20):
-                while not (attached := await viewers.ask(ListViewers())) or attached[0].n_sent < 4:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+
+            async def four_sent() -> bool:
+                attached = await viewers.ask(ListViewers())
+                return bool(attached) and attached[0].n_sent >= 4
+
+            await streaming.until(four_sent, 20)
             os.kill(frozen.pid, signal.SIGSTOP)
             mesh.node.find("publisher").tell(mesh.committed_anew(1))
             await streaming.until(lambda: mesh.slots_held == 2)
@@ -96,8 +97,7 @@ async def test_a_frozen_viewer_holds_its_own_credit_only_and_a_killed_one_holds_
             assert await viewers.ask(ListViewers()) == ()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("napari") is None, reason="napari is an extra")
-@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no screen and no xvfb-run here")
+@pytest.mark.needs("napari", "xvfb")
 @pytest.mark.timeout(180)
 async def test_napari_follows_a_plate_outlives_the_mesh_and_comes_back(tmp_path: Path, streaming: Any) -> None:
     report = tmp_path / "report.json"

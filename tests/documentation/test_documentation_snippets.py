@@ -1,6 +1,5 @@
 """What the documentation shows runs, and the commands it names exist with the options it gives them."""
 
-import importlib.util
 import itertools
 import re
 import shlex
@@ -64,7 +63,6 @@ def test_a_settings_snippet_loads(snippet: Snippet, tmp_path: Path) -> None:
     load_settings(file, environ={})
 
 
-@pytest.mark.skipif(importlib.util.find_spec("hcs_mesh.__main__") is None, reason="the command line is not there yet")
 @pytest.mark.parametrize(("place", "command"), list(commands()), ids=[place for place, _ in commands()])
 def test_a_command_of_the_documentation_exists_with_its_options(place: str, command: str) -> None:
     import typer.main

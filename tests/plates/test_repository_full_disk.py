@@ -1,6 +1,5 @@
 """A file system of a few megabytes, so that it is full in earnest."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from io import FileIO
@@ -15,9 +14,7 @@ from hcs_mesh.plates.repository import SourceFile, StoredFile, StoredFileset, St
 
 DISK_BYTES = 8 << 20
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a small tmpfs is mounted by root only"
-)
+pytestmark = pytest.mark.needs("root")
 
 
 @pytest.fixture

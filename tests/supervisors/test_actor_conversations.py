@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.supervisors import Actor, Deferred, MailboxLimits, Node, Supervisor, WhenFull
@@ -170,8 +171,7 @@ class Scene:
         assert self.home.inner is not None
         link = next(iter(self.home.inner.links.values()))
         goal = link.n_in + n
-        while link.n_in < goal:  # noqa: ASYNC110 - it happens in libzmq's threads
-            await asyncio.sleep(0.001)
+        await eventually(lambda: link.n_in >= goal, what="the request's arrival")
 
 
 @asynccontextmanager
@@ -182,8 +182,7 @@ async def scene(how: str, folder: Path, kind: type[Talker] = Talker) -> AsyncIte
         endpoint = ipc_endpoint(folder, "s")
         home.listen_inner(endpoint)
         away.dial_parent(endpoint)
-        while not home.inner.links:  # type: ignore[union-attr]  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        await eventually(lambda: home.inner.links, what="the other node's hello")  # type: ignore[union-attr]
     actors: list[Talker] = []
 
     def make() -> Talker:

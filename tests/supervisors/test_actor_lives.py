@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Node, Supervisor
 from hcs_mesh.transport import AskFailed, Event, PeerGone, Request
@@ -202,8 +203,7 @@ async def test_a_reminder_comes_after_its_delay_and_dies_with_its_life() -> None
     node, log = Node("n"), []
     life = await node.start_actor("worker", lambda: Worker(log))
     node.find("worker").tell(Nudge(how="later"))
-    while "noted" not in log:  # noqa: ASYNC110 - a timer is what is tested
-        await asyncio.sleep(0.005)
+    await eventually(lambda: "noted" in log, what="the reminder")
     await life.stop()
     await life.wait()
     await node.close()

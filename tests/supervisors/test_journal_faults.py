@@ -1,7 +1,6 @@
 """The journal under SIGKILL, a failing disk and a full one: real processes, real file systems."""
 
 import asyncio
-import os
 import re
 import shutil
 import signal
@@ -140,8 +139,6 @@ def test_a_failed_sync_poisons_the_journal_until_it_is_opened_again(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
     folder = tmp_path / "small"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
@@ -149,6 +146,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.needs("root")
 def test_a_full_disk_is_an_error_to_the_asker_and_the_journal_goes_on_once_there_is_room(small_disk):
     acknowledged: list[int] = []
 
@@ -179,6 +177,7 @@ def test_a_full_disk_is_an_error_to_the_asker_and_the_journal_goes_on_once_there
     assert not list((small_disk / "j").glob("*.tmp"))
 
 
+@pytest.mark.needs("root")
 def test_opening_on_a_full_disk_says_so_and_leaves_nothing(small_disk):
     (small_disk / "filler").write_bytes(bytes(1_000_000))
     with pytest.raises(JournalFull, match="no room for 65536 bytes"):

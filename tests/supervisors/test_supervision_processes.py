@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
+from waiting import eventually
 
 from hcs_mesh.supervisors.errors import ProcessStartFailed
 from hcs_mesh.supervisors.health import Health, HealthLimits
@@ -38,14 +40,6 @@ def gone(pid):
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-async def until(condition, what, limit_s=10.0):
-    """Look again and again at something outside this program, which can send no wake-up."""
-    deadline_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"{what} did not happen within {limit_s} s"
-        await asyncio.sleep(0.01)
 
 
 def test_a_child_reads_its_specification_and_says_when_it_is_ready(tmp_path):
@@ -136,9 +130,13 @@ def test_a_stopped_process_is_hung_and_killed():
     async def scenario():
         limits = HealthLimits(silence_s=0.3, look_every_s=0.02)
         child = await start_process(python(SERVE, health=limits))
-        for _ in range(20):  # It lives for longer than the limit as long as it beats.
+        enough_s = time.monotonic() + 0.4
+
+        def beaten():
             child.beat(time.monotonic(), "well B03")
-            await asyncio.sleep(0.02)
+            return time.monotonic() > enough_s
+
+        await eventually(beaten)  # It lives for longer than the limit as long as it beats.
         assert child.health in (Health.ALIVE, Health.BUSY)
         os.kill(child.pid, signal.SIGSTOP)
         exit_ = await child.wait()
@@ -191,7 +189,7 @@ def test_what_a_dead_child_had_started_is_killed_with_it(tmp_path):
         grandchild = int(note.read_text())
         os.kill(child.pid, signal.SIGKILL)
         await child.wait()
-        await until(lambda: gone(grandchild), "the grandchild's end")
+        await eventually(lambda: gone(grandchild), what="the grandchild's end")
 
     run(scenario)
 
@@ -232,7 +230,7 @@ def test_blame_travels_with_the_exit():
 
 @pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
 def test_children_live_under_a_loop_in_any_thread(loop_of):
-    factory = asyncio.new_event_loop if loop_of == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    factory = asyncio.new_event_loop if loop_of == "asyncio" else uvloop.new_event_loop
     exits = []
 
     def in_thread():
@@ -256,7 +254,7 @@ def test_a_killed_process_comes_back_under_its_supervisor_within_two_seconds():
         first = supervisor.child("cpu0").pid
         killed_s = time.monotonic()
         os.kill(first, signal.SIGKILL)
-        await until(lambda: supervisor.child("cpu0") and supervisor.child("cpu0").pid != first, "the restart")
+        await eventually(lambda: supervisor.child("cpu0") and supervisor.child("cpu0").pid != first, what="the restart")
         assert time.monotonic() - killed_s < 2.0
         (row,) = [row for row in supervisor.tree() if row.name == "cpu0"]
         assert (row.kind, row.state, row.restarts) == ("process", "running", 1)
@@ -313,12 +311,12 @@ def test_no_child_outlives_a_killed_parent(tmp_path):
     note = tmp_path / "pids"
     parent = subprocess.Popen([sys.executable, "-c", PARENT.format(serve=SERVE, note=str(note))])
     try:
-        asyncio.run(until(note.exists, "the start of the children", 20))
+        asyncio.run(eventually(note.exists, 20, "the start of the children"))
         pids = [int(pid) for pid in Path(note).read_text().split()]
         assert len(pids) == 3
         assert not any(map(gone, pids))
         parent.kill()
-        asyncio.run(until(lambda: all(map(gone, pids)), "the end of the children", 2.0))
+        asyncio.run(eventually(lambda: all(map(gone, pids)), 2.0, "the end of the children"))
     finally:
         parent.kill()
         parent.wait()
@@ -337,10 +335,10 @@ def test_a_child_whose_parent_dies_during_the_start_ends_too():
     parent = subprocess.Popen([sys.executable, "-c", EARLY.format(serve=SERVE)])
     try:
         children = psutil.Process(parent.pid).children
-        asyncio.run(until(children, "the start of the child", 20))
+        asyncio.run(eventually(children, 20, "the start of the child"))
         pids = [child.pid for child in children()]
         parent.kill()
-        asyncio.run(until(lambda: all(map(gone, pids)), "the end of the child", 5.0))
+        asyncio.run(eventually(lambda: all(map(gone, pids)), 5.0, "the end of the child"))
     finally:
         parent.kill()
         parent.wait()

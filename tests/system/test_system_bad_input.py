@@ -23,10 +23,6 @@ PATTERN = "{well}_{field}_{channel}.tif"
 SMALL_SEGMENTS = "[journal]\nsegment_bytes = 65536\n"
 TINY = Recipe(name="Tiny", n_rows=1, n_columns=3, n_fields=2, size_px=256)
 
-as_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a small tmpfs is mounted by root only"
-)
-
 
 @pytest.fixture(scope="module")
 def nuclei(checkout: Path) -> Path:
@@ -481,7 +477,7 @@ def as_before(mesh: Any, before: dict[str, Any]) -> None:
     assert {name: row["last_error"] for name, row in rows.items() if row["restarts"] or row["state"] != "running"} == {}
 
 
-@as_root
+@pytest.mark.needs("root")
 @pytest.mark.timeout(120)
 def test_a_full_disk_stops_what_needs_it_and_nothing_else(mesh_up: Any, good: Path, nuclei: Path, disk: Path) -> None:
     with mesh_up(disk / "data") as mesh:
@@ -498,7 +494,7 @@ def test_a_full_disk_stops_what_needs_it_and_nothing_else(mesh_up: Any, good: Pa
         as_before(mesh, before)
 
 
-@as_root
+@pytest.mark.needs("root")
 @pytest.mark.timeout(120)
 def test_a_journal_without_room_takes_nothing_on_and_goes_on_with_room(
     mesh_up: Any, good: Path, nuclei: Path, tmp_path: Path, disk: Path

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -236,12 +237,14 @@ def test_a_second_up_on_the_same_data_is_refused(up: Path) -> None:
 
 
 def test_a_port_in_use_is_told(data: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        if port > 64_000:
-            taken.close()
-            pytest.skip(f"port {port} leaves no room for the data channel above it")
+    with ExitStack() as stack:
+        # The data channel is 1000 above: a port so high that it leaves no room for it is not the one to take.
+        for _ in range(100):
+            taken = stack.enter_context(socket.socket())
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            if port <= 64_000:
+                break
         taken.listen()
         error = mesh(data, "up", "--detach", "--listen", f"127.0.0.1:{port}").error
     assert f"{port} is in use" in error["error"]

@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 import msgspec
 import pytest
 import zmq
+from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import (
@@ -184,13 +185,6 @@ async def front(folder: Path, *, tcp: bool = False, max_message_bytes: int = 1 <
         await node.close()
 
 
-async def until(true: Any) -> None:
-    """Return when this is so."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - what is waited for happens in libzmq's threads
-            await asyncio.sleep(0.005)
-
-
 @pytest.mark.parametrize("tcp", [False, True], ids=["ipc", "tcp"])
 async def test_the_key_says_who_is_speaking(tmp_path: Path, tcp: bool) -> None:
     async with front(tmp_path, tcp=tcp) as mesh:
@@ -232,7 +226,7 @@ async def test_frames_of_a_revoked_key_are_dropped_within_a_second(tmp_path: Pat
         (mesh.folder / "anna.toml").unlink()
         loop = asyncio.get_running_loop()
         start = loop.time()
-        await until(lambda: len(mesh.ring._by_public) == 1)
+        await eventually(lambda: len(mesh.ring._by_public) == 1)
         assert loop.time() - start < 1.0
         with pytest.raises(AskTimedOut):
             await mesh.ask(anna, WhoAmI(), timeout_s=0.2)
@@ -283,13 +277,13 @@ async def test_nobody_speaks_or_listens_under_the_routing_id_of_another(tmp_path
         annas, berts = mesh.raw(mesh.key("anna"), identity), None
         ask = codec.join([codec.seal(Kind.ASK, 7, "desk", 5.0, WhoAmI())])
         annas.send(ask)
-        await until(lambda: annas.poll(0))
+        await eventually(lambda: annas.poll(0))
         assert b"anna user" in annas.recv()
         berts = mesh.raw(mesh.key("bert"), identity)
         for _ in range(3):
             berts.send(ask)
         annas.send(ask)
-        await until(lambda: annas.poll(0))
+        await eventually(lambda: annas.poll(0))
         assert b"anna user" in annas.recv()
         assert not berts.poll(50)
 
@@ -322,7 +316,7 @@ async def test_garbage_is_counted_and_a_few_lines_are_logged(tmp_path: Path, cap
         socket = mesh.raw(mesh.key("anna"))
         for number in range(100):
             socket.send_multipart([b"\xc1garbage", b"more"] if number % 2 else [os.urandom(50)])
-        await until(lambda: mesh.listener.offences.n >= 100)
+        await eventually(lambda: mesh.listener.offences.n >= 100)
         assert sum("refused on" in record.message for record in caplog.records) == 7
         assert await mesh.ask(mesh.dial(mesh.key("bert")), WhoAmI()) == "bert user"
 
@@ -338,10 +332,10 @@ async def test_what_lies_behind_a_bad_envelope_is_heard_all_the_same(tmp_path: P
             codec.seal(Kind.FAIL, 0, "", 0.0, 7),
         ]
         socket.send(codec.join([*bad, codec.seal(Kind.ASK, 7, "desk", 5.0, WhoAmI())]))
-        await until(lambda: socket.poll(0))
+        await eventually(lambda: socket.poll(0))
         heard = b""
         while b"anna user" not in heard:
-            await until(lambda: socket.poll(0))
+            await eventually(lambda: socket.poll(0))
             heard += socket.recv()
 
 
@@ -350,7 +344,7 @@ async def test_an_ask_that_would_wait_for_ever_has_a_deadline_too(tmp_path: Path
     async with front(tmp_path) as mesh:
         socket = mesh.raw(mesh.key("anna"))
         socket.send(codec.join([codec.seal(Kind.ASK, 7, "desk", ttl_s, WhoAmI())]))
-        await until(lambda: socket.poll(0))
+        await eventually(lambda: socket.poll(0))
         assert b"anna" in socket.recv()
 
 
@@ -379,7 +373,7 @@ async def test_the_actor_is_told_when_a_peer_hangs_up(tmp_path: Path) -> None:
         anna = mesh.dial(mesh.key("anna"))
         await mesh.ask(anna, Follow())
         anna.close()
-        await until(lambda: mesh.desk.lost)
+        await eventually(lambda: mesh.desk.lost)
         assert mesh.desk.lost == ["it said goodbye"]
         assert not mesh.listener.links
 
@@ -389,14 +383,14 @@ async def test_a_peer_that_vanished_without_a_word_is_found_out(tmp_path: Path) 
         key = mesh.key("anna")
         socket = mesh.raw(key)
         socket.send(codec.join([codec.seal(Kind.ASK, 7, "desk", 5.0, Follow())]))
-        await until(lambda: mesh.desk.followers)
+        await eventually(lambda: mesh.desk.followers)
         socket.close(0)
 
         def lost() -> bool:
             mesh.listener.look_for_lost(0.0, asyncio.get_running_loop().time())
             return bool(mesh.desk.lost)
 
-        await until(lost)
+        await eventually(lost)
         assert not mesh.listener.links
         with pytest.raises(PeerGone):
             await mesh.desk.followers[0].ask("viewer", WhoAmI())
@@ -408,7 +402,7 @@ async def test_an_actor_pushes_to_a_peer_that_asked_for_it(tmp_path: Path) -> No
         await mesh.ask(anna, Follow())
         for number in range(100):
             mesh.desk.followers[0].tell("viewer", Pushed(number=number))
-        await until(lambda: len(mesh.heard) == 100)
+        await eventually(lambda: len(mesh.heard) == 100)
         numbers = [msgspec.msgpack.decode(one.body, type=Pushed).number for one in mesh.heard]
         assert numbers == list(range(100))
 

@@ -1,9 +1,7 @@
 """The real napari, in a process and on a screen of its own: layers appear, grow and keep what was set."""
 
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,10 +26,7 @@ def napari_session(tmp_path: Path) -> dict[str, object]:
     return report
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("napari") is None, reason="napari is an extra: pip install 'hcs-mesh[napari]'"
-)
-@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no screen and no xvfb-run here")
+@pytest.mark.needs("napari", "xvfb")
 @pytest.mark.timeout(120)
 def test_napari_shows_layers_in_place_and_keeps_what_the_person_set(tmp_path: Path) -> None:
     report = napari_session(tmp_path)
