@@ -12,6 +12,7 @@ import typer.main
 from .command_line.config_commands import config_app
 from .command_line.failures import CommandLine, tell_unexpected
 from .command_line.journal_commands import journal_app
+from .command_line.key_commands import keys_app
 from .command_line.options import Config, Data, Json, Key, ListOrShow, Wait, folder_of, full_id, plain, wells_of
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -23,6 +24,7 @@ app.add_typer(imports_app, name="imports")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(config_app, name="config")
 app.add_typer(journal_app, name="journal")
+app.add_typer(keys_app, name="keys")
 
 Identity = Annotated[str, typer.Argument(metavar="ID", help="As it was printed, or its number.")]
 
@@ -37,12 +39,28 @@ def _print_version(*, value: bool) -> None:
 
 @app.callback()
 def _hcs_mesh(
+    context: typer.Context,
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The mesh's data folder.")] = None,
+    mesh: Annotated[
+        str,
+        typer.Option("--mesh", metavar="CARD|tcp://HOST:PORT", envvar="HCS_MESH_ADDRESS", help="A mesh elsewhere."),
+    ] = "",
+    mesh_key: Annotated[
+        str,
+        typer.Option(
+            "--mesh-key", metavar="PUBLIC|FILE", envvar="HCS_MESH_PUBLIC_KEY", help="Its public key, without a card."
+        ),
+    ] = "",
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", envvar="HCS_MESH_KEY", help="Your key.")] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Import, analyse and see plates as they appear, on a mesh of small supervised services."""
+    if mesh:
+        from .command_line.reaching import choose
+
+        choose(mesh, mesh_key, key, context.invoked_subcommand or "")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from .transport import (
     Envelope,
     KeyPair,
     Link,
+    MeshCard,
     NodeMissing,
     Request,
     ServerKey,
@@ -53,6 +54,16 @@ class Client(Commands):
         whereabouts = find_mesh(data)
         pair = load_pair(key if key is not None else owner_secret(data))
         return cls(whereabouts.endpoints[0], pair, ServerKey(public=whereabouts.public_key))
+
+    @classmethod
+    def to(cls, card: MeshCard, *, key: Path) -> Self:
+        """The client of a mesh on another host.
+
+        Raises:
+            AddressError: the card's address is none.
+            KeyFileError: the key cannot be read.
+        """
+        return cls(card.endpoint, load_pair(key), ServerKey(public=card.public))
 
     async def __aenter__(self) -> Self:
         self._context = zmq.Context()

@@ -23,6 +23,7 @@ from ..transport import (
     Link,
     Listener,
     Ref,
+    ServerKey,
 )
 from .actor import Actor
 from .backoff import Backoff
@@ -144,6 +145,15 @@ class Node:
         self.parent = Dialer(self.context, endpoint, self._deliver, name=self.name)
         return self.parent
 
+    def dial(self, endpoint: Endpoint, key: KeyPair, server: ServerKey) -> Dialer:
+        """Connect to a mesh on another host, which may then ask this node's actors."""
+        return Dialer(self.context, endpoint, self._deliver, name=self.name, key=key, server=server)
+
+    def hang_up(self, link: Link, why: str) -> None:
+        """End a conversation with a peer of the fronts: what waits for it fails now."""
+        for front in self.fronts:
+            front.forget(link, why)
+
     def link_to(self, name: str) -> Link | None:
         """The link behind which an actor of this name is looked for."""
         link = self._links.get(name)
@@ -242,9 +252,12 @@ class Node:
         if self._authenticator is None:
             return
         try:
-            self._authenticator.ring.refresh()
+            changed = self._authenticator.ring.refresh()
         except KeyFileError as error:
+            changed = True
             log.warning("%s; the other keys hold (%s)", error, error.hint)
+        for front in self.fronts if changed else ():
+            front.hang_up_on_revoked()
         # The worst of the last seconds, fading: a look once a second must not miss what froze the loop between two.
         self.loop_lag_s = max(now - self._sweep_due_s, self.loop_lag_s * LAG_FADES, 0.0)
         self._sweep_due_s = now + SWEEP_S

@@ -1,6 +1,7 @@
 """How anything travels: messages, links, keys, and planes in shared memory."""
 
 from .addresses import AddressError, Endpoint, ipc_endpoint, socket_folder, tcp_endpoint
+from .cards import MeshCard, NoCard, find_card, load_card, parse_address
 from .codec import Beat, Envelope, Hello, Kind
 from .dialer import Dialer
 from .errors import (
@@ -16,7 +17,7 @@ from .errors import (
     TransportError,
 )
 from .failures import AskFailed, exception_of, failure_of
-from .keys import KeyFileError, KeyPair, KeyRing, ServerKey, load_or_create_pair, load_pair, new_pair
+from .keys import KeyFileError, KeyPair, KeyRing, ServerKey, load_or_create_pair, load_pair, new_pair, save_pair
 from .link import Link
 from .listener import Listener
 from .messages import INNER, ROLES, Event, Failure, Message, Ping, Principal, Pulse, Request, Role
@@ -50,7 +51,9 @@ __all__ = [
     "Link",
     "Listener",
     "MailboxFull",
+    "MeshCard",
     "Message",
+    "NoCard",
     "NodeMissing",
     "NotPermitted",
     "PeerGone",
@@ -65,10 +68,14 @@ __all__ = [
     "TransportError",
     "exception_of",
     "failure_of",
+    "find_card",
     "ipc_endpoint",
+    "load_card",
     "load_or_create_pair",
     "load_pair",
     "new_pair",
+    "parse_address",
+    "save_pair",
     "socket_folder",
     "tcp_endpoint",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -62,7 +63,8 @@ class Dialer:
         self._socket = sockets[0]
         self._watched = Channel(monitor, self._see)
         self._control = Channel(sockets[0], self._hear)
-        self._data = Channel(sockets[1], self._hear)
+        self._data = Channel(sockets[1], self._hear_data, whole_frames=key is not None)
+        self._curve = key is not None
         sockets[0].connect(endpoint.control)
         sockets[1].connect(endpoint.data)
         self._introduce()
@@ -87,12 +89,21 @@ class Dialer:
         self.link.say(Kind.HELLO, body=self._hello)
         self.link.say(Kind.HELLO, body=self._hello, bulk=True)
 
-    def _write(self, frames: Sequence[bytes], bulk: bool) -> bool:  # noqa: FBT001
-        return (self._data if bulk else self._control).send(frames)
+    def _write(self, frames: Sequence[Any], bulk: bool) -> bool:  # noqa: FBT001
+        return (self._data if bulk else self._control).send(frames, copy=len(frames) == 1)
 
     def _hear(self, frames: Frames) -> None:
         for batch in frames:
             self.link.hear(batch)
+
+    def _hear_data(self, frames: Frames) -> None:
+        if not self._curve:
+            self._hear(frames)
+        elif len(frames) == 1:
+            self.link.hear(frames[0].bytes)
+        else:
+            # A plane: its pixels are looked at where libzmq has decrypted them.
+            self.link.hear_beside(frames[0].bytes, [frame.buffer for frame in frames[1:]])
 
     def _see(self, frames: Frames) -> None:
         event = parse_monitor_message(frames)["event"]

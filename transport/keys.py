@@ -67,8 +67,33 @@ def load_or_create_pair(path: Path) -> KeyPair:
     if path.exists():
         return load_pair(path)
     pair = new_pair()
-    _write(path, f'public = "{pair.public}"\nsecret = "{pair.secret}"\n', mode=0o600)
+    _write(path, _pair_text(pair), mode=0o600)
     return pair
+
+
+def save_pair(path: Path, pair: KeyPair) -> None:
+    """Write a secret file with mode 0600.
+
+    Raises:
+        KeyFileError: there is a file already: a key is never overwritten.
+    """
+    if path.exists():
+        raise KeyFileError(f"{path} exists already", hint="name another file, or remove this key first")
+    _write(path, _pair_text(pair), mode=0o600)
+
+
+def check_public(public: str) -> None:
+    """Accept what has the form of a public key.
+
+    Raises:
+        KeyFileError: it has not.
+    """
+    if not _PUBLIC.fullmatch(public):
+        raise KeyFileError(f"{public!r} is no public key", hint="a public key is 40 characters of Z85")
+
+
+def _pair_text(pair: KeyPair) -> str:
+    return f"public = '{pair.public}'\nsecret = '{pair.secret}'\n"
 
 
 class KeyRing:
@@ -139,6 +164,24 @@ class KeyRing:
         text = f"name = '{principal.name}'\nrole = '{principal.role}'\npublic = '{public}'\n"
         _write(self._folder / f"{principal.name}.toml", text, mode=0o644)
         self.reload()
+
+    def revoke(self, name: str) -> Principal:
+        """Let a key in no longer; a mesh that is up notices within a second.
+
+        Raises:
+            KeyFileError: nobody of this name is let in.
+        """
+        path = self._folder / f"{name}.toml"
+        principal = next((one for one, _ in self.allowed() if one.name == name), None)
+        if principal is None or not path.exists():
+            raise KeyFileError(f"no key of the name '{name}' is let in", hint="hcs-mesh keys list shows them")
+        path.unlink()
+        self.reload()
+        return principal
+
+    def allowed(self) -> tuple[tuple[Principal, str], ...]:
+        """Everybody who may come in, with their public keys, by name."""
+        return tuple(sorted(((one, public) for public, one in self._by_public.items()), key=lambda one: one[0].name))
 
     def by_public(self, public: str) -> Principal | None:
         """Who holds this key; None for a stranger."""

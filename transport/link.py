@@ -52,7 +52,7 @@ class Link:
     def __init__(
         self,
         name: str,
-        write: Callable[[Sequence[bytes], bool], bool],
+        write: Callable[[Sequence[Any], bool], bool],
         deliver: Deliver,
         *,
         principal: Principal = INNER,
@@ -63,6 +63,10 @@ class Link:
         self.name = name
         self.principal = principal
         self.pid = 0
+        self.public = ""
+        """The key it speaks under; empty on the inner endpoint."""
+        self.attached: Sequence[Any] = ()
+        """What lies beside the batch that is being heard: the pixels of a plane."""
         self.on_lost: list[Callable[[str], None]] = []
         self.offences = offences or Offences(name)
         self._write = write
@@ -119,7 +123,8 @@ class Link:
         # What was told before stays before it.
         self._put_all()
         self.n_out += 1
-        return self._write([codec.join([codec.seal(_TELL, 0, target, 0.0, event)]), pixels], True)
+        bulk = True
+        return self._write([codec.join([codec.seal(_TELL, 0, target, 0.0, event)]), pixels], bulk)
 
     def reply(self, id: int, answer: Any) -> None:  # noqa: A002
         """Answer the peer's ask."""
@@ -197,6 +202,14 @@ class Link:
             self._write([codec.join(envelopes)], bulk)
 
     # -- hearing ----------------------------------------------------------------------------------
+
+    def hear_beside(self, batch: bytes, attached: Sequence[Any]) -> None:
+        """Take a batch whose message has pixels beside it; they are at hand, in ``attached``, while it is heard."""
+        self.attached = attached
+        try:
+            self.hear(batch)
+        finally:
+            self.attached = ()
 
     def hear(self, batch: bytes) -> None:
         """Take a batch from the peer; what cannot be read is an offence, and the rest is heard all the same."""

@@ -77,6 +77,14 @@ class Listener:
                 self._with_data.discard(identity)
         link.lost(why)
 
+    def hang_up_on_revoked(self) -> None:
+        """Say nothing more to peers whose key is not on the ring any more; what they say is dropped already."""
+        if self._ring is None:
+            return
+        for link in list(self.links.values()):
+            if self._ring.by_public(link.public) is None:
+                self.forget(link, "its key was revoked")
+
     def look_for_lost(self, silence_s: float, now: float) -> None:
         """Find out which of the peers that said nothing for so long are not there any more."""
         for link in list(self.links.values()):
@@ -104,10 +112,12 @@ class Listener:
             self.offences.add(f"a message of {len(frames)} frames instead of 2")
             return
         principal = INNER
+        public = ""
         identity, batch = frames
         if self._ring is not None:
             # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
-            known = self._ring.by_public(_user_id(batch))
+            public = _user_id(batch)
+            known = self._ring.by_public(public)
             if known is None:
                 self.offences.add("a message under a key that is not allowed any more")
                 return
@@ -115,6 +125,7 @@ class Listener:
         link = self.links.get(identity)
         if link is None:
             link = self._meet(identity, principal)
+            link.public = public
         elif link.principal.name != principal.name:
             self.offences.add(f"{principal.name} spoke under the routing id of {link.principal.name}")
             return
@@ -125,10 +136,11 @@ class Listener:
         link.hear(batch)
 
     def _meet(self, identity: bytes, principal: Principal) -> Link:
-        def write(frames: Sequence[bytes], bulk: bool) -> bool:  # noqa: FBT001
+        def write(frames: Sequence[Any], bulk: bool) -> bool:  # noqa: FBT001
             channel = self._data if bulk and identity in self._with_data else self._control
             try:
-                return channel.send([identity, *frames])
+                # Pixels beside a batch are encrypted where they lie.
+                return channel.send([identity, *frames], copy=len(frames) == 1)
             except PeerGone as error:
                 self.forget(link, str(error))
                 return False

@@ -9,10 +9,13 @@ import msgspec
 
 Reply = TypeVar("Reply")
 
-Role = Literal["viewer", "user", "administrator", "node"]
-"""What a key may do; each role may do what those before it may."""
+Role = Literal["viewer", "user", "agent", "administrator", "node"]
+"""What a key may do; each role may do what those before it may.
 
-ROLES: tuple[Role, ...] = ("viewer", "user", "administrator", "node")
+An agent is a program that hands work over for users, beside a microscope for instance.
+"""
+
+ROLES: tuple[Role, ...] = ("viewer", "user", "agent", "administrator", "node")
 
 NOMINAL_BYTES = 512
 
@@ -25,11 +28,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     audience: ClassVar[Role | None] = None
+    looks_only: ClassVar[bool] = False
+    """True for what is asked again and again only to show it: nobody follows such messages."""
 
     @property
     def nominal_bytes(self) -> int:
-    looks_only: ClassVar[bool] = False
-    """True for what is asked again and again only to show it: nobody follows such messages."""
         """What the message counts for in a mailbox bounded by bytes."""
         return NOMINAL_BYTES
 
@@ -73,10 +76,10 @@ class Ping(Request[Pulse], frozen=True, kw_only=True, tag="ping"):
     """Ask any actor how it is; it answers between two messages, however many wait in its mailbox."""
 
     audience: ClassVar[Role | None] = "viewer"
+    looks_only: ClassVar[bool] = True
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    looks_only: ClassVar[bool] = True
     """Who is speaking, as the key says; never taken from a message."""
 
     name: str

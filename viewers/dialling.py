@@ -1,4 +1,4 @@
-"""How a viewer reaches the mesh of a data folder on this host."""
+"""How a viewer reaches its mesh: by the data folder on this host, or by a card on another."""
 
 from __future__ import annotations
 
@@ -6,21 +6,35 @@ from pathlib import Path
 
 import zmq
 
-from ..transport import Dialer, ServerKey, load_pair
+from ..transport import Dialer, MeshCard, NoCard, ServerKey, load_pair
 from ..transport.link import Deliver
 from ..transport.whereabouts import find_mesh, owner_secret
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
 
-def dial(context: Context, data: Path, deliver: Deliver, *, name: str, key: Path | None = None) -> Dialer:
-    """Dial the mesh that is up on a data folder.
+def dial(
+    context: Context,
+    mesh: Path | MeshCard,
+    deliver: Deliver,
+    *,
+    name: str,
+    key: Path | None = None,
+    max_message_bytes: int = 64 << 20,
+) -> Dialer:
+    """Dial the mesh that is up on a data folder, or the one of a card.
 
     Raises:
-        NodeMissing: no mesh is up there.
+        NodeMissing: no mesh is up on the data folder.
         KeyFileError: the key cannot be read.
+        NoCard: a mesh elsewhere is dialled without a key.
     """
-    found = find_mesh(data)
-    pair = load_pair(key if key is not None else owner_secret(data))
-    server = ServerKey(public=found.public_key)
-    return Dialer(context, found.endpoints[0], deliver, name=name, key=pair, server=server)
+    if isinstance(mesh, MeshCard):
+        if key is None:
+            raise NoCard(f"{mesh.address} is dialled with a key of your own", hint="--key FILE")
+        endpoint, pair, server = mesh.endpoint, load_pair(key), ServerKey(public=mesh.public)
+    else:
+        found = find_mesh(mesh)
+        endpoint, server = found.endpoints[0], ServerKey(public=found.public_key)
+        pair = load_pair(key if key is not None else owner_secret(mesh))
+    return Dialer(context, endpoint, deliver, name=name, key=pair, server=server, max_message_bytes=max_message_bytes)

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from ..config.errors import MeshError
 from ..messages.frames import Fact, Frame, JobStateChanged, PlaneUnreadable
 from ..messages.viewing import Contents, Subject
+from ..transport import MeshCard
 from .dialling import dial
 from .follower import Follower
+from .mesh_arguments import add_mesh_arguments, given_mesh
 from .recording import Recording
 
 
@@ -87,7 +89,13 @@ class Recorder:
 
 
 async def record(
-    data: Path, out: Path, subject: Subject, *, once: bool = False, idle_s: float | None = None, key: Path | None = None
+    mesh: Path | MeshCard,
+    out: Path,
+    subject: Subject,
+    *,
+    once: bool = False,
+    idle_s: float | None = None,
+    key: Path | None = None,
 ) -> int:
     """Record a subject until it is complete, idle or a signal comes, and return how many planes came.
 
@@ -97,7 +105,7 @@ async def record(
     recording = Recording(out)
     recorder = Recorder(recording, once=once)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    reach = functools.partial(dial, context, data, name="recorder", key=key)
+    reach = functools.partial(dial, context, mesh, name="recorder", key=key)
     follower = Follower(reach, recorder, kind="recorder", subject=subject, title=str(out))
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -126,18 +134,17 @@ async def record(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the recorder from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m hcs_mesh.viewers.recorder", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the mesh's data folder")
+    add_mesh_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="where the recording goes")
     parser.add_argument("--job", default="", help="record this job instead of the latest")
     parser.add_argument("--plate", type=int, default=0, help="record this plate instead of the latest")
-    parser.add_argument("--key", type=Path, help="a viewer's key; by default the owner's")
     parser.add_argument("--once", action="store_true", help="end when everything is recorded and the job has ended")
     parser.add_argument("--until-idle", type=float, metavar="SECONDS", help="end when nothing came for so long")
     given = parser.parse_args(arguments)
     subject = Subject(plate_id=given.plate, job=given.job)
     try:
         n_planes = asyncio.run(
-            record(given.data, given.out, subject, once=given.once, idle_s=given.until_idle, key=given.key)
+            record(given_mesh(given), given.out, subject, once=given.once, idle_s=given.until_idle, key=given.key)
         )
     except MeshError as error:
         print(f"{error}\n{error.hint}".rstrip(), file=sys.stderr)

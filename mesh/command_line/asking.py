@@ -13,8 +13,9 @@ from ..messages.viewing import ViewerInfo
 from ..transport import TransportError
 from . import machine_form as machine
 from . import text_form as text
-from .options import folder_of, full_id
+from .options import full_id
 from .printing import print_json
+from .reaching import client_of
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Question(NamedTuple):
         """
 
         async def dialled() -> T:
-            async with Client.at(folder_of(self.data), key=self.key) as mesh:
+            async with client_of(self.data, self.key) as mesh:
                 return await ask(mesh)
 
         return asyncio.run(dialled())

@@ -21,6 +21,10 @@ from .printing import json_text, shown
 UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
 
 
+EVERYWHERE = ("--mesh", "--mesh-key", "--key")
+"""Options of every command: which mesh is meant, and who asks it."""
+
+
 class CommandLine(TyperGroup):
     """The group of all commands: every error on purpose becomes a message and an exit code."""
 
@@ -28,7 +32,7 @@ class CommandLine(TyperGroup):
         """Note whether a machine asks, before anything can go wrong."""
         for_machine = ctx.meta["hcs_mesh.json"] = "--json" in args
         try:
-            return super().parse_args(ctx, list(args))
+            return super().parse_args(ctx, _anywhere(list(args)))
         except UsageError as error:
             if not for_machine or not args:
                 raise
@@ -71,6 +75,24 @@ def _way_on(error: OSError) -> str:
 def _told_usage(error: Exception) -> typer.Exit:
     tell(cast(Any, error).format_message(), "hcs-mesh --help lists the commands", for_machine=True)
     return typer.Exit(2)
+
+
+def _anywhere(words: list[str]) -> list[str]:
+    """The words with what says which mesh is meant in front: it may stand behind the command's name as well."""
+    front: list[str] = []
+    rest: list[str] = []
+    at = 0
+    while at < len(words) and words[at] != "--":
+        word = words[at]
+        if word in EVERYWHERE and at + 1 < len(words):
+            front += words[at : at + 2]
+            at += 1
+        elif word.partition("=")[0] in EVERYWHERE:
+            front.append(word)
+        else:
+            rest.append(word)
+        at += 1
+    return front + rest + words[at:]
 
 
 def tell(message: str, hint: str, *, for_machine: bool) -> None:

@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from ..client import Client
 from ..layout import DataLayout
 from .background import PACKAGE, spawn
 from .errors import CommandFailed
+from .reaching import client_of, elsewhere
 
 ATTACH_S = 60.0
+SETTLED_S = 2.0
+"""A viewer of a mesh elsewhere that lives so long has dialled."""
 LOOK_EVERY_S = 0.1
 
 Viewer = Literal["napari", "recorder"]
@@ -33,14 +35,20 @@ async def open_viewer(
     """
     if viewer == "napari":
         _check_napari()
-    command = [sys.executable, "-P", "-m", f"{PACKAGE}.viewers.{viewer}", "--data", str(data)]
+    there = elsewhere()
+    if there is None:
+        where = ["--data", str(data)]
+    else:
+        where = ["--mesh", there.card.address, "--mesh-key", there.card.public, "--key", str(there.key.absolute())]
+    command = [sys.executable, "-P", "-m", f"{PACKAGE}.viewers.{viewer}", *where]
     command += ["--job", job] if job else []
     command += ["--plate", str(plate)] if plate else []
     if viewer == "recorder":
         command += ["--out", str((out or Path(f"{job or 'mesh'}-recording")).absolute())]
         command += ["--once"] if once else []
     output = DataLayout(data).logs / f"{viewer}.out"
-    async with Client.at(data) as mesh:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    async with client_of(data, None) as mesh:
         with output.open("ab") as file:
             process = spawn(command, file)
         until = time.monotonic() + ATTACH_S
@@ -52,7 +60,10 @@ async def open_viewer(
                 raise CommandFailed(
                     f"{viewer} ended at once: {words[0]}", hint="\n".join([*words[1:], f"see {output}"])
                 )
-            if any(one.pid == process.pid for one in await mesh.viewers()):
+            if there is not None and time.monotonic() > until - ATTACH_S + SETTLED_S:
+                # A viewer's key may not list viewers, and a process id means nothing on another host.
+                return process
+            if there is None and any(one.pid == process.pid for one in await mesh.viewers()):
                 return process
             # Deliberate: a window takes seconds to open, and says so only to the mesh.
             await asyncio.sleep(LOOK_EVERY_S)

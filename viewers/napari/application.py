@@ -10,6 +10,7 @@ from typing import Any
 
 from ...config.errors import MeshError
 from ...messages.viewing import Subject
+from ...transport import MeshCard
 from ..canvas import Canvas
 from ..errors import NapariMissing
 from ..grouping import Grouping
@@ -23,7 +24,7 @@ SWITCH_INTERVAL_S = 0.0005
 
 
 def run(
-    data: Path,
+    mesh: Path | MeshCard,
     subject: Subject,
     *,
     grouping: Grouping,
@@ -65,7 +66,7 @@ def run(
         bell.fail(str(error))
 
     screen = CanvasScreen(canvas, bell.ring, bell.say)
-    link = LinkThread(data, screen, subject, title=title, key=key, snapshot_bytes=max_bytes, on_failure=link_ended)
+    link = LinkThread(mesh, screen, subject, title=title, key=key, snapshot_bytes=max_bytes, on_failure=link_ended)
 
     def describe() -> dict[str, Any]:
         return {**window.describe(), "latency": screen.statistics()}

@@ -12,6 +12,7 @@ import zmq
 
 from ...config.errors import MeshError
 from ...messages.viewing import Subject
+from ...transport import MeshCard
 from ..dialling import dial
 from ..follower import Follower
 from ..screen import Screen
@@ -22,7 +23,7 @@ class LinkThread:
 
     def __init__(
         self,
-        data: Path,
+        mesh: Path | MeshCard,
         screen: Screen,
         subject: Subject,
         *,
@@ -31,8 +32,8 @@ class LinkThread:
         snapshot_bytes: int,
         on_failure: Callable[[MeshError], None],
     ) -> None:
-        """Prepare to follow ``subject`` on the mesh of ``data``."""
-        self._data = data
+        """Prepare to follow ``subject`` on the mesh of a data folder or a card."""
+        self._mesh = mesh
         self._screen = screen
         self._subject = subject
         self._title = title
@@ -67,7 +68,7 @@ class LinkThread:
         self._task = asyncio.current_task()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
-            reach = functools.partial(dial, context, self._data, name="napari", key=self._key)
+            reach = functools.partial(dial, context, self._mesh, name="napari", key=self._key)
             follower = Follower(
                 reach,
                 self._screen,

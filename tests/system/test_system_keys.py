@@ -1,0 +1,79 @@
+"""Keys by the command line, on a mesh that is up: let in, what each role may do, and out again within a second."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hcs_mesh.client import Client
+from hcs_mesh.transport import AskTimedOut, KeyRefused, NotPermitted, PeerGone, load_card
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]) % 50_000 + 10_000
+
+
+@pytest.fixture(scope="module")
+def mesh(mesh_up: Callable[..., Any]) -> Iterator[Any]:
+    with mesh_up(more_settings=f'\n[front]\ntcp_host = "127.0.0.1"\ntcp_port = {free_port()}\n') as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def card(mesh: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("card") / "mesh.toml"
+    shown = mesh("keys", "show").value
+    file.write_text(f"address = '{shown['address']}'\npublic = '{shown['public']}'\n", encoding="utf-8")
+    return file
+
+
+def test_a_key_that_was_allowed_dials_by_the_card(mesh: Any, card: Path, tmp_path: Path) -> None:
+    made = mesh("keys", "new", "ada", "--out", tmp_path / "ada.secret").value
+    elsewhere = "--mesh", card, "--key", made["file"]
+    assert "refused the handshake" in mesh("status", *elsewhere).refusal
+    mesh("keys", "allow", "ada", made["public"], "--role", "viewer")
+    assert mesh(*elsewhere, "status").value["data"] == str(mesh.data)
+    assert mesh("status", *elsewhere).value["data"] == str(mesh.data)
+    assert "is not for ada (viewer)" in mesh("jobs", *elsewhere).refusal
+
+
+def test_an_agent_does_what_a_user_does(mesh: Any, card: Path, tmp_path: Path) -> None:
+    made = mesh("keys", "new", "scope3", "--role", "agent", "--out", tmp_path / "scope3.secret").value
+    assert mesh("jobs", "--mesh", card, "--key", made["file"]).value == []
+    listed = {row["name"]: row["role"] for row in mesh("keys", "list").value}
+    assert (listed["scope3"], listed["owner"]) == ("agent", "administrator")
+
+
+def test_a_revoked_key_is_not_heard_within_a_second(mesh: Any, card: Path, tmp_path: Path) -> None:
+    made = mesh("keys", "new", "eve", "--role", "user", "--out", tmp_path / "eve.secret").value
+
+    async def until_deaf() -> float:
+        async with Client.to(load_card(card), key=Path(made["file"])) as client:
+            assert await client.jobs() == ()
+            mesh("keys", "revoke", "eve")
+            revoked = time.monotonic()
+            while True:
+                try:
+                    await asyncio.wait_for(client.jobs(), 0.5)
+                except (TimeoutError, AskTimedOut, PeerGone, KeyRefused, NotPermitted):
+                    # The last one that was heard, plus the wait that told us.
+                    return time.monotonic() - revoked - 0.5
+
+    assert asyncio.run(until_deaf()) < 1.0
+    assert "refused the handshake" in mesh("jobs", "--mesh", card, "--key", made["file"]).refusal
+
+
+def test_commands_about_this_host_refuse_a_mesh_elsewhere(mesh: Any, card: Path) -> None:
+    assert "is about this host" in mesh("down", "--mesh", card).refusal
+    assert mesh("status").code == 0
+
+
+def test_the_owner_is_not_locked_out(mesh: Any) -> None:
+    assert "owner" in mesh("keys", "revoke", "owner").refusal
+    assert "no key of the name" in mesh("keys", "revoke", "nobody").refusal
