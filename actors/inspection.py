@@ -74,7 +74,7 @@ class Inspection:
                 # Between two lives it has no name here, and nobody knows yet when the next one begins.
                 if self._context.now() >= until:
                     raise
-            say("waiting for the inspector to come back")
+            say("waiting: the inspector is not up (hcs-mesh ps shows why)")
             await asyncio.sleep(LOOK_S)
 
 

@@ -27,6 +27,7 @@ class Job:
         self.n_faults: dict[str, int] = {}
         self.n_attempts: dict[str, int] = {}
         self.revision = 0
+        self._hindrances: dict[str, str] = {}
         self.records: list[Record] = [submitted]
         self._wells = {well: WellStatus(well=well) for well in submitted.wells}
 
@@ -39,6 +40,16 @@ class Job:
     def over(self) -> bool:
         """Whether nothing will change any more."""
         return self.state != "running"
+
+    def hinder(self, well: str, reason: str) -> bool:
+        """Note what a well waits for that is not its own, nothing if empty; whether that is news."""
+        if self._hindrances.get(well, "") == reason:
+            return False
+        self._hindrances.pop(well, None)
+        if reason:
+            self._hindrances[well] = reason
+        self.revision += 1
+        return True
 
     def apply(self, record: Record) -> None:
         """Move by one record."""
@@ -98,7 +109,7 @@ class Job:
             source_name=submitted.source_name,
             owner=submitted.owner,
             state=self.state,
-            reason=self.reason,
+            reason=self.reason or next(iter(self._hindrances.values() if self.state == "running" else ()), ""),
             submitted_at_unix_s=submitted.at_unix_s,
             finished_at_unix_s=self.finished_at_unix_s,
             wells=tuple(self._wells.values()),
@@ -132,6 +143,17 @@ class JobBook:
         self._ended: dict[str, tuple[Summary, JobStatus]] = {}
         self._by_key: dict[str, str] = {}
         self._last_number = 0
+        self._waits_for = ""
+
+    def all_wait_for(self, reason: str) -> tuple[str, ...]:
+        """Note what every running job waits for, nothing if empty; returns those for which that is news."""
+        if reason == self._waits_for:
+            return ()
+        self._waits_for = reason
+        running = [job for job in self.jobs.values() if not job.over]
+        for job in running:
+            job.revision += 1
+        return tuple(job.job for job in running)
 
     def apply(self, record: Record) -> Job | None:
         """Take a record in; returns the job it moved, unless that is only kept as a summary."""
@@ -155,16 +177,21 @@ class JobBook:
     def status(self, name: str) -> JobStatus | None:
         """How a job stands; None if there is no such job."""
         if name in self.jobs:
-            return self.jobs[name].status()
+            return self._waiting(self.jobs[name].status())
         return self._ended[name][1] if name in self._ended else None
 
     def statuses(self) -> Iterator[JobStatus]:
         """Every job without its source, oldest first."""
         for name in sorted([*self.jobs, *self._ended], key=_number):
             if name in self.jobs:
-                yield self.jobs[name].status(with_source=False)
+                yield self._waiting(self.jobs[name].status(with_source=False))
             else:
                 yield msgspec.structs.replace(self._ended[name][1], source="")
+
+    def _waiting(self, status: JobStatus) -> JobStatus:
+        if status.state != "running" or not self._waits_for:
+            return status
+        return msgspec.structs.replace(status, reason=self._waits_for)
 
     def new_id(self) -> str:
         """An id that no job has had."""

@@ -32,6 +32,7 @@ from .job_news import JobNews
 from .job_records import Record
 from .job_resumption import JobResumption
 from .ledger import Ledger
+from .patience import Patience
 from .pipeline_check import PipelineCheck
 from .scheduling import Scheduling
 from .threads import Threads
@@ -54,6 +55,8 @@ class Scheduler(Actor[Inbox]):
         segment_bytes: int = SEGMENT_BYTES,
         running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
         end_executor: Callable[[str, str], None] = lambda name, why: None,
+        charge_executor: Callable[[str, str], None] = lambda name, blame: None,
+        patience: Patience | None = None,
         disk: Disk = DISK,
         threads: Threads | None = None,
     ) -> None:
@@ -66,6 +69,8 @@ class Scheduler(Actor[Inbox]):
             segment_bytes: The size of one segment of the journal.
             running_executors: The executors (name, pid) that are up; asked once, at the start.
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
+            charge_executor: Says who pays if one dies now: the well that it is at, or "child".
+            patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
             disk: Where the journal lies.
             threads: Where calls that block are made; its own where none are given.
         """
@@ -74,6 +79,8 @@ class Scheduler(Actor[Inbox]):
         self._segment_bytes = segment_bytes
         self._running_executors = running_executors
         self._end_executor = end_executor
+        self._charge_executor = charge_executor
+        self._patience = patience or Patience()
         self._disk = disk
         self._threads = threads or Threads("scheduler")
         self._scheduling = Scheduling(attempts_per_well)
@@ -100,6 +107,8 @@ class Scheduler(Actor[Inbox]):
             endings,
             self._news,
             self._end_executor,
+            self._charge_executor,
+            self._patience,
         )
         unfinished = [job for job in self._book.jobs.values() if not job.closed]
         for name, pid in self._running_executors():
@@ -108,6 +117,7 @@ class Scheduler(Actor[Inbox]):
                 for well in job.unfinished:
                     self._runs.cancel_well(name, job.job, well)
             self._executor_up(name, pid)
+        self._runs.note_executors()
         resumption = JobResumption(
             self._repository,
             self._threads,

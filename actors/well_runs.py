@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from ..config import MeshError
 from ..messages.compute import CancelWell, RunWell
 from ..messages.frames import WellStateChanged
 from ..messages.metadata import GetPlate
-from ..plates.model import Plate
 from ..plates.repository import Repository
 from ..supervisors import Context
-from ..transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone, TransportError
+from ..transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
 from . import job_records as records
-from .job_book import JobBook
+from .job_book import Job, JobBook
 from .job_endings import JobEndings
 from .job_news import JobNews
 from .job_records import Record
 from .ledger import Ledger
+from .patience import Patience, is_of_the_disk, may_pass, may_pass_at_an_executor
 from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
 from .threads import Threads
 
 WELL_TIMEOUT_S = 6 * 3600.0
 CANCEL_GRACE_S = 2.0
+NO_EXECUTOR = "waiting: no executor is up (hcs-mesh ps shows why)"
+
+T = TypeVar("T")
+
+
+class _NotWanted(MeshError, RuntimeError):
+    """The job was cancelled before its well was handed out."""
 
 
 class WellRuns:
@@ -42,8 +51,14 @@ class WellRuns:
         endings: JobEndings,
         news: JobNews,
         end_executor: Callable[[str, str], None],
+        charge_executor: Callable[[str, str], None],
+        patience: Patience,
     ) -> None:
-        """Run by child tasks of the actor whose ``context`` it is; ``end_executor`` ends one, charged to nobody."""
+        """Run by child tasks of the actor whose ``context`` it is.
+
+        ``end_executor`` ends one, charged to nobody; ``charge_executor`` says who pays if it dies now: the well
+        that it is at, or itself. ``patience`` is for trouble that is not the well's.
+        """
         self._context = context
         self._repository = repository
         self._threads = threads
@@ -53,6 +68,8 @@ class WellRuns:
         self._endings = endings
         self._news = news
         self._end_executor = end_executor
+        self._charge = charge_executor
+        self._patience = patience
         self._pids: dict[str, int] = {}
 
     @property
@@ -63,6 +80,7 @@ class WellRuns:
     def executor_up(self, executor: str, pid: int) -> None:
         """An executor is idle, in the process ``pid``."""
         self._pids[executor] = pid
+        self.note_executors()
         self.perform(self._scheduling.executor_up(executor))
 
     def executor_down(self, executor: str, pid: int) -> None:
@@ -71,6 +89,12 @@ class WellRuns:
             del self._pids[executor]
             # One that was at a well is reported by whoever waits for that well.
             self._scheduling.idle_executor_down(executor)
+        self.note_executors()
+
+    def note_executors(self) -> None:
+        """Let every job say that it waits, while there is nobody to compute its wells."""
+        for name in self._book.all_wait_for("" if self._pids else NO_EXECUTOR):
+            self._ledger.changes.tell(name)
 
     def perform(self, instructions: list[Instruction]) -> None:
         """Do what the scheduling says, each in a task of its own."""
@@ -95,52 +119,77 @@ class WellRuns:
         job = self._book.jobs[name]
         attempt = job.n_attempts.get(well, 0) + 1
         plate_id = job.submitted.plate_id
+        # From here on: whoever ends it now ends the well.
+        self._charge(executor, f"well {well or 'image'} of {name}")
         await self._ledger.write_surely(
             records.Attempted(job=name, at_unix_s=time.time(), well=well, attempt=attempt, executor=executor)
         )
         self._news.tell(WellStateChanged(plate_id=plate_id, job=name, well=well, state="running"))
         began = self._context.now()
         try:
-            plate = await self._plate(plate_id)
-            folder = await self._threads.run(lambda: self._repository.results_folder(plate_id, name, well, attempt))
+            plate = await self._insist(
+                job, well, lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id)), may_pass
+            )
         except MeshError as error:
-            await self._failed(name, well, executor, str(error))
+            await self._failed(name, well, executor, error, final=not may_pass(error))
             return
-        if job.over:
-            # Cancelled meanwhile, and the executor has not heard of the well yet.
-            self.perform(self._scheduling.well_failed(name, well, executor, job.reason, final=True))
-            return
-        request = RunWell(
-            job=name,
-            well=well,
-            attempt=attempt,
-            source=job.submitted.source,
-            source_name=job.submitted.source_name,
-            plate=plate.only((well,)),
-            folder=str(folder),
-        )
+
         # The process that gets the well, not the one that was up when it was handed out.
         pid = self._pids.get(executor, 0)
-        try:
+
+        async def compute() -> None:
+            nonlocal pid
+            folder = await self._threads.run(lambda: self._repository.results_folder(plate_id, name, well, attempt))
+            if job.over:
+                # Cancelled meanwhile, and the executor has not heard of the well yet.
+                raise _NotWanted(job.reason)
+            request = RunWell(
+                job=name,
+                well=well,
+                attempt=attempt,
+                source=job.submitted.source,
+                source_name=job.submitted.source_name,
+                plate=plate.only((well,)),
+                folder=str(folder),
+            )
+            pid = self._pids.get(executor, 0)
             await self._context.find(executor).ask(request, timeout_s=WELL_TIMEOUT_S)
-        except AskFailed as error:
-            if error.failure.blame == "actor":
-                # A fault of the executor itself: its process is ending, and a new one will say that it is up.
-                await self._lost(name, well, executor, pid, error)
-            else:
-                await self._failed(name, well, executor, str(error), final=not error.failure.retry)
-            return
-        except TransportError as error:
-            if isinstance(error, AskTimedOut):
-                self._end_executor(executor, f"well {well} of {name} took longer than {WELL_TIMEOUT_S:g} s")
+
+        try:
+            await self._insist(job, well, compute, may_pass_at_an_executor)
+        except (PeerGone, ActorUnknown) as error:
             await self._lost(name, well, executor, pid, error)
             return
+        except AskTimedOut as error:
+            self._end_executor(executor, f"well {well} of {name} took longer than {WELL_TIMEOUT_S:g} s")
+            await self._lost(name, well, executor, pid, error)
+            return
+        except AskFailed as error:
+            if error.failure.blame == "actor":
+                # A fault of the executor itself: what state its device is in nobody knows, so a new one takes over.
+                self._end_executor(executor, f"well {well} of {name} met a fault: {error}")
+                await self._lost(name, well, executor, pid, error)
+            else:
+                await self._failed(
+                    name, well, executor, error, final=not (error.failure.retry or is_of_the_disk(error))
+                )
+            return
+        except MeshError as error:
+            # It lives, and does not take this well: for good, unless only the disk was in the way.
+            await self._failed(name, well, executor, error, final=not may_pass(error))
+            return
         # The next well need not wait for this one's commit.
+        self._charge(executor, "child")
         self.perform(self._scheduling.well_done(name, well, executor))
         try:
-            result = await self._threads.run(lambda: self._repository.commit_well(plate_id, name, well, attempt))
+            result = await self._insist(
+                job,
+                well,
+                lambda: self._threads.run(lambda: self._repository.commit_well(plate_id, name, well, attempt)),
+                may_pass,
+            )
         except MeshError as error:
-            await self._failed(name, well, executor, str(error))
+            await self._failed(name, well, "", error)
             return
         await self._ledger.write_surely(
             records.Kept(
@@ -154,16 +203,43 @@ class WellRuns:
         self._news.result(plate, result)
         self.perform(self._scheduling.well_kept(name, well))
 
-    async def _plate(self, plate_id: int) -> Plate:
-        """What the cache says of a plate; one that dies over the question is asked again."""
-        while True:
-            # It comes back under the same name, and its mailbox keeps the question until then.
-            with suppress(PeerGone, AskTimedOut):
-                return await self._context.find("metadata").ask(GetPlate(plate_id=plate_id))
+    async def _insist(
+        self, job: Job, well: str, work: Callable[[], Awaitable[T]], passes: Callable[[MeshError], bool]
+    ) -> T:
+        """Do what may fail for reasons that are not the well's; while those last the job says what it waits for.
 
-    async def _failed(self, name: str, well: str, executor: str, error: str, *, final: bool = False) -> None:
-        await self._fault(name, well, error)
-        self.perform(self._scheduling.well_failed(name, well, executor, error, final=final))
+        Raises:
+            MeshError: it does not pass, has not passed in time, or nobody wants the job any more.
+        """
+        try:
+            for n_before in itertools.count():
+                try:
+                    return await work()
+                except MeshError as error:
+                    if job.over or not passes(error) or self._patience.is_over(error, n_before):
+                        raise
+                    self._hinder(job, well, f"waiting: {error}")
+                    await self._wait(job, self._patience.wait_s(n_before))
+            raise AssertionError("there is always another try")
+        finally:
+            self._hinder(job, well, "")
+
+    async def _wait(self, job: Job, wait_s: float) -> None:
+        """Wait so long, or until nobody wants the job any more."""
+        until = self._context.now() + wait_s
+        while not job.over and (left_s := until - self._context.now()) > 0.0:
+            await self._ledger.changes.wait(job.job, left_s)
+
+    def _hinder(self, job: Job, well: str, reason: str) -> None:
+        if job.hinder(well, reason):
+            self._ledger.changes.tell(job.job)
+
+    async def _failed(self, name: str, well: str, executor: str, error: MeshError, *, final: bool = False) -> None:
+        """The well could not be computed or kept; ``executor``, if one is still at it, lives and is idle."""
+        await self._fault(name, well, str(error))
+        if executor:
+            self._charge(executor, "child")
+        self.perform(self._scheduling.well_failed(name, well, executor, str(error), final=final))
 
     async def _lost(self, name: str, well: str, executor: str, pid: int, error: MeshError) -> None:
         """The executor died over the well, or never got it, which the well is not charged for."""
@@ -176,6 +252,7 @@ class WellRuns:
             self.perform(self._scheduling.executor_up(executor))
         elif self._pids.get(executor) == pid:
             del self._pids[executor]
+        self.note_executors()
 
     async def _fault(self, name: str, well: str, error: str) -> None:
         if not self._book.jobs[name].over:

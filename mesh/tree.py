@@ -34,7 +34,8 @@ from .supervisors.process import ProcessChild, ProcessSpec
 from .supervisors.supervisor import Supervisor
 from .transport import ActorUnknown, Endpoint, MailboxFull
 
-QUICK = Backoff(first_s=0.05, factor=2.0, max_s=5.0)
+QUICK = Backoff(first_s=0.05, factor=2.0, max_s=0.2)
+"""A process takes longer to come up than this; how often it may is the intensity's to say."""
 SILENCE = HealthLimits(silence_s=15.0)
 
 
@@ -106,7 +107,14 @@ class Processes:
 
         # All of them load their libraries side by side, while the supervisors start one child after the other.
         self._early[spec.name] = loop.create_task(launch(), name=f"launch {spec.name}")
-        return Child(spec.name, start, kind="process", backoff=QUICK, shutdown_s=3.0)
+        return Child(
+            spec.name,
+            start,
+            kind="process",
+            backoff=QUICK,
+            shutdown_s=3.0,
+            given_up=lambda why: self._node.give_up(spec.name, why),
+        )
 
     async def abandon(self) -> None:
         """End what was started ahead and never asked for, because the tree did not come up."""
@@ -135,12 +143,22 @@ class Processes:
         """The processes that are up: name and pid."""
         return tuple((name, child.pid or 0) for name, child in self._running.items())
 
+    def charge(self, name: str, blame: str) -> None:
+        """Say who pays if this one dies now: "child", or the work in flight."""
+        child = self._running.get(name)
+        if child is not None:
+            child.charge(blame)
+
     def end(self, name: str, why: str) -> None:
         """Kill one, charged to nobody; its supervisor starts another."""
         child = self._running.get(name)
         if child is not None:
-            child.charge("nobody")
-            task = self._node.loop.create_task(child.kill(), name=f"end {name}: {why}")
+
+            async def kill() -> None:
+                child.charge("nobody")
+                await child.kill()
+
+            task = self._node.loop.create_task(kill(), name=f"end {name}: {why}")
             self._watching.add(task)
             task.add_done_callback(self._watching.discard)
 
@@ -174,7 +192,11 @@ def mesh_tree(
         "mesh",
         [
             node.actor("control", lambda: ControlDesk(describe, rows, stop), kind=ControlDesk),
-            node.actor("metadata", lambda: MetadataCache(repository), kind=MetadataCache),
+            Supervisor(
+                "catalogue",
+                [node.actor("metadata", lambda: MetadataCache(repository), kind=MetadataCache)],
+                on_exhausted="quarantine",
+            ),
             Supervisor(
                 "viewing",
                 [
@@ -225,19 +247,26 @@ def mesh_tree(
                     Supervisor(
                         "executors",
                         [
-                            processes.child(
-                                processes.spec(
-                                    "executor", name, device=device, n_threads=settings.devices.threads_per_slot
+                            # Each is given up alone: the others go on with what it leaves.
+                            Supervisor(
+                                name.replace("executor", "slot"),
+                                [
+                                    processes.child(
+                                        processes.spec(
+                                            "executor", name, device=device, n_threads=settings.devices.threads_per_slot
+                                        ),
+                                        on_up=executor_up,
+                                        on_down=executor_down,
+                                    )
+                                ],
+                                # A CUDA process takes seconds to come up: its deaths are counted over minutes.
+                                intensity=RestartIntensity(
+                                    max_restarts=settings.executors.max_restarts, window_s=settings.executors.window_s
                                 ),
-                                on_up=executor_up,
-                                on_down=executor_down,
+                                on_exhausted="quarantine",
                             )
                             for name, device in devices(settings)
                         ],
-                        # A CUDA process takes seconds to come up: its deaths are counted over minutes.
-                        intensity=RestartIntensity(
-                            max_restarts=settings.executors.max_restarts, window_s=settings.executors.window_s
-                        ),
                         on_exhausted="quarantine",
                     ),
                     # Behind them, so that it ends first: a well that an ordered stop cuts short is nobody's fault.
@@ -250,6 +279,7 @@ def mesh_tree(
                             segment_bytes=settings.journal.segment_bytes,
                             running_executors=executors,
                             end_executor=processes.end,
+                            charge_executor=processes.charge,
                         ),
                         kind=Scheduler,
                         shutdown_s=settings.shutdown_s,

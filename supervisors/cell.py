@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ..config import get_logger
+from ..config import MeshError, get_logger
 from ..transport.codec import union_decoder
-from ..transport.errors import AskTimedOut, BadMessage, MailboxFull, PeerGone
+from ..transport.errors import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone
 from ..transport.messages import NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
@@ -102,6 +102,9 @@ class Cell:
             key = getattr(message, "supersedes", None) if self._keeps_latest else None
             if self.box.offer(letter, n_bytes or message.nominal_bytes, key) is REJECTED:
                 raise self._full()
+        elif self.given_up is not None:
+            answer.set_exception(self.given_up)
+            return
         else:
             n_bytes = self._requests.get(message.__class__)
             if n_bytes is None:
@@ -119,9 +122,6 @@ class Cell:
         if self.life is not None:
             self.life.wake()
 
-    def expire(self, now: float) -> None:
-        """Fail every ask whose time is over."""
-        letters = self.box.letters() if len(self.box) else []
     def pause(self) -> None:
         """Leave the mailbox unread until ``resume``; pings are answered, and what waits too long is told so."""
         self.paused = True
@@ -139,6 +139,9 @@ class Cell:
         self.handling_s += (seconds - self.handling_s) * (HANDLING_WEIGHT if self.handling_s else 1.0)
         self.slowest_s = max(self.slowest_s, seconds)
 
+    def expire(self, now: float) -> None:
+        """Fail every ask whose time is over."""
+        letters = self.box.letters() if len(self.box) else []
         letters += self.pings
         if self.life is not None:
             letters += self.life.in_hand()
@@ -173,15 +176,23 @@ class Cell:
         text = "".join(traceback.format_exception(error))
         log.error("a fault in deferred work", actor=self.name, message=of, error=self.last_error, traceback=text)
 
+    def give_up(self, error: ActorGivenUp) -> None:
+        """Nobody will sit here unless somebody sees to it: fail everything that waits, and whoever asks from now on."""
+        self.given_up = error
+        self._fail_waiting(lambda letter: error)
+
     def hang_up(self, why: str) -> None:
         """Nobody will sit here again: fail everything that waits."""
+        self._fail_waiting(lambda letter: PeerGone(f"{type(letter.message).__name__} to {self.name}: {why}"))
+
+    def _fail_waiting(self, error: Callable[[Letter], MeshError]) -> None:
         letters = list(self.pings)
         self.pings.clear()
         while (letter := self.box.take()) is not None:
             letters.append(letter)
         for letter in letters:
             if letter.answer is not None and not letter.answer.done():
-                letter.answer.set_exception(PeerGone(f"{type(letter.message).__name__} to {self.name}: {why}"))
+                letter.answer.set_exception(error(letter))
 
     def pulse(self) -> Pulse:
         """How the actor is."""
@@ -205,6 +216,9 @@ class Cell:
             "faults": self.n_faults,
             "superseded": self.box.n_superseded,
             "deferred": self.life.n_deferred if self.life is not None else 0,
+            "handling_s": self.handling_s,
+            "slowest_s": self.slowest_s,
+            "paused": int(self.paused),
             "last_error": self.last_error,
             **(self.life.own_statistics() if self.life is not None else {}),
         }
@@ -216,9 +230,6 @@ class Cell:
             letter.answer = None
             offered = self.box.offer(letter, letter.message.nominal_bytes, may_wait=True)
             if offered is REJECTED:
-            "handling_s": self.handling_s,
-            "slowest_s": self.slowest_s,
-            "paused": int(self.paused),
                 answer.set_exception(self._full())
             elif offered is Offer.WAITING:
                 letter.answer = answer

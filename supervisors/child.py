@@ -95,6 +95,15 @@ class Specification(Protocol):
         """Starts it afresh."""
         ...
 
+    @property
+    def given_up(self) -> Callable[[str], None]:
+        """Hears why it stays down until somebody starts it again."""
+        ...
+
+
+def _nobody_asks(why: str) -> None:
+    """For children that are asked nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -106,6 +115,7 @@ class Child:
     shutdown_s: float = 5.0
     backoff: Backoff = field(default_factory=Backoff)
     kind: Kind = "actor"
+    given_up: Callable[[str], None] = _nobody_asks
 
 
 def exit_of(error: BaseException) -> Exit:

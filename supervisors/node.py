@@ -11,6 +11,7 @@ import zmq
 
 from ..transport import (
     INNER,
+    ActorGivenUp,
     ActorUnknown,
     Beat,
     Dialer,
@@ -33,18 +34,18 @@ from .inbound import Inbound
 from .life import Life
 from .local_refs import NamedRef, WireRef
 from .strategy import Restart
+from .traces import Traces
 
 log = logging.getLogger(__name__)
-from .traces import Traces
 
 SWEEP_S = 0.1
 SWEEPS_PER_LOOK = 5
 """Keys are looked at again every so many sweeps: a revoked one is refused within a second."""
 SILENCE_S = 20.0
-
-
 LAG_FADES = 0.95
 """What is left of the worst loop lag at the next sweep."""
+
+
 class Node:
     """Holds actors, listens for and dials other nodes; closed once, at the end."""
 
@@ -59,16 +60,17 @@ class Node:
         self.fronts: list[Listener] = []
         self.parent: Dialer | None = None
         self.on_beat: dict[str, Callable[[Beat], None]] = {}
-        self._links: dict[str, Link] = {}
-        self._expected: dict[str, asyncio.Future[Link]] = {}
         self.traces = Traces()
         self.loop_lag_s = 0.0
+        self._links: dict[str, Link] = {}
+        self._given_up: dict[str, ActorGivenUp] = {}
+        self._expected: dict[str, asyncio.Future[Link]] = {}
         self._authenticator: KeyRingAuthenticator | None = None
         self._n_sweeps = 0
+        self._sweep_due_s = self.loop.time() + SWEEP_S
         self._sweep: asyncio.TimerHandle | None = self.loop.call_later(SWEEP_S, self._expire)
         self._deliver = Inbound(
             name, self.cells, self.loop.time, unknown=self.unknown, hello=self._hello, beat=self._beat, bye=self._bye
-        self._sweep_due_s = self.loop.time() + SWEEP_S
         ).deliver
 
     # -- actors -----------------------------------------------------------------------------------
@@ -93,7 +95,14 @@ class Node:
         async def start() -> Running:
             return await self.start_actor(name, factory, kind=kind)
 
-        return Child(name, start, restart=restart, shutdown_s=shutdown_s, backoff=backoff or Backoff())
+        return Child(
+            name,
+            start,
+            restart=restart,
+            shutdown_s=shutdown_s,
+            backoff=backoff or Backoff(),
+            given_up=lambda why: self.give_up(name, why),
+        )
 
     async def start_actor(
         self, name: str, factory: Callable[[], Actor[Any]], *, kind: type[Actor[Any]] | None = None
@@ -108,7 +117,19 @@ class Node:
             cell = self.cells[name] = Cell(name, type(actor), self.find, self.find(name), self.traces)
         life = Life(cell, actor)
         await life.start()
+        cell.given_up = None
+        self._given_up.pop(name, None)
         return life
+
+    def give_up(self, name: str, why: str) -> None:
+        """An actor here or behind a link does not come back by itself: whoever asks it is told at once."""
+        error = self._given_up[name] = ActorGivenUp(
+            f"{name} is down and does not come back by itself: {why}",
+            hint="hcs-mesh ps shows the branch; hcs-mesh down, then hcs-mesh up, starts it again",
+        )
+        cell = self.cells.get(name)
+        if cell is not None:
+            cell.give_up(error)
 
     def remove_actor(self, name: str) -> None:
         """Forget a name; what waits there fails."""
@@ -168,6 +189,23 @@ class Node:
             future = self._expected[name] = self.loop.create_future()
         return future
 
+    def child_links(self) -> Mapping[str, Link]:
+        """The links to the children that have said hello, by name."""
+        return {name: link for name, link in self._links.items() if not link.gone}
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Counts of the node itself and of its endpoints, for console and metrics."""
+        told: dict[str, int | float | str] = {
+            "loop_lag_s": self.loop_lag_s,
+            "actors": len(self.cells),
+            "children": len(self._links),
+            "traced_hops": self.traces.n_hops,
+        }
+        for listener in self._listeners():
+            for name, value in listener.statistics().items():
+                told[name] = int(told.get(name, 0)) + int(value)
+        return told
+
     def peer_died(self, name: str, why: str) -> None:
         """A child process is proven dead: whoever waits for its answers learns it now."""
         link = self._links.pop(name, None)
@@ -175,7 +213,10 @@ class Node:
             self.inner.forget(link, why)
 
     def unknown(self, name: str) -> ActorUnknown:
-        """The error for a name that nobody has."""
+        """The error for a name that nobody has, or nobody any more."""
+        given_up = self._given_up.get(name)
+        if given_up is not None:
+            return given_up
         return ActorUnknown(
             f"no actor {name!r} on node {self.name} (there are: {', '.join(sorted(self.cells)) or 'none'})",
             hint="hcs-mesh ps lists the actors",
@@ -199,23 +240,6 @@ class Node:
 
     # -- what concerns the node itself ------------------------------------------------------------
 
-    def child_links(self) -> Mapping[str, Link]:
-        """The links to the children that have said hello, by name."""
-        return {name: link for name, link in self._links.items() if not link.gone}
-
-    def statistics(self) -> dict[str, int | float | str]:
-        """Counts of the node itself and of its endpoints, for console and metrics."""
-        told: dict[str, int | float | str] = {
-            "loop_lag_s": self.loop_lag_s,
-            "actors": len(self.cells),
-            "children": len(self._links),
-            "traced_hops": self.traces.n_hops,
-        }
-        for listener in self._listeners():
-            for name, value in listener.statistics().items():
-                told[name] = int(told.get(name, 0)) + int(value)
-        return told
-
     def _listeners(self) -> list[Listener]:
         return [*self.fronts, *([self.inner] if self.inner is not None else [])]
 
@@ -233,12 +257,16 @@ class Node:
         if link.principal is not INNER:
             return
         self._links[hello.name] = link
+        self._given_up.pop(hello.name, None)
         expected = self._expected.pop(hello.name, None)
         if expected is not None and not expected.done():
             expected.set_result(link)
 
     def _expire(self) -> None:
         now = self.loop.time()
+        # The worst of the last seconds, fading: a look once a second must not miss what froze the loop between two.
+        self.loop_lag_s = max(now - self._sweep_due_s, self.loop_lag_s * LAG_FADES, 0.0)
+        self._sweep_due_s = now + SWEEP_S
         self._sweep = self.loop.call_later(SWEEP_S, self._expire)
         for cell in self.cells.values():
             cell.expire(now)
@@ -258,6 +286,3 @@ class Node:
             log.warning("%s; the other keys hold (%s)", error, error.hint)
         for front in self.fronts if changed else ():
             front.hang_up_on_revoked()
-        # The worst of the last seconds, fading: a look once a second must not miss what froze the loop between two.
-        self.loop_lag_s = max(now - self._sweep_due_s, self.loop_lag_s * LAG_FADES, 0.0)
-        self._sweep_due_s = now + SWEEP_S

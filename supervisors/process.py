@@ -75,8 +75,9 @@ class ProcessChild:
         return self._health
 
     def charge(self, blame: str) -> None:
-        """Say who pays if it dies now: "child", "nobody", or the work in flight."""
-        self._blame = blame
+        """Say who pays if it dies now: "child", "nobody", or the work in flight; no more once its end is decided."""
+        if self._reason is None and self._process.returncode is None:
+            self._blame = blame
 
     def beat(self, now_s: float, state: str = "idle") -> None:
         """Take a heartbeat of the child's main loop; ``state`` is "idle" or names its work."""

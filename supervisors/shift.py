@@ -25,6 +25,10 @@ KILL_S = 5.0
 """How long a killed child may take to be gone before it is abandoned."""
 
 
+_DOWN = (None, Phase.FINISHED, Phase.STOPPED, Phase.QUARANTINED)
+"""Where a child stays until somebody starts it again."""
+
+
 class Slot:
     """One child's specification beside what runs of it."""
 
@@ -39,6 +43,7 @@ class Slot:
         self.n_restarts = 0
         self.last_error = ""
         self.start_error: Exception | None = None
+        self.told_given_up = False
 
 
 class Shift:
@@ -136,14 +141,27 @@ class Shift:
                     self.up.set()
                 case Halted():
                     self._over.set()
+        self._take_note()
+
+    def _take_note(self) -> None:
+        """Follow the phases: timers, who is told that something stays down, what is forgotten, who waits."""
         for name, slot in tuple(self.slots.items()):
             phase = self.phase(name)
+            if phase in _DOWN and not self.roster.leaving:
+                self._tell_given_up(slot)
             if slot.timer is not None and phase is not Phase.BACKOFF:
                 slot.timer.cancel()
                 slot.timer = None
             if phase is None:
                 del self.slots[name]
         self._wake()
+
+    def _tell_given_up(self, slot: Slot) -> None:
+        """Whoever asks it, or anything below it, learns at once that it does not come back by itself."""
+        if not slot.told_given_up:
+            slot.told_given_up = True
+            quarantined = self.roster.quarantined
+            slot.spec.given_up(f"{self.name} was set aside: {self.gave_up}" if quarantined else "it was stopped")
 
     async def _wait(self, slot: Slot, wait_s: float) -> None:
         await self._surroundings.sleep(wait_s)
@@ -164,6 +182,7 @@ class Shift:
             self.apply(self.roster.start_failed(name, self._surroundings.now_s()))
             return
         slot.running = running
+        slot.told_given_up = False
         slot.ended = asyncio.Event()
         slot.n_restarts += slot.n_starts > 0
         slot.n_starts += 1

@@ -256,6 +256,11 @@ class Supervisor:
         if self._inherits:
             self._surroundings = surroundings
 
+    def given_up(self, why: str) -> None:
+        """Pass on to everything below why it stays down."""
+        for slot in self._shift.slots.values():
+            slot.spec.given_up(why)
+
     def _new_shift(self) -> Shift:
         names = [child.name for child in self.children]
         for child in self.children:

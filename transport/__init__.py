@@ -5,6 +5,7 @@ from .cards import MeshCard, NoCard, find_card, load_card, parse_address
 from .codec import Beat, Envelope, Hello, Kind
 from .dialer import Dialer
 from .errors import (
+    ActorGivenUp,
     ActorUnknown,
     AskTimedOut,
     BadMessage,
@@ -29,6 +30,7 @@ __all__ = [
     "ASK_TIMEOUT_S",
     "INNER",
     "ROLES",
+    "ActorGivenUp",
     "ActorUnknown",
     "AddressError",
     "AskFailed",

@@ -29,6 +29,10 @@ class ActorUnknown(TransportError, LookupError):
     """No actor has this name on the node that was asked."""
 
 
+class ActorGivenUp(ActorUnknown):
+    """The actor's branch was set aside, or the actor was stopped: it does not come back by itself."""
+
+
 class MailboxFull(TransportError, BlockingIOError):
     """The actor has as much waiting as it may hold; ``retry_after_s`` says when to come again."""
 

@@ -16,6 +16,7 @@ _KNOWN: dict[str, type[errors.TransportError]] = {
         errors.PeerGone,
         errors.NotPermitted,
         errors.ActorUnknown,
+        errors.ActorGivenUp,
         errors.BadMessage,
     )
 }

@@ -1,0 +1,218 @@
+"""What the scheduler does about trouble that is not the well's: it waits, says so, and loses nobody."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hcs_mesh.actors.patience import Patience
+from hcs_mesh.actors.scheduler import Scheduler
+from hcs_mesh.config import MeshError
+from hcs_mesh.messages.compute import (
+    AwaitJob,
+    CancelJob,
+    CancelWell,
+    CompilePipeline,
+    ExecutorDown,
+    ExecutorUp,
+    GetJob,
+    JobStatus,
+    RunWell,
+    SubmitJob,
+)
+from hcs_mesh.messages.metadata import GetPlate
+from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
+from hcs_mesh.plates.model import Image, Plate, build_plate
+from hcs_mesh.plates.repository import StoredResult
+from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.transport import ActorGivenUp, BadMessage, MailboxFull, PeerGone, Ref
+
+pytestmark = pytest.mark.anyio
+
+WELLS = ("A01", "A02", "A03")
+
+
+class Shelf:
+    """A repository whose disk has the troubles that were planned for it."""
+
+    def __init__(self) -> None:
+        self.at_folder: deque[MeshError] = deque()
+        self.at_commit: deque[MeshError] = deque()
+        self.kept: dict[tuple[str, str], StoredResult] = {}
+
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+        if self.at_folder:
+            raise self.at_folder.popleft()
+        return Path("/nowhere", job, well, str(attempt))
+
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+        if self.at_commit:
+            raise self.at_commit.popleft()
+        return self.kept.setdefault((job, well), _result(job, plate_id, well, attempt))
+
+    def sweep(self, job: str) -> tuple[StoredResult, ...]:
+        return ()
+
+
+def _result(job: str, plate_id: int, well: str, attempt: int) -> StoredResult:
+    return StoredResult(job=job, plate_id=plate_id, well=well, attempt=attempt, n_objects=1, measurements=(), files=())
+
+
+class Catalogue(Actor[GetPlate]):
+    """Answers with one plate, after its planned troubles."""
+
+    def __init__(self, plate: Plate, troubles: deque[MeshError]) -> None:
+        self._plate = plate
+        self._troubles = troubles
+
+    async def receive(self, message: GetPlate) -> Any:
+        if self._troubles:
+            raise self._troubles.popleft()
+        return self._plate
+
+
+class Bench(Actor[CompilePipeline | RunWell | CancelWell]):
+    """An executor that lives on, whatever it answers."""
+
+    def __init__(self, troubles: deque[Exception]) -> None:
+        self.troubles = troubles
+
+    async def receive(self, message: CompilePipeline | RunWell | CancelWell) -> Any:
+        match message:
+            case CompilePipeline():
+                return "counting"
+            case RunWell():
+                if self.troubles:
+                    raise self.troubles.popleft()
+                return _result(message.job, message.plate.id, message.well, message.attempt)
+        return None
+
+
+class Lab:
+    """A node with a scheduler and all that it asks."""
+
+    def __init__(self) -> None:
+        images = [Image(well, 1, 0, 0, 0, "plane", f"{well}.tif", 0, 8, 8, "uint16") for well in WELLS]
+        self.plate = build_plate(images, id=7, name="P", channels=("DNA",), root="/nowhere")
+        self.shelf = Shelf()
+        self.at_metadata: deque[MeshError] = deque()
+        self.at_executor: deque[Exception] = deque()
+        self.charges: list[str] = []
+        self.node = Node("hub")
+        self.scheduler: Ref = self.node.find("scheduler")
+
+    async def start(self, journal: Path) -> None:
+        await self.node.start_actor("metadata", lambda: Catalogue(self.plate, self.at_metadata))
+        await self.node.start_actor("executor.cpu0", lambda: Bench(self.at_executor))
+        self.life = await self.node.start_actor(
+            "scheduler",
+            lambda: Scheduler(
+                self.shelf,  # type: ignore[arg-type]
+                journal,
+                charge_executor=lambda name, blame: self.charges.append(blame),
+                patience=Patience(first_s=0.01, longest_s=0.02, n_waits=3),
+            ),
+        )
+        self.scheduler.tell(ExecutorUp(executor="executor.cpu0", pid=1))
+
+    async def submit(self, *wells: str) -> str:
+        return await self.scheduler.ask(SubmitJob(plate_id=7, source="", key=str(wells), wells=wells or WELLS))
+
+    async def until_over(self, job: str, seen: list[JobStatus] | None = None) -> JobStatus:
+        status = await self.scheduler.ask(GetJob(job=job))
+        while status.state == "running":
+            status = await self.scheduler.ask(AwaitJob(job=job, revision=status.revision))
+            if seen is not None:
+                seen.append(status)
+        return status
+
+    async def until_reason(self, job: str, part: str) -> None:
+        status = await self.scheduler.ask(GetJob(job=job))
+        while part not in status.reason:
+            status = await self.scheduler.ask(AwaitJob(job=job, revision=status.revision))
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    found = Lab()
+    await found.start(tmp_path / "journal")
+    yield found
+    await found.life.stop()
+    await found.life.wait()
+    await found.node.close()
+
+
+@pytest.mark.parametrize("where", ["folder", "commit", "executor", "metadata"])
+async def test_a_full_disk_is_waited_for_and_named_and_no_well_pays_for_it(lab: Lab, where: str) -> None:
+    full = RepositoryFull("the repository is full: 0 bytes are free", hint="make room")
+    troubles: dict[str, deque[Any]] = {
+        "folder": lab.shelf.at_folder,
+        "commit": lab.shelf.at_commit,
+        "executor": lab.at_executor,
+        "metadata": lab.at_metadata,
+    }
+    job = await lab.submit()
+    seen: list[JobStatus] = []
+    troubles[where].extend([full] * 3 if where == "metadata" else [full] * 8)
+    ended = await lab.until_over(job, seen)
+    assert (ended.state, ended.reason, ended.faults) == ("done", "", ())
+    assert any("the repository is full" in status.reason for status in seen)
+
+
+async def test_trouble_that_does_not_pass_is_charged_to_the_well_in_the_end(lab: Lab) -> None:
+    lab.shelf.at_commit.extend([RepositoryFailed("the disk stutters")] * 4)
+    ended = await lab.until_over(await lab.submit("A01"))
+    assert ended.state == "done"
+    assert ended.faults == ("A01: the disk stutters",)
+
+
+async def test_a_catalogue_that_is_away_for_a_while_costs_no_well(lab: Lab) -> None:
+    job = await lab.submit()
+    lab.at_metadata.extend([MailboxFull("full"), PeerGone("gone"), MailboxFull("full")])
+    ended = await lab.until_over(job)
+    assert (ended.state, ended.faults) == ("done", ())
+
+
+async def test_an_executor_that_refuses_a_well_and_lives_goes_on_with_the_others(lab: Lab) -> None:
+    lab.at_executor.extend([MailboxFull("full"), BadMessage("cannot travel")])
+    ended = await lab.until_over(await lab.submit())
+    assert [one.state for one in ended.wells] == ["failed", "done", "done"]
+    # It is asked again by the next job: nothing has taken it out.
+    assert (await lab.until_over(await lab.submit("A02"))).state == "done"
+
+
+async def test_a_job_that_waits_for_room_can_be_cancelled(lab: Lab) -> None:
+    lab.shelf.at_folder.extend([RepositoryFull("the repository is full")] * 100_000)
+    job = await lab.submit()
+    await lab.until_reason(job, "full")
+    assert (await lab.scheduler.ask(CancelJob(job=job))).state == "cancelled"
+    lab.shelf.at_folder.clear()
+    assert (await lab.until_over(await lab.submit("A02"))).state == "done"
+
+
+async def test_jobs_say_that_they_wait_while_no_executor_is_up(lab: Lab) -> None:
+    lab.shelf.at_folder.extend([RepositoryFull("the repository is full")] * 100_000)
+    job = await lab.submit()
+    await lab.until_reason(job, "full")
+    lab.scheduler.tell(ExecutorDown(executor="executor.cpu0", pid=1))
+    await lab.until_reason(job, "waiting: no executor is up (hcs-mesh ps shows why)")
+    lab.shelf.at_folder.clear()
+    lab.scheduler.tell(ExecutorUp(executor="executor.cpu0", pid=2))
+    ended = await lab.until_over(job)
+    assert (ended.state, ended.reason) == ("done", "")
+
+
+async def test_the_well_pays_while_it_is_in_work_and_the_executor_when_it_is_idle(lab: Lab) -> None:
+    job = await lab.submit("A01", "A02")
+    await lab.until_over(job)
+    assert lab.charges == [f"well A01 of {job}", "child", f"well A02 of {job}", "child"]
+
+
+async def test_a_catalogue_that_was_given_up_is_said_to_whoever_submits(lab: Lab) -> None:
+    lab.node.give_up("metadata", "catalogue was set aside")
+    with pytest.raises(ActorGivenUp, match="catalogue was set aside"):
+        async with asyncio.timeout(2.0):
+            await lab.submit("A03")
