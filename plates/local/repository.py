@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -14,7 +12,6 @@ from ..model import Plate, PlateSummary
 from ..repository import (
     Annotation,
     ImportStanding,
-    PartialFile,
     SourceFile,
     StoredFile,
     StoredFileset,
@@ -24,21 +21,13 @@ from ..repository import (
     never,
 )
 from .catalogue import Catalogue
-from .disk import make_folders, sync_folder
-from .errors import (
-    ChecksumMismatch,
-    ImportRegistered,
-    RepositoryReadOnly,
-    check_plate_id,
-    no_plate,
-    repository_errors,
-)
-from .names import PART, checked_id
-from .registration import insert_import, registered_plates
+from .disk import make_folders
+from .errors import RepositoryReadOnly, repository_errors
+from .import_shelf import ImportShelf
+from .plate_rows import get_plate, list_files, list_plates, place_of_plate
 from .result_rows import insert_annotation, list_annotations
 from .result_shelf import ResultShelf
-from .transfer import N_THREADS, transfer
-from .verification import verify
+from .transfer import N_THREADS
 from .writer_lock import WriterLock
 
 
@@ -67,7 +56,6 @@ class LocalRepository:
         """
         self.folder = data.absolute() / "repository"
         self._read_only = read_only
-        self._transfer_threads = transfer_threads
         self._clock = clock
         self._lock: WriterLock | None = None
         if not read_only:
@@ -80,6 +68,7 @@ class LocalRepository:
             if self._lock is not None:
                 self._lock.close()
             raise
+        self._imports = ImportShelf(self.folder / "imports", self._catalogue, clock, n_threads=transfer_threads)
         self._results = ResultShelf(self.folder, self._catalogue, clock)
 
     def files_folder(self, import_id: str) -> Path:
@@ -88,7 +77,7 @@ class LocalRepository:
         Raises:
             BadName: the id cannot be a folder's name.
         """
-        return self._import_folder(import_id) / "files"
+        return self._imports.files_folder(import_id)
 
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import; a name without ``.part`` means that the whole file is on the disk.
@@ -96,30 +85,7 @@ class LocalRepository:
         Raises:
             RepositoryFailed: the disk refuses to list it.
         """
-        folder = self.files_folder(import_id)
-        complete: list[str] = []
-        partial: list[PartialFile] = []
-        n_bytes = 0
-        with repository_errors(folder):
-            for below, _, names in os.walk(folder):
-                for name in names:
-                    path = Path(below, name)
-                    relative = path.relative_to(folder).as_posix()
-                    size = path.stat().st_size
-                    n_bytes += size
-                    if name.endswith(PART):
-                        partial.append(PartialFile(path=relative.removesuffix(PART), size=size))
-                    else:
-                        complete.append(relative)
-        plate_ids = self._registered(import_id)
-        return ImportStanding(
-            import_id=import_id,
-            registered=plate_ids is not None,
-            plate_ids=plate_ids or (),
-            complete=tuple(sorted(complete)),
-            partial=tuple(sorted(partial, key=lambda file: file.path)),
-            n_bytes=n_bytes,
-        )
+        return self._imports.standing(import_id)
 
     def transfer(
         self,
@@ -141,16 +107,8 @@ class LocalRepository:
             TransferCancelled: ``cancelled`` answered True.
         """
         self._must_write()
-        self._must_not_be_registered(import_id)
-        return transfer(
-            source,
-            self.files_folder(import_id),
-            files,
-            known=known,
-            on_bytes=on_bytes,
-            on_files=on_files,
-            cancelled=cancelled,
-            n_threads=self._transfer_threads,
+        return self._imports.transfer(
+            import_id, source, files, known=known, on_bytes=on_bytes, on_files=on_files, cancelled=cancelled
         )
 
     def verify(
@@ -171,16 +129,7 @@ class LocalRepository:
             TransferCancelled: ``cancelled`` answered True.
             RepositoryFailed: the disk refuses.
         """
-        folder = self.files_folder(import_id)
-        try:
-            verify(folder, files, on_bytes=on_bytes, cancelled=cancelled)
-        except ChecksumMismatch as mismatch:
-            if not self._read_only and self._registered(import_id) is None:
-                with repository_errors(folder):
-                    for path in (folder / file for file in mismatch.files):
-                        if path.exists():
-                            path.replace(path.with_name(path.name + PART))
-            raise
+        self._imports.verify(import_id, files, on_bytes=on_bytes, cancelled=cancelled, mend=not self._read_only)
 
     def register(
         self, import_id: str, filesets: Sequence[StoredFileset], *, name: str = "", source: str = "", owner: str = ""
@@ -191,14 +140,7 @@ class LocalRepository:
             FilesDoNotMatch: a plate names a file that is not in its fileset; nothing was registered.
             RepositoryFull, RepositoryFailed: the disk refuses; nothing was registered.
         """
-        checked_id(import_id)
-        with self._catalogue.writing() as connection:
-            there = registered_plates(connection, import_id)
-            if there is not None:
-                return there
-            return insert_import(
-                connection, import_id, filesets, name=name, source=source, owner=owner, now_s=self._clock()
-            )
+        return self._imports.register(import_id, filesets, name=name, source=source, owner=owner)
 
     def discard(self, import_id: str) -> None:
         """Remove the files of an import that was never registered.
@@ -208,21 +150,12 @@ class LocalRepository:
             RepositoryNotWritable, RepositoryFailed: the disk refuses.
         """
         self._must_write()
-        self._must_not_be_registered(import_id)
-        folder = self._import_folder(import_id)
-        with repository_errors(folder):
-            if folder.exists():
-                shutil.rmtree(folder)
-                sync_folder(folder.parent)
+        self._imports.discard(import_id)
 
     def plates(self) -> tuple[PlateSummary, ...]:
         """List every plate, oldest first."""
         with self._catalogue.reading() as connection:
-            rows = connection.execute("SELECT id, name, n_wells, n_fields, n_images, kind FROM plates ORDER BY id")
-            return tuple(
-                PlateSummary(id=plate, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_images, kind=kind)
-                for plate, name, n_wells, n_fields, n_images, kind in rows
-            )
+            return list_plates(connection)
 
     def plate(self, plate_id: int) -> Plate:
         """Return what one plate holds, its root being the absolute folder of its files.
@@ -230,11 +163,9 @@ class LocalRepository:
         Raises:
             PlateNotFound: no plate has this id.
         """
-        import_id, root = self._where(plate_id)
         with self._catalogue.reading() as connection:
-            # Plates stay: what was found above is still there.
-            (columns,) = connection.execute("SELECT columns FROM plates WHERE id = ?", (plate_id,)).fetchone()
-        plate = msgspec.msgpack.decode(columns, type=Plate)
+            import_id, root = place_of_plate(connection, plate_id)
+            plate = get_plate(connection, plate_id)
         folder = self.files_folder(import_id)
         return msgspec.structs.replace(plate, id=plate_id, root=str(folder / root if root else folder))
 
@@ -244,17 +175,9 @@ class LocalRepository:
         Raises:
             PlateNotFound: no plate has this id.
         """
-        self._where(plate_id)
         with self._catalogue.reading() as connection:
-            rows = connection.execute(
-                "SELECT path, size, sha1, mtime_ns, inode FROM files"
-                " WHERE fileset = (SELECT fileset FROM plates WHERE id = ?) ORDER BY id",
-                (plate_id,),
-            )
-            return tuple(
-                StoredFile(path=path, size=size, sha1=sha1, mtime_ns=mtime_ns, inode=int(inode))
-                for path, size, sha1, mtime_ns, inode in rows
-            )
+            place_of_plate(connection, plate_id)
+            return list_files(connection, plate_id)
 
     def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them.
@@ -264,7 +187,7 @@ class LocalRepository:
             RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
         """
         self._must_write()
-        return self._results.begin(self._where(plate_id)[0], plate_id, job, well, attempt)
+        return self._results.begin(self._import_of(plate_id), plate_id, job, well, attempt)
 
     def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
         """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result.
@@ -275,7 +198,7 @@ class LocalRepository:
             RepositoryFull, RepositoryFailed: the disk refuses; the next call finishes what this one began.
         """
         self._must_write()
-        return self._results.commit(self._where(plate_id)[0], plate_id, job, well, attempt)
+        return self._results.commit(self._import_of(plate_id), plate_id, job, well, attempt)
 
     def results(self, job: str) -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
@@ -307,7 +230,7 @@ class LocalRepository:
             PlateNotFound: no plate has this id.
             RepositoryFull, RepositoryFailed: the disk refuses.
         """
-        self._where(plate_id)
+        self._import_of(plate_id)
         wanted = Annotation(
             id=0,
             plate_id=plate_id,
@@ -332,36 +255,12 @@ class LocalRepository:
         if self._lock is not None:
             self._lock.close()
 
-    def _import_folder(self, import_id: str) -> Path:
-        return self.folder / "imports" / checked_id(import_id)
-
-    def _where(self, plate_id: int) -> tuple[str, str]:
-        """The import that a plate belongs to, and the plate's root below that import's files."""
-        check_plate_id(plate_id)
+    def _import_of(self, plate_id: int) -> str:
         with self._catalogue.reading() as connection:
-            row = connection.execute(
-                "SELECT import_id, plates.root FROM plates JOIN filesets ON filesets.id = fileset"
-                " JOIN imports ON imports.id = import WHERE plates.id = ?",
-                (plate_id,),
-            ).fetchone()
-        if row is None:
-            raise no_plate(plate_id)
-        return row[0], row[1]
-
-    def _registered(self, import_id: str) -> tuple[int, ...] | None:
-        with self._catalogue.reading() as connection:
-            return registered_plates(connection, import_id)
+            return place_of_plate(connection, plate_id)[0]
 
     def _must_write(self) -> None:
         if self._read_only:
             raise RepositoryReadOnly(
                 f"{self.folder} was opened for reading only.", hint="Ask the mesh that runs there instead."
-            )
-
-    def _must_not_be_registered(self, import_id: str) -> None:
-        plates = self._registered(import_id)
-        if plates is not None:
-            raise ImportRegistered(
-                f"Import {import_id} is finished: its files belong to {len(plates)} plates and stay as they are.",
-                hint="Import the folder anew if it has changed.",
             )

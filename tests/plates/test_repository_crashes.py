@@ -129,8 +129,8 @@ def registration() -> tuple[StoredFileset, ...]:
 @pytest.mark.parametrize(
     ("moment", "there"),
     [
-        ("before:repository:insert_import", False),
-        ("after:repository:insert_import", False),
+        ("before:import_shelf:insert_import", False),
+        ("after:import_shelf:insert_import", False),
         ("after:repository:LocalRepository.register", True),
     ],
 )

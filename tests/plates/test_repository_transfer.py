@@ -19,9 +19,9 @@ from hcs_mesh.plates.local import (
     SourceMissing,
     SourceUnreadable,
     TransferCancelled,
-    transfer,
     verify,
 )
+from hcs_mesh.plates.local.transfer import transfer
 from hcs_mesh.plates.repository import SourceFile, StoredFile, StoredFileset
 
 NOBODY = 65534

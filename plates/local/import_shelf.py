@@ -1,0 +1,169 @@
+"""Imports between two worlds: their files on the disk and, once all are there, their rows in the catalogue."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..repository import ImportStanding, PartialFile, SourceFile, StoredFile, StoredFileset
+from .catalogue import Catalogue
+from .disk import sync_folder
+from .errors import ChecksumMismatch, ImportRegistered, repository_errors
+from .names import PART, checked_id
+from .registration import insert_import, registered_plates
+from .transfer import transfer
+from .verification import verify
+
+
+class ImportShelf:
+    """Takes the files of imports over; those of a registered import stay as they are."""
+
+    def __init__(self, folder: Path, catalogue: Catalogue, clock: Callable[[], float], *, n_threads: int) -> None:
+        self._folder = folder
+        self._catalogue = catalogue
+        self._clock = clock
+        self._n_threads = n_threads
+
+    def files_folder(self, import_id: str) -> Path:
+        """Where an import's files lie, whether they are there yet or not.
+
+        Raises:
+            BadName: the id cannot be a folder's name.
+        """
+        return self._import_folder(import_id) / "files"
+
+    def standing(self, import_id: str) -> ImportStanding:
+        """What is here of an import.
+
+        Raises:
+            RepositoryFailed: the disk refuses to list it.
+        """
+        folder = self.files_folder(import_id)
+        complete: list[str] = []
+        partial: list[PartialFile] = []
+        n_bytes = 0
+        with repository_errors(folder):
+            for below, _, names in os.walk(folder):
+                for name in names:
+                    path = Path(below, name)
+                    relative = path.relative_to(folder).as_posix()
+                    size = path.stat().st_size
+                    n_bytes += size
+                    if name.endswith(PART):
+                        partial.append(PartialFile(path=relative.removesuffix(PART), size=size))
+                    else:
+                        complete.append(relative)
+        plate_ids = self._registered(import_id)
+        return ImportStanding(
+            import_id=import_id,
+            registered=plate_ids is not None,
+            plate_ids=plate_ids or (),
+            complete=tuple(sorted(complete)),
+            partial=tuple(sorted(partial, key=lambda file: file.path)),
+            n_bytes=n_bytes,
+        )
+
+    def transfer(
+        self,
+        import_id: str,
+        source: Path,
+        files: Sequence[SourceFile],
+        *,
+        known: Sequence[StoredFile],
+        on_bytes: Callable[[int], None],
+        on_files: Callable[[tuple[StoredFile, ...]], None],
+        cancelled: Callable[[], bool],
+    ) -> tuple[StoredFile, ...]:
+        """Take files over, continuing where an earlier call stopped.
+
+        Raises:
+            ImportRegistered: its plates exist.
+            MeshError: as ``transfer`` says.
+        """
+        self._must_not_be_registered(import_id)
+        return transfer(
+            source,
+            self.files_folder(import_id),
+            files,
+            known=known,
+            on_bytes=on_bytes,
+            on_files=on_files,
+            cancelled=cancelled,
+            n_threads=self._n_threads,
+        )
+
+    def verify(
+        self,
+        import_id: str,
+        files: Sequence[StoredFile],
+        *,
+        on_bytes: Callable[[int], None],
+        cancelled: Callable[[], bool],
+        mend: bool,
+    ) -> None:
+        """Compare every file with its SHA-1; with ``mend`` what differs before registration is in transit again.
+
+        Raises:
+            ChecksumMismatch: some do not match.
+            TransferCancelled: ``cancelled`` answered True.
+            RepositoryFailed: the disk refuses.
+        """
+        folder = self.files_folder(import_id)
+        try:
+            verify(folder, files, on_bytes=on_bytes, cancelled=cancelled)
+        except ChecksumMismatch as mismatch:
+            if mend and self._registered(import_id) is None:
+                with repository_errors(folder):
+                    for path in (folder / file for file in mismatch.files):
+                        if path.exists():
+                            path.replace(path.with_name(path.name + PART))
+            raise
+
+    def register(
+        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str, source: str, owner: str
+    ) -> tuple[int, ...]:
+        """Make an import's plates appear all at once; the same ids when it is repeated.
+
+        Raises:
+            FilesDoNotMatch: a plate names a file that is not in its fileset.
+            RepositoryFull, RepositoryFailed: the disk refuses.
+        """
+        checked_id(import_id)
+        with self._catalogue.writing() as connection:
+            there = registered_plates(connection, import_id)
+            if there is not None:
+                return there
+            return insert_import(
+                connection, import_id, filesets, name=name, source=source, owner=owner, now_s=self._clock()
+            )
+
+    def discard(self, import_id: str) -> None:
+        """Remove the files of an import that was never registered.
+
+        Raises:
+            ImportRegistered: its plates exist.
+            RepositoryNotWritable, RepositoryFailed: the disk refuses.
+        """
+        self._must_not_be_registered(import_id)
+        folder = self._import_folder(import_id)
+        with repository_errors(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+                sync_folder(folder.parent)
+
+    def _import_folder(self, import_id: str) -> Path:
+        return self._folder / checked_id(import_id)
+
+    def _registered(self, import_id: str) -> tuple[int, ...] | None:
+        with self._catalogue.reading() as connection:
+            return registered_plates(connection, import_id)
+
+    def _must_not_be_registered(self, import_id: str) -> None:
+        plates = self._registered(import_id)
+        if plates is not None:
+            raise ImportRegistered(
+                f"Import {import_id} is finished: its files belong to {len(plates)} plates and stay as they are.",
+                hint="Import the folder anew if it has changed.",
+            )
