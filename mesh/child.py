@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from .actors.node_desk import NodeDesk
 from .config import LogSettings, start_logging
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
 from .supervisors.lifeline import end_with_parent
-from .transport import Endpoint
+from .transport import Endpoint, Kind
+from .vitals import NODE_DESK, sign_of_life
 
 BEAT_S = 0.5
 
@@ -61,6 +63,7 @@ async def _run(spec: ChildSpec) -> Exit:
     node = Node(spec.name)
     actor = _actor(spec)
     life = await node.start_actor(spec.name, lambda: actor)
+    await node.start_actor(NODE_DESK, lambda: NodeDesk(node))
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":
         loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(life.stop()))
@@ -71,8 +74,8 @@ async def _run(spec: ChildSpec) -> Exit:
         while True:
             before = loop.time()
             await asyncio.sleep(BEAT_S)
-            busy = actor.statistics().get("busy", "")
-            dialer.beat(busy=str(busy), loop_lag_s=max(0.0, loop.time() - before - BEAT_S))
+            lag_s = max(0.0, loop.time() - before - BEAT_S)
+            dialer.link.say(Kind.BEAT, body=sign_of_life(node, spec.name, spec.device, loop_lag_s=lag_s))
 
     beating = loop.create_task(beat())
     try:

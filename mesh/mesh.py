@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 from .commands import Commands
 from .config import Settings, check_settings, data_folder
+from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .messages.control import ActorRow, MeshStatus
 from .plates.local import LocalRepository
@@ -60,6 +61,7 @@ class Mesh(Commands):
         self._node: Node | None = None
         self._root: Supervisor | None = None
         self._started_at_unix_s = 0.0
+        self._inside: MeshInside | None = None
 
     def add(self, name: str, factory: Callable[[], Actor[Any]]) -> Self:
         """Run an actor of the embedder's own beside the mesh's, restarted like them; before ``async with``."""
@@ -94,20 +96,8 @@ class Mesh(Commands):
 
     def rows(self) -> tuple[ActorRow, ...]:
         """The supervision tree, parents before children."""
-        assert self._root is not None, "the mesh is not up"
-        return tuple(
-            ActorRow(
-                name=row.name,
-                parent=row.parent,
-                kind=row.kind,
-                pid=row.pid,
-                state=row.state,
-                restarts=row.restarts,
-                mailbox=row.mailbox,
-                last_error=row.last_error,
-            )
-            for row in self._root.tree()
-        )
+        assert self._inside is not None, "the mesh is not up"
+        return self._inside.rows()
 
     def describe(self) -> MeshStatus:
         """What the mesh is, but for its viewers, which only their bridge can count: ``status()`` asks it."""
@@ -162,6 +152,8 @@ class Mesh(Commands):
         self.endpoints = tuple(fronts)
         processes = Processes(node, inner, layout, self.settings)
         self._stack.push_async_callback(processes.abandon)
+        incidents = Incidents()
+        self._inside = inside = MeshInside(node, processes, layout, incidents, lambda: self._root)
         self._root = mesh_tree(
             self.settings,
             layout,
@@ -171,6 +163,8 @@ class Mesh(Commands):
             describe=self.describe,
             rows=self.rows,
             stop=self.stop_asked.set,
+            inside=inside,
+            reporter=incidents.add,
             extra=tuple(node.actor(name, factory) for name, factory in self._extra),
         )
         self._started_at_unix_s = time.time()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .actors.console_desk import ConsoleDesk, Inside
 from .actors.control_desk import ControlDesk
 from .actors.import_proxy import ImportProxy
 from .actors.metadata_cache import MetadataCache
@@ -31,8 +32,9 @@ from .supervisors.health import HealthLimits
 from .supervisors.intensity import RestartIntensity
 from .supervisors.launch import start_process
 from .supervisors.process import ProcessChild, ProcessSpec
+from .supervisors.reports import Reporter
 from .supervisors.supervisor import Supervisor
-from .transport import ActorUnknown, Endpoint, MailboxFull
+from .transport import ActorUnknown, Beat, Endpoint, MailboxFull
 
 QUICK = Backoff(first_s=0.05, factor=2.0, max_s=0.2)
 """A process takes longer to come up than this; how often it may is the intensity's to say."""
@@ -50,6 +52,8 @@ class Processes:
         self._running: dict[str, ProcessChild] = {}
         self._early: dict[str, asyncio.Task[ProcessChild]] = {}
         self._watching: set[asyncio.Task[None]] = set()
+        self.beats: dict[str, Beat] = {}
+        """The latest sign of life of each process that is up."""
 
     def child(
         self,
@@ -78,7 +82,12 @@ class Processes:
                 ),
                 ready=ready,
             )
-            self._node.on_beat[spec.name] = lambda beat: child.beat(loop.time(), beat.busy or "idle")
+
+            def heard(beat: Beat) -> None:
+                self.beats[spec.name] = beat
+                child.beat(loop.time(), beat.busy or "idle")
+
+            self._node.on_beat[spec.name] = heard
             return child
 
         async def start() -> Running:
@@ -96,6 +105,7 @@ class Processes:
                 ended = await child.wait()
                 if self._running.get(spec.name) is child:
                     del self._running[spec.name]
+                    self.beats.pop(spec.name, None)
                 # First whoever waits for its answers, which nothing else would ever tell them.
                 self._node.peer_died(spec.name, ended.error or ended.reason)
                 on_down(spec.name, pid)
@@ -173,6 +183,8 @@ def mesh_tree(
     describe: Callable[[], MeshStatus],
     rows: Callable[[], tuple[ActorRow, ...]],
     stop: Callable[[], None],
+    inside: Inside,
+    reporter: Reporter | None = None,
     extra: tuple[Child | Supervisor, ...] = (),
 ) -> Supervisor:
     """Everything that runs, and who watches over it. Branches fail alone: a bad analysis never stops an import."""
@@ -192,6 +204,7 @@ def mesh_tree(
         "mesh",
         [
             node.actor("control", lambda: ControlDesk(describe, rows, stop), kind=ControlDesk),
+            node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
             Supervisor(
                 "catalogue",
                 [node.actor("metadata", lambda: MetadataCache(repository), kind=MetadataCache)],
@@ -289,6 +302,7 @@ def mesh_tree(
             ),
             *extra,
         ],
+        reporter=reporter,
     )
 
 

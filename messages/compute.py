@@ -69,6 +69,7 @@ class GetJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.get"):
     """Ask how one job stands."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
     job: str
 
@@ -77,6 +78,7 @@ class AwaitJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.await
     """Ask how a job stands once it has changed since ``revision``, at the latest after ``wait_s``."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
     job: str
     revision: int
@@ -87,6 +89,7 @@ class ListJobs(Request[tuple[JobStatus, ...]], frozen=True, kw_only=True, tag="c
     """Ask for every job, oldest first, without sources."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
 
 class CancelJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.cancel"):

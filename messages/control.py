@@ -11,7 +11,11 @@ from ..transport.messages import Request, Role
 
 
 class ActorRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the supervision tree; the root's parent is empty."""
+    """One line of the supervision tree; the root's parent is empty.
+
+    ``busy`` says in the facility's words what it is at. What is measured of a whole process (lag of its loop,
+    memory) stands at the process, and for the mesh's own process at the root.
+    """
 
     name: str
     parent: str
@@ -21,6 +25,16 @@ class ActorRow(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     mailbox: int = 0
     last_error: str = ""
+    busy: str = ""
+    handled: int = 0
+    deferred: int = 0
+    refused: int = 0
+    handling_s: float = 0.0
+    slowest_s: float = 0.0
+    loop_lag_s: float = 0.0
+    memory_bytes: int = 0
+    gpu_used_bytes: int = 0
+    gpu_total_bytes: int = 0
 
 
 class MeshStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +56,14 @@ class GetStatus(Request[MeshStatus], frozen=True, kw_only=True, tag="control.sta
     """Ask whether the mesh is up, and what it is."""
 
     audience: ClassVar[Role | None] = "viewer"
+    looks_only: ClassVar[bool] = True
 
 
 class GetTree(Request[tuple[ActorRow, ...]], frozen=True, kw_only=True, tag="control.tree"):
     """Ask for the supervision tree, parents before children."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
 
 class StopMesh(Request[None], frozen=True, kw_only=True, tag="control.stop"):

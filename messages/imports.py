@@ -77,6 +77,7 @@ class GetImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.g
     """Ask how one import stands."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
     import_id: str
 
@@ -85,6 +86,7 @@ class AwaitImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports
     """Ask how an import stands once it has changed since ``revision``, at the latest after ``wait_s``."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
     import_id: str
     revision: int
@@ -95,6 +97,7 @@ class ListImports(Request[tuple[ImportStatus, ...]], frozen=True, kw_only=True, 
     """Ask for every import, oldest first, without their histories."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
 
 
 class RetryImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.retry"):

@@ -116,3 +116,4 @@ class ListViewers(Request[tuple[ViewerInfo, ...]], frozen=True, kw_only=True, ta
     """Ask which viewers are attached."""
 
     audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True

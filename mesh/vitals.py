@@ -1,0 +1,44 @@
+"""How a process is: its memory, its card's memory, and what its actor counts."""
+
+from __future__ import annotations
+
+import sys
+
+import psutil
+
+from .supervisors import Node
+from .transport import Beat
+
+NODE_DESK = "desk"
+"""The name of the desk that every child process has."""
+
+
+def sign_of_life(node: Node, actor: str, device: str, *, loop_lag_s: float) -> Beat:
+    """What a child process tells its parent twice a second."""
+    cell = node.cells[actor]
+    statistics = cell.statistics()
+    used, total = gpu_memory(device)
+    return Beat(
+        busy=str(statistics.get("busy", "")),
+        loop_lag_s=loop_lag_s,
+        memory_bytes=memory_bytes(),
+        gpu_used_bytes=used,
+        gpu_total_bytes=total,
+        paused=cell.paused,
+        statistics=tuple(statistics.items()),
+    )
+
+
+def memory_bytes() -> int:
+    """What this process holds in memory."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def gpu_memory(device: str) -> tuple[int, int]:
+    """The bytes of a card that are in use, by whomever, and those it has; zeros for a CPU."""
+    cupy = sys.modules.get("cupy")
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or cupy is None:
+        return 0, 0
+    free, total = cupy.cuda.Device(int(number)).mem_info
+    return int(total - free), int(total)
