@@ -5,31 +5,26 @@ import sys
 from pathlib import Path
 
 from hcs_mesh import Actor, Mesh, Request
-from hcs_mesh.messages.metadata import GetPlate
+from hcs_mesh.messages.metadata import ListPlates
 
 
 class CountWells(Request[int], frozen=True, kw_only=True, tag="example.count_wells"):
-    """Ask how many wells these plates have together."""
-
-    plate_ids: tuple[int, ...]
+    """Ask how many wells all plates have together."""
 
 
-class Librarian(Actor[CountWells]):
-    """Knows the shelves: asks the mesh's metadata cache, as any actor may, and is restarted like any."""
-
+class Librarian(Actor[CountWells]):  # asks others by their messages, and is restarted like them
     async def receive(self, message: CountWells) -> object:
-        return self.defer(self._count(message.plate_ids))
+        return self.defer(self.count())
 
-    async def _count(self, plate_ids: tuple[int, ...]) -> int:
-        metadata = self.context.find("metadata")
-        return sum([len((await metadata.ask(GetPlate(plate_id=one))).wells) for one in plate_ids])
+    async def count(self) -> int:
+        return sum(plate.n_wells for plate in await self.context.find("metadata").ask(ListPlates()))
 
 
 async def main(data: Path, folder: Path) -> None:
     async with Mesh(data=data).add("librarian", Librarian) as mesh:
         async for status in mesh.follow_import(await mesh.submit_import(folder)):
             print(status.phase, status.state, status.reason)
-        print("wells:", await mesh.ask("librarian", CountWells(plate_ids=status.plate_ids)))
+        print("wells:", await mesh.ask("librarian", CountWells()))
 
 
-asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+asyncio.run(main(*map(Path, sys.argv[1:]))) if len(sys.argv) == 3 else sys.exit("usage: embedding.py DATA FOLDER")

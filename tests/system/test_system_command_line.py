@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -11,13 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
+from waiting import eventually
 
+from hcs_mesh import Client
 from hcs_mesh.plates.synthetic import Recipe, Truth, write_plate
 
 SMALL = Recipe(name="Small", n_rows=2, n_columns=2, n_fields=1, size_px=256)
@@ -72,6 +76,19 @@ def data(short_folder: Path) -> Iterator[Path]:
     """A data folder on which no mesh is left behind."""
     yield short_folder
     assert mesh(short_folder, "down").code == 0
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a screen that nobody looks at."""
+    told, tells = os.pipe()
+    size = ("-screen", "0", "1280x900x24", "-nolisten", "tcp")
+    with subprocess.Popen(["Xvfb", "-displayfd", str(tells), *size], pass_fds=[tells], stderr=subprocess.DEVNULL) as x:
+        os.close(tells)
+        with os.fdopen(told) as pipe:
+            display = f":{pipe.readline().strip()}"
+        yield {**os.environ, "DISPLAY": display, "XDG_RUNTIME_DIR": str(tmp_path)}
+        x.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +172,47 @@ def test_a_recorder_shows_what_is_there(up: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "recording" / "plate_1").rglob("*.tif"))) == 8
 
 
+@pytest.mark.needs("napari", "xvfb")
+@pytest.mark.timeout(180)
+def test_napari_opens_before_a_run_and_after_it_and_is_closed(
+    data: Path, plate: tuple[Path, Truth], tmp_path: Path, screen: dict[str, str]
+) -> None:
+    def view(*words: object) -> tuple[int, dict[str, Any]]:
+        """Open a window by the command; its pid, and what the mesh says of it once it shows something."""
+        done = subprocess.run(
+            command("view", "napari", *words, "--data", data, "--json"),
+            env=screen,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        pid = Done(done.returncode, done.stdout, done.stderr).told["pid"]
+        return pid, asyncio.run(eventually(lambda: sent_to(pid), 60, "the window's first planes"))
+
+    def sent_to(pid: int) -> dict[str, Any] | None:
+        async def viewers() -> Any:
+            async with Client.at(data) as up:
+                return [one for one in await up.viewers() if one.pid == pid and one.n_sent >= 1]
+
+        with ThreadPoolExecutor(1) as pool:
+            found = pool.submit(asyncio.run, viewers()).result(30)
+        return {"kind": found[0].kind, "n_sent": found[0].n_sent} if found else None
+
+    mesh(data, "up", "--detach")
+    assert mesh(data, "import", plate[0], "--wait").told["plates"] == [1]
+    before, shown = view("--plate", 1)
+    assert shown["kind"] == "napari"
+    assert mesh(data, "run", 1, NUCLEI, "--wells", "A01", "--wait").told["state"] == "done"
+    after, _ = view()
+    assert mesh(data, "status").told["n_viewers"] == 2
+    for pid in (before, after):
+        window = psutil.Process(pid)
+        window.terminate()
+        psutil.wait_procs([window], timeout=30)
+        assert not window.is_running() or window.status() == psutil.STATUS_ZOMBIE
+    asyncio.run(eventually(lambda: mesh(data, "status").told["n_viewers"] == 0, 20, "the mesh's learning of it"))
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -195,6 +253,20 @@ def test_what_is_not_there_is_one_clear_sentence(up: Path, words: tuple[object, 
     error = mesh(up, *words).error
     assert "99" in error["error"]
     assert error["hint"]
+
+
+def test_a_wrong_hint_is_never_given(up: Path, tmp_path: Path) -> None:
+    wrong = mesh(up, "run", 1, NUCLEI, "--wells", "H12").error
+    assert "H12" in wrong["error"]
+    assert "mend the pipeline" not in wrong["hint"]
+    assert "wells" in wrong["hint"]
+    job = mesh(up, "run", 1, NUCLEI, "--wells", "A01", "--wait").told["job"]
+    (tmp_path / "taken").write_text("a file")
+    wrong = mesh(up, "results", job, "--out", tmp_path / "taken").error
+    assert str(tmp_path / "taken") in wrong["error"]
+    assert "--out" in wrong["hint"]
+    wrong = mesh(up, "plate", "9" * 23).error
+    assert "no plate 9999" in wrong["error"]
 
 
 def test_a_wrong_key_is_told(up: Path, short_folder: Path) -> None:

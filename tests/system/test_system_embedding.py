@@ -277,6 +277,13 @@ def test_an_example_program_runs(checkout: Path, tmp_path: Path, plate: Path, na
     assert ended.stderr == ""
 
 
+def test_the_example_program_is_short_and_says_how_it_is_used(checkout: Path) -> None:
+    example = checkout / "examples" / "embedding.py"
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= 30
+    ended = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stderr) == (1, "usage: embedding.py DATA FOLDER\n")
+
+
 def test_every_example_pipeline_runs_on_the_mesh(checkout: Path, tmp_path: Path) -> None:
     write_plate(tmp_path / "Demo", Recipe(name="Demo", n_rows=1, n_columns=1, n_fields=1, size_px=512))
     examples = sorted((checkout / "examples" / "pipelines").glob("*.py"))
