@@ -81,6 +81,9 @@ class Inspection:
 def _first_and_last(plan: Plan, folder: Path) -> tuple[ProbePlane, ...]:
     probes: list[ProbePlane] = []
     for plate in plan.plates:
+        if not plate.n_images:
+            # Every file of this one is missing or damaged, and the plates beside it are not.
+            continue
         ends: list[Image] = [plate.image(0)]
         if plate.n_images > 1:
             ends.append(plate.image(plate.n_images - 1))
