@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
 from ..messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
@@ -21,13 +22,12 @@ from ..messages.viewing import (
 )
 from ..supervisors import Actor, Deferred
 from ..transport import Link
+from ..transport.planes import PlaneReader
 from .death_watch import DeathWatch
+from .plane_carrier import VIEWER, Carried, PlaneCarrier
 from .viewer_errors import ViewerRefused
 
 PUBLISHER = "publisher"
-VIEWER = "viewer"
-"""The name under which a viewer's process takes its stream."""
-
 Inbox = (
     Attach
     | StartStream
@@ -50,13 +50,16 @@ class _Session:
     asked: Attach
     principal: str
     watch: DeathWatch | None = None
+    carrier: PlaneCarrier | None = None
+    """For a viewer on another host, which cannot open the ring."""
 
 
 class ViewerBridge(Actor[Inbox]):
     """Lets viewers in, notices when they are gone, and hands each one its own stream.
 
     Viewers are watched, not owned: they outlive the mesh and may die without harm. A viewer's slots are
-    taken back when it says so, when its link is closed or when its process has ended; never by time.
+    taken back when it says so, when its link is closed or when its process has ended; never by time. A viewer
+    on another host is proven gone by its connection's end.
     """
 
     def __init__(self) -> None:
@@ -87,7 +90,7 @@ class ViewerBridge(Actor[Inbox]):
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
-                    session.link.tell(VIEWER, message)
+                    _tell(session, message)
             case StreamEnded(viewer=viewer, reason=reason):
                 self._end(viewer, reason)
             case ViewerGone(viewer=viewer):
@@ -122,11 +125,11 @@ class ViewerBridge(Actor[Inbox]):
             me.tell(ViewerGone(viewer=viewer, reason=why))
 
         try:
-            watch = DeathWatch(asked.pid, gone)
+            watch = None if asked.elsewhere else DeathWatch(asked.pid, gone)
         except (ProcessLookupError, PermissionError) as error:
             raise ViewerRefused(
                 f"process {asked.pid} of this viewer cannot be watched from here: {error}",
-                hint="shared memory reaches viewers on the mesh's own host only; start it there",
+                hint="a viewer in a container or on another host says that it is elsewhere",
             ) from error
         session = _Session(viewer, link, asked, self.context.principal.name, watch)
         self._sessions[viewer] = session
@@ -143,7 +146,12 @@ class ViewerBridge(Actor[Inbox]):
         except BaseException:
             self.context.me.tell(ViewerGone(viewer=session.viewer, reason="its stream could not be opened"))
             raise
-        return Attached(viewer=session.viewer, contents=opened.contents, ring=opened.ring, credits=opened.credits)
+        ring = opened.ring
+        if session.asked.elsewhere and session.viewer in self._sessions:
+            session.carrier = PlaneCarrier(session.link, PlaneReader(Path(ring).parent))
+            self.context.spawn(session.carrier.run())
+            ring = ""
+        return Attached(viewer=session.viewer, contents=opened.contents, ring=ring, credits=opened.credits)
 
     async def _still(self, viewer: str) -> bool:
         """Whether the stream is there too: a publisher that was started anew has none."""
@@ -164,6 +172,8 @@ class ViewerBridge(Actor[Inbox]):
                 n_waiting=streams[session.viewer].n_waiting,
                 n_skipped=streams[session.viewer].n_skipped,
                 n_unacknowledged=streams[session.viewer].n_unacknowledged,
+                elsewhere=session.asked.elsewhere,
+                compressed=session.carrier is not None and session.carrier.compression.on,
             )
             for session in sessions
             if session.viewer in streams
@@ -175,7 +185,10 @@ class ViewerBridge(Actor[Inbox]):
                 self.context.find(PUBLISHER).tell(BeginStream(viewer=viewer))
             case Detach(viewer=viewer):
                 self._forget(viewer)
-            case FrameTaken():
+            case FrameTaken(viewer=viewer):
+                carrier = self._sessions[viewer].carrier
+                if carrier is not None:
+                    carrier.taken(message)
                 self.context.find(PUBLISHER).tell(message)
 
     def _is_its_own(self, viewer: str) -> bool:
@@ -186,7 +199,7 @@ class ViewerBridge(Actor[Inbox]):
     def _end(self, viewer: str, reason: str) -> None:
         session = self._sessions.get(viewer)
         if session is not None:
-            session.link.tell(VIEWER, StreamEnded(viewer=viewer, reason=reason))
+            _tell(session, StreamEnded(viewer=viewer, reason=reason))
             self._forget(viewer)
 
     def _forget(self, viewer: str) -> None:
@@ -195,4 +208,13 @@ class ViewerBridge(Actor[Inbox]):
             return
         if session.watch is not None:
             session.watch.stop()
+        if session.carrier is not None:
+            session.carrier.close()
         self.context.find(PUBLISHER).tell(CloseStream(viewer=viewer))
+
+
+def _tell(session: _Session, message: Carried) -> None:
+    if session.carrier is not None:
+        session.carrier.put(message)
+    else:
+        session.link.tell(VIEWER, message)

@@ -58,6 +58,8 @@ Fact = WellStateChanged | JobStateChanged | ContentsChanged
 class Frame(Event, frozen=True, kw_only=True, tag="frames.frame"):
     """One plane of a stream; its slot is the viewer's until it says FrameTaken.
 
+    To a viewer on another host the pixels come beside the message, packed by ``codec`` unless it is empty.
+
     ``n_waiting`` planes come after this one as far as is known; ``n_skipped`` were superseded by newer
     pixels before they were sent. ``published_at_s`` is the host's monotonic clock.
     """
@@ -73,6 +75,7 @@ class Frame(Event, frozen=True, kw_only=True, tag="frames.frame"):
     n_waiting: int = 0
     n_skipped: int = 0
     published_at_s: float = 0.0
+    codec: str = ""
 
 
 class FactTold(Event, frozen=True, kw_only=True, tag="frames.fact_told"):
@@ -99,12 +102,16 @@ class PlaneUnreadable(Event, frozen=True, kw_only=True, tag="frames.plane_unread
 
 
 class FrameTaken(Event, frozen=True, kw_only=True, tag="frames.frame_taken"):
-    """The viewer has copied the plane: its slot is free and the next one may come."""
+    """The viewer has copied the plane: its slot is free and the next one may come.
+
+    ``held_s`` is what the viewer itself took over it, so that the rest is the link's time.
+    """
 
     audience: ClassVar[Role | None] = "viewer"
 
     viewer: str
     sequence: int
+    held_s: float = 0.0
 
 
 class StreamEnded(Event, frozen=True, kw_only=True, tag="frames.stream_ended"):

@@ -42,7 +42,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True):
-    """The stream is open: what it will show, and where its planes lie on this host."""
+    """The stream is open: what it will show, and where its planes lie on this host; elsewhere ``ring`` is empty."""
 
     viewer: str
     contents: Contents
@@ -54,6 +54,7 @@ class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach")
     """Open a stream to the viewer that asks: first what is there already, then what comes.
 
     ``snapshot_bytes`` bounds the pixels of what is there already, whole wells at a time; 0 means all of it.
+    A viewer that is ``elsewhere`` cannot open the mesh's shared memory: its planes come over the link.
     """
 
     audience: ClassVar[Role | None] = "viewer"
@@ -64,6 +65,7 @@ class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach")
     protocol: int = PROTOCOL
     title: str = ""
     pid: int = 0
+    elsewhere: bool = False
 
 
 class StartStream(Event, frozen=True, kw_only=True, tag="viewing.start"):
@@ -110,6 +112,8 @@ class ViewerInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_waiting: int
     n_skipped: int
     n_unacknowledged: int
+    elsewhere: bool = False
+    compressed: bool = False
 
 
 class ListViewers(Request[tuple[ViewerInfo, ...]], frozen=True, kw_only=True, tag="viewing.list"):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from ..messages.frames import ContentsChanged, FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from ..messages.viewing import Attach, Attached, Detach, StartStream, StillAttached, Subject, ViewerKind
-from ..transport import AskTimedOut, Dialer, Envelope, Kind, Link, NodeMissing, PeerGone
+from ..transport import AskTimedOut, BadMessage, Dialer, Envelope, Kind, Link, NodeMissing, PeerGone
 from ..transport.codec import decode, union_decoder
 from ..transport.link import Deliver
-from ..transport.planes import PlaneReader
+from ..transport.planes import BadPlane, PlaneReader, RingError
+from ..transport.planes.packing import unpack
 from .screen import Screen
 
 BRIDGE = "viewers"
@@ -44,6 +50,7 @@ class Follower:
         self._attach = Attach(kind=kind, subject=subject, title=title, pid=os.getpid(), snapshot_bytes=snapshot_bytes)
         self._viewer = ""
         self._ring: PlaneReader | None = None
+        self._sees_no_ring = False
         self._ended = asyncio.Event()
         self._link: Link | None = None
         self.n_sessions = 0
@@ -70,8 +77,16 @@ class Follower:
         self._ended.clear()
         self._link = link = dialer.link
         try:
-            attached = await link.ask(BRIDGE, self._attach, timeout_s=ATTACH_TIMEOUT_S)
-            self._open(attached)
+            attached = await link.ask(
+                BRIDGE, replace(self._attach, elsewhere=self._is_elsewhere(dialer)), timeout_s=ATTACH_TIMEOUT_S
+            )
+            try:
+                self._open(attached)
+            except RingError:
+                # Another host's memory, or another container's: planes have to come over the link.
+                self._sees_no_ring = True
+                link.tell(BRIDGE, Detach(viewer=attached.viewer))
+                return
             link.tell(BRIDGE, StartStream(viewer=attached.viewer))
             self._screen.state("following")
             while not await self._over():
@@ -87,8 +102,14 @@ class Follower:
                 self._ring.close()
                 self._ring = None
 
+    def _is_elsewhere(self, dialer: Dialer) -> bool:
+        """Whether planes must come over the link: a mesh that is dialled by TCP is one of another host."""
+        return self._sees_no_ring or dialer.endpoint.data.startswith("tcp://")
+
     def _open(self, attached: Attached) -> None:
-        self._ring = PlaneReader(Path(attached.ring).parent)
+        if attached.ring:
+            self._ring = PlaneReader(Path(attached.ring).parent)
+            self._ring.open(attached.ring)
         self._viewer = attached.viewer
         self.n_sessions += 1
         self._screen.begin(attached.contents)
@@ -120,6 +141,17 @@ class Follower:
                 self._ended.set()
 
     def _take(self, link: Link, frame: Frame) -> None:
-        assert self._ring is not None, "a frame before the ring was opened"
-        self._screen.plane(frame, self._ring.view(frame.ref))
-        link.tell(BRIDGE, FrameTaken(viewer=frame.viewer, sequence=frame.sequence))
+        began_s = time.monotonic()
+        self._screen.plane(frame, self._pixels(link, frame))
+        held_s = time.monotonic() - began_s
+        link.tell(BRIDGE, FrameTaken(viewer=frame.viewer, sequence=frame.sequence, held_s=held_s))
+
+    def _pixels(self, link: Link, frame: Frame) -> NDArray[Any]:
+        if self._ring is not None:
+            return self._ring.view(frame.ref)
+        if len(link.attached) != 1:
+            raise BadMessage(f"a plane came with {len(link.attached)} sets of pixels beside it")
+        try:
+            return unpack(link.attached[0], frame.codec, frame.ref)
+        except BadPlane as error:
+            raise BadMessage(str(error)) from error

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -170,8 +170,11 @@ class StreamingMesh:
 
 
 @asynccontextmanager
-async def streaming_mesh(folder: Path, **options: int) -> AsyncIterator[StreamingMesh]:
+async def streaming_mesh(
+    folder: Path, *, before: Callable[[StreamingMesh], None] = lambda mesh: None, **options: int
+) -> AsyncIterator[StreamingMesh]:
     mesh = StreamingMesh(folder, **options)
+    before(mesh)
     mesh.add_plate(1, ("A01", "B02"))
     await mesh.start()
     try:

@@ -25,6 +25,15 @@ class PlaneReader:
         self._folder = (folder or default_folder()).resolve()
         self._rings: dict[str, tuple[mmap.mmap, Layout]] = {}
 
+    def open(self, ring: str) -> None:
+        """Open a ring before the first plane comes: the proof that this process can see it.
+
+        Raises:
+            BadPlane: it is not one of the folder.
+            RingError: it cannot be opened.
+        """
+        self._ring(ring)
+
     def view(self, ref: PlaneRef) -> Array:
         """Return the plane in place, read-only; it may be used until it is acknowledged.
 

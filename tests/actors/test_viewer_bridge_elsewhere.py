@@ -1,0 +1,129 @@
+"""Viewers on other hosts: their planes come over the link, in the same order, within the same credits."""
+
+import asyncio
+import functools
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from waiting import eventually
+
+from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
+from hcs_mesh.messages.planes import PlaneAddress
+from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
+from hcs_mesh.transport import tcp_endpoint
+from hcs_mesh.transport.planes import BadPlane, PlaneReader, PlaneRef, RingError
+from hcs_mesh.transport.planes.packing import BLOSC2, pack, unpack
+from hcs_mesh.viewers.follower import Follower
+
+pytestmark = pytest.mark.anyio
+
+
+class Notes:
+    """A screen that keeps what it was shown; with a gate it takes nothing until the gate opens."""
+
+    def __init__(self) -> None:
+        self.planes: dict[PlaneAddress, int] = {}
+        self.sequences: list[int] = []
+        self.codecs: list[str] = []
+        self.rings: list[str] = []
+
+    def begin(self, contents: Contents) -> None: ...
+
+    def plane(self, frame: Frame, pixels: Any) -> None:
+        assert pixels.min() == pixels.max()
+        assert not frame.ref.ring or Path(frame.ref.ring).exists()
+        self.planes[frame.header.address] = int(pixels[0, 0])
+        self.sequences.append(frame.sequence)
+        self.codecs.append(frame.codec)
+        self.rings.append(frame.ref.ring)
+
+    def unreadable(self, report: PlaneUnreadable) -> None: ...
+
+    def fact(self, fact: Fact, *, n_waiting: int) -> None: ...
+
+    def state(self, text: str) -> None: ...
+
+
+@asynccontextmanager
+async def following(mesh: Any) -> AsyncIterator[tuple[Notes, Follower]]:
+    notes, context = Notes(), zmq.Context()
+    follower = Follower(functools.partial(mesh.dial, context), notes, kind="recorder", subject=Subject(plate_id=1))
+    task = asyncio.create_task(follower.run())
+    try:
+        yield notes, follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        context.term()
+
+
+def over_tcp(mesh: Any) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        mesh.endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
+
+
+async def test_planes_reach_a_viewer_that_dialled_by_tcp(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh) as (seen, _):
+        await eventually(lambda: len(seen.planes) == 4)
+        assert seen.planes[PlaneAddress(well="B02", field=1, channel="GFP")] == 1101
+        assert seen.sequences == [1, 2, 3, 4]
+        assert seen.rings == [""] * 4
+        assert seen.codecs[0] == BLOSC2, "the first plane tells what the codec makes of them"
+        assert "" in seen.codecs
+        (viewer,) = await mesh.node.find("viewers").ask(ListViewers())
+        assert (viewer.elsewhere, viewer.n_unacknowledged) == (True, 0)
+        # And what is committed later comes the same way.
+        mesh.node.find("publisher").tell(mesh.committed_anew(1))
+        await eventually(lambda: len(seen.sequences) == 8)
+
+
+async def test_a_viewer_that_cannot_open_the_ring_asks_for_its_planes_over_the_link(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: PlaneReader, ring: str) -> None:
+        raise RingError(f"cannot open the ring {ring}: another container")
+
+    monkeypatch.setattr(PlaneReader, "open", refuse)
+    async with streaming.mesh(tmp_path) as mesh, following(mesh) as (seen, follower):
+        await eventually(lambda: len(seen.planes) == 4)
+        assert seen.rings == [""] * 4
+        assert follower.n_sessions == 1
+
+
+async def test_a_viewer_elsewhere_that_leaves_gives_its_slots_back(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh:
+        async with following(mesh) as (seen, _):
+            await eventually(lambda: len(seen.planes) == 4)
+        await eventually(lambda: _n_viewers(mesh))
+
+
+async def _n_viewers(mesh: Any) -> bool:
+    return await mesh.node.find("viewers").ask(ListViewers()) == ()
+
+
+def ref_of(plane: Any) -> PlaneRef:
+    return PlaneRef(
+        ring="", slot=0, generation=1, offset=0, shape=plane.shape, dtype=plane.dtype.str, n_bytes=plane.nbytes
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f4", "f8"])
+async def test_a_packed_plane_comes_back_as_it_was(dtype: str) -> None:
+    plane = np.random.default_rng(1).integers(0, 200, (37, 53)).astype(dtype)
+    for body, codec in ((pack(plane), BLOSC2), (plane.tobytes(), "")):
+        back = unpack(body, codec, ref_of(plane))
+        assert back.dtype == plane.dtype
+        assert np.array_equal(back, plane)
+
+
+@pytest.mark.parametrize(("body", "codec"), [(b"", ""), (b"12", ""), (b"garbage" * 9, BLOSC2), (b"x", "zip")])
+async def test_what_is_no_plane_is_refused(body: bytes, codec: str) -> None:
+    with pytest.raises(BadPlane):
+        unpack(body, codec, ref_of(np.zeros((4, 4), np.uint16)))
