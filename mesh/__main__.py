@@ -11,22 +11,20 @@ import typer.main
 
 from .command_line.config_commands import config_app
 from .command_line.failures import CommandLine, tell_unexpected
+from .command_line.import_commands import imports_app
+from .command_line.job_commands import jobs_app
 from .command_line.journal_commands import journal_app
 from .command_line.key_commands import keys_app
-from .command_line.options import Config, Data, Json, Key, ListOrShow, Wait, folder_of, full_id, plain, wells_of
+from .command_line.options import Config, Data, Json, Key, Wait, folder_of, full_id, plain, wells_of
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_enable=False, context_settings=CONTEXT)
-imports_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List imports, or show one: imports [ID].")
-jobs_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List jobs, or show one: jobs [ID].")
 app.add_typer(imports_app, name="imports")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(config_app, name="config")
 app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
-
-Identity = Annotated[str, typer.Argument(metavar="ID", help="As it was printed, or its number.")]
 
 
 def _print_version(*, value: bool) -> None:
@@ -125,39 +123,6 @@ def import_(
     handing_over.import_path(asking.Question(data, key, as_json), path, name=name, pattern=pattern, wait=wait)
 
 
-@imports_app.callback()
-def imports(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
-    """List imports, or show one with its history: imports [ID]."""
-    if context.invoked_subcommand is None:
-        from .command_line import asking
-
-        asking.imports(asking.Question(data, key, as_json))
-
-
-@imports_app.command("show", hidden=True)
-def imports_show(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
-    """Show one import with its history."""
-    from .command_line import asking
-
-    asking.one_import(asking.Question(data, key, as_json), id)
-
-
-@imports_app.command("retry")
-def imports_retry(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
-    """Take a failed, cancelled or waiting import up again where it stopped."""
-    from .command_line import asking
-
-    asking.retry_import(asking.Question(data, key, as_json), id)
-
-
-@imports_app.command("cancel")
-def imports_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
-    """Stop an import for good."""
-    from .command_line import asking
-
-    asking.cancel_import(asking.Question(data, key, as_json), id)
-
-
 @app.command()
 def plates(data: Data = None, key: Key = None, as_json: Json = False) -> None:
     """List the plates."""
@@ -194,31 +159,6 @@ def run(
 
     question = asking.Question(data, key, as_json)
     handing_over.run_pipeline(question, plate, pipeline, wells=wells_of(wells), wait=wait)
-
-
-@jobs_app.callback()
-def jobs(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
-    """List jobs, or show one with its wells: jobs [ID]."""
-    if context.invoked_subcommand is None:
-        from .command_line import asking
-
-        asking.jobs(asking.Question(data, key, as_json))
-
-
-@jobs_app.command("show", hidden=True)
-def jobs_show(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
-    """Show one job with its wells."""
-    from .command_line import asking
-
-    asking.job(asking.Question(data, key, as_json), id)
-
-
-@jobs_app.command("cancel")
-def jobs_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
-    """Stop a job; wells that are done stay done."""
-    from .command_line import asking
-
-    asking.cancel_job(asking.Question(data, key, as_json), id)
 
 
 @app.command()

@@ -47,6 +47,7 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings in TOML; else HCS_MESH_CONFIG, else the user's."),
 ]
+Identity = Annotated[str, typer.Argument(metavar="ID", help="As it was printed, or its number.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until it has ended.")]
 
 

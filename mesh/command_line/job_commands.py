@@ -1,0 +1,34 @@
+"""``hcs-mesh jobs``: what is run, how far it is, or no more."""
+
+from __future__ import annotations
+
+import typer
+
+from .options import Data, Identity, Json, Key, ListOrShow
+
+jobs_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List jobs, or show one: jobs [ID].")
+
+
+@jobs_app.callback()
+def jobs(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """List jobs, or show one with its wells: jobs [ID]."""
+    if context.invoked_subcommand is None:
+        from . import asking
+
+        asking.jobs(asking.Question(data, key, as_json))
+
+
+@jobs_app.command("show", hidden=True)
+def jobs_show(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Show one job with its wells."""
+    from . import asking
+
+    asking.job(asking.Question(data, key, as_json), id)
+
+
+@jobs_app.command("cancel")
+def jobs_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Stop a job; wells that are done stay done."""
+    from . import asking
+
+    asking.cancel_job(asking.Question(data, key, as_json), id)
