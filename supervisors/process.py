@@ -95,6 +95,7 @@ class ProcessChild:
     async def stop(self) -> None:
         """Send SIGTERM, which asks it to end in order."""
         self._mark("shutdown")
+        # One that has just ended has nothing left to end.
         with suppress(ProcessLookupError):
             self._process.terminate()
 
@@ -155,6 +156,7 @@ class ProcessChild:
             self._reason = reason
 
     def _kill_group(self) -> None:
+        # Its group may be gone, or (on macOS) hold nothing but zombies, which may not be signalled.
         with suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
                 self._process.kill()

@@ -69,5 +69,5 @@ def tell(report: SupervisionReport, reporter: Reporter | None) -> None:
         return
     try:
         reporter(report)
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - docs/decisions/0008: a listener must not take supervision down
         _log.exception("a reporter of supervision failed", child=report.child)

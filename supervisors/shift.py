@@ -172,7 +172,7 @@ class Shift:
         name = slot.spec.name
         try:
             running = await slot.spec.start()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the supervisor: whatever a start fails with, it decides what follows
             slot.start_error = error
             if not self.roster.booted:
                 self.start_error = error
@@ -194,7 +194,7 @@ class Shift:
     async def _watch(self, slot: Slot, running: Running) -> None:
         try:
             how = await running.wait()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the supervisor: an end that cannot be told is an abnormal end
             how = exit_of(error)
         self._gone(slot, how)
 
@@ -250,7 +250,7 @@ class Shift:
     async def _ask_to_stop(self, running: Running) -> None:
         try:
             await running.stop()
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - the supervisor: it must stop its children whatever they do
             await running.kill()  # One that cannot even be asked is not waited for.
 
     async def _ends_within(self, slot: Slot, limit_s: float) -> bool:

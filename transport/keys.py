@@ -144,6 +144,7 @@ class KeyRing:
     def _look(self) -> tuple[tuple[str, int, int], ...]:
         seen = []
         for path in self._folder.glob("*.toml"):
+            # One that is taken away between the two looks is a key that is not there.
             with suppress(FileNotFoundError):
                 status = path.stat()
                 seen.append((path.name, status.st_mtime_ns, status.st_size))

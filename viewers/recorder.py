@@ -109,6 +109,7 @@ async def record(
     follower = Follower(reach, recorder, kind="recorder", subject=subject, title=str(out))
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows has no such handlers: there Ctrl-C arrives as an exception.
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     following = asyncio.create_task(follower.run())

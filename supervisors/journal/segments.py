@@ -53,6 +53,7 @@ def create_segment(
         disk.sync_folder(folder)
     except OSError:
         disk.close(descriptor)
+        # The first error is the one to tell; a disk that also refuses this adds nothing to it.
         with suppress(OSError):
             disk.remove(temporary)
         raise

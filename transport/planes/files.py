@@ -63,6 +63,7 @@ def sweep(folder: Path) -> list[str]:
     removed = []
     with _folder_lock(folder):
         for path in folder.glob(f"*{SUFFIX}"):
+            # Another mesh may tidy the same folder: what it removed first is removed.
             with suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDWR)
                 try:
