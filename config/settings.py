@@ -68,7 +68,7 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     transfer_threads: Count = 2
     """Files copied and hashed at the same time."""
     max_attempts: Count = 8
-    """Tries of one phase before the import waits for a person."""
+    """Tries of one phase before the import fails; `imports retry` takes it up again where it stopped."""
     first_retry_s: Seconds = 1.0
     """The wait before the second try; each further one doubles it."""
     longest_retry_s: Seconds = 300.0
