@@ -8,11 +8,11 @@ from typing import Generic, Self, TypeVar, get_args
 
 import msgspec
 
-from .disk import DISK, NO_ROOM, Disk, Hand
-from .errors import JournalClosed, JournalFull, RecordRefused, RecordTooLarge
-from .framing import MAX_PAYLOAD_BYTES, MAX_TAG_BYTES, SEGMENT_HEAD_BYTES, Encoded, SegmentHead, SegmentKind
-from .recovery import Contents, Recovery, read_folder
-from .segments import create_segment, remove_obsolete, segment_path
+from .disk import DISK, Disk, Hand
+from .errors import JournalClosed, RecordRefused, RecordTooLarge
+from .framing import MAX_PAYLOAD_BYTES, MAX_TAG_BYTES, Encoded
+from .opening import Opened, open_files
+from .recovery import Contents, Recovery
 from .writer import Append, Checkpoint, Writer
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -72,9 +72,16 @@ class Journal(Generic[R]):
         """
         path = Path(folder)
         known = _kinds(record_type)
-        opened = await asyncio.to_thread(_open_files, path, known, segment_bytes, disk)
-        contents, recovery, lock, descriptor, capacity, offset = opened
-        journal = cls(path, record_type, contents, recovery, disk, lock)
+        opening = asyncio.ensure_future(asyncio.to_thread(open_files, path, known, segment_bytes, disk))
+        try:
+            opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on: the lock that it takes would keep out every later opening.
+            opening.add_done_callback(lambda opened: _let_go(opened, disk))
+            await asyncio.wait([opening])
+            raise
+        contents = opened.contents
+        journal = cls(path, record_type, contents, opened.recovery, disk, opened.lock)
         loop = asyncio.get_running_loop()
         first = int(contents.last_log.stem) if contents.last_log else 1
         journal._writer = Writer(
@@ -82,9 +89,9 @@ class Journal(Generic[R]):
             disk,
             loop,
             segment_bytes,
-            descriptor,
-            capacity,
-            offset,
+            opened.descriptor,
+            opened.capacity,
+            opened.offset,
             contents.next_sequence,
             first,
             loop.create_future(),
@@ -243,55 +250,7 @@ def _kinds(record_type: object) -> dict[bytes, type[msgspec.Struct]]:
     return kinds
 
 
-def _open_files(
-    folder: Path, known: dict[bytes, type[msgspec.Struct]], segment_bytes: int, disk: Disk
-) -> tuple[Contents, Recovery, int, int, int, int]:
-    lock = disk.take(folder)
-    try:
-        contents = read_folder(folder, disk)
-        for tag, file, offset in contents.first_uses():
-            if tag not in known:
-                raise RecordRefused(
-                    f"{file} holds a record with the unknown tag {tag.decode(errors='replace')!r} at byte {offset}",
-                    hint="It was written by another version of this program; use that one, or a newer one.",
-                )
-        removed = remove_obsolete(folder, contents.through, disk)
-        descriptor, capacity, offset = _open_last(folder, contents, segment_bytes, disk)
-    except BaseException:
-        disk.close(lock)
-        raise
-    recovery = Recovery(
-        n_records=contents.n_records,
-        n_segments=len(contents.log),
-        last_sequence=contents.next_sequence - 1,
-        snapshot_through=contents.through,
-        torn=contents.torn,
-        removed=tuple(removed),
-    )
-    return contents, recovery, lock, descriptor, capacity, offset
-
-
-def _open_last(folder: Path, contents: Contents, segment_bytes: int, disk: Disk) -> tuple[int, int, int]:
-    """Return descriptor, size and end of the segment to go on in, its torn tail cut."""
-    if contents.last_log is None:
-        try:
-            head = SegmentHead(SegmentKind.LOG, 1)
-            descriptor = create_segment(folder, head, n_bytes=max(segment_bytes, SEGMENT_HEAD_BYTES), disk=disk)
-        except OSError as error:
-            if error.errno in NO_ROOM:
-                raise JournalFull(str(folder), segment_bytes) from error
-            raise
-        return descriptor, max(segment_bytes, SEGMENT_HEAD_BYTES), SEGMENT_HEAD_BYTES
-    path = segment_path(folder, SegmentKind.LOG, int(contents.last_log.stem))
-    descriptor = disk.open(path)
-    try:
-        if contents.torn:
-            # Zeros, not a shorter file: the room stays ours, and no stale record can follow a new one.
-            disk.write_at(descriptor, bytes(contents.torn.n_bytes), contents.torn.offset)
-        # What was read may have come from the cache of a writer that died before its sync.
-        disk.sync(descriptor)
-        disk.sync_folder(folder)
-        return descriptor, disk.size(descriptor), contents.end
-    except BaseException:
-        disk.close(descriptor)
-        raise
+def _let_go(opening: "asyncio.Future[Opened]", disk: Disk) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        disk.close(opening.result().descriptor)
+        disk.close(opening.result().lock)

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
 
-from hcs_mesh.supervisors.journal import Journal, JournalFull, check
+from hcs_mesh.supervisors.journal import Disk, Journal, JournalFull, check
 from hcs_mesh.supervisors.journal.framing import scan
 
 
@@ -183,3 +184,27 @@ def test_opening_on_a_full_disk_says_so_and_leaves_nothing(small_disk):
     with pytest.raises(JournalFull, match="no room for 65536 bytes"):
         jobs_of(small_disk / "j")
     assert not list((small_disk / "j").glob("*.tmp"))
+
+
+@pytest.mark.anyio
+async def test_an_opening_that_is_cancelled_leaves_the_folder_to_the_next(tmp_path: Path) -> None:
+    class SlowDisk(Disk):
+        def __init__(self) -> None:
+            self.taken, self.go = Event(), Event()
+
+        def take(self, folder: Path) -> int:
+            lock = super().take(folder)
+            self.taken.set()
+            self.go.wait()
+            return lock
+
+    disk = SlowDisk()
+    opening = asyncio.create_task(Journal.open(tmp_path, record_type=Done, disk=disk))
+    await asyncio.to_thread(disk.taken.wait)
+    opening.cancel()
+    await asyncio.sleep(0)
+    disk.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    async with await Journal.open(tmp_path, record_type=Done) as journal:
+        assert await journal.append(Done(job=1)) == 1
