@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ..transport import Role
 from .options import Data, Json
+
+# Written again, not imported: --version and --help load nothing of the mesh.
+Role = Literal["viewer", "user", "agent", "administrator", "node"]
 
 keys_app = typer.Typer(no_args_is_help=True, help="Who may come in: make, show, allow, revoke and list keys.")
 
@@ -45,11 +47,12 @@ def show(
 def card(
     address: Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="As other hosts reach it.")] = "",
     data: Data = None,
+    as_json: Json = False,
 ) -> None:
     """Print the mesh card, for other hosts: keys card > mesh.toml, then --mesh mesh.toml there."""
     from . import keys
 
-    keys.card(data, address)
+    keys.card(data, address, as_json=as_json)
 
 
 @keys_app.command("allow")

@@ -79,7 +79,7 @@ def show(data: Path | None, file: Path | None, *, as_json: bool) -> None:
         print("it does not listen to other hosts: hcs-mesh up --listen HOST:PORT, or front.tcp_host in the settings")
 
 
-def card(data: Path | None, address: str) -> None:
+def card(data: Path | None, address: str, *, as_json: bool) -> None:
     """Print the card of this mesh.
 
     Raises:
@@ -97,7 +97,8 @@ def card(data: Path | None, address: str) -> None:
             f"{found} is every address of this host, which no other host can dial",
             hint="give the one by which others reach it: hcs-mesh keys card --address HOST:PORT",
         )
-    sys.stdout.write(MeshCard(address=parse_address(found).control, public=_mesh_public(data)).to_toml())
+    made = MeshCard(address=parse_address(found).control, public=_mesh_public(data))
+    print_json({"address": made.address, "public": made.public}) if as_json else sys.stdout.write(made.to_toml())
 
 
 def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: bool) -> None:

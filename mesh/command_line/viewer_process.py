@@ -47,8 +47,8 @@ async def open_viewer(
         command += ["--out", str((out or Path(f"{job or 'mesh'}-recording")).absolute())]
         command += ["--once"] if once else []
     output = DataLayout(data).logs / f"{viewer}.out"
-    output.parent.mkdir(parents=True, exist_ok=True)
     async with client_of(data, None) as mesh:
+        output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as file:
             process = spawn(command, file)
         until = time.monotonic() + ATTACH_S

@@ -91,7 +91,7 @@ def test_the_root_of_the_tree_has_no_parent() -> None:
     row = ActorRow(name="mesh", parent="", kind="supervisor", pid=1, state="running")
     told = machine_form.row_form(row)
     assert told["parent"] is None
-    assert {"name", "parent", "kind", "pid", "state", "restarts", "mailbox", "last_error"} == set(told)
+    assert {"name", "parent", "kind", "pid", "state", "restarts", "mailbox", "last_error"} <= set(told)
 
 
 @pytest.mark.parametrize("plate", [RAGGED, ALONE], ids=lambda plate: plate.name)

@@ -72,7 +72,7 @@ class PlaneReader:
         """Let one ring go, whose owner has ended."""
         found = self._rings.pop(ring, None)
         if found is not None:
-            with suppress(BufferError):
+            with suppress(BufferError):  # as above
                 found[0].close()
 
     def __enter__(self) -> Self:
