@@ -5,7 +5,7 @@ RUN := .venv-test/bin
 SCREEN = $(shell command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24'")
 ARGS ?=
 
-.PHONY: help demo test test-all bench lint types layers docs format lists clean environment test-environment
+.PHONY: peers help demo test test-all bench lint types layers docs format lists clean environment test-environment
 
 help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
@@ -26,7 +26,7 @@ test: test-environment
 test-all: test-environment
 	cd tests && $(SCREEN) ../$(RUN)/pytest -m '' $(ARGS)
 
-bench: test-environment
+bench: test-environment peers
 	$(RUN)/python bench/run.py $(ARGS)
 
 lint: test-environment
@@ -59,3 +59,7 @@ environment:
 test-environment:
 	@python=$$(tools/find-python) && "$$python" tools/system_packages.py
 	@python=$$(tools/find-python) && "$$python" tools/environment.py .venv-test --extras test,lint,napari,web
+
+# In an environment of their own: they ask for other versions of what we need.
+peers:
+	@python=$$(tools/find-python) && "$$python" tools/peers.py .venv-peers

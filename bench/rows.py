@@ -7,26 +7,32 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured, on what scale, and how near it must come to its reference.
 
     ``target`` is the bound on ``ratio``: at least that when higher is better, at most that otherwise.
+    ``unmeasured`` says why there are no numbers.
     """
 
     name: str
-    reference: float
-    ours: float
-    unit: str
-    target: float
+    reference: float = 0.0
+    ours: float = 0.0
+    unit: str = ""
+    target: float = 1.0
     higher_is_better: bool = True
+    unmeasured: str = ""
 
     @property
     def ratio(self) -> float:
         """Ours divided by the reference."""
-        return self.ours / self.reference
+        return self.ours / self.reference if self.reference else 0.0
 
     @property
     def met(self) -> bool:
         """Whether the target is reached."""
+        if self.unmeasured:
+            return False
         return self.ratio >= self.target if self.higher_is_better else self.ratio <= self.target
 
     def __str__(self) -> str:
+        if self.unmeasured:
+            return f"{self.name:44s} not measured: {self.unmeasured}"
         bound = ">=" if self.higher_is_better else "<="
         verdict = "met" if self.met else "MISSED"
         return (

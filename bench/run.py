@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Row
 
 HERE = Path(__file__).parent
-ROOMS = ("ask", "tell", "planes", "journal", "imports", "index", "pipeline", "plate_run")
+ROOMS = ("ask", "tell", "peers", "planes", "journal", "imports", "index", "pipeline", "plate_run")
 ONE_ROOM = """
 import importlib, sys, msgspec
 sys.path.insert(0, sys.argv[1])
@@ -31,22 +31,27 @@ def measure(room: str) -> tuple[list[Row], str]:
         return [], "not written yet"
     # In its own process, so that no room inherits another's threads, cores or memory.
     done = subprocess.run(
-        [sys.executable, "-c", ONE_ROOM, str(HERE), room], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ONE_ROOM, str(HERE), room], capture_output=True, text=True, timeout=900
     )
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        # The page speaks of the project, not of where it lay.
-        for place, name in ((sys.executable, "python"), (f"{HERE.parent}/", ""), (str(Path.home()), "~")):
-            reason = reason.replace(place, name)
-        return [], reason
+        return [], told((done.stderr.strip().splitlines() or ["no reason given"])[-1])
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=list[Row]), ""
 
 
+def told(reason: str) -> str:
+    """A reason as the page says it: it speaks of the project, not of where it lay."""
+    for place, name in ((sys.executable, "python"), (f"{HERE.parent}/", ""), (str(Path.home()), "~"), ("|", "/")):
+        reason = reason.replace(place, name)
+    return reason
+
+
 def verdict(row: Row) -> str:
-    """Whether the target is met, missed within a factor of two, or missed."""
+    """Whether the target is met, missed by 15 % or less, missed within a factor of two, or missed."""
     if row.met:
         return "met"
     factor = row.target / row.ratio if row.higher_is_better else row.ratio / row.target
+    if factor <= 1.15:
+        return "within 15 %"
     return "within two" if factor <= 2 else "missed"
 
 
@@ -71,7 +76,9 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         "",
         "Written by `python bench/run.py`. Every line is a ratio to a reference measured in the same run, in turns;",
         "numbers are medians over the rounds, with deadlines and statistics switched on. A line is *met* when the",
-        "ratio reaches its target, *within two* when it misses it by no more than a factor of two.",
+        "ratio reaches its target; *within 15 %* and *within two* say by how much it misses. Sender and receiver are",
+        "pinned to two cores, the peers' as ours; the peers run in an environment of their own, started anew in each",
+        "round.",
         "",
         f"Machine: {machine()}.",
         f"Load average before the run: {load:.1f}; above a few tenths others were running, and waits are long.",
@@ -81,6 +88,9 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         "|---|---:|---:|---|---:|---:|---|",
     ]
     for row in rows:
+        if row.unmeasured:
+            lines.append(f"| {row.name} | | | | | | not measured: {told(row.unmeasured)} |")
+            continue
         bound = "≥" if row.higher_is_better else "≤"
         lines.append(
             f"| {row.name} | {shown(row.reference)} | {shown(row.ours)} | {row.unit} | {row.ratio:.2f} "

@@ -91,18 +91,45 @@ async def _tell(folder: str) -> list[float]:
     return [rate]
 
 
+def our_rate(folder: str) -> list[float]:
+    """Events per second to the server that was started on this folder."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_tell(folder))
+
+
+async def _tell_here() -> float:
+    from echo import Count, Echo, Progressed
+
+    from hcs_mesh.supervisors import Node
+
+    node = Node("bench")
+    life = await node.start_actor("counter", Echo)
+    ref = node.find("counter")
+    start = time.perf_counter()
+    for _ in range(N_EVENTS // WINDOW):
+        for _ in range(WINDOW):
+            ref.tell(Progressed(job=1, well="A01", done=7))
+        n_counted = await ref.ask(Count())
+    rate = n_counted / (time.perf_counter() - start)
+    await life.stop()
+    await node.close()
+    return rate
+
+
+def our_rate_here() -> float:
+    """Events per second to an actor of the same process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_tell_here())
+
+
 def measure() -> list[Row]:
     """Measure it beside its reference; every event is counted."""
     pin(0)
     with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as folder:
         servers = [subprocess.Popen([sys.executable, __file__, name, folder]) for name in ("raw", "ours")]
 
-        def ours() -> list[float]:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_tell(folder))
-
         try:
-            (floor,), (rate,) = medians(lambda: _push(folder), ours)
+            (floor,), (rate,) = medians(lambda: _push(folder), lambda: our_rate(folder))
         finally:
             for server in servers:
                 server.kill()

@@ -1,0 +1,52 @@
+"""The load that every peer is put under, the same as ask.py and tell.py put on hcs-mesh; needs no library of ours."""
+
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+N_CALLERS = 64
+ASKS_ALONE = (2_000, 20_000)
+ASKS = (500, 6_400)
+N_EVENTS = 8_000
+WINDOW = 1_000
+CORES = sorted(os.sched_getaffinity(0))
+
+
+def pin_all(n: int) -> None:
+    """Keep this process, with every thread that it has, on the n-th core."""
+    for thread in Path("/proc/self/task").iterdir():
+        # A thread may end between the listing and the call.
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), {CORES[n % len(CORES)]})
+
+
+async def time_asks(ask: Callable[[int], Awaitable[object]], numbers: tuple[int, int] = ASKS) -> tuple[float, float]:
+    """The median microseconds of one caller, and the answers per second of 64."""
+    n_single, n_many = numbers
+    for number in range(100):
+        await ask(number)
+    times = []
+    for number in range(n_single):
+        start = time.perf_counter()
+        await ask(number)
+        times.append(time.perf_counter() - start)
+
+    async def caller() -> None:
+        for number in range(n_many // N_CALLERS):
+            await ask(number)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(N_CALLERS)))
+    rate = n_many // N_CALLERS * N_CALLERS / (time.perf_counter() - start)
+    return statistics.median(times) * 1e6, rate
+
+
+def report(numbers: dict[str, float]) -> None:
+    """Hand the numbers to peers.py, whatever else the library printed."""
+    sys.stdout.write("\n" + json.dumps(numbers) + "\n")
