@@ -257,6 +257,18 @@ def test_the_version_needs_nothing_heavy(tmp_path: Path) -> None:
     assert result.stdout.startswith("hcs-mesh ")
 
 
+def test_a_question_loads_nothing_that_computes_or_keeps_logs(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.argv = ['hcs-mesh', 'status', '--data', {str(tmp_path)!r}]\n"
+        "from hcs_mesh.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert ended.code == 1, ended.code\n"
+        f"loaded = set({HEAVY!r}) & set(sys.modules)\n"
+        "assert loaded == {'zmq', 'msgspec'}, loaded\n"
+    )
+    result = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
 def test_what_nobody_foresaw_is_one_line_and_a_log(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.argv = ['hcs-mesh', 'plates', '--data', {str(tmp_path)!r}]\n"
