@@ -61,3 +61,4 @@ def test_a_file_whose_name_is_not_text_is_named_and_nothing_falls_over(mesh: Any
     assert refused.code == 1
     assert "udcff.ome.tif" in refused.out + refused.err
     assert "is not UTF-8" in refused.out + refused.err
+    assert "udcff.ome.tif" in mesh("import", path, "--wait").refusal
