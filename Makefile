@@ -11,6 +11,7 @@ help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
 	@echo "make test      all tests but the slow ones, on the installed wheel (ARGS='-k name' to choose)"
 	@echo "make test-all  the slow ones too: soak, long chaos, simulation"
+	@echo "make simulate  schedules of faults in a virtual world (SEED=N replays one exactly)"
 	@echo "make bench     measures against the floors, and writes docs/performance.md"
 	@echo "make lint types layers docs   what continuous integration checks beside the tests"
 	@echo "make format    puts the code in its usual form"

@@ -1,0 +1,162 @@
+"""Small deliberate faults in the real code, each of which the simulation must find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from hcs_mesh.supervisors.cell import Cell
+from hcs_mesh.supervisors.journal import Journal, segments
+from hcs_mesh.supervisors.journal.writer import Writer
+from hcs_mesh.supervisors.life import Life
+from hcs_mesh.supervisors.roster import Roster
+from hcs_mesh.transport.link import Link
+
+Patches = tuple[tuple[Any, str, Any], ...]
+
+
+class Planted(NamedTuple):
+    """A fault: the scenario that should find it, and what it puts in place of what."""
+
+    scenario: str
+    patches: Callable[[], Patches]
+
+
+@contextmanager
+def planted(bug: Planted) -> Iterator[None]:
+    """Have the fault in the code for a while."""
+    patches = bug.patches()
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in patches]
+    for owner, name, faulty in patches:
+        setattr(owner, name, faulty)
+    try:
+        yield
+    finally:
+        for owner, name, real in before:
+            setattr(owner, name, real)
+
+
+def _acknowledge_before_append() -> Patches:
+    async def append(self: Any, record: Any) -> int:
+        done = self._submit((self._encoded(record),))
+        done.add_done_callback(lambda one: one.cancelled() or one.exception())
+        self._acknowledged += 1
+        return int(self._acknowledged)
+
+    return ((Journal, "append", append),)
+
+
+def _acknowledge_before_sync() -> Patches:
+    def write_durably(self: Any, data: bytes) -> None:
+        self.disk.write_at(self.descriptor, data, self.offset)
+
+    return ((Writer, "_write_durably", write_durably),)
+
+
+def _name_not_synced() -> Patches:
+    real = segments.create_segment
+
+    def create_segment(folder: Any, head: Any, *, n_bytes: int, parts: Any = (), disk: Any) -> int:
+        class Hasty:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(disk, name)
+
+            def sync_folder(self, folder: Any) -> None:
+                pass
+
+        return real(folder, head, n_bytes=n_bytes, parts=parts, disk=Hasty())  # type: ignore[arg-type]
+
+    from hcs_mesh.supervisors.journal import writer
+
+    return ((writer, "create_segment", create_segment),)
+
+
+def _checkpoint_drops_pending() -> Patches:
+    real = Journal.checkpoint
+
+    async def checkpoint(self: Any, records: Any, *, through: int | None = None) -> int:
+        pending = len(self._gathered) + self._writer.next_sequence - 1
+        self._acknowledged = max(self._acknowledged, pending)
+        return await real(self, records, through=through)
+
+    return ((Journal, "checkpoint", checkpoint),)
+
+
+def _lost_wake_up() -> Patches:
+    async def idle(self: Any) -> None:
+        await asyncio.sleep(0)
+        self.idle = future = self._loop.create_future()
+        await future
+
+    return ((Life, "_idle", idle),)
+
+
+def _letter_lost_on_restart() -> Patches:
+    real = Life._failed
+
+    def failed(self: Any, error: BaseException) -> Any:
+        self._cell.box.take()
+        return real(self, error)
+
+    return ((Life, "_failed", failed),)
+
+
+def _stale_reply() -> Patches:
+    real = Link._expect
+
+    def expect(self: Any, *arguments: Any) -> Any:
+        if not self._asks:
+            self._last_id = 0
+        return real(self, *arguments)
+
+    return ((Link, "_expect", expect),)
+
+
+def _asks_never_expire() -> Patches:
+    return ((Link, "_expire", lambda self: None), (Cell, "expire", lambda self, now: None))
+
+
+def _restart_count_reset() -> Patches:
+    real = Roster.started
+
+    def started(self: Any, name: str, now_s: float) -> Any:
+        self.restarts_s.clear()
+        return real(self, name, now_s)
+
+    return ((Roster, "started", started),)
+
+
+def _retry_under_another_key() -> Patches:
+    import tills
+
+    real = tills.Shop._pay
+
+    async def pay(self: Any, dialer: Any, key: str) -> None:
+        real_ask = dialer.link.ask
+        tries = iter("abcdefghijklmnopqrstuvwxyz" * 9)
+
+        def ask(target: str, request: Any, **named: Any) -> Any:
+            return real_ask(target, tills.Pay(key=request.key + next(tries)), **named)
+
+        dialer.link.ask = ask
+        try:
+            await real(self, dialer, key)
+        finally:
+            dialer.link.ask = real_ask
+
+    return ((tills.Shop, "_pay", pay),)
+
+
+PLANTED: dict[str, Planted] = {
+    "acknowledge before append": Planted("tills", _acknowledge_before_append),
+    "acknowledge before sync": Planted("tills", _acknowledge_before_sync),
+    "segment's name not synced": Planted("tills", _name_not_synced),
+    "checkpoint drops a pending record": Planted("tills", _checkpoint_drops_pending),
+    "lost wake-up": Planted("tills", _lost_wake_up),
+    "mailbox loses a letter on restart": Planted("tills", _letter_lost_on_restart),
+    "stale reply delivered": Planted("tills", _stale_reply),
+    "asks never expire": Planted("tills", _asks_never_expire),
+    "restart count reset": Planted("tills", _restart_count_reset),
+}

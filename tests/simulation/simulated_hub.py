@@ -1,0 +1,182 @@
+"""A hub that dies and comes back in a virtual world: a real node under a real supervisor, on a disk that outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from memory_disk import MemoryDisk
+from memory_wire import MemoryListener
+from virtual_world import Process, Violation, World
+
+from hcs_mesh.config.errors import MeshError
+from hcs_mesh.supervisors import Node, SupervisionReport, Supervisor, Surroundings
+from hcs_mesh.transport import Link, Principal
+
+USER = Principal(name="ada", role="administrator")
+
+
+class RestartLimits:
+    """Counts for itself what every supervisor of a hub's life restarts."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._limits: dict[str, Any] = {}
+        self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def watch(self, supervisor: Supervisor) -> Supervisor:
+        self._limits[supervisor.name] = supervisor.intensity
+        return supervisor
+
+    def __call__(self, report: SupervisionReport) -> None:
+        self._world.note(f"{report.supervisor}/{report.child} {report.occurrence} {report.error[:80]}")
+        if report.child in self._limits and report.occurrence in ("started", "failed"):
+            self._restarts.pop(report.child, None)  # a new run of a branch begins to count anew
+        if report.occurrence != "restarting" or report.blame not in ("", "child"):
+            return
+        limit = self._limits[report.supervisor]
+        restarts = self._restarts[report.supervisor]
+        restarts.append(self._world.now)
+        while self._world.now - restarts[0] > limit.window_s:
+            restarts.popleft()
+        if len(restarts) > limit.max_restarts:
+            raise Violation(
+                f"{report.supervisor} restarted {len(restarts)} times within {limit.window_s:g} s, "
+                f"and {limit.max_restarts} are granted"
+            )
+
+
+class Hub:
+    """The process that holds the tree; what makes the tree is the scenario's."""
+
+    def __init__(
+        self,
+        world: World,
+        tree: Callable[[Hub], Supervisor],
+        *,
+        make_link: Callable[..., Link] = Link,
+        principal: Principal = USER,
+    ) -> None:
+        self.world = world
+        self.disk = MemoryDisk(world)
+        self.n_lives = 0
+        self.leaving = False
+        self.process: Process
+        self.node: Node
+        self.inner: MemoryListener | None = None
+        self.front: MemoryListener | None = None
+        self.top: Supervisor | None = None
+        self.limits: RestartLimits
+        self._tree = tree
+        self._make_link = make_link
+        self._principal = principal
+        self.begin()
+
+    @property
+    def up(self) -> bool:
+        return not self.process.dead and self.top is not None and self.top.state == "running"
+
+    def begin(self) -> None:
+        """Start the process anew."""
+        self.n_lives += 1
+        self.process = self.world.process(f"hub{self.n_lives}")
+        self.disk.belongs_to(self.process)
+        self.inner = self.front = self.top = None
+        self.process.on_death.append(self._again)
+        self.process.run(self._live(self.process))
+
+    def crash(self, *, power: bool) -> None:
+        """Kill the process; with ``power`` the machine loses what was not synced, too."""
+        if self.process.dead:
+            return
+        self.process.kill()
+        if power:
+            self.world.note("the power fails")
+            self.disk.lose_power()
+
+    def _again(self) -> None:
+        if not self.leaving:
+            if self.disk.crash_at is None and self.world.random.random() < 0.3:
+                self.disk.lose_power()
+            self.world.later(0.05 + self.world.random.random(), self.begin)
+
+    async def _live(self, process: Process) -> None:
+        world = self.world
+        self.node = node = Node("hub")
+        self.inner = MemoryListener(world, process, node._deliver, make_link=self._make_link)
+        self.front = MemoryListener(world, process, node._deliver, principal=self._principal, make_link=self._make_link)
+        node.inner = self.inner  # type: ignore[assignment]
+        node.fronts.append(self.front)  # type: ignore[arg-type]
+        self.limits = RestartLimits(world)
+        self.top = self._tree(self)
+        try:
+            await self.top.start()
+        except MeshError as error:
+            world.note(f"the hub does not start: {error}")
+            process.kill()
+            return
+        ended = await self.top.wait()
+        if not self.leaving:
+            world.note(f"the hub ends: {ended.error}")
+            process.kill()
+
+    def surroundings(self) -> Surroundings:
+        """The world as supervision sees it."""
+        return Surroundings(
+            now_s=self.process.time,
+            sleep=asyncio.sleep,
+            chance=self.world.random.random,
+            unix_s=self.world.unix_s,
+            reporter=self.limits,
+        )
+
+    def run_whole(self, work: Callable[[], Coroutine[Any, Any, None]], *, within_s: float = 30.0) -> None:
+        """Do something in one life of the process, from its beginning in the next one if it dies meanwhile."""
+        while not self._run_in_one_life(work, within_s):
+            pass
+
+    def _run_in_one_life(self, work: Callable[[], Coroutine[Any, Any, None]], within_s: float) -> bool:
+        if not self.world.run_until(lambda: self.up, 30.0):
+            raise Violation("the hub does not come up, although the faults are over")
+        process = self.process
+        doing = process.run(work())
+        if not self.world.run_until(lambda: doing.done() or process.dead, within_s):
+            raise Violation(f"the hub is deaf: {unfinished(process)}")
+        if process.dead:
+            return False
+        doing.result()
+        return True
+
+    def stop(self, *, within_s: float = 60.0) -> None:
+        """Stop in order, and see that nothing is left over."""
+        self.leaving = True
+        assert self.top is not None
+
+        async def leave() -> None:
+            assert self.top is not None
+            await self.top.stop()
+            await self.node.close()
+
+        leaving = self.process.run(leave())
+        if not self.world.run_until(leaving.done, within_s):
+            raise Violation(f"the hub has not stopped after {within_s:g} s: {unfinished(self.process)}")
+        leaving.result()
+
+
+def unfinished(process: Process) -> str:
+    """What a process is still at."""
+    return "; ".join(repr(task.get_coro()) for task in process.tasks if not task.done())
+
+
+def comes_to_rest(world: World, processes: list[Process], *, within_s: float = 30.0) -> None:
+    """See that nothing goes on for ever, and that nobody was left waiting."""
+    if not world.run_dry(within_s):
+        raise Violation("something goes on although everything was stopped")
+    left = [f"{process.name}: {unfinished(process)}" for process in processes if not process.dead]
+    left = [one for one in left if not one.endswith(": ")]
+    if left:
+        raise Violation(f"left waiting for good: {'; '.join(left)}")
+    if world.complaints:
+        raise Violation(f"nobody took this up: {world.complaints[0]}")
