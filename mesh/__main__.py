@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 import typer.main
 
+from .command_line import inside_commands
 from .command_line.config_commands import config_app
 from .command_line.failures import CommandLine, tell_unexpected
 from .command_line.import_commands import imports_app
@@ -25,6 +26,9 @@ app.add_typer(jobs_app, name="jobs")
 app.add_typer(config_app, name="config")
 app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
+
+for _command in inside_commands.COMMANDS:
+    app.command()(_command)
 
 
 def _print_version(*, value: bool) -> None:

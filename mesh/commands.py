@@ -12,6 +12,20 @@ from typing import TypeVar
 
 from .config import MeshError
 from .messages.compute import AwaitJob, CancelJob, GetJob, JobStatus, ListJobs, SubmitJob
+from .messages.console import (
+    ActorDetail,
+    GetTrace,
+    Hop,
+    InspectActor,
+    JournalLine,
+    LogTail,
+    PauseActor,
+    RestartActor,
+    ResumeActor,
+    TailJournal,
+    TailLog,
+    WhoAmI,
+)
 from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from .messages.imports import (
     AwaitImport,
@@ -27,12 +41,18 @@ from .messages.viewing import ListViewers, ViewerInfo
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
 from .plates.source_names import check_source_name
-from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Request
+from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Principal, Request
 
 R = TypeVar("R")
 
+RESTART_S = 180.0
+"""How long a restart may take: what stops in order is given its time."""
 PATIENCE_S = 120.0
 """How long a follower waits for a mesh that went away to come back."""
+
+
+class NothingToRetry(MeshError, ValueError):
+    """A job is still running, or has done all its wells."""
 
 
 class Commands(ABC):
@@ -64,6 +84,40 @@ class Commands(ABC):
     async def stop(self) -> None:
         """Begin its ordered stop."""
         await self.ask("control", StopMesh())
+
+    # -- its inside -------------------------------------------------------------------------------
+
+    async def who_am_i(self) -> Principal:
+        """Whom the mesh takes this key for."""
+        return await self.ask("console", WhoAmI())
+
+    async def inspect(self, actor: str) -> ActorDetail:
+        """Everything that is known of one name of the tree."""
+        return await self.ask("console", InspectActor(actor=actor))
+
+    async def tail_log(self, actor: str, *, n_lines: int = 100, since: int = -1) -> LogTail:
+        """The last lines of the log that concern one name of the tree."""
+        return await self.ask("console", TailLog(actor=actor, n_lines=n_lines, since=since))
+
+    async def tail_journal(self, journal: str, *, n_records: int = 100) -> tuple[JournalLine, ...]:
+        """The last records of a journal."""
+        return await self.ask("console", TailJournal(journal=journal, n_records=n_records))
+
+    async def trace(self, message: str = "") -> tuple[Hop, ...]:
+        """The way of a message through every process, or the first hops of the latest."""
+        return await self.ask("console", GetTrace(trace=message))
+
+    async def restart(self, actor: str) -> None:
+        """Stop one and start it afresh; for administrators."""
+        await self.ask("console", RestartActor(actor=actor), timeout_s=RESTART_S)
+
+    async def pause(self, actor: str) -> None:
+        """Let an actor's mailbox be unread; for administrators."""
+        await self.ask("console", PauseActor(actor=actor))
+
+    async def resume(self, actor: str) -> None:
+        """Let a paused actor read its mailbox again; for administrators."""
+        await self.ask("console", ResumeActor(actor=actor))
 
     # -- plates and imports -----------------------------------------------------------------------
 
@@ -151,6 +205,21 @@ class Commands(ABC):
     async def cancel_job(self, job: str) -> JobStatus:
         """Stop a job."""
         return await self.ask("scheduler", CancelJob(job=job))
+
+    async def retry_job(self, job: str) -> str:
+        """Run the wells of a job that are not done once more, as a new job; returns its id.
+
+        Raises:
+            NothingToRetry: it is running, or all its wells are done.
+        """
+        status = await self.job(job)
+        again = tuple(one.well for one in status.wells if one.state != "done")
+        if status.state == "running" or not again:
+            raise NothingToRetry(
+                f"{job} is {status.state}: there is nothing to retry", hint=f"hcs-mesh jobs {job} shows its wells"
+            )
+        wells = again if any(again) else ()
+        return await self.submit_job(status.plate_id, status.source, source_name=status.source_name, wells=wells)
 
     async def follow_job(self, job: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[JobStatus]:
         """Every change of a job, until it is done, failed or cancelled; outlives restarts of the mesh."""

@@ -15,3 +15,11 @@ class NapariMissing(MeshError, ImportError):
 
 class OutputUnusable(MeshError, OSError):
     """The recorder cannot write where it was told to."""
+
+
+class TextualMissing(MeshError, ImportError):
+    """Textual cannot be imported."""
+
+
+class NotInControl(MeshError, PermissionError):
+    """The key does not let its holder change anything."""

@@ -1,0 +1,228 @@
+"""The console's screen: the tree, imports, jobs, journals, logs and traces of one mesh, looked at again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Footer, Static, TabbedContent, TabPane
+
+from ...config.errors import MeshError
+from ...messages.control import ActorRow
+from ...transport import Principal
+from . import words
+from .confirmation import Confirmation
+from .deeds import Deed, cancel, pause_or_resume, restart, retry
+from .listing import Listing
+from .mesh import ConsoleMesh
+from .snapshot import Snapshot, snapshot
+
+JOURNALS = ("imports", "jobs")
+N_LINES = 200
+TABS = ("tree", "imports", "jobs", "journals", "log", "traces")
+
+
+class Console(App[None]):
+    """Shows a mesh, and reaches into it where ``control`` says so."""
+
+    TITLE = "hcs-mesh"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #top { height: 2; padding: 0 1; background: $panel; }
+    #detail-scroll { height: 45%; border-top: solid $primary; padding: 0 1; }
+    #tree { height: 1fr; }
+    Listing { height: 1fr; }
+    TabPane { padding: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(number), f"tab('{name}')", name, show=False) for number, name in enumerate(TABS, 1)),
+        Binding("r", "restart", "Restart"),
+        Binding("p", "pause", "Pause/resume"),
+        Binding("y", "retry", "Retry"),
+        Binding("x", "cancel", "Cancel"),
+        Binding("t", "trace", "Follow trace"),
+        Binding("1", "tab('tree')", "1-6 Tabs"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(
+        self, mesh: ConsoleMesh, *, principal: Principal, control: bool = False, period_s: float = 1.0
+    ) -> None:
+        """Look at ``mesh`` every ``period_s``; with ``control`` the keys that change something do so."""
+        super().__init__()
+        self._mesh = mesh
+        self._principal = principal
+        self._control = control
+        self._period_s = period_s
+        self._last: Snapshot | None = None
+        self._before: dict[str, ActorRow] = {}
+        self._followed = ""
+        self.n_looks = 0
+
+    def compose(self) -> ComposeResult:
+        """The bar, the tabs and the keys."""
+        yield Static(id="top", markup=False)
+        with TabbedContent(initial="tree-tab"):
+            with TabPane("1 Tree", id="tree-tab"), Vertical():
+                yield Listing(words.TREE_COLUMNS, id="tree")
+                with VerticalScroll(id="detail-scroll"):
+                    yield Static(id="detail", markup=False)
+            with TabPane("2 Imports", id="imports-tab"):
+                yield Listing(words.IMPORT_COLUMNS, id="imports")
+            with TabPane("3 Jobs", id="jobs-tab"):
+                yield Listing(words.JOB_COLUMNS, id="jobs")
+            with TabPane("4 Journals", id="journals-tab"), VerticalScroll():
+                yield Static(id="journals", markup=False)
+            with TabPane("5 Log", id="log-tab"), VerticalScroll():
+                yield Static(id="log", markup=False)
+            with TabPane("6 Traces", id="traces-tab"):
+                yield Listing(words.TRACE_COLUMNS, id="traces", mood_column=len(words.TRACE_COLUMNS) - 1)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.query_one("#tree", Listing).focus()
+        self.run_worker(self._keep_looking(), name="look", exit_on_error=True)
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    async def _keep_looking(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except MeshError as error:
+                self._show_trouble(error)
+            self.n_looks += 1
+            await asyncio.sleep(self._period_s)
+
+    async def _look(self) -> None:
+        seen = await snapshot(self._mesh)
+        since_s = seen.at_s - self._last.at_s if self._last is not None else 0.0
+        self.query_one("#tree", Listing).show(words.tree_lines(seen.rows, self._before, since_s))
+        self.query_one("#imports", Listing).show(words.import_lines(seen.imports))
+        self.query_one("#jobs", Listing).show(words.job_lines(seen.jobs))
+        self._last, self._before = seen, {one.name: one for one in seen.rows}
+        self._show_top(seen)
+        await self._look_closer()
+
+    async def _look_closer(self) -> None:
+        """Ask for what the open tab shows beyond the snapshot, and for nothing else."""
+        chosen = self.query_one("#tree", Listing).chosen
+        match self.tab:
+            case "tree" if chosen:
+                self._write("#detail", words.detail_text(await self._mesh.inspect(chosen)))
+            case "journals":
+                told = {name: await self._mesh.tail_journal(name, n_records=N_LINES // 4) for name in JOURNALS}
+                self._write("#journals", words.journal_text(told))
+            case "log" if chosen:
+                lines = (await self._mesh.tail_log(chosen, n_lines=N_LINES)).lines
+                self._write("#log", f"{chosen}\n{words.log_text(lines) or 'nothing yet'}")
+            case "traces":
+                hops = await self._mesh.trace(self._followed)
+                self.query_one("#traces", Listing).show(words.trace_lines(hops))
+            case _:
+                pass
+
+    @property
+    def tab(self) -> str:
+        """The tab that is open."""
+        return self.query_one(TabbedContent).active.removesuffix("-tab")
+
+    def _write(self, where: str, text: str) -> None:
+        self.query_one(where, Static).update(Text(words.tamed(text, lines=True)))
+
+    def _show_top(self, seen: Snapshot) -> None:
+        mesh, root = seen.mesh, seen.rows[0]
+        up_s = max(0, int(time.time() - mesh.started_at_unix_s))
+        first = f"hcs-mesh {mesh.version}  {mesh.data}  pid {mesh.pid}  up {timedelta(seconds=up_s)}"
+        second = (
+            f"{self._principal.name} ({self._principal.role}), {'CONTROL' if self._control else 'read-only'}"
+            f"   lag {words.seconds_text(root.loop_lag_s) or '0 ms'}   memory {words.bytes_text(root.memory_bytes)}"
+            f"   {mesh.n_actors} actors, {mesh.n_processes} processes, {mesh.n_restarts} restarts"
+        )
+        if seen.silent:
+            second += f"   no answer from: {', '.join(seen.silent)}"
+        self.query_one("#top", Static).update(Text(words.tamed(f"{first}\n{second}", lines=True)))
+
+    def _show_trouble(self, error: MeshError) -> None:
+        told = f"the mesh does not answer: {words.first_line(str(error))}\n{words.first_line(error.hint)}"
+        self.query_one("#top", Static).update(Text(words.tamed(told, lines=True), style="bold red"))
+
+    # -- keys -------------------------------------------------------------------------------------
+
+    def action_tab(self, name: str) -> None:
+        """Open a tab, and look at once at what it shows."""
+        self.query_one(TabbedContent).active = f"{name}-tab"
+        listing = self.query(f"#{name}").first()
+        if isinstance(listing, Listing):
+            listing.focus()
+        self.run_worker(self._once(), group="closer", exclusive=True)
+
+    async def on_data_table_row_highlighted(self) -> None:
+        """The cursor moved: show what it is on now."""
+        self.run_worker(self._once(), group="closer", exclusive=True)
+
+    async def _once(self) -> None:
+        try:
+            await self._look_closer()
+        except MeshError as error:
+            self._show_trouble(error)
+
+    def action_trace(self) -> None:
+        """Follow the trace under the cursor, or list the latest again."""
+        if self.tab == "traces":
+            self._followed = "" if self._followed else self.query_one("#traces", Listing).chosen
+            self.run_worker(self._once(), group="closer", exclusive=True)
+
+    def action_restart(self) -> None:
+        """Restart what is under the cursor."""
+        if self.tab == "tree" and self._chosen:
+            self._ask(restart(self._mesh, self._chosen))
+
+    def action_pause(self) -> None:
+        """Pause what is under the cursor, or resume it."""
+        row = self._before.get(self._chosen)
+        if self.tab == "tree" and row is not None:
+            self._ask(pause_or_resume(self._mesh, row))
+
+    def action_retry(self) -> None:
+        """Take up the import or job under the cursor again."""
+        self._ask_about_work(retry)
+
+    def action_cancel(self) -> None:
+        """Stop the import or job under the cursor."""
+        self._ask_about_work(cancel)
+
+    @property
+    def _chosen(self) -> str:
+        return self.query_one(f"#{self.tab}", Listing).chosen
+
+    def _ask_about_work(self, deed: Callable[[ConsoleMesh, str, str], Deed]) -> None:
+        if self.tab in ("imports", "jobs") and self._chosen:
+            self._ask(deed(self._mesh, self.tab, self._chosen))
+
+    def _ask(self, deed: Deed) -> None:
+        if not self._control:
+            self.notify("read-only: start with hcs-mesh console --control", severity="warning")
+            return
+
+        def answered(confirmed: bool | None) -> None:  # noqa: FBT001
+            if confirmed:
+                self.run_worker(self._do(deed.question, deed.perform), group="deeds")
+
+        self.push_screen(Confirmation(deed.question, deed.consequence), answered)
+
+    async def _do(self, what: str, perform: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await perform()
+        except MeshError as error:
+            self.notify(words.tamed(f"{error}  {error.hint}"), title=what, severity="error", timeout=10, markup=False)
+        else:
+            self.notify("done", title=what, markup=False)
