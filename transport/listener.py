@@ -15,6 +15,8 @@ from .link import Deliver, Link
 from .messages import INNER, Principal
 from .offences import Offences
 
+HANDSHAKE_MS = 10_000
+
 
 class Listener:
     """Binds one endpoint; with a key pair every connection is CURVE and must be on the key ring."""
@@ -174,6 +176,8 @@ def _bind(
         socket.curve_server = True
         socket.curve_publickey = key.public.encode()
         socket.curve_secretkey = key.secret.encode()
+        # Who holds a connection and never finishes its handshake is hung up on; libzmq's own patience is 30 s.
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
     try:
