@@ -16,6 +16,7 @@ import pytest
 import tifffile
 
 from hcs_mesh import Client, MeshError
+from hcs_mesh.messages.compute import JobStatus
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 
 RUNNING = {"control", "metadata", "publisher", "viewers", "inspector", "imports", "scheduler", "executor.cpu0"}
@@ -485,13 +486,27 @@ def test_a_full_disk_stops_what_needs_it_and_nothing_else(mesh_up: Any, good: Pa
         before = mesh.rows()
         ballast = fill(disk)
         assert "bytes free" in mesh("import", good, "--wait").refusal
-        assert "full" in mesh("run", plate_id, nuclei, "--wait").err
+        job = mesh("run", plate_id, nuclei).value["job"]
+        waiting = asyncio.run(until(mesh.data, job, lambda status: "full" in status.reason))
+        assert (waiting.state, waiting.faults) == ("running", ())
         assert [line["id"] for line in mesh("plates").value] == [plate_id]
         as_before(mesh, before)
         ballast.unlink()
+        # It was waiting for room, and goes on by itself.
+        ended = asyncio.run(until(mesh.data, job, lambda status: status.state != "running"))
+        assert (ended.state, ended.reason) == ("done", "")
         assert mesh.imported(good) > plate_id
         assert mesh("run", plate_id, nuclei, "--wait").value["state"] == "done"
         as_before(mesh, before)
+
+
+async def until(data: Path, job: str, reached: Callable[[JobStatus], bool]) -> JobStatus:
+    """Follow a job until it stands so, or has ended."""
+    async with Client.at(data) as client:
+        async for status in client.follow_job(job):
+            if reached(status):
+                return status
+    raise AssertionError(f"{job} ended as {status.state}: {status.reason}")
 
 
 @pytest.mark.needs("root")
