@@ -383,7 +383,7 @@ class RestartsTheStopped(Roster):
 def test_the_state_machine_finds_a_planted_fault(fault):
     machine = type("Faulty", (AnyFamily,), {"roster_type": fault})
     budget = settings(
-        max_examples=400, stateful_step_count=30, deadline=None, database=None, phases=[hypothesis.Phase.generate]
+        max_examples=4000, stateful_step_count=30, deadline=None, database=None, phases=[hypothesis.Phase.generate]
     )
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=budget)
