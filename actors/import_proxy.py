@@ -36,6 +36,9 @@ Inbox = SubmitImport | GetImport | AwaitImport | ListImports | RetryImport | Can
 
 COMPACT_RECORDS = 2_000
 
+MAX_TOLD = 3
+"""Imports that are named as what the proxy is at."""
+
 
 class ImportProxy(Actor[Inbox]):
     """Answers for every import, and has each driven on after any death from where its journal says it stood."""
@@ -91,7 +94,13 @@ class ImportProxy(Actor[Inbox]):
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
-        return {"imports_open": len(self._book.lives), "imports_driving": self._driver.n_driving}
+        at_work = [f"{one.import_id} {one.phase}" for one in self._book.lives.values() if one.state == "running"]
+        return {
+            "imports_open": len(self._book.lives),
+            "imports_driving": self._driver.n_driving,
+            "busy": ", ".join(at_work[:MAX_TOLD]) + (", ..." if len(at_work) > MAX_TOLD else ""),
+            **self._ledger.statistics(),
+        }
 
     async def receive(self, message: Inbox) -> Any:
         """Handle one message."""

@@ -104,6 +104,13 @@ class Ledger(Generic[R]):
                 log.warning("a record waits for room on the disk", of=self._name_of(record), reason=str(full))
                 await asyncio.sleep(AGAIN_S)
 
+    def statistics(self) -> dict[str, int | float | str]:
+        """What the journal beneath has written since it was opened."""
+        if self._journal is None:
+            return {}
+        told = msgspec.to_builtins(self._journal.statistics())
+        return {f"journal_{name}": int(value) for name, value in told.items()}
+
     async def close(self) -> None:
         """Write what was asked for and let the journal go, if it was opened."""
         if self._journal is not None:

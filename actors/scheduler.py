@@ -42,6 +42,9 @@ Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | Exec
 
 COMPACT_RECORDS = 5_000
 
+MAX_TOLD = 3
+"""Jobs that are named as what the scheduler is at."""
+
 
 class Scheduler(Actor[Inbox]):
     """Keeps every accepted job in its journal, and every executor at work."""
@@ -137,10 +140,17 @@ class Scheduler(Actor[Inbox]):
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
+        running = [
+            f"{one.job} on {one.submitted.plate_name or one.submitted.plate_id} for {one.submitted.owner}"
+            for one in self._book.jobs.values()
+            if one.state == "running"
+        ]
         return {
             "wells_queued": self._scheduling.n_queued(),
             "executors": self._runs.n_executors,
             "unannounced": self._news.n_unheard,
+            "busy": ", ".join(running[:MAX_TOLD]) + (", ..." if len(running) > MAX_TOLD else ""),
+            **self._ledger.statistics(),
         }
 
     async def receive(self, message: Inbox) -> Any:

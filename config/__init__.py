@@ -14,6 +14,7 @@ from .settings import (
     LimitSettings,
     LoadedSettings,
     LogSettings,
+    MetricsSettings,
     Settings,
     StreamSettings,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "LoadedSettings",
     "LogSettings",
     "MeshError",
+    "MetricsSettings",
     "Settings",
     "StreamSettings",
     "check_settings",

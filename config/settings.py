@@ -146,6 +146,13 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     """The largest encoded message; planes travel beside messages and are not counted."""
 
 
+class MetricsSettings(Section, frozen=True, kw_only=True):
+    """Where Prometheus finds the mesh's metrics."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    """The port on this host alone (127.0.0.1); 0 serves no metrics."""
+
+
 class LogSettings(Section, frozen=True, kw_only=True):
     """What a process of the mesh says, and in which form."""
 
@@ -167,6 +174,7 @@ class Settings(Section, frozen=True, kw_only=True):
     journal: JournalSettings = JournalSettings()
     streams: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
     shutdown_s: Seconds = 20.0
     """Time for an ordered stop, after which what still runs is killed."""

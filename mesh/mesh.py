@@ -170,6 +170,12 @@ class Mesh(Commands):
         self._started_at_unix_s = time.time()
         await self._root.start()
         self._stack.push_async_callback(self._stop_tree)
+        if self.settings.metrics.port:
+            # Imported where it is wanted: it brings a web server of its own.
+            from .metrics import MeshCollector, MetricsServer
+
+            metrics = MetricsServer(MeshCollector(self.rows, inside.statistics), self.settings.metrics.port)
+            self._stack.push_async_callback(metrics.close)
         # Only now: a client of the life before dials again by itself, and must find every actor.
         for front in fronts:
             node.listen_front(front, mesh_key, ring, max_message_bytes=limit)
