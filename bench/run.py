@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Row
 
 HERE = Path(__file__).parent
-ROOMS = ("ask", "tell", "peers", "planes", "journal", "imports", "index", "pipeline", "plate_run")
+ROOMS = ("ask", "tell", "peers", "scale", "planes", "journal", "imports", "index", "pipeline", "plate_run")
 ONE_ROOM = """
 import importlib, sys, msgspec
 sys.path.insert(0, sys.argv[1])
