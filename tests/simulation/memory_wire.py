@@ -80,7 +80,7 @@ class MemoryListener:
             dialer = self.dialers.get(name)
             if dialer is None or self.process.dead or dialer.listener is not self:
                 return False
-            dialer.carry(frames[0], dialer.process, lambda batch: dialer.link.hear(batch), "down")
+            dialer.carry(frames[0], dialer.process, dialer.link.hear, "down")
             return True
 
         return write

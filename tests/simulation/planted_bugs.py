@@ -7,8 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from hcs_mesh.actors import job_records
+from hcs_mesh.actors.job_book import JobBook
+from hcs_mesh.actors.job_resumption import JobResumption
+from hcs_mesh.actors.ledger import Ledger
+from hcs_mesh.actors.scheduling import Scheduling
+from hcs_mesh.actors.well_runs import WellRuns
 from hcs_mesh.supervisors.cell import Cell
-from hcs_mesh.supervisors.journal import Journal, segments
+from hcs_mesh.supervisors.journal import Journal, JournalFull, segments
 from hcs_mesh.supervisors.journal.writer import Writer
 from hcs_mesh.supervisors.life import Life
 from hcs_mesh.supervisors.roster import Roster
@@ -131,22 +137,84 @@ def _restart_count_reset() -> Patches:
 def _retry_under_another_key() -> Patches:
     import tills
 
-    real = tills.Shop._pay
+    real = tills.Shop.attempt_key
 
-    async def pay(self: Any, dialer: Any, key: str) -> None:
-        real_ask = dialer.link.ask
-        tries = iter("abcdefghijklmnopqrstuvwxyz" * 9)
+    def attempt_key(self: Any, key: str, attempt: int) -> str:
+        return real(self, key, attempt) if attempt == 0 else f"{key} again {attempt}"
 
-        def ask(target: str, request: Any, **named: Any) -> Any:
-            return real_ask(target, tills.Pay(key=request.key + next(tries)), **named)
+    return ((tills.Shop, "attempt_key", attempt_key),)
 
-        dialer.link.ask = ask
+
+def _lost_key_check() -> Patches:
+    return ((JobBook, "by_key", lambda self, key: None),)
+
+
+def _effect_twice_after_replay() -> Patches:
+    real = JobResumption._take_up
+
+    async def take_up(self: Any, job: Any) -> None:
+        for result in self._repository.results(job.job):
+            await self._ledger.write(
+                job_records.Kept(job=job.job, at_unix_s=0.0, result=result, executor="", duration_s=0.0)
+            )
+        await real(self, job)
+
+    return ((JobResumption, "_take_up", take_up),)
+
+
+def _attempt_not_written() -> Patches:
+    real = Ledger.write_surely
+
+    async def write_surely(self: Any, record: Any) -> None:
+        if isinstance(record, job_records.Attempted):
+            self._take_in(record)
+        else:
+            await real(self, record)
+
+    return ((Ledger, "write_surely", write_surely),)
+
+
+def _refused_record_dropped() -> Patches:
+    async def write_surely(self: Any, record: Any) -> None:
         try:
-            await real(self, dialer, key)
-        finally:
-            dialer.link.ask = real_ask
+            await self.write(record)
+        except JournalFull:
+            return
 
-    return ((tills.Shop, "_pay", pay),)
+    return ((Ledger, "write_surely", write_surely),)
+
+
+def _cancelled_well_committed() -> Patches:
+    async def stop_well(self: Any, job: str, well: str, executor: str) -> None:
+        pass
+
+    return ((WellRuns, "cancel_well", lambda self, executor, job, well: None), (WellRuns, "_stop_well", stop_well))
+
+
+def _death_forgotten() -> Patches:
+    async def lost(self: Any, *arguments: Any) -> None:
+        pass
+
+    return ((WellRuns, "_lost", lost),)
+
+
+def _faults_not_counted() -> Patches:
+    real = Scheduling._failed
+
+    def failed(self: Any, name: str, well: str, error: str, *, final: bool, charged: bool) -> Any:
+        return real(self, name, well, error, final=final, charged=False)
+
+    return ((Scheduling, "_failed", failed),)
+
+
+def _over_before_it_is_kept() -> Patches:
+    def well_done(self: Any, job: str, well: str, executor: str) -> Any:
+        self._free(executor, job, well)
+        if job in self._jobs:
+            self._jobs[job].running.discard(well)
+        return self._ended(job) + self._dispatch()
+
+    return ((Scheduling, "well_done", well_done),)
 
 
 PLANTED: dict[str, Planted] = {
@@ -159,4 +227,13 @@ PLANTED: dict[str, Planted] = {
     "stale reply delivered": Planted("tills", _stale_reply),
     "asks never expire": Planted("tills", _asks_never_expire),
     "restart count reset": Planted("tills", _restart_count_reset),
+    "a retry under another key": Planted("tills", _retry_under_another_key),
+    "lost key check": Planted("analysis", _lost_key_check),
+    "effect twice after replay": Planted("analysis", _effect_twice_after_replay),
+    "attempt handed out before it is written": Planted("analysis", _attempt_not_written),
+    "a refused record is dropped": Planted("analysis", _refused_record_dropped),
+    "cancelled well committed": Planted("analysis", _cancelled_well_committed),
+    "an executor's death is forgotten": Planted("analysis", _death_forgotten),
+    "faults of a well are not counted": Planted("analysis", _faults_not_counted),
+    "a job is over before its last well is kept": Planted("analysis", _over_before_it_is_kept),
 }

@@ -1,4 +1,4 @@
-"""A hub that dies and comes back in a virtual world: a real node under a real supervisor, on a disk that outlives it."""
+"""A hub that dies and comes back in a virtual world: a real node and supervisor, on a disk that outlives them."""
 
 from __future__ import annotations
 

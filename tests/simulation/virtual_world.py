@@ -8,6 +8,7 @@ import gc
 import heapq
 import itertools
 import random
+import sys
 import time
 import traceback as tracebacks
 import warnings
@@ -309,8 +310,9 @@ class Outcome(NamedTuple):
 
 def run_schedule(seed: int, play: Callable[[World], None]) -> Outcome:
     """Play one schedule in a world of its own."""
-    real_time, collecting = time.time, gc.isenabled()
+    real_time, real_hook, collecting = time.time, sys.unraisablehook, gc.isenabled()
     gc.disable()
+    sys.unraisablehook = lambda unraisable: None
     try:
         with warnings.catch_warnings():
             # What a killed process had begun is thrown away half-way, and some of it would say so.
@@ -319,7 +321,7 @@ def run_schedule(seed: int, play: Callable[[World], None]) -> Outcome:
             gc.collect(0)
         return outcome
     finally:
-        time.time = real_time
+        time.time, sys.unraisablehook = real_time, real_hook
         if collecting:
             gc.enable()
 
