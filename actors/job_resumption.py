@@ -80,4 +80,5 @@ class JobResumption:
             # Cancelled meanwhile.
             await self._endings.end(name)
             return
-        self._runs.perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults))
+        errors = {well.well: well.error for well in job.status(with_source=False).wells}
+        self._runs.perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults, errors))

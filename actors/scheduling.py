@@ -72,11 +72,23 @@ class Scheduling:
         self._executors: dict[str, tuple[str, str] | None] = {}
 
     def add_job(
-        self, job: str, owner: str, wells: tuple[str, ...], faults: dict[str, int] | None = None
+        self,
+        job: str,
+        owner: str,
+        wells: tuple[str, ...],
+        faults: dict[str, int] | None = None,
+        errors: dict[str, str] | None = None,
     ) -> list[Instruction]:
-        """A job is to be done; ``wells`` are those that are left of it."""
-        self._jobs[job] = _Job(owner, deque(wells), faults=dict(faults or {}))
-        return self._ended(job) + self._dispatch()
+        """A job is to be done; ``wells`` are those that are left of it, ``errors`` the last one of each.
+
+        Whoever counted a well's last fault may have died before it was set aside: it is not tried once more.
+        """
+        counted = dict(faults or {})
+        spent = [well for well in wells if counted.get(well, 0) >= self._attempts]
+        left = deque(well for well in wells if well not in spent)
+        self._jobs[job] = _Job(owner, left, faults=counted)
+        set_aside = [SetAside(job, well, (errors or {}).get(well, "")) for well in spent]
+        return [*set_aside, *self._ended(job), *self._dispatch()]
 
     def executor_up(self, executor: str) -> list[Instruction]:
         """An executor is idle."""

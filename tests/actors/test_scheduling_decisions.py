@@ -65,6 +65,16 @@ def test_faults_of_before_a_restart_count() -> None:
     ]
 
 
+def test_a_well_whose_last_fault_was_counted_before_a_restart_is_not_tried_once_more() -> None:
+    scheduling = Scheduling(attempts_per_well=3)
+    scheduling.executor_up("executor.0")
+    faults, errors = {"A01": 3, "A02": 2}, {"A01": "SIGSEGV", "A02": "SIGBUS"}
+    assert scheduling.add_job("job-1", "ada", ("A01", "A02"), faults, errors) == [
+        SetAside("job-1", "A01", "SIGSEGV"),
+        Run("job-1", "A02", "executor.0"),
+    ]
+
+
 def test_a_failure_that_trying_again_cannot_mend_sets_the_well_aside_at_once() -> None:
     scheduling = Scheduling()
     scheduling.executor_up("cpu0")
