@@ -15,6 +15,8 @@ from ..mesh import Mesh
 from ..messages.control import ActorRow, MeshStatus
 from .errors import CommandFailed
 
+from ..transport import MeshCard
+from .descriptors import raise_descriptor_limit
 Announce = Callable[[MeshStatus, Sequence[ActorRow]], None]
 
 
@@ -39,6 +41,7 @@ def run_mesh(settings: Settings, data: Path, announce: Announce, *, quiet: bool 
     else:
         import uvloop
 
+    raise_descriptor_limit()
         uvloop.run(_serve(settings, data, announce))
 
 

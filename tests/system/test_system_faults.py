@@ -1,0 +1,264 @@
+"""Faults of real processes that are no deaths: one that is stopped, one without descriptors, one that never answers."""
+
+import asyncio
+import inspect
+import os
+import pkgutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from socket import socket
+from typing import Any, get_origin
+
+import msgspec
+import psutil
+import pytest
+import zmq
+
+import hcs_mesh.messages
+from hcs_mesh import Client
+from hcs_mesh.command_line.demo_pipeline import DEMO_PIPELINE
+from hcs_mesh.messages.compute import JobStatus
+from hcs_mesh.pipelines import to_source
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+from hcs_mesh.supervisors import Node
+from hcs_mesh.transport import (
+    AskTimedOut,
+    Dialer,
+    Envelope,
+    KeyRing,
+    Link,
+    PeerRef,
+    Ping,
+    Principal,
+    Request,
+    ServerKey,
+    ipc_endpoint,
+    new_pair,
+    tcp_endpoint,
+)
+
+SILENCE_S = 15.0
+"""After so much of it a process is held to be hung."""
+
+
+async def stop_one_at_work(client: Client, job: str) -> tuple[str, int, str]:
+    """Stop an executor in the middle of a well: its name, its pid and the well."""
+    while True:
+        status: JobStatus = await client.job(job)
+        assert status.state == "running", status
+        up = {row.name: row.pid for row in await client.tree()}
+        for well in status.wells:
+            if well.state == "running" and (pid := up.get(well.executor)):
+                os.kill(pid, signal.SIGSTOP)
+                return well.executor, pid, well.well
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.timeout(150)
+def test_a_stopped_executor_is_hung_a_busy_one_is_not_and_the_job_is_done(
+    mesh_up: Callable[..., Any], tmp_path: Path
+) -> None:
+    write_plate(tmp_path / "P", Recipe(name="P", n_rows=4, n_columns=6, n_fields=2, size_px=256))
+
+    async def run(data: Path, plate_id: int) -> tuple[str, int, str, float, JobStatus]:
+        async with Client.at(data) as client:
+            job = await client.submit_job(plate_id, to_source(DEMO_PIPELINE))
+            stopped, pid, well = await stop_one_at_work(client, job)
+            start = time.monotonic()
+            async with asyncio.timeout(120.0):
+                async for status in client.follow_job(job):
+                    last = status
+            return stopped, pid, well, time.monotonic() - start, last
+
+    with mesh_up() as mesh:
+        plate_id = mesh.imported(tmp_path / "P")
+        stopped, pid, well, took_s, ended = asyncio.run(run(mesh.data, plate_id))
+        assert (ended.state, ended.reason) == ("done", "")
+        assert Counter(one.state for one in ended.wells) == {"done": 24}
+        # Nobody killed it before its silence was proof, and somebody did soon after.
+        assert SILENCE_S - 3.0 < took_s < SILENCE_S + 30.0
+        assert not psutil.pid_exists(pid)
+        until = time.monotonic() + 30.0
+        while (rows := mesh.rows())[stopped]["state"] != "running" or not rows[stopped]["restarts"]:
+            assert time.monotonic() < until, rows[stopped]
+        assert rows[stopped]["restarts"] == 1
+        assert "no heartbeat" in rows[stopped]["last_error"]
+        assert {name for name, row in rows.items() if row["restarts"]} == {stopped}
+        assert {one.well: one.attempts for one in ended.wells if one.attempts > 1} in ({}, {well: 2})
+
+
+# -- descriptors ----------------------------------------------------------------------------------
+
+
+SMALL_NODE = """
+import asyncio, resource, sys
+from pathlib import Path
+from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.transport import KeyRing, load_or_create_pair, tcp_endpoint
+from hcs_mesh.transport import Request
+
+
+class Number(Request[int], frozen=True, kw_only=True, tag="faults.number"):
+    audience = "viewer"
+
+
+class Desk(Actor[Number]):
+    async def receive(self, message):
+        return 7
+
+
+async def main(folder, port):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))
+    node = Node("small")
+    pair = load_or_create_pair(folder / "server")
+    await node.start_actor("desk", Desk)
+    node.listen_front(tcp_endpoint("127.0.0.1", port), pair, KeyRing(folder / "keys"))
+    print(pair.public, flush=True)
+    await asyncio.Event().wait()
+
+
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+class Number(Request[int], frozen=True, kw_only=True, tag="faults.number"):
+    """What the small node's desk answers."""
+
+
+def free_port() -> int:
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1]) % 30_000 + 20_000
+
+
+@contextmanager
+def crowd(port: int, n: int) -> Iterator[None]:
+    """So many connections that say nothing."""
+    with ExitStack() as stack:
+        for _ in range(n):
+            peer = stack.enter_context(socket())
+            peer.setblocking(False)
+            with suppress(BlockingIOError):
+                peer.connect(("127.0.0.1", port))
+        yield
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+async def test_a_node_without_descriptors_answers_who_is_there_and_lets_others_in_when_it_has_some(
+    tmp_path: Path,
+) -> None:
+    keys, pair, port = tmp_path / "keys", new_pair(), free_port()
+    keys.mkdir()
+    KeyRing(keys).allow(Principal(name="anna", role="user"), pair.public)
+    words = [sys.executable, "-c", SMALL_NODE, str(tmp_path), str(port)]
+    with (tmp_path / "stderr").open("wb") as stderr:
+        child = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, stderr=stderr)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    assert child.stdout is not None
+    server = ServerKey(public=(await asyncio.wait_for(child.stdout.readline(), 30.0)).decode().strip())
+
+    def dial(name: str) -> Dialer:
+        return Dialer(context, tcp_endpoint("127.0.0.1", port), never, name=name, key=pair, server=server)
+
+    here = dial("here")
+    try:
+        assert await here.link.ask("desk", Number()) == 7
+        with crowd(port, 300):
+            process = psutil.Process(child.pid)
+            for _ in range(200):
+                assert await here.link.ask("desk", Number(), timeout_s=10.0) == 7
+                if process.num_fds() >= 120:
+                    break
+            assert process.num_fds() >= 118, "the crowd did not fill it"
+            for _ in range(20):
+                assert await here.link.ask("desk", Number(), timeout_s=10.0) == 7
+        late = dial("late")
+        try:
+            assert await late.link.ask("desk", Number(), timeout_s=30.0) == 7
+        finally:
+            late.close()
+        assert child.returncode is None
+        assert "src/" not in (tmp_path / "stderr").read_text(), "libzmq gave up"
+    finally:
+        here.close()
+        context.destroy(linger=0)
+        child.kill()
+        await child.wait()
+
+
+def never(link: Link, envelope: Envelope) -> None:
+    raise AssertionError("nobody asks this peer")
+
+
+def test_a_mesh_may_hold_as_many_descriptors_as_the_system_allows(mesh_up: Callable[..., Any]) -> None:
+    with mesh_up(prefix=("prlimit", "--nofile=1024:4096")) as mesh:
+        assert psutil.Process(mesh("status").value["pid"]).rlimit(psutil.RLIMIT_NOFILE) == (4096, 4096)
+
+
+# -- a time-out in every ask ----------------------------------------------------------------------
+
+NEVER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from hcs_mesh.supervisors import Node
+from hcs_mesh.transport import ipc_endpoint
+
+
+async def main(folder):
+    node = Node("never")
+    dialer = node.dial_parent(ipc_endpoint(Path(folder), "inner"))
+    dialer.link.flush()
+    await asyncio.Event().wait()
+
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def all_requests() -> list[type[Request[Any]]]:
+    """Every request of the vocabulary."""
+    found: set[type[Request[Any]]] = {Ping}
+    for module in pkgutil.iter_modules(hcs_mesh.messages.__path__):
+        for _, kind in inspect.getmembers(import_module(f"hcs_mesh.messages.{module.name}"), inspect.isclass):
+            if issubclass(kind, Request) and get_origin(kind) is None and kind.__struct_config__.tag:
+                found.add(kind)
+    return sorted(found, key=lambda kind: str(kind.__struct_config__.tag))
+
+
+@pytest.mark.anyio
+async def test_every_request_has_its_time_and_then_an_error_when_the_peer_is_stopped(tmp_path: Path) -> None:
+    node = Node("parent")
+    node.listen_inner(ipc_endpoint(tmp_path, "inner"))
+    expected = node.expect("never")
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", NEVER, str(tmp_path))
+    try:
+        link = await asyncio.wait_for(expected, 30.0)
+        child.send_signal(signal.SIGSTOP)
+        kinds = all_requests()
+        assert len(kinds) > 30
+        start = time.monotonic()
+        requests = [
+            kind(**{field.name: None for field in msgspec.structs.fields(kind) if field.required}) for kind in kinds
+        ]
+        asks = [PeerRef(link, "actor").ask(request, timeout_s=0.3) for request in requests]
+        ends = await asyncio.gather(*asks, return_exceptions=True)
+        assert time.monotonic() - start < 5.0
+        assert [type(end) for end in ends] == [AskTimedOut] * len(kinds)
+        assert link.statistics()["asks_waiting"] == 0
+    finally:
+        child.kill()
+        await child.wait()
+        await node.close()
+
+
+def test_no_call_of_the_package_asks_for_ever() -> None:
+    for call in (Client.ask, PeerRef.ask, PeerRef.send):
+        default = inspect.signature(call).parameters["timeout_s"].default
+        assert 0 < default <= 60.0, call
