@@ -15,7 +15,8 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from .printing import json_text, shown
+from .printing import json_text
+from .written_out import shown
 
 # Newer releases of Typer bring their own copy of Click, so that its class is found by kinship.
 UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])

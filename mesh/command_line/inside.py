@@ -12,8 +12,9 @@ from ..client import Client
 from ..messages.console import ActorDetail, Hop, LogLine, LogTail
 from .asking import Question
 from .errors import CommandFailed
-from .printing import bytes_text, console, moment_text, print_json, row, shown, state_text, table
+from .printing import bytes_text, console, moment_text, print_json, row, state_text, table
 from .reaching import client_of
+from .written_out import shown
 
 FOLLOW_S = 0.5
 

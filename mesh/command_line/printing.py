@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from .written_out import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,21 +15,6 @@ if TYPE_CHECKING:
 
 WIDE = 160
 """Columns where nobody's screen says how many: a log or a pipe is not folded at 80."""
-
-
-# What moves the cursor, changes colours or turns the writing round, and bytes of a path that are no text.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def shown(text: str, *, lines: bool = False) -> str:
-    """Text that somebody chose, with what a terminal would obey written out; ``lines`` keeps line ends."""
-    return _UNPRINTABLE.sub(lambda found: "\n" if lines and found[0] == "\n" else _written_out(found[0]), text)
-
-
-def _written_out(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def print_json(value: object) -> None:
@@ -41,9 +27,7 @@ def print_json(value: object) -> None:
 def json_text(value: object, *, indent: int | None = None) -> str:
     """One JSON value as text; what no encoding can write, such as a path that is no text, is escaped."""
     told = json.dumps(value, ensure_ascii=False, indent=indent)
-    return (
-        told if told.isascii() or not _UNPRINTABLE.search(told.replace("\n", "")) else json.dumps(value, indent=indent)
-    )
+    return told if told.isascii() or shown(told, lines=True) == told else json.dumps(value, indent=indent)
 
 
 def console(*, stderr: bool = False) -> Console:

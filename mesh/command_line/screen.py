@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from .printing import shown
+from .written_out import shown
 
 
 class Screen(Console):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .machine_form import IMAGE_KEY
-from .printing import bytes_text, console, moment_text, row, shown, state_text, table
+from .printing import bytes_text, console, moment_text, row, state_text, table
+from .written_out import shown
 
 if TYPE_CHECKING:
     from rich.text import Text
