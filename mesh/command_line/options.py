@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from .printing import shown
+from .written_out import shown
 
 T = TypeVar("T")
 
@@ -40,6 +40,12 @@ Key = Annotated[
     Path | None,
     typer.Option("--key", metavar="FILE", callback=_inherited("key"), help="The key to dial with; else the owner's."),
 ]
+MeshKey = Annotated[
+    str,
+    typer.Option(
+        "--mesh-key", metavar="PUBLIC|FILE", callback=_inherited("mesh_key"), help="The public key of that mesh."
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", callback=_inherited("as_json"), help="Print one JSON value for machines.")
 ]
@@ -68,7 +74,8 @@ def wells_of(given: str | None) -> tuple[str, ...]:
     Raises:
         typer.BadParameter: it names no well, or something that is none.
     """
-    from ..plates.wells import PlatePathError, normalise_well
+    from ..plates.errors import PlatePathError
+    from ..plates.wells import normalise_well
 
     if given is None:
         return ()
