@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -62,7 +63,9 @@ class ViewerBridge(Actor[Inbox]):
     on another host is proven gone by its connection's end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[int, Callable[[], None]], DeathWatch] = DeathWatch) -> None:
+        """Have ``watch`` prove that a process of this host has ended."""
+        self._watch = watch
         self._sessions: dict[str, _Session] = {}
         self._n_attached = 0
 
@@ -125,7 +128,7 @@ class ViewerBridge(Actor[Inbox]):
             me.tell(ViewerGone(viewer=viewer, reason=why))
 
         try:
-            watch = None if asked.elsewhere else DeathWatch(asked.pid, gone)
+            watch = None if asked.elsewhere else self._watch(asked.pid, gone)
         except (ProcessLookupError, PermissionError) as error:
             raise ViewerRefused(
                 f"process {asked.pid} of this viewer cannot be watched from here: {error}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from hcs_mesh.actors import job_records
@@ -12,6 +13,8 @@ from hcs_mesh.actors.job_book import JobBook
 from hcs_mesh.actors.job_resumption import JobResumption
 from hcs_mesh.actors.ledger import Ledger
 from hcs_mesh.actors.scheduling import Scheduling
+from hcs_mesh.actors.stream_pump import StreamPump
+from hcs_mesh.actors.viewer_stream import ViewerStream
 from hcs_mesh.actors.well_runs import WellRuns
 from hcs_mesh.supervisors.cell import Cell
 from hcs_mesh.supervisors.journal import Journal, JournalFull, segments
@@ -19,6 +22,7 @@ from hcs_mesh.supervisors.journal.writer import Writer
 from hcs_mesh.supervisors.life import Life
 from hcs_mesh.supervisors.roster import Roster
 from hcs_mesh.transport.link import Link
+from hcs_mesh.transport.planes.allocator import SlotAllocator
 
 Patches = tuple[tuple[Any, str, Any], ...]
 
@@ -217,6 +221,54 @@ def _over_before_it_is_kept() -> Patches:
     return ((Scheduling, "well_done", well_done),)
 
 
+def _slot_reused_early() -> Patches:
+    return (
+        (SlotAllocator, "hold", lambda self, lease, consumer: None),
+        (SlotAllocator, "acknowledge", lambda self, lease, consumer: None),
+    )
+
+
+def _credit_leak() -> Patches:
+    real = StreamPump.close
+
+    def close(self: Any, viewer: str) -> None:
+        ring, self._ring = self._ring, SimpleNamespace(release_all=lambda viewer: 0)
+        try:
+            self.streams.pop(viewer, None)
+            real(self, viewer)
+        finally:
+            self._ring = ring
+
+    return ((StreamPump, "close", close),)
+
+
+def _credits_without_bound() -> Patches:
+    real = ViewerStream.may_load
+
+    def may_load(self: Any) -> bool:
+        unacknowledged, self._unacknowledged = self._unacknowledged, set()
+        try:
+            return real(self)
+        finally:
+            self._unacknowledged = unacknowledged
+
+    return ((ViewerStream, "may_load", may_load),)
+
+
+def _starved_stream_forgotten() -> Patches:
+    return ((StreamPump, "_feed_the_starved", lambda self: self._starved.clear()),)
+
+
+def _news_lost_during_a_look_up() -> Patches:
+    real = ViewerStream.adopt
+
+    def adopt(self: Any, snapshot: Any, *, announce: bool) -> Any:
+        real(self, snapshot, announce=announce)
+        return ()
+
+    return ((ViewerStream, "adopt", adopt),)
+
+
 PLANTED: dict[str, Planted] = {
     "acknowledge before append": Planted("tills", _acknowledge_before_append),
     "acknowledge before sync": Planted("tills", _acknowledge_before_sync),
@@ -236,4 +288,9 @@ PLANTED: dict[str, Planted] = {
     "an executor's death is forgotten": Planted("analysis", _death_forgotten),
     "faults of a well are not counted": Planted("analysis", _faults_not_counted),
     "a job is over before its last well is kept": Planted("analysis", _over_before_it_is_kept),
+    "slot reused early": Planted("streaming", _slot_reused_early),
+    "credit leak on a viewer's death": Planted("streaming", _credit_leak),
+    "credits without bound": Planted("streaming", _credits_without_bound),
+    "a starved stream is forgotten": Planted("streaming", _starved_stream_forgotten),
+    "news lost while a snapshot is looked up": Planted("streaming", _news_lost_during_a_look_up),
 }

@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).parent))
 from planted_bugs import PLANTED, planted
 from virtual_world import Outcome, World, run_schedule
 
-SCENARIOS = ("tills", "analysis")
+SCENARIOS = ("tills", "analysis", "streaming")
 
 
 def scenario_of(seed: int) -> str:

@@ -240,6 +240,8 @@ class World:
 
     def _turn(self) -> bool:
         """Run one turn of one process's loop, or let time pass to the next timer; False when there is none."""
+        if Violation.raised:
+            raise AssertionError(Violation.raised[0])
         self.n_steps += 1
         if self.n_steps > MAX_STEPS:
             raise Violation(f"it does not come to rest within {MAX_STEPS} turns")
@@ -269,13 +271,16 @@ class World:
 
 def _run_once(process: Process) -> None:
     ready = process.ready
-    with _running(process):
+    asyncio._set_running_loop(process)
+    try:
         for _ in range(len(ready)):
             if not ready:
                 return
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+    finally:
+        asyncio._set_running_loop(None)
 
 
 @contextmanager
