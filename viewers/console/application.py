@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -64,32 +65,43 @@ class Console(App[None]):
         self._last: Snapshot | None = None
         self._before: dict[str, ActorRow] = {}
         self._followed = ""
-        self.n_looks = 0
+        # Held, not looked up: what is still being asked when the screen goes finds them all the same.
+        self._top = Static(id="top", markup=False)
+        self._detail = Static(id="detail", markup=False)
+        self._journals = Static(id="journals", markup=False)
+        self._log_end = Static(id="log", markup=False)
+        self._listings = {
+            "tree": Listing(words.TREE_COLUMNS, id="tree"),
+            "imports": Listing(words.IMPORT_COLUMNS, id="imports"),
+            "jobs": Listing(words.JOB_COLUMNS, id="jobs"),
+            "traces": Listing(words.TRACE_COLUMNS, id="traces", mood_column=len(words.TRACE_COLUMNS) - 1),
+        }
+        self._tabs = TabbedContent(initial="tree-tab")
 
     def compose(self) -> ComposeResult:
         """The bar, the tabs and the keys."""
-        yield Static(id="top", markup=False)
-        with TabbedContent(initial="tree-tab"):
+        yield self._top
+        with self._tabs:
             with TabPane("1 Tree", id="tree-tab"), Vertical():
-                yield Listing(words.TREE_COLUMNS, id="tree")
+                yield self._listings["tree"]
                 with VerticalScroll(id="detail-scroll"):
-                    yield Static(id="detail", markup=False)
+                    yield self._detail
             with TabPane("2 Imports", id="imports-tab"):
-                yield Listing(words.IMPORT_COLUMNS, id="imports")
+                yield self._listings["imports"]
             with TabPane("3 Jobs", id="jobs-tab"):
-                yield Listing(words.JOB_COLUMNS, id="jobs")
+                yield self._listings["jobs"]
             with TabPane("4 Journals", id="journals-tab"), VerticalScroll():
-                yield Static(id="journals", markup=False)
+                yield self._journals
             with TabPane("5 Log", id="log-tab"), VerticalScroll():
-                yield Static(id="log", markup=False)
+                yield self._log_end
             with TabPane("6 Traces", id="traces-tab"):
-                yield Listing(words.TRACE_COLUMNS, id="traces", mood_column=len(words.TRACE_COLUMNS) - 1)
+                yield self._listings["traces"]
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.query_one("#tree", Listing).focus()
-        self.run_worker(self._keep_looking(), name="look", exit_on_error=True)
+        self._listings["tree"].focus()
+        self._work(self._keep_looking, "look")
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -99,44 +111,43 @@ class Console(App[None]):
                 await self._look()
             except MeshError as error:
                 self._show_trouble(error)
-            self.n_looks += 1
             await asyncio.sleep(self._period_s)
 
     async def _look(self) -> None:
         seen = await snapshot(self._mesh)
         since_s = seen.at_s - self._last.at_s if self._last is not None else 0.0
-        self.query_one("#tree", Listing).show(words.tree_lines(seen.rows, self._before, since_s))
-        self.query_one("#imports", Listing).show(words.import_lines(seen.imports))
-        self.query_one("#jobs", Listing).show(words.job_lines(seen.jobs))
+        self._listings["tree"].show(words.tree_lines(seen.rows, self._before, since_s))
+        self._listings["imports"].show(words.import_lines(seen.imports))
+        self._listings["jobs"].show(words.job_lines(seen.jobs))
         self._last, self._before = seen, {one.name: one for one in seen.rows}
         self._show_top(seen)
         await self._look_closer()
 
     async def _look_closer(self) -> None:
         """Ask for what the open tab shows beyond the snapshot, and for nothing else."""
-        chosen = self.query_one("#tree", Listing).chosen
+        chosen = self._listings["tree"].chosen
         match self.tab:
             case "tree" if chosen:
-                self._write("#detail", words.detail_text(await self._mesh.inspect(chosen)))
+                self._write(self._detail, words.detail_text(await self._mesh.inspect(chosen)))
             case "journals":
                 told = {name: await self._mesh.tail_journal(name, n_records=N_LINES // 4) for name in JOURNALS}
-                self._write("#journals", words.journal_text(told))
+                self._write(self._journals, words.journal_text(told))
             case "log" if chosen:
                 lines = (await self._mesh.tail_log(chosen, n_lines=N_LINES)).lines
-                self._write("#log", f"{chosen}\n{words.log_text(lines) or 'nothing yet'}")
+                self._write(self._log_end, f"{chosen}\n{words.log_text(lines) or 'nothing yet'}")
             case "traces":
                 hops = await self._mesh.trace(self._followed)
-                self.query_one("#traces", Listing).show(words.trace_lines(hops))
+                self._listings["traces"].show(words.trace_lines(hops))
             case _:
                 pass
 
     @property
     def tab(self) -> str:
         """The tab that is open."""
-        return self.query_one(TabbedContent).active.removesuffix("-tab")
+        return self._tabs.active.removesuffix("-tab")
 
-    def _write(self, where: str, text: str) -> None:
-        self.query_one(where, Static).update(Text(words.tamed(text, lines=True)))
+    def _write(self, where: Static, text: str) -> None:
+        where.update(Text(words.tamed(text, lines=True)))
 
     def _show_top(self, seen: Snapshot) -> None:
         mesh, root = seen.mesh, seen.rows[0]
@@ -149,25 +160,33 @@ class Console(App[None]):
         )
         if seen.silent:
             second += f"   no answer from: {', '.join(seen.silent)}"
-        self.query_one("#top", Static).update(Text(words.tamed(f"{first}\n{second}", lines=True)))
+        self._top.update(Text(words.tamed(f"{first}\n{second}", lines=True)))
 
     def _show_trouble(self, error: MeshError) -> None:
         told = f"the mesh does not answer: {words.first_line(str(error))}\n{words.first_line(error.hint)}"
-        self.query_one("#top", Static).update(Text(words.tamed(told, lines=True), style="bold red"))
+        self._top.update(Text(words.tamed(told, lines=True), style="bold red"))
+
+    def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str, *, exclusive: bool = False) -> None:
+        # Handed over as it is called, not as a coroutine, which would be left behind by a screen that goes.
+        self.run_worker(cast(Any, work), group=group, exclusive=exclusive)
 
     # -- keys -------------------------------------------------------------------------------------
 
+    async def action_quit(self) -> None:
+        """Leave: first whoever still asks, then the screen that would show the answer."""
+        self.workers.cancel_all()
+        self.exit()
+
     def action_tab(self, name: str) -> None:
         """Open a tab, and look at once at what it shows."""
-        self.query_one(TabbedContent).active = f"{name}-tab"
-        listing = self.query(f"#{name}").first()
-        if isinstance(listing, Listing):
-            listing.focus()
-        self.run_worker(self._once(), group="closer", exclusive=True)
+        self._tabs.active = f"{name}-tab"
+        if name in self._listings:
+            self._listings[name].focus()
+        self._work(self._once, "closer", exclusive=True)
 
     async def on_data_table_row_highlighted(self) -> None:
         """The cursor moved: show what it is on now."""
-        self.run_worker(self._once(), group="closer", exclusive=True)
+        self._work(self._once, "closer", exclusive=True)
 
     async def _once(self) -> None:
         try:
@@ -178,8 +197,8 @@ class Console(App[None]):
     def action_trace(self) -> None:
         """Follow the trace under the cursor, or list the latest again."""
         if self.tab == "traces":
-            self._followed = "" if self._followed else self.query_one("#traces", Listing).chosen
-            self.run_worker(self._once(), group="closer", exclusive=True)
+            self._followed = "" if self._followed else self._listings["traces"].chosen
+            self._work(self._once, "closer", exclusive=True)
 
     def action_restart(self) -> None:
         """Restart what is under the cursor."""
@@ -202,7 +221,7 @@ class Console(App[None]):
 
     @property
     def _chosen(self) -> str:
-        return self.query_one(f"#{self.tab}", Listing).chosen
+        return self._listings[self.tab].chosen if self.tab in self._listings else ""
 
     def _ask_about_work(self, deed: Callable[[ConsoleMesh, str, str], Deed]) -> None:
         if self.tab in ("imports", "jobs") and self._chosen:
@@ -215,14 +234,16 @@ class Console(App[None]):
 
         def answered(confirmed: bool | None) -> None:  # noqa: FBT001
             if confirmed:
-                self.run_worker(self._do(deed.question, deed.perform), group="deeds")
+                self._work(functools.partial(self._do, deed), "deeds")
 
         self.push_screen(Confirmation(deed.question, deed.consequence), answered)
 
-    async def _do(self, what: str, perform: Callable[[], Awaitable[object]]) -> None:
+    async def _do(self, deed: Deed) -> None:
         try:
-            await perform()
+            await deed.perform()
         except MeshError as error:
-            self.notify(words.tamed(f"{error}  {error.hint}"), title=what, severity="error", timeout=10, markup=False)
+            self.notify(
+                words.tamed(f"{error}  {error.hint}"), title=deed.question, severity="error", timeout=10, markup=False
+            )
         else:
-            self.notify("done", title=what, markup=False)
+            self.notify("done", title=deed.question, markup=False)
