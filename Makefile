@@ -5,7 +5,7 @@ RUN := .venv-test/bin
 SCREEN = $(shell command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24'")
 ARGS ?=
 
-.PHONY: peers help demo test test-all bench lint types layers docs format lists clean environment test-environment
+.PHONY: peers help demo test test-all simulate bench lint types layers docs format lists clean environment test-environment
 
 help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
@@ -26,6 +26,9 @@ test: test-environment
 
 test-all: test-environment
 	cd tests && $(SCREEN) ../$(RUN)/pytest -m '' $(ARGS)
+
+simulate: test-environment
+	$(RUN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: test-environment peers
 	$(RUN)/python bench/run.py $(ARGS)
