@@ -16,7 +16,7 @@ from .command_line.import_commands import imports_app
 from .command_line.job_commands import jobs_app
 from .command_line.journal_commands import journal_app
 from .command_line.key_commands import keys_app
-from .command_line.options import Config, Data, Json, Key, Wait, folder_of, full_id, plain, wells_of
+from .command_line.options import Config, Data, Json, Key, MeshKey, Wait, folder_of, full_id, plain, wells_of
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -71,13 +71,19 @@ def up(
     data: Data = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
     listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Let others in by TCP.")] = "",
+    join: Annotated[
+        str, typer.Option("--join", metavar="CARD|HOST:PORT", help="Be a node of the mesh there, with --key.")
+    ] = "",
+    key: Key = None,
+    mesh_key: MeshKey = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="Log to the file in the data folder alone.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start the mesh: here until Ctrl-C, or by itself with --detach."""
+    """Start the mesh, or a node of one elsewhere: here until Ctrl-C, or by itself with --detach."""
     from .command_line import running
 
-    running.start(data, config, listen, detach=detach, quiet=quiet, as_json=as_json)
+    join_to = running.joining(join, mesh_key, key)
+    running.start(data, config, listen, detach=detach, quiet=quiet, join=join_to, as_json=as_json)
 
 
 @app.command()

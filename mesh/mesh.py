@@ -62,6 +62,7 @@ class Mesh(Commands):
         self._root: Supervisor | None = None
         self._started_at_unix_s = 0.0
         self._inside: MeshInside | None = None
+        self._repository_kind = "local"
 
     def add(self, name: str, factory: Callable[[], Actor[Any]]) -> Self:
         """Run an actor of the embedder's own beside the mesh's, restarted like them; before ``async with``."""
@@ -108,7 +109,7 @@ class Mesh(Commands):
             data=str(self.data),
             endpoints=self.endpoints,
             started_at_unix_s=self._started_at_unix_s,
-            repository="local",
+            repository=self._repository_kind,
             n_actors=sum(row.kind == "actor" for row in rows),
             n_processes=sum(row.kind == "process" for row in rows),
             n_restarts=sum(row.restarts for row in rows),
@@ -125,6 +126,28 @@ class Mesh(Commands):
         await self._root.stop()
         await self._root.wait()
 
+    async def _plant(
+        self, node: Node, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
+    ) -> Supervisor:
+        """Everything that runs, not started yet."""
+        repository = await asyncio.to_thread(
+            lambda: LocalRepository(self.data, transfer_threads=self.settings.imports.transfer_threads)
+        )
+        self._stack.callback(repository.close)
+        return mesh_tree(
+            self.settings,
+            layout,
+            node,
+            repository,
+            processes,
+            describe=self.describe,
+            rows=self.rows,
+            stop=self.stop_asked.set,
+            inside=inside,
+            reporter=incidents.add,
+            extra=tuple(node.actor(name, factory) for name, factory in self._extra),
+        )
+
     async def _start(self) -> None:
         lock = await asyncio.to_thread(DataLock, self.data)
         self._stack.callback(lock.release)
@@ -135,10 +158,6 @@ class Mesh(Commands):
         ring = KeyRing(layout.allowed_keys)
         if ring.by_public(owner_key.public) is None:
             ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
-        repository = await asyncio.to_thread(
-            lambda: LocalRepository(self.data, transfer_threads=self.settings.imports.transfer_threads)
-        )
-        self._stack.callback(repository.close)
         sockets = layout.sockets
         self._stack.callback(_remove_sockets, sockets, self.data)
         node = self._node = Node("hub")
@@ -154,19 +173,7 @@ class Mesh(Commands):
         self._stack.push_async_callback(processes.abandon)
         incidents = Incidents()
         self._inside = inside = MeshInside(node, processes, layout, incidents, lambda: self._root)
-        self._root = mesh_tree(
-            self.settings,
-            layout,
-            node,
-            repository,
-            processes,
-            describe=self.describe,
-            rows=self.rows,
-            stop=self.stop_asked.set,
-            inside=inside,
-            reporter=incidents.add,
-            extra=tuple(node.actor(name, factory) for name, factory in self._extra),
-        )
+        self._root = await self._plant(node, layout, processes, inside, incidents)
         self._started_at_unix_s = time.time()
         await self._root.start()
         self._stack.push_async_callback(self._stop_tree)

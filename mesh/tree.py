@@ -13,9 +13,12 @@ import msgspec
 from .actors.console_desk import ConsoleDesk, Inside
 from .actors.control_desk import ControlDesk
 from .actors.import_proxy import ImportProxy
+from .actors.join_desk import JoinDesk
+from .actors.joined_nodes import JoinedNodes, RemoteNode
 from .actors.metadata_cache import MetadataCache
 from .actors.plane_history import PlaneHistory
 from .actors.publisher import Publisher
+from .actors.remote_executor import RemoteExecutor
 from .actors.ring_keeper import RingKeeper
 from .actors.scheduler import Scheduler
 from .actors.viewer_bridge import ViewerBridge
@@ -190,13 +193,31 @@ def mesh_tree(
     """Everything that runs, and who watches over it. Branches fail alone: a bad analysis never stops an import."""
 
     def executors() -> tuple[tuple[str, int], ...]:
-        return tuple(one for one in processes.running() if one[0].startswith("executor."))
+        return tuple(one for one in processes.running() if one[0].startswith("executor.")) + joined.running()
+
+    def end_executor(name: str, why: str) -> None:
+        if not joined.end(name, why):
+            processes.end(name, why)
 
     def executor_up(name: str, pid: int) -> None:
         _tell(node, ExecutorUp(executor=name, pid=pid))
 
     def executor_down(name: str, pid: int) -> None:
         _tell(node, ExecutorDown(executor=name, pid=pid))
+
+    joined = JoinedNodes()
+    elsewhere = Supervisor("executors elsewhere", on_exhausted="quarantine")
+    appearing: set[asyncio.Task[object]] = set()
+
+    def appear(name: str, at: RemoteNode) -> None:
+        """Make an executor of another host one of this mesh's actors, by its name there and its host's."""
+        if name not in node.cells:
+            child = node.actor(name, lambda: RemoteExecutor(name, at), kind=RemoteExecutor)
+            # The mailbox opens at once; its supervisor has it running in a moment.
+            node.open_mailbox(name, RemoteExecutor)
+            task: asyncio.Task[object] = node.loop.create_task(elsewhere.start_child(child), name=f"appear {name}")
+            appearing.add(task)
+            task.add_done_callback(appearing.discard)
 
     rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots)
     history = PlaneHistory(repository)
@@ -282,6 +303,7 @@ def mesh_tree(
                         ],
                         on_exhausted="quarantine",
                     ),
+                    elsewhere,
                     # Behind them, so that it ends first: a well that an ordered stop cuts short is nobody's fault.
                     node.actor(
                         "scheduler",
@@ -291,12 +313,23 @@ def mesh_tree(
                             attempts_per_well=settings.executors.attempts_per_well,
                             segment_bytes=settings.journal.segment_bytes,
                             running_executors=executors,
-                            end_executor=processes.end,
+                            end_executor=end_executor,
                             charge_executor=processes.charge,
                         ),
                         kind=Scheduler,
                         shutdown_s=settings.shutdown_s,
                     ),
+                ],
+                on_exhausted="quarantine",
+            ),
+            Supervisor(
+                "joining",
+                [
+                    node.actor(
+                        "nodes",
+                        lambda: JoinDesk(layout.data, joined, hang_up=node.hang_up, appear=appear),
+                        kind=JoinDesk,
+                    )
                 ],
                 on_exhausted="quarantine",
             ),

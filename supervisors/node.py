@@ -111,7 +111,7 @@ class Node:
         cell = self.cells.get(name)
         if cell is None and kind is not None:
             # The mailbox opens before the actor is up, so that nobody who asks early is turned away.
-            cell = self.cells[name] = Cell(name, kind, self.find, self.find(name), self.traces)
+            cell = self.open_mailbox(name, kind)
         actor = factory()
         if cell is None:
             cell = self.cells[name] = Cell(name, type(actor), self.find, self.find(name), self.traces)
@@ -120,6 +120,13 @@ class Node:
         cell.given_up = None
         self._given_up.pop(name, None)
         return life
+
+    def open_mailbox(self, name: str, kind: type[Actor[Any]]) -> Cell:
+        """Take messages for an actor that is about to be started."""
+        cell = self.cells.get(name)
+        if cell is None:
+            cell = self.cells[name] = Cell(name, kind, self.find, self.find(name), self.traces)
+        return cell
 
     def give_up(self, name: str, why: str) -> None:
         """An actor here or behind a link does not come back by itself: whoever asks it is told at once."""

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +26,7 @@ LOOK_EVERY_S = 0.05
 
 
 async def start_detached(
-    data: Path, *, config: Path | None = None, listen: str = ""
+    data: Path, *, config: Path | None = None, listen: str = "", join: Sequence[str] = ()
 ) -> tuple[MeshStatus, tuple[ActorRow, ...]]:
     """Start a mesh that outlives this command, and return what it is once it answers; ``config`` is absolute.
 
@@ -44,6 +45,7 @@ async def start_detached(
     command = [sys.executable, "-P", "-m", PACKAGE, "up", "--json", "--quiet", "--data", str(data)]
     command += ["--config", str(config)] if config is not None else []
     command += ["--listen", listen] if listen else []
+    command += join
     with file:
         process = spawn(command, file, folder=data)
         try:

@@ -8,20 +8,35 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..config import Settings, start_logging
 from ..layout import DataLayout
+from ..joined_node import JoinedNode
 from ..mesh import Mesh
 from ..messages.control import ActorRow, MeshStatus
+from ..transport import MeshCard
 from .errors import CommandFailed
 
 from ..transport import MeshCard
 from .descriptors import raise_descriptor_limit
+
+class Joining(NamedTuple):
+    """The mesh that this host joins, and the key of the role "node" to join it with."""
+
+    card: MeshCard
+    key: Path
+
+
 Announce = Callable[[MeshStatus, Sequence[ActorRow]], None]
 
 
-def run_mesh(settings: Settings, data: Path, announce: Announce, *, quiet: bool = False) -> None:
-    """Run a mesh on the data folder; ``announce`` is called once it is up; ``quiet`` logs to the file alone.
+def run_mesh(
+    settings: Settings, data: Path, announce: Announce, *, quiet: bool = False, join: Joining | None = None
+) -> None:
+    """Run a mesh on the data folder, or with ``join`` a node of one elsewhere.
+
+    ``announce`` is called once it is up; ``quiet`` logs to the file alone.
 
     Raises:
         MeshError: it cannot come up, or it gave up.
@@ -37,17 +52,17 @@ def run_mesh(settings: Settings, data: Path, announce: Announce, *, quiet: bool 
             hint="choose another with --data, or make it writable for this user",
         ) from error
     if sys.platform == "win32":
-        asyncio.run(_serve(settings, data, announce))
+        asyncio.run(_serve(settings, data, announce, join))
     else:
         import uvloop
 
     raise_descriptor_limit()
-        uvloop.run(_serve(settings, data, announce))
+        uvloop.run(_serve(settings, data, announce, join))
 
 
-async def _serve(settings: Settings, data: Path, announce: Announce) -> None:
+async def _serve(settings: Settings, data: Path, announce: Announce, join: Joining | None) -> None:
     loop = asyncio.get_running_loop()
-    mesh = Mesh(settings, data=data)
+    mesh = Mesh(settings, data=data) if join is None else JoinedNode(settings, data=data, card=join.card, key=join.key)
     for number in (signal.SIGINT, signal.SIGTERM):
         if os.name == "posix":
             loop.add_signal_handler(number, mesh.stop_asked.set)

@@ -20,13 +20,21 @@ from .options import folder_of
 from .printing import console, json_text, print_json
 
 if TYPE_CHECKING:
+    from .foreground import Joining
     from .viewer_process import Viewer
 
 
 def start(
-    data: Path | None, config: Path | None, listen: str, *, detach: bool, quiet: bool = False, as_json: bool = False
+    data: Path | None,
+    config: Path | None,
+    listen: str,
+    *,
+    detach: bool,
+    quiet: bool = False,
+    join: Joining | None = None,
+    as_json: bool = False,
 ) -> None:
-    """Run a mesh here, or start one that outlives this command.
+    """Run a mesh here, or start one that outlives this command; with ``join`` a node of a mesh elsewhere.
 
     Raises:
         MeshError: it cannot come up, or it gave up.
@@ -49,11 +57,35 @@ def start(
     if detach:
         from .background import start_detached
 
-        announce(*asyncio.run(start_detached(folder, config=config and config.absolute(), listen=listen)))
+        joining: list[str] = []
+        if join is not None:
+            joining = ["--join", join.card.address, "--mesh-key", join.card.public, "--key", str(join.key.absolute())]
+        config = config and config.absolute()
+        announce(*asyncio.run(start_detached(folder, config=config, listen=listen, join=joining)))
     else:
         from .foreground import run_mesh
 
-        run_mesh(settings, folder, announce, quiet=quiet)
+        run_mesh(settings, folder, announce, quiet=quiet, join=join)
+
+
+def joining(join: str, public: str, key: Path | None) -> Joining | None:
+    """The mesh to join, by its card or its address and public key.
+
+    Raises:
+        CommandFailed: no key was given.
+        NoCard, AddressError, KeyFileError: it cannot be told where the mesh is or whose key must answer.
+    """
+    if not join:
+        return None
+    if key is None:
+        raise CommandFailed(
+            f"joining {join} takes a key of the role node",
+            hint="hcs-mesh keys new NAME here, keys allow NAME PUBLIC --role node there, then --key NAME.secret",
+        )
+    from ..transport import find_card
+    from .foreground import Joining
+
+    return Joining(find_card(join, public), key)
 
 
 def _listening(settings: Settings, listen: str) -> Settings:

@@ -1,0 +1,107 @@
+"""A node of a mesh that runs on another host: executors of its own, addressable from there by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .actors.console_desk import ConsoleDesk
+from .actors.control_desk import ControlDesk
+from .actors.executor_door import ExecutorDoor
+from .actors.joined_nodes import UPLINK, name_elsewhere
+from .actors.uplink import ASK_S, DESK, Uplink, answer_terms
+from .config import MeshError, Settings
+from .inside import Incidents, MeshInside
+from .layout import DataLayout
+from .mesh import Mesh
+from .messages.joining import AskTerms, JoinTerms
+from .supervisors import Node, RestartIntensity
+from .supervisors.child import Child
+from .supervisors.supervisor import Supervisor
+from .transport import Dialer, MeshCard, ServerKey, load_pair
+from .tree import Processes, devices
+
+
+class HoldsAMesh(MeshError, FileExistsError):
+    """The folder that a node would keep its own things in is a mesh's data."""
+
+
+class JoinedNode(Mesh):
+    """A node of a mesh elsewhere: its executors compute on the data folder that both hosts share.
+
+    It holds no repository and takes no imports: commands about plates and jobs go to the mesh itself.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, data: Path | None = None, card: MeshCard, key: Path
+    ) -> None:
+        """Prepare to join the mesh of ``card`` with a key of the role "node"; ``data`` is this node's own folder.
+
+        Raises:
+            ConfigError: a setting is wrong.
+            KeyFileError: the key cannot be read.
+            HoldsAMesh: ``data`` holds a mesh's repository.
+        """
+        super().__init__(settings, data=data)
+        if (self.data / "repository").exists():
+            raise HoldsAMesh(
+                f"{self.data} holds a mesh's repository", hint="give this node a folder of its own with --data"
+            )
+        self._card = card
+        self._pair = load_pair(key)
+
+    async def _plant(
+        self, node: Node, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
+    ) -> Supervisor:
+        def dial() -> Dialer:
+            return node.dial(self._card.endpoint, self._pair, ServerKey(public=self._card.public))
+
+        terms = await self._first_contact(dial())
+        self._repository_kind = f"none: node {terms.node} of the mesh at {self._card.address}, data in {terms.data}"
+        slots = devices(self.settings)
+        limits = self.settings.executors
+
+        def door(name: str) -> Child:
+            return node.actor(name_elsewhere(name, terms.node), lambda: ExecutorDoor(name), kind=ExecutorDoor)
+
+        def slot(name: str, device: str) -> Supervisor:
+            spec = processes.spec("executor", name, device=device, n_threads=self.settings.devices.threads_per_slot)
+            return Supervisor(
+                name.replace("executor", "slot"),
+                [processes.child(spec)],
+                intensity=RestartIntensity(max_restarts=limits.max_restarts, window_s=limits.window_s),
+                on_exhausted="quarantine",
+            )
+
+        return Supervisor(
+            "node",
+            [
+                node.actor(
+                    "control", lambda: ControlDesk(self.describe, self.rows, self.stop_asked.set), kind=ControlDesk
+                ),
+                node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
+                Supervisor("executors", [slot(*one) for one in slots], on_exhausted="quarantine"),
+                Supervisor("doors", [door(name) for name, _ in slots]),
+                # Last, so that the mesh hears of executors that are up, and that this node leaves before they end.
+                node.actor(UPLINK, lambda: Uplink(dial, processes.running, processes.end), kind=Uplink),
+                *self._extra_children(node),
+            ],
+            reporter=incidents.add,
+        )
+
+    def _extra_children(self, node: Node) -> list[Any]:
+        return [node.actor(name, factory) for name, factory in self._extra]
+
+    async def _first_contact(self, dialer: Dialer) -> JoinTerms:
+        """Find out under which name this node joins, and that the data folder is shared, before anything is started.
+
+        Raises:
+            KeyRefused, NotPermitted, AskTimedOut, PeerGone: the mesh cannot be reached, or does not let this key join.
+            NotMounted: its data folder is not here.
+        """
+        try:
+            terms = await dialer.link.ask(DESK, AskTerms(), timeout_s=3 * ASK_S)
+            await answer_terms(terms)
+        finally:
+            dialer.close()
+        return terms

@@ -1,0 +1,76 @@
+"""The conversation by which another host joins a mesh as a node, and stays one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from ..transport.messages import Event, Request, Role
+
+
+class RunningExecutor(msgspec.Struct, frozen=True, kw_only=True):
+    """An executor of a node: its name there, and the process that tells one life of it from the next."""
+
+    executor: str
+    pid: int
+
+
+class JoinTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host must do to be a node: read ``token_file`` in the data folder, and write ``answer_file`` beside it.
+
+    ``node`` is the name that its key gives it.
+    """
+
+    node: str
+    data: str
+    token_file: str
+    answer_file: str
+    beat_s: float
+
+
+class AskTerms(Request[JoinTerms], frozen=True, kw_only=True, tag="joining.terms"):
+    """Ask what it takes to join."""
+
+    audience: ClassVar[Role | None] = "node"
+
+
+class JoinMesh(Request[None], frozen=True, kw_only=True, tag="joining.join"):
+    """Join, or come back after a break: ``token`` stood in the file, and has been written into the answer."""
+
+    audience: ClassVar[Role | None] = "node"
+
+    token: str
+    executors: tuple[RunningExecutor, ...] = ()
+
+
+class NodeBeat(Request[bool], frozen=True, kw_only=True, tag="joining.beat"):
+    """The node is there, and these of its executors are up; False means that it must join again."""
+
+    audience: ClassVar[Role | None] = "node"
+
+    executors: tuple[RunningExecutor, ...] = ()
+
+
+class LeaveMesh(Request[None], frozen=True, kw_only=True, tag="joining.leave"):
+    """The node is about to stop, in order."""
+
+    audience: ClassVar[Role | None] = "node"
+
+
+class LookForSilence(Event, frozen=True, kw_only=True, tag="joining.look"):
+    """It is time to look which nodes have not been heard of."""
+
+
+class NodeLost(Event, frozen=True, kw_only=True, tag="joining.lost"):
+    """The link to a node has broken."""
+
+    node: str
+    reason: str
+
+
+class EndExecutor(Event, frozen=True, kw_only=True, tag="joining.end_executor"):
+    """Ask a node to end an executor, charged to nobody; its supervisor there starts another."""
+
+    executor: str
+    why: str

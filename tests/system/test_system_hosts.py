@@ -1,0 +1,258 @@
+"""Several hosts, each a network namespace of this machine: join, compute, stream, a partition, a key revoked.
+
+Both "hosts" see one file system, as two hosts that mount the data folder at the same path do.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+
+NUCLEI = Path(__file__).parents[2] / "examples" / "pipelines" / "nuclei.py"
+RECIPE = Recipe(name="Hosts", n_rows=2, n_columns=2, n_fields=1, size_px=256)
+A, B = "10.213.7.1", "10.213.7.2"
+PORT = 7777
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.timeout(180)]
+
+
+def ip(*words: str, check: bool = True) -> None:
+    subprocess.run(["ip", *words], check=check, capture_output=True)
+
+
+class Hosts(NamedTuple):
+    """Two namespaces with a cable between them."""
+
+    a: str
+    b: str
+
+    def plug(self, state: str) -> None:
+        """Pull the cable ("down") or plug it in again ("up")."""
+        ip("-n", self.b, "link", "set", "toa", state)
+        if state == "up":
+            ip("-n", self.b, "route", "replace", "10.213.7.0/24", "dev", "toa", check=False)
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    assert shutil.which("ip") is not None, "network namespaces need iproute2's ip: apt-get install iproute2"
+    made = Hosts(f"hcsa{os.getpid()}", f"hcsb{os.getpid()}")
+    try:
+        for name in made:
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("link", "add", "tob", "netns", made.a, "type", "veth", "peer", "name", "toa", "netns", made.b)
+        for name, device, address in ((made.a, "tob", A), (made.b, "toa", B)):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", device)
+            ip("-n", name, "link", "set", device, "up")
+        yield made
+    finally:
+        for name in made:
+            ip("netns", "del", name, check=False)
+
+
+class Host:
+    """Commands in one namespace."""
+
+    def __init__(self, namespace: str, folder: Path) -> None:
+        self.namespace = namespace
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "HCS_MESH_DATA": str(folder),
+            "HCS_MESH__DEVICES__CPU_SLOTS": "1",
+            "HCS_MESH__DEVICES__GPU": '"off"',
+            "HCS_MESH__IMPORTS__SETTLE_S": "0.1",
+        }
+
+    def command(self, *words: object) -> list[str]:
+        return [
+            "ip",
+            "netns",
+            "exec",
+            self.namespace,
+            sys.executable,
+            "-P",
+            "-m",
+            "hcs_mesh",
+            *map(str, words),
+            "--json",
+        ]
+
+    def __call__(self, *words: object) -> Any:
+        code, told = self.attempt(*words)
+        assert code == 0, told
+        return told
+
+    def attempt(self, *words: object) -> tuple[int, Any]:
+        done = subprocess.run(self.command(*words), env=self.environment, capture_output=True, text=True, timeout=90)
+        said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+        return done.returncode, json.loads(said[-1]) if said else None
+
+
+class Meshes(NamedTuple):
+    """The mesh of host A, and the node of it that host B is."""
+
+    a: Host
+    b: Host
+    hosts: Hosts
+    card: Path
+    plate: int
+
+
+@pytest.fixture(scope="module")
+def meshes(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meshes]:
+    folder = tmp_path_factory.mktemp("hosts")
+    a, b = Host(hosts.a, folder / "mesh"), Host(hosts.b, folder / "node")
+    write_plate(folder / "plate", RECIPE)
+    a("up", "--detach", "--listen", f"{A}:{PORT}")
+    try:
+        card = folder / "mesh.toml"
+        shown = a("keys", "show")
+        card.write_text(f"address = '{shown['address']}'\npublic = '{shown['public']}'\n", encoding="utf-8")
+        for name, role in (("hostb", "node"), ("eva", "user"), ("rec", "viewer")):
+            a("keys", "new", name, "--role", role, "--out", folder / f"{name}.secret")
+        (plate,) = a("import", folder / "plate", "--wait")["plates"]
+        b("up", "--detach", "--join", card, "--key", folder / "hostb.secret")
+        yield Meshes(a, b, hosts, card, plate)
+    finally:
+        b.attempt("down")
+        a.attempt("down")
+
+
+def until(condition: Callable[[], Any], within_s: float, what: str) -> float:
+    """Wait for something that another process does; returns how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within_s, f"{what} did not happen within {within_s:g} s"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def states(host: Host) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in host("ps")}
+
+
+def n_elsewhere(job: Any) -> int:
+    return sum(well["executor"].endswith("@hostb") for well in job["wells"].values())
+
+
+def test_the_executor_of_a_joined_host_is_an_actor_of_the_mesh(meshes: Meshes) -> None:
+    until(lambda: "executor.cpu0@hostb" in states(meshes.a), 20, "the joined host's executor")
+    assert states(meshes.a)["executor.cpu0@hostb"] == "running"
+
+
+def test_wells_are_computed_on_both_hosts(meshes: Meshes) -> None:
+    job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
+    assert job["state"] == "done", job
+    assert 0 < n_elsewhere(job) < len(job["wells"])
+
+
+def test_a_killed_executor_of_a_joined_host_is_back(meshes: Meshes) -> None:
+    (pid,) = [row["pid"] for row in meshes.b("ps") if row["name"] == "executor.cpu0"]
+    os.kill(pid, 9)
+    until(lambda: pid not in [row["pid"] for row in meshes.b("ps")], 20, "another executor")
+    job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
+    assert job["state"] == "done"
+    assert n_elsewhere(job) > 0
+
+
+def test_commands_and_a_recorder_on_another_host(meshes: Meshes, tmp_path: Path) -> None:
+    there = "--mesh", meshes.card, "--key"
+    secrets = meshes.card.parent
+    assert meshes.b("plates", *there, secrets / "eva.secret")[0]["id"] == meshes.plate
+    out = tmp_path / "recording"
+    job = meshes.b("run", meshes.plate, NUCLEI, "--wait", *there, secrets / "eva.secret")
+    done = subprocess.run(
+        [
+            *("ip", "netns", "exec", meshes.hosts.b, sys.executable, "-P", "-m", "hcs_mesh.viewers.recorder"),
+            *("--mesh", meshes.card, "--key", secrets / "rec.secret", "--job", job["job"], "--out", out, "--once"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (out / "index.jsonl").read_text().splitlines()]
+    planes = [line for line in lines if "path" in line]
+    assert len(planes) >= len(job["wells"])
+    assert all((out / line["path"]).exists() for line in planes)
+
+
+def test_a_partition_heals_and_nothing_that_was_acknowledged_is_lost(
+    meshes: Meshes, tell: Callable[[str], None]
+) -> None:
+    meshes.hosts.plug("down")
+    try:
+        # Nobody knows yet that the cable is pulled: the other host is given a well.
+        submitted = meshes.a("run", meshes.plate, NUCLEI)["job"]
+        away = until(lambda: _is_away(meshes), 20, "the silence being noticed")
+    finally:
+        meshes.hosts.plug("up")
+    back = until(lambda: not _is_away(meshes), 30, "the node being back")
+    until(lambda: meshes.a("jobs", submitted)["state"] != "running", 60, "the job's end")
+    job = meshes.a("jobs", submitted)
+    assert job["state"] == "done", job
+    assert all(well["state"] == "done" for well in job["wells"].values())
+    again = meshes.a("run", meshes.plate, NUCLEI, "--wait")
+    assert n_elsewhere(again) > 0, "the node takes wells again"
+    tell(f"hosts: a partition was noticed after {away:.1f} s, and healed {back:.1f} s after the cable was back")
+
+
+def _is_away(meshes: Meshes) -> bool:
+    from hcs_mesh.client import Client
+    from hcs_mesh.messages.console import InspectActor
+
+    async def ask() -> Any:
+        async with Client.at(meshes.a.folder) as mesh:
+            return await mesh.ask("console", InspectActor(actor="nodes"))
+
+    statistics = {one.name: one.value for one in asyncio.run(ask()).statistics}
+    return str(statistics["away"]) != "0"
+
+
+def test_a_folder_that_is_not_shared_is_refused_with_what_to_do(meshes: Meshes, tmp_path: Path) -> None:
+    secret = meshes.card.parent / "hostc.secret"
+    meshes.a("keys", "new", "hostc", "--role", "node", "--out", secret)
+    node = Host(meshes.hosts.b, tmp_path / "other")
+    # A mount namespace in which the mesh's folder is empty: a host that does not mount it.
+    script = f"mount -t tmpfs none {meshes.a.folder} && exec " + " ".join(
+        map(str, node.command("up", "--join", meshes.card, "--key", secret)[4:])
+    )
+    done = subprocess.run(
+        ["ip", "netns", "exec", meshes.hosts.b, "unshare", "--mount", "sh", "-c", script],
+        env=node.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    told = json.loads(done.stderr.splitlines()[-1])
+    assert "data folder" in told["error"]
+    assert "mount it at" in told["hint"]
+
+
+def test_a_user_is_no_node(meshes: Meshes, tmp_path: Path) -> None:
+    node = Host(meshes.hosts.b, tmp_path / "other")
+    code, told = node.attempt("up", "--join", meshes.card, "--key", meshes.card.parent / "eva.secret")
+    assert code == 1
+    assert "not for eva (user)" in told["error"]
+
+
+def test_a_node_whose_key_is_revoked_is_out(meshes: Meshes) -> None:
+    meshes.a("keys", "revoke", "hostb")
+    took = until(lambda: _is_away(meshes), 10, "the node being out")
+    assert took < 5
+    job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
+    assert job["state"] == "done"
+    assert n_elsewhere(job) == 0
