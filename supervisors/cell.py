@@ -70,6 +70,7 @@ class Cell:
         self.events = {one: _fixed_bytes(one) for one in kind.inbox if one not in self.replies}
         self._requests = {one: _fixed_bytes(one) for one in self.replies}
         self.box: Mailbox[Letter] = Mailbox(kind.mailbox, self._let_in)
+        self._put = self.box.put
         self.pings: deque[Letter] = deque()
         self.life: Occupant | None = None
         self.find = find
@@ -99,8 +100,9 @@ class Cell:
             n_bytes = self.events.get(message.__class__)
             if n_bytes is None:
                 raise self._not_taken(message)
+            n_bytes = n_bytes or message.nominal_bytes
             key = getattr(message, "supersedes", None) if self._keeps_latest else None
-            if self.box.offer(letter, n_bytes or message.nominal_bytes, key) is REJECTED:
+            if (key is not None or not self._put(letter, n_bytes)) and self.box.offer(letter, n_bytes, key) is REJECTED:
                 raise self._full()
         elif self.given_up is not None:
             answer.set_exception(self.given_up)
@@ -109,9 +111,11 @@ class Cell:
             n_bytes = self._requests.get(message.__class__)
             if n_bytes is None:
                 self._post_other(letter)
-            elif self.box.offer(letter, n_bytes or message.nominal_bytes, may_wait=True) is REJECTED:
-                answer.set_exception(self._full())
-                return
+            else:
+                n_bytes = n_bytes or message.nominal_bytes
+                if not self._put(letter, n_bytes) and self.box.offer(letter, n_bytes, may_wait=True) is REJECTED:
+                    answer.set_exception(self._full())
+                    return
         life = self.life
         if life is not None and life.idle is not None:
             life.wake()

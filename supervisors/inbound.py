@@ -12,7 +12,7 @@ from ..transport.errors import ActorUnknown, BadMessage, NotPermitted
 from ..transport.link import Link
 from ..transport.messages import INNER, ROLES, Message, Principal
 from .cell import Cell
-from .letters import RemoteAnswer, letter_of
+from .letters import Letter, RemoteAnswer, letter_of
 
 MAX_ASK_S = 24 * 3600.0
 """No ask waits longer, whatever its sender says."""
@@ -56,11 +56,16 @@ class Inbound:
                 cell = self._cells.get(envelope.target)
                 if cell is None:
                     raise self._unknown(envelope.target)
-                message = codec.decode(envelope.body, cell.decoder)
+                message = cell.decoder.decode(envelope.body)
                 principal = link.principal
                 if principal is not INNER:
                     _permit(principal, message)
-                cell.post(letter_of(message, None, 0.0, principal, link, trace=envelope.trace[:MAX_TRACE]))
+                if envelope.trace:
+                    cell.post(letter_of(message, None, 0.0, principal, link, trace=envelope.trace[:MAX_TRACE]))
+                else:
+                    cell.post(Letter(message, None, 0.0, principal, link))
+            except codec.NOT_DECODED as error:
+                link.refuse(codec.unreadable(error), f"{self._node}/{envelope.target}")
             except MeshError as error:
                 link.refuse(error, f"{self._node}/{envelope.target}")
         elif kind in (_ASK, _SEND):

@@ -200,6 +200,7 @@ class Life:
             letter = take()
             if letter is None:
                 n_in_row = 0
+                self._letter = None
                 await self._idle()
                 continue
             answer, message = letter.answer, letter.message
@@ -224,12 +225,13 @@ class Life:
                     raise
                 if not answer.done():
                     answer.set_exception(portable(error, cell.name))
-            self._letter = None
             cell.n_handled += 1
             n_in_row += 1
             if n_in_row >= BATCH:
                 n_in_row = 0
+                self._letter = None
                 await asyncio.sleep(0)
+        self._letter = None
 
     async def _watched(self, letter: Letter) -> Any:
         """Receive a message with a clock running, and with its trace where somebody follows it."""

@@ -109,6 +109,16 @@ class Mailbox(Generic[L]):
         self.n_refused += 1
         return REJECTED
 
+    def put(self, letter: L, n_bytes: int) -> bool:
+        """Put a letter that supersedes nothing where there is room; ``offer`` decides where this is False."""
+        letters = self._letters
+        total = self.n_bytes + n_bytes
+        if total <= self._max_bytes and len(letters) < self._max_messages and not self._waiting:
+            letters.append((letter, n_bytes, None))
+            self.n_bytes = total
+            return True
+        return False
+
     def force(self, letter: L, n_bytes: int) -> None:
         """Put a letter in, whatever the limits say."""
         self._letters.append((letter, n_bytes, None))

@@ -73,7 +73,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 _encoder = msgspec.msgpack.Encoder()
 _ARRAY32 = struct.Struct(">BI")
 _NOT_ENCODED = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _batches = msgspec.msgpack.Decoder(list[Envelope])
 
 
@@ -116,7 +116,7 @@ def split(batch: bytes) -> list[Envelope]:
     """
     try:
         return _batches.decode(batch)
-    except _NOT_DECODED as error:
+    except NOT_DECODED as error:
         raise BadMessage(f"{len(batch)} bytes that are no batch of envelopes: {error}") from error
 
 
@@ -149,5 +149,10 @@ def decode(body: msgspec.Raw | bytes, using: msgspec.msgpack.Decoder[Any]) -> An
     """
     try:
         return using.decode(body)
-    except _NOT_DECODED as error:
-        raise BadMessage(f"the receiver cannot read this message: {error}") from error
+    except NOT_DECODED as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: Exception) -> BadMessage:
+    """What a decoder's error says to the sender."""
+    return BadMessage(f"the receiver cannot read this message: {error}")

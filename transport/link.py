@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from ..config.tracing import carried
+from ..config.tracing import carried, followed
 from . import codec
 from .codec import Envelope, Kind
 from .errors import AskTimedOut, BadMessage, PeerGone
@@ -108,7 +108,8 @@ class Link:
         Raises:
             BadMessage: it cannot travel.
         """
-        self._leave(codec.seal(_TELL, 0, target, 0.0, event, carried()), event, event.bulk)
+        trace = carried() if followed() else ""
+        self._leave(codec.seal(_TELL, 0, target, 0.0, event, trace), event, event.bulk)
 
     def tell_with(self, target: str, event: Event, pixels: Any) -> bool:
         """Send an event with a plane's pixels beside it, not copied: they stay as they are until it is acknowledged.
