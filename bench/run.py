@@ -13,6 +13,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from profiles import profiled
 from rows import Row
 
 HERE = Path(__file__).parent
@@ -22,6 +23,7 @@ import importlib, sys, msgspec
 sys.path.insert(0, sys.argv[1])
 sys.stdout.write("\\n" + msgspec.json.encode(importlib.import_module(sys.argv[2]).measure()).decode())
 """
+BLOCK, MEMCPY = "planes: to another process / block per image", "planes: put, one copy / warm memcpy"
 LIBRARIES = ("hcs-mesh", "pyzmq", "msgspec", "uvloop", "numpy", "opencv-python-headless", "scipy", "scikit-image")
 
 
@@ -96,6 +98,19 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
             f"| {row.name} | {shown(row.reference)} | {shown(row.ours)} | {row.unit} | {row.ratio:.2f} "
             f"| {bound} {row.target:.2g} | {verdict(row)} |"
         )
+    missed = {row.name: profiled(row.name) for row in rows if not row.met}
+    if any(missed.values()):
+        lines += [
+            "",
+            "Where the time goes in lines that miss, by the profiler, which makes small functions dearer:",
+            "",
+        ]
+        lines += [f"- {name}: {told(', '.join(where))}." for name, where in missed.items() if where]
+    by_name = {row.name: row for row in rows}
+    block, memcpy = by_name.get(BLOCK), by_name.get(MEMCPY)
+    if block and memcpy and not block.met and block.reference:
+        most = memcpy.reference / block.reference
+        lines += ["", f"Of *{BLOCK}*: one copy at the speed of memcpy itself would reach {most:.1f} on this machine."]
     if unmeasured:
         lines += ["", "Not measured in this run:", ""]
         lines += [f"- `bench/{room}.py`: {reason}" for room, reason in unmeasured.items()]
