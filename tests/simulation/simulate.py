@@ -61,17 +61,18 @@ def main() -> int:
     seeds = range(asked.first, asked.first + asked.schedules)
     if asked.seed is not None:
         seeds = range(asked.seed, asked.seed + 1)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     with planted(PLANTED[asked.planted]) if asked.planted else nullcontext():
         n, found = first_violation(seeds, scenario=scenario)
-    took_s = time.perf_counter() - began
-    print(f"{n} schedules in {took_s:.1f} s ({60 * n / took_s:.0f} a minute)")
+    took_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    print(f"{n} schedules in {took_s:.1f} s ({60 * n / cpu_s:.0f} a minute of one core)")
     if found is None:
         print("every invariant held")
         return 0
     print("\n".join(found.diary))
     print(found.traceback)
     again = f" --scenario {scenario}" if scenario else ""
+    again += f' --planted "{asked.planted}"' if asked.planted else ""
     print(f"violated by seed {found.seed} after {n} schedules: {found.violation}")
     print(f"to see it again: make simulate SEED={found.seed}" + (f" ARGS='{again.strip()}'" if again else ""))
     return 1

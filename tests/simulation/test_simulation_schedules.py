@@ -16,11 +16,14 @@ from planted_bugs import PLANTED, planted
 from simulate import SCENARIOS, first_violation, player
 from virtual_world import run_schedule
 
-N_SCHEDULES = 150
+N_SCHEDULES = 100
 """Of each scenario in ``make test``; ``make test-all`` and ``make simulate`` play thousands."""
 N_TO_FIND = 600
 """Schedules within which every planted bug must be found."""
 N_SLOW = 6000
+
+# Beside others on two cores; alone the whole file takes half a minute.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(autouse=True)
