@@ -59,6 +59,7 @@ class Node:
         self.inner: Listener | None = None
         self.fronts: list[Listener] = []
         self.parent: Dialer | None = None
+        self._dialled: list[Dialer] = []
         self.on_beat: dict[str, Callable[[Beat], None]] = {}
         self.traces = Traces()
         self.loop_lag_s = 0.0
@@ -175,7 +176,9 @@ class Node:
 
     def dial(self, endpoint: Endpoint, key: KeyPair, server: ServerKey) -> Dialer:
         """Connect to a mesh on another host, which may then ask this node's actors."""
-        return Dialer(self.context, endpoint, self._deliver, name=self.name, key=key, server=server)
+        dialer = Dialer(self.context, endpoint, self._deliver, name=self.name, key=key, server=server)
+        self._dialled = [*(one for one in self._dialled if not one.link.gone), dialer]
+        return dialer
 
     def hang_up(self, link: Link, why: str) -> None:
         """End a conversation with a peer of the fronts: what waits for it fails now."""
@@ -238,6 +241,8 @@ class Node:
             cell.hang_up("the node is closing")
         if self.parent is not None:
             self.parent.close()
+        for dialer in self._dialled:
+            dialer.close()
         for listener in self._listeners():
             listener.close()
         if self._authenticator is not None:

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import Settings, start_logging
-from ..layout import DataLayout
 from ..joined_node import JoinedNode
+from ..layout import DataLayout
 from ..mesh import Mesh
 from ..messages.control import ActorRow, MeshStatus
 from ..transport import MeshCard
+from .descriptors import raise_descriptor_limit
 from .errors import CommandFailed
 
-from ..transport import MeshCard
-from .descriptors import raise_descriptor_limit
 
 class Joining(NamedTuple):
     """The mesh that this host joins, and the key of the role "node" to join it with."""
@@ -42,6 +41,7 @@ def run_mesh(
         MeshError: it cannot come up, or it gave up.
     """
     layout = DataLayout(data)
+    raise_descriptor_limit()
     try:
         # On a terminal people want to see what happens; the file has the same as JSON, and is kept within bounds.
         terminal = Path(os.devnull).open("w", encoding="utf-8") if quiet else None  # noqa: SIM115
@@ -56,7 +56,6 @@ def run_mesh(
     else:
         import uvloop
 
-    raise_descriptor_limit()
         uvloop.run(_serve(settings, data, announce, join))
 
 

@@ -46,12 +46,6 @@ MeshKey = Annotated[
         "--mesh-key", metavar="PUBLIC|FILE", callback=_inherited("mesh_key"), help="The public key of that mesh."
     ),
 ]
-MeshKey = Annotated[
-    str,
-    typer.Option(
-        "--mesh-key", metavar="PUBLIC|FILE", callback=_inherited("mesh_key"), help="The public key of that mesh."
-    ),
-]
 Json = Annotated[
     bool, typer.Option("--json", callback=_inherited("as_json"), help="Print one JSON value for machines.")
 ]

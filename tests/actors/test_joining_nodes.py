@@ -1,0 +1,199 @@
+"""A node that joins, breaks off and comes back: names, deaths, and answers that were lost on the way."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import eventually
+
+from hcs_mesh.actors.executor_door import ExecutorDoor
+from hcs_mesh.actors.join_desk import JoinDesk
+from hcs_mesh.actors.joined_nodes import JoinedNodes, RemoteNode
+from hcs_mesh.actors.remote_executor import RemoteExecutor
+from hcs_mesh.actors.uplink import NotMounted, Uplink, answer_terms
+from hcs_mesh.messages.compute import CancelWell, CompilePipeline, ExecutorDown, ExecutorUp, RunWell
+from hcs_mesh.messages.joining import JoinTerms, LeaveMesh
+from hcs_mesh.plates.model import Plate, build_plate
+from hcs_mesh.plates.repository import StoredResult
+from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.transport import ActorUnknown, KeyRing, PeerGone, Principal, ServerKey, new_pair, tcp_endpoint
+
+pytestmark = pytest.mark.anyio
+
+PLATE: Plate = build_plate([], id=1, name="p", channels=(), root="/")
+THERE = "executor.cpu0@hostb"
+
+
+class Scheduler(Actor[ExecutorUp | ExecutorDown]):
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, int]] = []
+
+    async def receive(self, message: ExecutorUp | ExecutorDown) -> None:
+        self.heard.append((type(message).__name__, message.executor, message.pid))
+
+
+class Executor(Actor[CompilePipeline | RunWell | CancelWell]):
+    """Computes when it is let, and counts."""
+
+    def __init__(self) -> None:
+        self.n_runs = 0
+        self.may_end = asyncio.Event()
+        self.dies = False
+
+    async def receive(self, message: CompilePipeline | RunWell | CancelWell) -> Any:
+        return self.defer(self._run(message)) if isinstance(message, RunWell) else "nuclei"
+
+    async def _run(self, message: RunWell) -> StoredResult:
+        self.n_runs += 1
+        await self.may_end.wait()
+        if self.dies:
+            raise PeerGone("the executor's process ended")
+        return StoredResult(job=message.job, plate_id=1, well=message.well, attempt=message.attempt, n_objects=7)
+
+
+def well(name: str = "A01") -> RunWell:
+    return RunWell(job="job-1", well=name, attempt=1, source="", source_name="", plate=PLATE, folder="/results")
+
+
+class Hosts:
+    """Host A with its desk, and host B with an executor and an uplink, in one process."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.a, self.b = Node("hub"), Node("hub")
+        self.scheduler, self.executor = Scheduler(), Executor()
+        self.nodes = JoinedNodes()
+        self.running = [("executor.cpu0", 11)]
+        self.ended: list[str] = []
+        self.appeared: list[str] = []
+        self.starting: list[asyncio.Task[Any]] = []
+        self.uplink: Any = None
+
+    def appear(self, name: str, node: RemoteNode) -> None:
+        if name not in self.appeared:
+            self.appeared.append(name)
+            self.starting.append(asyncio.ensure_future(self.a.start_actor(name, lambda: RemoteExecutor(name, node))))
+
+    async def start(self, *, grace_s: float) -> None:
+        mesh, host = new_pair(), new_pair()
+        ring = KeyRing(self.data / "keys")
+        ring.allow(Principal(name="hostb", role="node"), host.public)
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
+        await self.a.start_actor("scheduler", lambda: self.scheduler)
+        desk = JoinDesk(self.data, self.nodes, hang_up=self.a.hang_up, appear=self.appear, grace_s=grace_s)
+        await self.a.start_actor("nodes", lambda: desk)
+        self.a.listen_front(endpoint, mesh, ring)
+        await self.b.start_actor("executor.cpu0", lambda: self.executor)
+        await self.b.start_actor(THERE, lambda: ExecutorDoor("executor.cpu0"))
+
+        def uplink() -> Uplink:
+            return Uplink(
+                lambda: self.b.dial(endpoint, host, ServerKey(public=mesh.public)),
+                lambda: tuple(self.running),
+                lambda name, why: self.ended.append(name),
+            )
+
+        self.uplink = await self.b.start_actor("uplink", uplink)
+        await self.joined()
+
+    async def joined(self) -> None:
+        await eventually(lambda: self.nodes.running() and self.appeared, what="joining")
+
+    def cut(self) -> None:
+        """Let the link break, as a partition does once it is noticed."""
+        node = self.nodes.node("hostb")
+        assert node.link is not None
+        self.a.hang_up(node.link, "cut")
+
+
+@asynccontextmanager
+async def hosts(data: Path, *, grace_s: float = 30.0) -> AsyncIterator[Hosts]:
+    made = Hosts(data)
+    try:
+        await made.start(grace_s=grace_s)
+        yield made
+    finally:
+        made.executor.may_end.set()
+        for node in (made.b, made.a):
+            for cell in node.cells.values():
+                if cell.life is not None:
+                    await cell.life.kill()  # type: ignore[attr-defined]
+        await made.b.close()
+        await made.a.close()
+
+
+async def test_the_scheduler_hears_of_executors_elsewhere_by_their_name_in_the_mesh(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        await eventually(lambda: made.scheduler.heard == [("ExecutorUp", THERE, 11)])
+        made.running[:] = []
+        await eventually(lambda: made.scheduler.heard[1:] == [("ExecutorDown", THERE, 11)])
+        made.running[:] = [("executor.cpu0", 12)]
+        await eventually(lambda: made.scheduler.heard[2:] == [("ExecutorUp", THERE, 12)])
+
+
+async def test_a_well_is_computed_elsewhere_by_name(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        made.executor.may_end.set()
+        assert (await made.a.find(THERE).ask(well())).n_objects == 7
+
+
+async def test_an_answer_that_a_break_has_swallowed_is_given_again_without_computing_again(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        answer = made.a.find(THERE).ask(well())
+        await eventually(lambda: made.executor.n_runs == 1)
+        made.cut()
+        await eventually(lambda: made.nodes.running() == ())
+        # While nobody hears it, the node computes on.
+        made.executor.may_end.set()
+        await made.joined()
+        assert (await asyncio.wait_for(answer, 10)).n_objects == 7
+        assert made.executor.n_runs == 1
+        assert [one[0] for one in made.scheduler.heard] == ["ExecutorUp", "ExecutorDown", "ExecutorUp"]
+
+
+async def test_an_executor_that_dies_elsewhere_is_a_death_and_no_break(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        made.executor.dies = True
+        made.executor.may_end.set()
+        with pytest.raises(PeerGone):
+            await made.a.find(THERE).ask(well())
+
+
+async def test_after_the_grace_a_well_goes_to_others_and_is_not_charged(tmp_path: Path) -> None:
+    async with hosts(tmp_path, grace_s=0.5) as made:
+        answer = made.a.find(THERE).ask(well())
+        await eventually(lambda: made.executor.n_runs == 1)
+        await made.uplink.kill()
+        made.cut()
+        with pytest.raises(ActorUnknown):
+            await asyncio.wait_for(answer, 10)
+
+
+async def test_a_node_that_leaves_is_not_waited_for(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        await made.uplink.stop()
+        await made.uplink.wait()
+        assert made.nodes.node("hostb").gone
+        with pytest.raises(ActorUnknown):
+            await made.a.find(THERE).ask(well())
+
+
+async def test_an_executor_elsewhere_is_ended_there(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        assert made.nodes.end(THERE, "it hangs")
+        await eventually(lambda: made.ended == ["executor.cpu0"])
+        assert not made.nodes.end("executor.cpu0", "it is the mesh's own")
+        await made.a.find("nodes").ask(LeaveMesh())
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    terms = JoinTerms(node="b", data=str(tmp_path / "nowhere"), token_file="t", answer_file="a", beat_s=1)
+    with pytest.raises(NotMounted) as refused:
+        await answer_terms(terms)
+    assert str(tmp_path / "nowhere") in refused.value.hint
