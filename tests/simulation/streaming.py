@@ -345,7 +345,8 @@ class Cinema:
 
     def _freeze(self) -> None:
         living = [process for process in (*self.screens, self.hub.process) if not process.dead]
-        self.world.random.choice(living).freeze(self.world.random.random() * 2.0)
+        if living:
+            self.world.random.choice(living).freeze(self.world.random.random() * 2.0)
 
     def _kill_life(self, name: str) -> None:
         cell = self.hub.node.cells.get(name) if self.hub.up else None
