@@ -27,6 +27,8 @@ from .snapshot import Snapshot, snapshot
 
 JOURNALS = ("imports", "jobs")
 N_LINES = 200
+N_RECORDS = 18
+"""Of each journal: both fit on one screen."""
 TABS = ("tree", "imports", "jobs", "journals", "log", "traces")
 
 
@@ -40,7 +42,10 @@ class Console(App[None]):
     #detail-scroll { height: 45%; border-top: solid $primary; padding: 0 1; }
     #tree { height: 1fr; }
     Listing { height: 1fr; }
-    TabPane { padding: 0; }
+    Screen { overflow: hidden; }
+    TabbedContent { height: 1fr; }
+    ContentSwitcher { height: 1fr; }
+    TabPane { padding: 0; height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(number), f"tab('{name}')", name, show=False) for number, name in enumerate(TABS, 1)),
@@ -130,8 +135,8 @@ class Console(App[None]):
             case "tree" if chosen:
                 self._write(self._detail, words.detail_text(await self._mesh.inspect(chosen)))
             case "journals":
-                told = {name: await self._mesh.tail_journal(name, n_records=N_LINES // 4) for name in JOURNALS}
-                self._write(self._journals, words.journal_text(told))
+                told = {name: await self._mesh.tail_journal(name, n_records=N_RECORDS) for name in JOURNALS}
+                self._write(self._journals, words.journal_text(told), no_wrap=True)
             case "log" if chosen:
                 lines = (await self._mesh.tail_log(chosen, n_lines=N_LINES)).lines
                 self._write(self._log_end, f"{chosen}\n{words.log_text(lines) or 'nothing yet'}")
@@ -146,8 +151,8 @@ class Console(App[None]):
         """The tab that is open."""
         return self._tabs.active.removesuffix("-tab")
 
-    def _write(self, where: Static, text: str) -> None:
-        where.update(Text(words.tamed(text, lines=True)))
+    def _write(self, where: Static, text: str, *, no_wrap: bool = False) -> None:
+        where.update(Text(words.tamed(text, lines=True), no_wrap=no_wrap, overflow="ellipsis" if no_wrap else None))
 
     def _show_top(self, seen: Snapshot) -> None:
         mesh, root = seen.mesh, seen.rows[0]

@@ -17,6 +17,10 @@ JOB_COLUMNS = ("job", "state", "plate", "pipeline", "wells", "at work on", "by",
 TRACE_COLUMNS = ("trace", "process", "actor", "message", "from", "took", "outcome")
 
 
+LONGEST = 400
+"""Characters of a record that a line may need."""
+
+
 class Line(NamedTuple):
     """One line of a table: what it is about, its cells, and how serious it is."""
 
@@ -145,8 +149,8 @@ def journal_text(journals: Mapping[str, Sequence[JournalLine]]) -> str:
     """The ends of the journals, each under its name."""
     said = []
     for name, lines in journals.items():
-        said.append(f"{name}:")
-        said += [f"  {one.sequence:>6}  {one.tag:<22}  {one.text}" for one in lines]
+        said.append(f"{name}: the latest {len(lines)} records, the last first")
+        said += [f"  {one.sequence:>6}  {one.tag:<22}  {one.text[:LONGEST]}" for one in reversed(lines)]
     return "\n".join(said)
 
 
