@@ -141,6 +141,9 @@ class ViewerBridge(Actor[Inbox]):
         return session
 
     async def _open(self, session: _Session) -> Attached:
+        if session.viewer not in self._sessions:
+            # It attached once more before this began: a stream opened now would be closed by nobody.
+            raise ViewerRefused("the viewer has attached again since", hint="follow the later stream")
         request = OpenStream(
             viewer=session.viewer, subject=session.asked.subject, snapshot_bytes=session.asked.snapshot_bytes
         )

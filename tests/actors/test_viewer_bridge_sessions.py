@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zmq
 
-from hcs_mesh.messages.viewing import ListViewers
+from hcs_mesh.messages.streaming import ListStreams
+from hcs_mesh.messages.viewing import Attach, ListViewers, Subject
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +129,16 @@ async def test_napari_follows_a_plate_outlives_the_mesh_and_comes_back(tmp_path:
             os.killpg(viewer.pid, signal.SIGTERM)
             await asyncio.wait_for(viewer.wait(), 30)
             await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
+
+
+async def test_a_viewer_that_attaches_twice_at_once_has_one_stream(tmp_path: Path, streaming: Any) -> None:
+    context = zmq.Context()
+    async with streaming.mesh(tmp_path / "data") as mesh:
+        dialer = mesh.dial(context, lambda link, envelope: None)
+        attach = Attach(kind="recorder", pid=os.getpid(), subject=Subject(plate_id=1))
+        asked = [dialer.link.ask("viewers", attach) for _ in range(2)]
+        first, second = await asyncio.gather(*asked, return_exceptions=True)
+        streams = await mesh.node.find("publisher").ask(ListStreams())
+        assert [stream.viewer for stream in streams] == [second.viewer], first
+        dialer.close()
+    context.term()
