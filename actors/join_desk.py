@@ -116,6 +116,7 @@ class JoinDesk(Actor[Inbox]):
         folder = self._data / "joining"
 
         def answered() -> str:
+            # No answer is as wrong as another one.
             with suppress(OSError):
                 return (folder / f"{name}.answer").read_text(encoding="ascii")
             return ""

@@ -73,6 +73,7 @@ class Uplink(Actor[EndExecutor]):
     async def stopping(self) -> None:
         """Say goodbye, so that nobody waits for this node to come back."""
         if self._link is not None:
+            # A mesh that is away learns it by the silence.
             with suppress(TransportError):
                 await self._link.ask(DESK, LeaveMesh(), timeout_s=LEAVE_S)
 
