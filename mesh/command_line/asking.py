@@ -121,3 +121,9 @@ def cancel_job(question: Question, given: str) -> None:
     """Stop a job."""
     answer = question.ask(lambda mesh: mesh.cancel_job(full_id("job", given)))
     print_json(machine.job_form(answer)) if question.as_json else text.print_job(answer)
+
+
+def retry_job(question: Question, given: str) -> None:
+    """Run what is not done of a job once more, as a new job."""
+    job = question.ask(lambda mesh: mesh.retry_job(full_id("job", given)))
+    print_json({"job": job}) if question.as_json else print(job)

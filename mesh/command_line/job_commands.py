@@ -32,3 +32,11 @@ def jobs_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json 
     from . import asking
 
     asking.cancel_job(asking.Question(data, key, as_json), id)
+
+
+@jobs_app.command("retry")
+def jobs_retry(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+    """Run the wells of a job that are not done once more; prints the new job's id."""
+    from . import asking
+
+    asking.retry_job(asking.Question(data, key, as_json), id)

@@ -70,6 +70,8 @@ def _tree_line(one: ActorRow) -> Text:
         line.append(f"  restarts {one.restarts}", style="yellow")
     if one.kind == "actor":
         line.append(f"  mailbox {one.mailbox}", style="yellow" if one.mailbox else "dim")
+    if one.busy:
+        line.append(f"  {shown(one.busy)}", style="cyan")
     if one.last_error:
         line.append(f"  {shown(one.last_error.strip().splitlines()[-1])}", style="red")
     return line

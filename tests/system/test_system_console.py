@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -140,6 +141,35 @@ def test_work_is_told_in_the_facilitys_words(mesh: Any, terminal: Callable[..., 
     assert sum(hop["message"] == "compute.run_well" for hop in hops) == 4
     assert mesh("trace", hops[0]["trace"][:8]).value == hops
     assert hops[0]["trace"] in {hop["trace"] for hop in mesh("trace").value}
+
+
+def test_a_job_without_trouble_has_nothing_to_retry(mesh: Any, tmp_path: Path) -> None:
+    write_plate(tmp_path / "plate", Recipe(name="One", n_rows=1, n_columns=1, n_fields=1, size_px=64))
+    plate = mesh.imported(tmp_path / "plate")
+    nuclei = Path(__file__).parents[2] / "examples" / "pipelines" / "nuclei.py"
+    job = mesh("run", plate, nuclei, "--wait").value["job"]
+    assert "nothing to retry" in mesh("jobs", "retry", job).refusal
+
+
+def test_the_console_works_on_a_mesh_elsewhere(mesh_up: Callable[..., Any], tmp_path_factory: Any) -> None:
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        port = min(int(any_port.getsockname()[1]), 60_000)
+    with mesh_up(more_settings=f'\n[front]\ntcp_host = "127.0.0.1"\ntcp_port = {port}\n') as far:
+        public = far("keys", "show").value["public"]
+        secret = far.data / "keys" / "owner.secret"
+        there = ["--mesh", f"tcp://127.0.0.1:{port}", "--mesh-key", public, "--key", str(secret)]
+        nowhere = {**far.environment, "HCS_MESH_DATA": str(tmp_path_factory.mktemp("nothing"))}
+        command = [sys.executable, "-P", "-m", "hcs_mesh", *there, "console", "--control"]
+        screen = Terminal(tmp_path_factory.mktemp("t"), nowhere, command)
+        try:
+            shown = screen.until(r"executor\.cpu1 +running")
+            assert str(far.data) in shown
+            assert "owner (administrator), CONTROL" in shown
+            screen.press("q")
+            screen.until(r"Pane is dead \(status 0")
+        finally:
+            screen.close()
 
 
 def test_a_killed_process_is_told_with_its_error(mesh: Any) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from ...config.errors import MeshError
@@ -81,6 +82,11 @@ class Console(App[None]):
             "jobs": Listing(words.JOB_COLUMNS, id="jobs"),
             "traces": Listing(words.TRACE_COLUMNS, id="traces", mood_column=len(words.TRACE_COLUMNS) - 1),
         }
+        self._places: dict[str, Widget] = {
+            **self._listings,
+            "journals": VerticalScroll(id="journals-scroll"),
+            "log": VerticalScroll(id="log-scroll"),
+        }
         self._tabs = TabbedContent(initial="tree-tab")
 
     def compose(self) -> ComposeResult:
@@ -95,9 +101,9 @@ class Console(App[None]):
                 yield self._listings["imports"]
             with TabPane("3 Jobs", id="jobs-tab"):
                 yield self._listings["jobs"]
-            with TabPane("4 Journals", id="journals-tab"), VerticalScroll():
+            with TabPane("4 Journals", id="journals-tab"), self._places["journals"]:
                 yield self._journals
-            with TabPane("5 Log", id="log-tab"), VerticalScroll():
+            with TabPane("5 Log", id="log-tab"), self._places["log"]:
                 yield self._log_end
             with TabPane("6 Traces", id="traces-tab"):
                 yield self._listings["traces"]
@@ -185,8 +191,8 @@ class Console(App[None]):
     def action_tab(self, name: str) -> None:
         """Open a tab, and look at once at what it shows."""
         self._tabs.active = f"{name}-tab"
-        if name in self._listings:
-            self._listings[name].focus()
+        # Once it is there: a focus that stayed behind would bring its own tab back.
+        self.call_after_refresh(self._places[name].focus)
         self._work(self._once, "closer", exclusive=True)
 
     async def on_data_table_row_highlighted(self) -> None:
