@@ -17,7 +17,19 @@ from profiles import profiled
 from rows import Row
 
 HERE = Path(__file__).parent
-ROOMS = ("ask", "tell", "peers", "scale", "planes", "remote_planes", "journal", "imports", "index", "pipeline", "plate_run")
+ROOMS = (
+    "ask",
+    "tell",
+    "peers",
+    "scale",
+    "planes",
+    "remote_planes",
+    "journal",
+    "imports",
+    "index",
+    "pipeline",
+    "plate_run",
+)
 ONE_ROOM = """
 import importlib, sys, msgspec
 sys.path.insert(0, sys.argv[1])
