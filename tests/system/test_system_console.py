@@ -166,8 +166,6 @@ def test_the_console_works_on_a_mesh_elsewhere(mesh_up: Callable[..., Any], tmp_
             shown = screen.until(r"executor\.cpu1 +running")
             assert str(far.data) in shown
             assert "owner (administrator), CONTROL" in shown
-            screen.press("q")
-            screen.until(r"Pane is dead \(status 0")
         finally:
             screen.close()
 
