@@ -177,7 +177,7 @@ class ImportProxy(Actor[Inbox]):
             if life is None or status.state in ("done", "cancelled"):
                 over = "is cancelled already" if status.state == "cancelled" else "is done: nothing is left to cancel"
                 raise ImportEnded(
-                    f"import {import_id} is {status.state} and cannot be cancelled",
+                    f"import {import_id} {over}",
                     hint=f"hcs-mesh imports {import_id} shows its history",
                 )
             await self._driver.stop(life)
