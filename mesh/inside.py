@@ -15,9 +15,9 @@ from .config import MeshError
 from .layout import DataLayout
 from .messages.console import ActorDetail, Hop, Incident, ReadHops, SetPaused, Statistic
 from .messages.control import ActorRow
+from .processes import Processes
 from .supervisors import Node, NoSuchChild, SupervisionReport, Supervisor, TreeRow
 from .transport import Beat, PeerRef
-from .tree import Processes
 from .vitals import NODE_DESK, memory_bytes
 
 DESK_S = 2.0

@@ -11,15 +11,16 @@ from .actors.executor_door import ExecutorDoor
 from .actors.joined_nodes import UPLINK, name_elsewhere
 from .actors.uplink import ASK_S, DESK, Uplink, answer_terms
 from .config import MeshError, Settings
+from .devices import devices
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .mesh import Mesh
 from .messages.joining import AskTerms, JoinTerms
+from .processes import Processes
 from .supervisors import Node, RestartIntensity
 from .supervisors.child import Child
 from .supervisors.supervisor import Supervisor
 from .transport import Dialer, MeshCard, ServerKey, load_pair
-from .tree import Processes, devices
 
 
 class HoldsAMesh(MeshError, FileExistsError):

@@ -18,6 +18,7 @@ from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .messages.control import ActorRow, MeshStatus
 from .plates.local import LocalRepository
+from .processes import Processes
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
 from .supervisors.supervisor import Supervisor
@@ -34,7 +35,7 @@ from .transport import (
     tcp_endpoint,
 )
 from .transport.whereabouts import DataLock, Whereabouts, owner_secret, publish, withdraw
-from .tree import Processes, mesh_tree
+from .tree import mesh_tree
 
 R = TypeVar("R")
 

@@ -290,7 +290,7 @@ class Lab:
         return watch(Supervisor("top", [plates, analysis], surroundings=hub.surroundings()))
 
     def _starter(self, hub: Hub, name: str) -> Callable[[], Any]:
-        # As ``Processes`` in mesh/tree.py does it, but for the operating system's part.
+        # As ``Processes`` in mesh/processes.py does it, but for the operating system's part.
         async def start() -> SimulatedChild:
             expected = hub.node.expect(name)
             child = SimulatedChild(self, hub, name)
