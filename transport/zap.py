@@ -8,8 +8,10 @@ import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 
-from .keys import KeyRing
+from .keys import KeyFileError, KeyRing
 from .offences import Offences
+
+log = logging.getLogger(__name__)
 
 
 class KeyRingAuthenticator(AsyncioAuthenticator):
@@ -24,9 +26,16 @@ class KeyRingAuthenticator(AsyncioAuthenticator):
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Whether this public key (Z85) may come in; the name is pyzmq's."""
-        known = self.ring.by_public(key.decode("ascii")) is not None
+        public = key.decode("ascii")
+        if self.ring.by_public(public) is None:
+            # It may have been allowed since the folder was last looked at.
+            try:
+                self.ring.refresh()
+            except KeyFileError as error:
+                log.warning("%s (%s)", error, error.hint)
+        known = self.ring.by_public(public) is not None
         if not known:
-            self.refusals.add(f"the key {key.decode('ascii')} is on no list")
+            self.refusals.add(f"the key {public} is on no list")
         return known
 
     def curve_user_id(self, client_public_key: bytes) -> str:
