@@ -52,9 +52,7 @@ def test_an_agent_does_what_a_user_does(mesh: Any, card: Path, tmp_path: Path) -
 
 def test_a_revoked_key_is_not_heard_within_a_second(mesh: Any, card: Path, tmp_path: Path) -> None:
     made = mesh("keys", "new", "eve", "--role", "user", "--out", tmp_path / "eve.secret").value
-    assert mesh("jobs", "--mesh", card, "--key", made["file"]).code == 0, (
-        "a key that was just allowed is refused"
-    )
+    assert mesh("jobs", "--mesh", card, "--key", made["file"]).code == 0, "a key that was just allowed is refused"
 
     async def until_deaf() -> float:
         async with Client.to(load_card(card), key=Path(made["file"])) as client:
