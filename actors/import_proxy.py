@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, assert_never
 
-from ..config import ImportSettings, MeshError, get_logger
+from ..config import ImportSettings, InspectorSettings, MeshError, get_logger
 from ..messages.imports import (
     AwaitImport,
     CancelImport,
@@ -49,7 +49,7 @@ class ImportProxy(Actor[Inbox]):
         journal_folder: Path,
         settings: ImportSettings,
         *,
-        inspection_s: float = 120.0,
+        inspector: InspectorSettings | None = None,
         end_inspector: Callable[[str], None] = lambda why: None,
         n_at_once: int = 2,
         segment_bytes: int = SEGMENT_BYTES,
@@ -59,7 +59,7 @@ class ImportProxy(Actor[Inbox]):
         self._folder = journal_folder
         self._segment_bytes = segment_bytes
         self._settings = settings
-        self._inspection_s = inspection_s
+        self._inspector = inspector or InspectorSettings()
         self._end_inspector = end_inspector
         self._n_at_once = n_at_once
         self._threads = Threads("import")
@@ -77,7 +77,7 @@ class ImportProxy(Actor[Inbox]):
             self._repository,
             self._threads,
             self._ledger,
-            Inspection(self.context, self._end_inspector, limit_s=self._inspection_s),
+            Inspection(self.context, self._end_inspector, self._inspector),
             self._settings,
             n_at_once=self._n_at_once,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..config import InspectorSettings
 from ..messages.imports import PlanSource, ProbePlane, ProbePlanes
 from ..plates.model import Image
 from ..plates.planners import Plan
@@ -14,18 +15,18 @@ from ..supervisors import Context
 from ..transport import ActorUnknown, AskTimedOut, PeerGone
 from .errors import InspectorKeepsDying
 
-MAX_DEATHS = 3
 LOOK_S = 0.1
 
 
 class Inspection:
     """Asks what a source holds and whether its planes open, without trusting it."""
 
-    def __init__(self, context: Context, end_inspector: Callable[[str], None], *, limit_s: float) -> None:
-        """Ask by way of ``context``; ``end_inspector`` is called when a question takes longer than ``limit_s``."""
+    def __init__(self, context: Context, end_inspector: Callable[[str], None], limits: InspectorSettings) -> None:
+        """Ask by way of ``context``; ``end_inspector`` is called when a question takes longer than it may."""
         self._context = context
         self._end_inspector = end_inspector
-        self._limit_s = limit_s
+        self._limit_s = limits.time_limit_s
+        self._max_deaths = limits.deaths_per_question
 
     async def plan(self, question: PlanSource, import_id: str, say: Callable[[str], None]) -> Plan:
         """What a source holds; ``say`` is told what is waited for.
@@ -64,7 +65,7 @@ class Inspection:
                 ) from error
             except PeerGone as error:
                 n_deaths += 1
-                if n_deaths >= MAX_DEATHS:
+                if n_deaths >= self._max_deaths:
                     # A question that ends it so often is the source's fault.
                     raise InspectorKeepsDying(
                         f"reading {source} ended the reading process {n_deaths} times",

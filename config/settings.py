@@ -95,6 +95,8 @@ class InspectorSettings(Section, frozen=True, kw_only=True):
     """Memory above which the inspector is ended."""
     time_limit_s: Seconds = 120.0
     """Time for one question; a file that takes longer is reported as unreadable."""
+    deaths_per_question: Count = 3
+    """Deaths of the inspector over one question after which the source is held to be damaged."""
 
 
 class ExecutorSettings(Section, frozen=True, kw_only=True):

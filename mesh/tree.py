@@ -120,7 +120,7 @@ def mesh_tree(
                             repository,
                             layout.journal("imports"),
                             settings.imports,
-                            inspection_s=settings.inspector.time_limit_s,
+                            inspector=settings.inspector,
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
                         ),

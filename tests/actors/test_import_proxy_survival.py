@@ -14,7 +14,7 @@ from hcs_mesh.actors.import_proxy import ImportProxy
 from hcs_mesh.actors.import_records import Accepted, Cancelled, Entered, Failed, Finished, Record, Retried
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
-from hcs_mesh.config import ImportSettings
+from hcs_mesh.config import ImportSettings, InspectorSettings
 from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportStatus, RetryImport, SubmitImport
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.synthetic import Recipe, write_plate
@@ -43,7 +43,10 @@ class Place:
 
     async def start_imports(self) -> None:
         self.life = await self.node.start_actor(
-            "imports", lambda: ImportProxy(self.repository, self.journal, SETTINGS, inspection_s=20.0)
+            "imports",
+            lambda: ImportProxy(
+                self.repository, self.journal, SETTINGS, inspector=InspectorSettings(time_limit_s=20.0)
+            ),
         )
 
     async def start_inspector(self) -> None:

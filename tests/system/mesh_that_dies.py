@@ -22,6 +22,7 @@ from hcs_mesh.config import (
     DeviceSettings,
     ExecutorSettings,
     ImportSettings,
+    InspectorSettings,
     LogSettings,
     Settings,
     StreamSettings,
@@ -33,6 +34,7 @@ COME_BACK_S = 30.0
 
 SETTINGS = Settings(
     imports=ImportSettings(settle_s=0.02, first_retry_s=0.05, longest_retry_s=0.5, max_attempts=1_000),
+    inspector=InspectorSettings(deaths_per_question=1_000),
     devices=DeviceSettings(cpu_slots=1, gpu="off"),
     executors=ExecutorSettings(attempts_per_well=1_000, max_restarts=10_000),
     streams=StreamSettings(ring_slots=8, slot_bytes=1 << 20),
