@@ -26,12 +26,16 @@ class Terminal:
 
     def __init__(self, folder: Path, environment: dict[str, str], command: list[str]) -> None:
         self._socket = str(folder / "tmux")
+        self._ended = folder / "status"
         names = ("HCS_MESH_DATA", "HCS_MESH_CONFIG")
         # Lines and columns too: what they say in the environment would count for more than the terminal itself.
         size = {"COLUMNS": "170", "LINES": "48"}
         values = {**{name: environment[name] for name in names}, **size}
         given = [word for name, value in values.items() for word in ("-e", f"{name}={value}")]
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "170", "-y", "48", *given, *command)
+        # The status appears whole: a file that is there says how the command ended.
+        keeping = '"$@"; echo $? > "$0.part"; mv "$0.part" "$0"'
+        watched = ["sh", "-c", keeping, str(self._ended), *command]
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "170", "-y", "48", *given, *watched)
         self.tmux("set-option", "-g", "remain-on-exit", "on")
 
     def tmux(self, *words: str) -> str:
@@ -54,15 +58,14 @@ class Terminal:
             assert time.monotonic() < end, f"{pattern!r} did not appear in {LIMIT_S:g} s:\n{screen}"
 
     def exit_status(self) -> int:
-        """How the command ended, once it has; tmux knows, whatever the screen shows."""
+        """How the command ended, once it has: its shell keeps the status, whatever the screen and tmux show."""
         end = time.monotonic() + LIMIT_S
-        while True:
-            dead, _, status = (
-                self.tmux("display-message", "-p", "#{pane_dead} #{pane_dead_status}").strip().partition(" ")
+        while not self._ended.exists():
+            assert time.monotonic() < end, (
+                f"the command has not ended in {LIMIT_S:g} s:\n{self.tmux('capture-pane', '-p')}"
             )
-            if dead == "1":
-                return int(status)
-            assert time.monotonic() < end, f"the command has not ended in {LIMIT_S:g} s"
+            time.sleep(0.05)
+        return int(self._ended.read_text())
 
     def close(self) -> None:
         """End whatever still runs in it."""
