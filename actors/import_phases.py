@@ -10,6 +10,7 @@ from pathlib import Path
 from ..config import ImportSettings, get_logger
 from ..messages.imports import ImportPhase, PlanSource
 from ..messages.metadata import PlatesStored
+from ..plates.local import FolderReader
 from ..plates.repository import Repository, StoredFile, StoredFileset
 from ..supervisors import Context
 from ..transport import TransportError
@@ -133,7 +134,7 @@ class ImportPhases:
             def transfer() -> None:
                 self._repository.transfer(
                     life.import_id,
-                    Path(life.plan.root),
+                    FolderReader(Path(life.plan.root)),
                     life.files,
                     known=known,
                     on_bytes=progress.add,

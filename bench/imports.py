@@ -64,14 +64,14 @@ def _floor(source: Path, files: list[str], target: Path) -> list[float]:
 
 
 def _ours(source: Path, files: list[str], data: Path) -> list[float]:
-    from hcs_mesh.plates.local import LocalRepository
+    from hcs_mesh.plates.local import FolderReader, LocalRepository
     from hcs_mesh.plates.repository import SourceFile
 
     repository = LocalRepository(data)
     wanted = [SourceFile(path=file, size=(source / file).stat().st_size) for file in files]
     n_bytes = sum(file.size for file in wanted)
     start = time.perf_counter()
-    stored = repository.transfer("bench", source, wanted)
+    stored = repository.transfer("bench", FolderReader(source), wanted)
     copied = time.perf_counter()
     repository.verify("bench", stored)
     end = time.perf_counter()

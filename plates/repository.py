@@ -29,6 +29,36 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     inode: int = 0
 
 
+class OpenSource(Protocol):
+    """One file of a source, open for reading; used by one thread at a time."""
+
+    name: str
+    """What people call the file in messages: its path, with its host where that is another one."""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read the next bytes, at most the buffer's, and return how many; 0 at the end of the file."""
+
+    def seek(self, offset: int) -> None:
+        """Read on from this byte."""
+
+    def look(self) -> SourceFile:
+        """Say what the file is like now; an error where its name leads to another file than the open one."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class SourceReader(Protocol):
+    """Where an import's bytes come from: a folder on this host, or one that an agent elsewhere serves.
+
+    Every call blocks. What goes wrong is told by the errors ``SourceMissing``, ``SourceUnreadable``,
+    ``SourceChanged`` and ``SourceFailed`` of the local repository, whatever kind of source it is.
+    """
+
+    def open(self, path: str) -> OpenSource:
+        """Open the file at a path relative to the source; called from several threads."""
+
+
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that lies in the repository byte for byte, and what its source looked like when it was read."""
 
@@ -150,7 +180,7 @@ class Repository(Protocol):
     def transfer(
         self,
         import_id: str,
-        source: Path,
+        source: SourceReader,
         files: Sequence[SourceFile],
         *,
         known: Sequence[StoredFile] = (),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SourceUnreadable,
         TransferCancelled,
     )
+    from .folder_reader import FolderReader
     from .ome_tiff import smallest_labels, write_ome_tiff
     from .repository import LocalRepository
     from .results import read_record, seal_well
@@ -41,6 +42,7 @@ _ROOMS = {
     "CatalogueDamaged": ".errors",
     "ChecksumMismatch": ".errors",
     "FilesDoNotMatch": ".errors",
+    "FolderReader": ".folder_reader",
     "ImportRegistered": ".errors",
     "LocalRepository": ".repository",
     "PlateNotFound": ".errors",
@@ -69,6 +71,7 @@ __all__ = [
     "CatalogueDamaged",
     "ChecksumMismatch",
     "FilesDoNotMatch",
+    "FolderReader",
     "ImportRegistered",
     "LocalRepository",
     "PlateNotFound",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import closing
 from io import FileIO
 from pathlib import Path
 
 from ...config.errors import MeshError
-from ..repository import SourceFile, StoredFile
+from ..repository import OpenSource, SourceFile, SourceReader, StoredFile
 from .disk import free_bytes
-from .errors import SourceChanged, TransferCancelled, repository_error, repository_errors, source_error
+from .errors import SourceChanged, TransferCancelled, repository_error, repository_errors
 from .names import PART
 
 BUFFER_BYTES = 1 << 20
@@ -22,10 +23,10 @@ class Copier:
     """Copies files one after another through buffers of its own."""
 
     def __init__(
-        self, source: Path, target: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
+        self, source: SourceReader, target: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
     ) -> None:
-        # Strings, not paths: joining paths costs more than copying a small file.
-        self._source = str(source)
+        self._source = source
+        # A string, not a path: joining paths costs more than copying a small file.
         self._target = str(target)
         self._on_bytes = on_bytes
         self._cancelled = cancelled
@@ -43,22 +44,21 @@ class Copier:
             RepositoryFull, RepositoryNotWritable, RepositoryFailed: the repository cannot be written.
             TransferCancelled: the caller wanted no more.
         """
-        path = f"{self._source}/{file.path}"
-        with _opened(path) as reader:
-            before = os.fstat(reader.fileno())
+        with closing(self._source.open(file.path)) as reader:
+            before = reader.look()
             if (
-                before.st_size != file.size
-                or (file.mtime_ns and before.st_mtime_ns != file.mtime_ns)
-                or (file.inode and before.st_ino != file.inode)
+                before.size != file.size
+                or (file.mtime_ns and before.mtime_ns != file.mtime_ns)
+                or (file.inode and before.inode != file.inode)
             ):
-                raise _changed(path, file.size, before.st_size)
+                raise _changed(reader.name, file.size, before.size)
             sha1 = self._fill(reader, f"{self._target}/{file.path}{PART}", before)
-            self._check_unchanged(path, reader, before)
-        return StoredFile(
-            path=file.path, size=before.st_size, sha1=sha1, mtime_ns=before.st_mtime_ns, inode=before.st_ino
-        )
+            after = reader.look()
+            if after != before:
+                raise _changed(reader.name, before.size, after.size)
+        return StoredFile(path=file.path, size=before.size, sha1=sha1, mtime_ns=before.mtime_ns, inode=before.inode)
 
-    def _fill(self, reader: FileIO, part: str, before: os.stat_result) -> str:
+    def _fill(self, reader: OpenSource, part: str, before: SourceFile) -> str:
         try:
             # Never truncated here: what an earlier call left is compared and continued.
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_BINARY", 0), 0o644)
@@ -66,8 +66,8 @@ class Copier:
             raise repository_error(error, part) from error
         with FileIO(descriptor, "r+b") as writer:
             digest = hashlib.sha1(usedforsecurity=False)
-            position = self._compare(reader, writer, digest, part, before.st_size)
-            while n := self._read(reader, position, before.st_size):
+            position = self._compare(reader, writer, digest, part, before.size)
+            while n := self._read(reader, position, before.size):
                 digest.update(self._buffer[:n])
                 self._write(writer, part, n)
                 position += n
@@ -75,15 +75,16 @@ class Copier:
             with repository_errors(part):
                 if os.fstat(writer.fileno()).st_size != position:
                     writer.truncate(position)
-                os.utime(
-                    writer.fileno() if os.utime in os.supports_fd else part,
-                    ns=(before.st_atime_ns, before.st_mtime_ns),
-                )
-        if position != before.st_size:
-            raise _changed(str(reader.name), before.st_size, position)
+                if before.mtime_ns:
+                    os.utime(
+                        writer.fileno() if os.utime in os.supports_fd else part,
+                        ns=(before.mtime_ns, before.mtime_ns),
+                    )
+        if position != before.size:
+            raise _changed(reader.name, before.size, position)
         return digest.hexdigest()
 
-    def _compare(self, reader: FileIO, writer: FileIO, digest: hashlib._Hash, part: str, size: int) -> int:
+    def _compare(self, reader: OpenSource, writer: FileIO, digest: hashlib._Hash, part: str, size: int) -> int:
         """Hash what is there already as long as it equals the source, and return where copying goes on.
 
         Comparing costs one more read and finds what a power cut left and a source that changed since.
@@ -94,7 +95,7 @@ class Copier:
             if not n_there:
                 return 0
             while position < min(n_there, size):
-                here = _readinto(writer, self._there)
+                here = writer.readinto(self._there) or 0
                 n = self._read(reader, position, size)
                 same = min(here, n)
                 if not same or bytes(self._there[:same]) != bytes(self._buffer[:same]):
@@ -108,13 +109,10 @@ class Copier:
             reader.seek(position)
         return position
 
-    def _read(self, reader: FileIO, position: int, size: int) -> int:
+    def _read(self, reader: OpenSource, position: int, size: int) -> int:
         if self._cancelled():
             raise TransferCancelled("The transfer was cancelled; what is there is continued by the next one.")
-        try:
-            return _readinto(reader, self._buffer[: max(0, size + 1 - position)])
-        except OSError as error:
-            raise source_error(error, str(reader.name)) from error
+        return reader.read_into(self._buffer[: max(0, size + 1 - position)])
 
     def _write(self, writer: FileIO, part: str, n: int) -> None:
         n_written = 0
@@ -123,31 +121,6 @@ class Copier:
                 n_written += writer.write(self._buffer[n_written:n])
         except OSError as error:
             raise repository_error(error, part, n_bytes_free=_free(part)) from error
-
-    def _check_unchanged(self, path: str, reader: FileIO, before: os.stat_result) -> None:
-        try:
-            # By handle for a change in place, by name for a file that was put in its place.
-            seen = (os.fstat(reader.fileno()), os.stat(path))  # noqa: PTH116 - see __init__
-        except OSError as error:
-            raise source_error(error, path) from error
-        for after in seen:
-            if _identity(after) != _identity(before):
-                raise _changed(path, before.st_size, after.st_size)
-
-
-def _opened(path: str) -> FileIO:
-    try:
-        return FileIO(path, "rb")
-    except OSError as error:
-        raise source_error(error, path) from error
-
-
-def _readinto(file: FileIO, buffer: memoryview) -> int:
-    return file.readinto(buffer) or 0
-
-
-def _identity(seen: os.stat_result) -> tuple[int, int, int]:
-    return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 def _free(part: str) -> int | None:

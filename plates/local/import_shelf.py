@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..repository import ImportStanding, PartialFile, SourceFile, StoredFile, StoredFileset
+from ..repository import ImportStanding, PartialFile, SourceFile, SourceReader, StoredFile, StoredFileset
 from .catalogue import Catalogue
 from .disk import sync_folder
 from .errors import ChecksumMismatch, ImportRegistered, repository_errors
@@ -68,7 +68,7 @@ class ImportShelf:
     def transfer(
         self,
         import_id: str,
-        source: Path,
+        source: SourceReader,
         files: Sequence[SourceFile],
         *,
         known: Sequence[StoredFile],

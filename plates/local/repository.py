@@ -13,6 +13,7 @@ from ..repository import (
     Annotation,
     ImportStanding,
     SourceFile,
+    SourceReader,
     StoredFile,
     StoredFileset,
     StoredResult,
@@ -90,7 +91,7 @@ class LocalRepository:
     def transfer(
         self,
         import_id: str,
-        source: Path,
+        source: SourceReader,
         files: Sequence[SourceFile],
         *,
         known: Sequence[StoredFile] = (),

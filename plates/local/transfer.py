@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ..repository import SourceFile, StoredFile, ignore_bytes, ignore_files, never
+from ..repository import SourceFile, SourceReader, StoredFile, ignore_bytes, ignore_files, never
 from .copying import Copier
 from .crew import work_through
 from .disk import free_bytes, make_folders, sync_files, sync_folder
@@ -20,7 +20,7 @@ BATCH_FILES = 1024
 
 
 def transfer(
-    source: Path,
+    source: SourceReader,
     target: Path,
     files: Sequence[SourceFile],
     *,

@@ -12,6 +12,7 @@ import pytest
 from hcs_mesh.plates.local import (
     CatalogueDamaged,
     FilesDoNotMatch,
+    FolderReader,
     LocalRepository,
     PlateNotFound,
     RepositoryFailed,
@@ -219,7 +220,7 @@ def test_a_reader_changes_nothing(repository: LocalRepository, tmp_path: Path) -
     with pytest.raises(RepositoryReadOnly):
         reader.register("i2", [])
     with pytest.raises(RepositoryReadOnly):
-        reader.transfer("i2", tmp_path, [])
+        reader.transfer("i2", FolderReader(tmp_path), [])
     with pytest.raises(RepositoryReadOnly):
         reader.results_folder(plate_id, "j", "B01", 1)
     reader.close()

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from hcs_mesh.plates.local import LocalRepository, seal_well
+from hcs_mesh.plates.local import FolderReader, LocalRepository, seal_well
 from hcs_mesh.plates.model import Image, build_plate
 from hcs_mesh.plates.repository import ResultFile, SourceFile, StoredFile, StoredFileset, StoredResult
 
@@ -22,7 +22,7 @@ CHILD = """
 import importlib, os, signal, sys
 from pathlib import Path
 import msgspec
-from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.local import FolderReader, LocalRepository
 from hcs_mesh.plates.repository import SourceFile, StoredFile, StoredFileset
 
 data, work, moment, *arguments = sys.argv[1:]
@@ -63,7 +63,7 @@ if work == "transfer":
         with known.open("ab") as journal:
             journal.writelines(msgspec.json.encode(file) + b"\\n" for file in files)
 
-    repository.transfer("i1", source, files, on_bytes=on_bytes, on_files=on_files)
+    repository.transfer("i1", FolderReader(source), files, on_bytes=on_bytes, on_files=on_files)
 elif work == "register":
     repository.register("i1", msgspec.json.decode(Path(arguments[0]).read_bytes(), type=tuple[StoredFileset, ...]))
 else:
@@ -112,7 +112,7 @@ def test_a_killed_transfer_is_continued_and_never_shows_half_a_file(tmp_path: Pa
     assert {file.path for file in done} <= set(standing.complete)
 
     files = [SourceFile(path=path.name, size=path.stat().st_size) for path in sorted(source.iterdir())]
-    stored = repository.transfer("i1", source, files, known=done)
+    stored = repository.transfer("i1", FolderReader(source), files, known=done)
     repository.verify("i1", stored)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         path.name: path.read_bytes() for path in source.iterdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcs_mesh.plates.local import LocalRepository, RepositoryFull, seal_well, write_ome_tiff
+from hcs_mesh.plates.local import FolderReader, LocalRepository, RepositoryFull, seal_well, write_ome_tiff
 from hcs_mesh.plates.model import Image, build_plate
 from hcs_mesh.plates.repository import SourceFile, StoredFile, StoredFileset, StoredResult
 
@@ -60,7 +60,7 @@ def test_an_import_that_cannot_fit_is_refused_with_the_numbers(tmp_path: Path, r
     files = make_source(tmp_path / "source", 10, 1 << 20)
 
     with pytest.raises(RepositoryFull, match="needs 10,485,760 more") as caught:
-        repository.transfer("i1", tmp_path / "source", files)
+        repository.transfer("i1", FolderReader(tmp_path / "source"), files)
 
     assert "Free" in caught.value.hint
     assert repository.reconcile("i1").n_bytes == 0
@@ -77,10 +77,10 @@ def test_a_disk_that_fills_up_on_the_way_is_named_and_continued(
             ballast.append(fill(disk, 100_000))
 
     with pytest.raises(RepositoryFull, match=r"\.tif\.part could not be written .* bytes are free"):
-        repository.transfer("i1", tmp_path / "source", files, on_bytes=somebody_else_writes)
+        repository.transfer("i1", FolderReader(tmp_path / "source"), files, on_bytes=somebody_else_writes)
     ballast[0].unlink()
 
-    repository.verify("i1", repository.transfer("i1", tmp_path / "source", files))
+    repository.verify("i1", repository.transfer("i1", FolderReader(tmp_path / "source"), files))
     assert len(repository.reconcile("i1").complete) == 4
 
 

@@ -12,6 +12,7 @@ import pytest
 from hcs_mesh.plates.local import (
     BadName,
     ChecksumMismatch,
+    FolderReader,
     ImportRegistered,
     LocalRepository,
     RepositoryNotWritable,
@@ -91,7 +92,7 @@ def repository(tmp_path: Path) -> Iterator[LocalRepository]:
 
 
 def test_files_arrive_byte_for_byte_with_their_times_and_sha1(source: Path, repository: LocalRepository) -> None:
-    stored = repository.transfer("i1", source, settled(source))
+    stored = repository.transfer("i1", FolderReader(source), settled(source))
 
     folder = repository.files_folder("i1")
     assert contents(folder) == contents(source)
@@ -113,7 +114,7 @@ def test_a_read_only_source_is_enough_and_stays_as_it_was(shared_folder: Path) -
     target.chmod(0o777)
 
     with as_another_account():
-        transfer(source, target, settled(source))
+        transfer(FolderReader(source), target, settled(source))
 
     assert contents(target) == contents(source)
     assert before == {path: (path.stat().st_mode, path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in paths}
@@ -125,7 +126,9 @@ def test_progress_counts_every_byte_once(source: Path, repository: LocalReposito
     seen: list[int] = []
     batches: list[StoredFile] = []
 
-    stored = repository.transfer("i1", source, settled(source), on_bytes=seen.append, on_files=batches.extend)
+    stored = repository.transfer(
+        "i1", FolderReader(source), settled(source), on_bytes=seen.append, on_files=batches.extend
+    )
 
     assert sum(seen) == sum(SIZES.values())
     assert {file.path for file in batches} == {file.path for file in stored}
@@ -137,7 +140,7 @@ def test_a_part_is_continued_where_it_equals_the_source(source: Path, tmp_path: 
     part.write_bytes((source / "a.tif").read_bytes()[:1_500_000])
     inode = part.stat().st_ino
 
-    transfer(source, tmp_path / "target", settled(source))
+    transfer(FolderReader(source), tmp_path / "target", settled(source))
 
     assert (tmp_path / "target" / "a.tif").stat().st_ino == inode
     assert contents(tmp_path / "target") == contents(source)
@@ -149,7 +152,7 @@ def test_a_part_that_a_crash_garbled_is_mended(source: Path, tmp_path: Path, tor
     part.parent.mkdir()
     part.write_bytes((source / "a.tif").read_bytes()[:700_000] + torn)
 
-    stored = transfer(source, tmp_path / "target", settled(source))
+    stored = transfer(FolderReader(source), tmp_path / "target", settled(source))
 
     assert contents(tmp_path / "target") == contents(source)
     verify(tmp_path / "target", stored)
@@ -158,12 +161,14 @@ def test_a_part_that_a_crash_garbled_is_mended(source: Path, tmp_path: Path, tor
 def test_cancelling_keeps_what_is_there_and_the_next_call_continues(source: Path, repository: LocalRepository) -> None:
     seen: list[int] = []
     with pytest.raises(TransferCancelled):
-        repository.transfer("i1", source, settled(source), on_bytes=seen.append, cancelled=lambda: sum(seen) > 10**6)
+        repository.transfer(
+            "i1", FolderReader(source), settled(source), on_bytes=seen.append, cancelled=lambda: sum(seen) > 10**6
+        )
     standing = repository.reconcile("i1")
     assert not standing.registered
     assert 10**6 < standing.n_bytes < sum(SIZES.values())
 
-    repository.transfer("i1", source, settled(source))
+    repository.transfer("i1", FolderReader(source), settled(source))
 
     assert contents(repository.files_folder("i1")) == contents(source)
     assert set(repository.reconcile("i1").complete) == set(SIZES)
@@ -172,16 +177,18 @@ def test_cancelling_keeps_what_is_there_and_the_next_call_continues(source: Path
 
 def test_known_files_are_not_read_again(source: Path, repository: LocalRepository) -> None:
     files = settled(source)
-    stored = repository.transfer("i1", source, files)
+    stored = repository.transfer("i1", FolderReader(source), files)
     (source / "a.tif").unlink()
 
-    assert repository.transfer("i1", source, files, known=stored) == stored
+    assert repository.transfer("i1", FolderReader(source), files, known=stored) == stored
 
 
 def test_transferring_twice_gives_the_same_answer(source: Path, repository: LocalRepository) -> None:
     files = settled(source)
 
-    assert repository.transfer("i1", source, files) == repository.transfer("i1", source, files)
+    assert repository.transfer("i1", FolderReader(source), files) == repository.transfer(
+        "i1", FolderReader(source), files
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,10 +214,10 @@ def test_a_source_that_changes_while_it_is_read_is_never_complete(
             change(source / "a.tif")
 
     with pytest.raises(SourceChanged, match=r"a\.tif changed"):
-        repository.transfer("i1", source, files, on_bytes=change_once)
+        repository.transfer("i1", FolderReader(source), files, on_bytes=change_once)
     assert repository.reconcile("i1").complete == ()
 
-    repository.transfer("i1", source, [file for file in settled(source) if file.path == "a.tif"])
+    repository.transfer("i1", FolderReader(source), [file for file in settled(source) if file.path == "a.tif"])
     assert (repository.files_folder("i1") / "a.tif").read_bytes() == (source / "a.tif").read_bytes()
 
 
@@ -219,7 +226,7 @@ def test_a_source_that_changed_since_it_settled_is_refused(source: Path, reposit
     (source / "b/e.xml").write_bytes(b"other 17 bytes!!!")
 
     with pytest.raises(SourceChanged):
-        repository.transfer("i1", source, files)
+        repository.transfer("i1", FolderReader(source), files)
 
 
 def test_a_missing_source_file_is_named(source: Path, repository: LocalRepository) -> None:
@@ -227,13 +234,13 @@ def test_a_missing_source_file_is_named(source: Path, repository: LocalRepositor
     (source / "b/e.xml").unlink()
 
     with pytest.raises(SourceMissing, match=r"e\.xml"):
-        repository.transfer("i1", source, files)
+        repository.transfer("i1", FolderReader(source), files)
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "", "a//b", "a/../b", "x.part", "a/./b"])
 def test_a_path_cannot_leave_the_import(source: Path, repository: LocalRepository, path: str) -> None:
     with pytest.raises(BadName):
-        repository.transfer("i1", source, [SourceFile(path=path, size=1)])
+        repository.transfer("i1", FolderReader(source), [SourceFile(path=path, size=1)])
 
 
 @pytest.mark.parametrize("import_id", ["", "../x", "a/b", ".", "..", "x" * 200])
@@ -245,7 +252,7 @@ def test_an_import_id_cannot_leave_the_repository(repository: LocalRepository, i
 def test_verification_names_every_damaged_file_and_the_next_transfer_mends_them(
     source: Path, repository: LocalRepository
 ) -> None:
-    stored = repository.transfer("i1", source, settled(source))
+    stored = repository.transfer("i1", FolderReader(source), settled(source))
     folder = repository.files_folder("i1")
     with (folder / "a.tif").open("r+b") as damaged:
         damaged.seek(2_000_000)
@@ -257,16 +264,16 @@ def test_verification_names_every_damaged_file_and_the_next_transfer_mends_them(
         repository.verify("i1", stored)
     assert caught.value.files == ("a.tif", "b/c/d.tif", "b/e.xml")
 
-    assert repository.transfer("i1", source, settled(source), known=stored) == stored
+    assert repository.transfer("i1", FolderReader(source), settled(source), known=stored) == stored
     repository.verify("i1", stored)
 
 
 def test_a_registered_import_keeps_its_files(source: Path, repository: LocalRepository) -> None:
-    stored = repository.transfer("i1", source, settled(source))
+    stored = repository.transfer("i1", FolderReader(source), settled(source))
     repository.register("i1", [StoredFileset(planner="none", files=stored)])
 
     with pytest.raises(ImportRegistered):
-        repository.transfer("i1", source, settled(source))
+        repository.transfer("i1", FolderReader(source), settled(source))
     with pytest.raises(ImportRegistered):
         repository.discard("i1")
     (repository.files_folder("i1") / "b/e.xml").write_bytes(b"damaged")
@@ -276,7 +283,7 @@ def test_a_registered_import_keeps_its_files(source: Path, repository: LocalRepo
 
 
 def test_a_discarded_import_leaves_nothing(source: Path, repository: LocalRepository) -> None:
-    repository.transfer("i1", source, settled(source))
+    repository.transfer("i1", FolderReader(source), settled(source))
 
     repository.discard("i1")
     repository.discard("i1")
@@ -294,7 +301,7 @@ def test_a_source_that_may_not_be_read_says_so(shared_folder: Path) -> None:
     (source / "b/e.xml").chmod(0)
 
     with as_another_account(), pytest.raises(SourceUnreadable, match=r"e\.xml") as caught:
-        transfer(source, target, files)
+        transfer(FolderReader(source), target, files)
     assert "permission" in caught.value.hint
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.local import FolderReader, LocalRepository
 from hcs_mesh.plates.repository import SourceFile
 
 
@@ -19,7 +19,7 @@ def test_as_many_files_are_copied_at_once_as_the_setting_says(tmp_path: Path, n_
     repository = LocalRepository(tmp_path / "data", transfer_threads=n_threads)
     repository.transfer(
         "import-1",
-        source,
+        FolderReader(source),
         tuple(SourceFile(path=f"{number}.tif", size=6) for number in range(n_threads)),
         on_bytes=lambda n_bytes: together.wait() and None,
     )
