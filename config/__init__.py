@@ -3,6 +3,7 @@
 from .errors import ConfigError, MeshError
 from .loading import check_settings, data_folder, load_settings
 from .logging import get_logger, start_logging
+from .notice_settings import MailSettings, NoticeKind, NoticeSettings, WebhookSettings
 from .settings import (
     DataSettings,
     DeviceSettings,
@@ -32,10 +33,14 @@ __all__ = [
     "LimitSettings",
     "LoadedSettings",
     "LogSettings",
+    "MailSettings",
     "MeshError",
     "MetricsSettings",
+    "NoticeKind",
+    "NoticeSettings",
     "Settings",
     "StreamSettings",
+    "WebhookSettings",
     "check_settings",
     "data_folder",
     "get_logger",

@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from .settings import Section, Settings
+from .section import Section
+from .settings import Settings
 
 
 @cache
@@ -62,6 +63,8 @@ def _words(info: msgspec.inspect.Type) -> str:
             return "a number" + _bounds(low, high, above)
         case msgspec.inspect.VarTupleType(item_type=item):
             return f"a list, each {_words(item)}"
+        case msgspec.inspect.StructType(fields=fields):
+            return "a table of " + ", ".join(field.name for field in fields)
         case _:
             raise TypeError(f"no words for a setting of {info!r}")
 

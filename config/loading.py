@@ -145,13 +145,20 @@ def _checked(given: _Given) -> _Given | _Wrong:
         return _unknown(given)
     if given.key == "data.folder" and given.origin != "settings" and isinstance(given.value, str):
         given = given._replace(value=_resolved_folder(given))
+    # A struct made in Python passes as it is: only what it is made of is looked at.
+    plain = msgspec.to_builtins(given.value) if given.origin == "settings" else given.value
     try:
-        return given._replace(value=msgspec.convert(given.value, types[given.key], strict=True))
-    except msgspec.ValidationError:
+        return given._replace(value=msgspec.convert(plain, types[given.key], strict=True))
+    except msgspec.ValidationError as error:
+        told = f" ({error})" if _holds_tables(given.value) else ""
         return _Wrong(
-            f"{given.origin}: {given.key} is {given.value!r}, but must be {expectation(types[given.key])}.",
+            f"{given.origin}: {given.key} is {given.value!r}, but must be {expectation(types[given.key])}{told}.",
             f"Give {given.key} a value of that kind.",
         )
+
+
+def _holds_tables(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _resolved_folder(given: _Given) -> str:

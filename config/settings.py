@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
-import msgspec
 from msgspec import Meta
 
 from .errors import ConfigError
+from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
+from .section import Count, Seconds, Section
 
 DATA_CHANNEL_OFFSET = 1000
 """The data channel's port lies this far above the control channel's; see docs/decisions."""
 
-Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
 ControlPort = Annotated[int, Meta(ge=1, le=65_535 - DATA_CHANNEL_OFFSET)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the settings file."""
 
 
 class DataSettings(Section, frozen=True, kw_only=True):
@@ -178,8 +173,20 @@ class Settings(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+    notices: NoticeSettings = NoticeSettings()
+    mail: MailSettings = MailSettings()
+    webhook: tuple[WebhookSettings, ...] = ()
+    """Where notices are sent as JSON: one table [[webhook]] each."""
     shutdown_s: Seconds = 20.0
     """Time for an ordered stop, after which what still runs is killed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would go astray.
+
+        Raises:
+            ConfigError: When two webhooks have one name.
+        """
+        check_webhooks(self.webhook)
 
 
 class LoadedSettings(NamedTuple):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from .fields import flatten
+from .section import Section
 from .settings import LoadedSettings
 
 
@@ -13,6 +16,9 @@ def to_toml(loaded: LoadedSettings) -> str:
     lines: list[str] = []
     section = ""
     values = flatten(loaded.settings)
+    tables = {key: value for key, value in values.items() if isinstance(value, tuple) and _are_tables(value)}
+    for key in tables:
+        del values[key]
     # TOML gives every key after a table's header to that table: those that belong to none come first.
     for key in sorted(values, key=lambda key: "." in key):
         table, _, name = key.rpartition(".")
@@ -20,7 +26,15 @@ def to_toml(loaded: LoadedSettings) -> str:
             lines += ["", f"[{table}]"]
             section = table
         lines.append(f"{name} = {_literal(values[key])}  # {loaded.origins.get(key, '')}".rstrip(" #"))
+    for key, value in tables.items():
+        for one in value:
+            lines += ["", f"[[{key}]]  # {loaded.origins.get(key, '')}".rstrip(" #")]
+            lines += [f"{name} = {_literal(item)}" for name, item in msgspec.structs.asdict(one).items()]
     return "\n".join(lines) + "\n"
+
+
+def _are_tables(value: tuple[object, ...]) -> bool:
+    return bool(value) and all(isinstance(one, Section) for one in value)
 
 
 def _literal(value: object) -> str:
