@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import Any, NamedTuple, Protocol, assert_never
+
+from msgspec.structs import replace
 
 from ..config import get_logger
 from ..messages.console import (
@@ -19,16 +21,41 @@ from ..messages.console import (
     WhoAmI,
 )
 from ..supervisors import Actor
+from ..transport import Link, Request
 from .log_tail import read_journal, read_logs
 from .threads import Threads
+from .tree_elsewhere import detail_elsewhere
 
 log = get_logger(__name__)
 
 Inbox = WhoAmI | InspectActor | TailLog | TailJournal | GetTrace | RestartActor | PauseActor | ResumeActor
 
 
+OwnMessage = InspectActor | TailLog | RestartActor | PauseActor | ResumeActor
+"""What is about one name, and answered by the desk of the host that has it."""
+DESK = "console"
+_CHANGES: dict[type, str] = {RestartActor: "restart", PauseActor: "pause", ResumeActor: "resume"}
+
+
+class OtherDesk(NamedTuple):
+    """The desk of a joined host, for one name."""
+
+    link: Link
+    node: str
+    actor: str
+    """The name there."""
+
+
 class Inside(Protocol):
     """What the desk can do with the mesh that it belongs to."""
+
+    def elsewhere(self, actor: str) -> OtherDesk | None:
+        """The desk that has to do with a name of a joined host; None for a name of this one.
+
+        Raises:
+            ActorUnknown: the host is away.
+        """
+        ...
 
     def detail(self, actor: str) -> ActorDetail:
         """Everything that is known of one name.
@@ -98,27 +125,39 @@ class ConsoleDesk(Actor[Inbox]):
         match message:
             case WhoAmI():
                 return self.context.principal
-            case InspectActor(actor=actor):
-                return inside.detail(actor)
-            case TailLog(actor=actor, n_lines=n_lines, since=since):
-                logs = inside.logs_of(actor)
-                return self.defer(self._threads.run(lambda: read_logs(logs, n_lines=n_lines, since=since)))
+            case InspectActor() | TailLog() | RestartActor() | PauseActor() | ResumeActor():
+                self._note(message)
+                there = inside.elsewhere(message.actor)
+                return self._here(message) if there is None else self.defer(self._there(message, there))
             case TailJournal(journal=journal, n_records=n_records):
                 folder = inside.journal(journal)
                 return self.defer(self._threads.run(lambda: read_journal(folder, n_records=n_records)))
             case GetTrace(trace=trace, n_latest=n_latest):
                 return self.defer(self._trace(trace)) if trace else inside.latest_traces(n_latest)
+            case _:
+                assert_never(message)
+
+    def _here(self, message: OwnMessage) -> Any:
+        inside = self._inside
+        match message:
+            case InspectActor(actor=actor):
+                return inside.detail(actor)
+            case TailLog(actor=actor, n_lines=n_lines, since=since):
+                logs = inside.logs_of(actor)
+                return self.defer(self._threads.run(lambda: read_logs(logs, n_lines=n_lines, since=since)))
             case RestartActor(actor=actor):
-                self._note("restart", actor)
                 return self.defer(inside.restart(actor))
             case PauseActor(actor=actor):
-                self._note("pause", actor)
                 return self.defer(inside.set_paused(actor, paused=True))
             case ResumeActor(actor=actor):
-                self._note("resume", actor)
                 return self.defer(inside.set_paused(actor, paused=False))
             case _:
                 assert_never(message)
+
+    async def _there(self, message: OwnMessage, there: OtherDesk) -> Any:
+        request: Request[Any] = replace(message, actor=there.actor)
+        told = await there.link.ask(DESK, request)
+        return detail_elsewhere(told, there.node) if isinstance(message, InspectActor) else told
 
     async def _trace(self, trace: str) -> tuple[Hop, ...]:
         for first in self._inside.latest_traces(1_000):
@@ -126,5 +165,8 @@ class ConsoleDesk(Actor[Inbox]):
                 return await self._inside.hops(first.trace)
         return await self._inside.hops(trace)
 
-    def _note(self, what: str, actor: str) -> None:
-        log.warning("asked from outside", what=what, child=actor, by=self.context.principal.name)
+    def _note(self, message: OwnMessage) -> None:
+        # A host that has joined knows the mesh, not who asked it: this is where it is kept.
+        what = _CHANGES.get(type(message))
+        if what is not None:
+            log.warning("asked from outside", what=what, child=message.actor, by=self.context.principal.name)

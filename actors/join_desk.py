@@ -9,9 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
 
-from ..config import MeshError
+from ..config import MeshError, get_logger
 from ..messages.compute import ExecutorDown, ExecutorUp
+from ..messages.control import ActorRow
 from ..messages.joining import (
+    ActorDown,
     AskTerms,
     JoinMesh,
     JoinTerms,
@@ -20,10 +22,13 @@ from ..messages.joining import (
     NodeBeat,
     NodeLost,
     RunningExecutor,
+    WatchActor,
 )
 from ..supervisors import Actor, Deferred
 from ..transport import ActorUnknown, Link
 from .joined_nodes import JoinedNodes, RemoteNode, name_elsewhere
+
+log = get_logger(__name__)
 
 SCHEDULER = "scheduler"
 BEAT_S = 1.0
@@ -32,7 +37,9 @@ SILENCE_S = 5.0
 GRACE_S = 60.0
 """And after this what it was at goes to others."""
 
-Inbox = AskTerms | JoinMesh | NodeBeat | LeaveMesh | LookForSilence | NodeLost
+_UP = ("running", "paused")
+
+Inbox = AskTerms | JoinMesh | NodeBeat | WatchActor | LeaveMesh | LookForSilence | NodeLost
 
 
 class NotShared(MeshError, ValueError):
@@ -69,15 +76,17 @@ class JoinDesk(Actor[Inbox]):
         """Look after the nodes of the life before."""
         self.context.after(BEAT_S, LookForSilence())
 
-    async def receive(self, message: Inbox) -> Deferred[JoinTerms] | Deferred[None] | bool | None:
+    async def receive(self, message: Inbox) -> Deferred[JoinTerms] | Deferred[None] | Deferred[ActorDown] | bool | None:
         """Handle one message."""
         match message:
             case AskTerms():
                 return self.defer(self._terms(self.context.principal.name))
             case JoinMesh():
                 return self.defer(self._join(message, self.context.principal.name, self.context.caller))
-            case NodeBeat(executors=executors):
-                return self._beat(self.context.principal.name, executors)
+            case NodeBeat():
+                return self._beat(self.context.principal.name, message)
+            case WatchActor(actor=actor):
+                return self.defer(self._watch(actor))
             case LeaveMesh():
                 self._leave(self.context.principal.name)
             case LookForSilence():
@@ -139,18 +148,43 @@ class JoinDesk(Actor[Inbox]):
             self._away(node, "it has joined anew")
         node.link, node.heard_s, node.gone = link, self.context.now(), False
         node.n_joins += 1
+        log.info("a node has joined", node=name, joins=node.n_joins)
         me = self.context.me
         link.on_lost.append(lambda why: me.tell(NodeLost(node=name, reason=why)) if node.link is link else None)
         self._adopt(node, message.executors)
         node.stirred()
 
-    def _beat(self, name: str, executors: tuple[RunningExecutor, ...]) -> bool:
+    def _beat(self, name: str, beat: NodeBeat) -> bool:
         node = self._nodes.node(name)
         if node.link is None or node.link is not self.context.caller:
             return False
         node.heard_s = self.context.now()
-        self._adopt(node, executors)
+        self._adopt(node, beat.executors)
+        before, node.rows = {row.name: row for row in node.rows}, beat.rows
+        for row in beat.rows:
+            if _went_down(before.get(row.name), row):
+                # What a host's supervisors see to themselves is told here too: somebody may look in one place only.
+                log.warning(
+                    "down elsewhere", child=name_elsewhere(row.name, name), state=row.state, error=row.last_error
+                )
+        node.stirred()
         return True
+
+    async def _watch(self, actor: str) -> ActorDown:
+        place = self._nodes.place(actor)
+        if place is None:
+            raise ActorUnknown(f"no host has joined that has an actor {actor!r}", hint="hcs-mesh ps lists the actors")
+        node, name = place
+        before = node.row(name)
+        while node.link is not None:
+            now = node.row(name)
+            if now is None and before is None and node.rows:
+                raise ActorUnknown(f"{node.name} has no actor {name!r}", hint="hcs-mesh ps lists the actors")
+            if (now is None and before is not None) or (now is not None and _went_down(before or now, now)):
+                return ActorDown(actor=actor, reason=now.last_error or now.state if now is not None else "it was ended")
+            before = now
+            await node.changed.wait()
+        return ActorDown(actor=actor, reason=node.away_because)
 
     def _adopt(self, node: RemoteNode, executors: tuple[RunningExecutor, ...]) -> None:
         """Tell the scheduler which executors came and went."""
@@ -169,7 +203,8 @@ class JoinDesk(Actor[Inbox]):
         link, node.link = node.link, None
         if link is None:
             return
-        node.lost_s = self.context.now()
+        node.lost_s, node.away_because = self.context.now(), reason
+        log.warning("a node is away", node=node.name, reason=reason)
         for executor, pid in node.executors.items():
             self._tell(ExecutorDown(executor=name_elsewhere(executor, node.name), pid=pid))
         node.executors = {}
@@ -180,7 +215,7 @@ class JoinDesk(Actor[Inbox]):
     def _leave(self, name: str) -> None:
         node = self._nodes.node(name)
         self._away(node, "it has left")
-        node.gone = True
+        node.gone, node.rows = True, ()
         node.stirred()
 
     def _look(self) -> None:
@@ -197,3 +232,10 @@ class JoinDesk(Actor[Inbox]):
         # A scheduler that is coming up asks who is there.
         with suppress(ActorUnknown):
             self.context.find(SCHEDULER).tell(event)
+
+
+def _went_down(before: ActorRow | None, now: ActorRow) -> bool:
+    """Whether one that ran does not, or is another one by now."""
+    if before is None or now.kind == "supervisor":
+        return False
+    return now.restarts > before.restarts or (now.state not in _UP and before.state in _UP)

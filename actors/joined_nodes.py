@@ -1,10 +1,12 @@
-"""The nodes of other hosts: which are joined, over which link, and which of their executors are up."""
+"""The nodes of other hosts: which are joined, over which link, and what of them is up."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from ..messages.control import ActorRow
 from ..messages.joining import EndExecutor
 from ..transport import ActorUnknown, Link
 
@@ -12,9 +14,14 @@ UPLINK = "uplink"
 """The actor by which a node stays joined."""
 
 
-def name_elsewhere(executor: str, node: str) -> str:
-    """How an executor of another host is called in the mesh."""
-    return f"{executor}@{node}"
+def name_elsewhere(name: str, node: str) -> str:
+    """How an actor of another host is called in the mesh."""
+    return f"{name}@{node}"
+
+
+def door_of(executor: str) -> str:
+    """The actor on a node that hands on to its executor."""
+    return f"door.{executor.removeprefix('executor.')}"
 
 
 @dataclass
@@ -26,6 +33,9 @@ class RemoteNode:
     heard_s: float = 0.0
     lost_s: float = 0.0
     executors: dict[str, int] = field(default_factory=dict)
+    rows: tuple[ActorRow, ...] = ()
+    """Its tree as it was told last, under the names that it has there."""
+    away_because: str = ""
     n_joins: int = 0
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,11 +53,27 @@ class RemoteNode:
         """
         while self.link is None or self.link.gone:
             if self.gone:
-                raise ActorUnknown(
-                    f"the node {self.name} is away", hint="hcs-mesh up --join on that host brings it back"
-                )
+                raise self.away()
             await self.changed.wait()
         return self.link
+
+    def away(self) -> ActorUnknown:
+        """The error for whoever needs it now."""
+        because = f" ({self.away_because})" if self.away_because else ""
+        return ActorUnknown(
+            f"the node {self.name} is away{because}", hint="hcs-mesh up --join on that host brings it back"
+        )
+
+    def row(self, name: str) -> ActorRow | None:
+        """The line of its tree that has this name there."""
+        return next((row for row in self.rows if row.name == name), None)
+
+
+class Place(NamedTuple):
+    """A node, and the name that something has there."""
+
+    node: RemoteNode
+    name: str
 
 
 class JoinedNodes:
@@ -59,6 +85,12 @@ class JoinedNodes:
     def node(self, name: str) -> RemoteNode:
         """The node of this name, made when it is first heard of."""
         return self.nodes.setdefault(name, RemoteNode(name))
+
+    def place(self, name: str) -> Place | None:
+        """Where a name of the mesh is looked for; None when it names nothing of another host."""
+        there, _, node = name.rpartition("@")
+        known = self.nodes.get(node)
+        return Place(known, there) if there and known is not None else None
 
     def running(self) -> tuple[tuple[str, int], ...]:
         """The executors of every node that can be reached: name in the mesh and pid there."""

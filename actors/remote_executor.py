@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from ..messages.compute import CancelWell, CompilePipeline, RunWell
 from ..supervisors import Actor
 from ..transport import PeerGone
-from .joined_nodes import RemoteNode
+from .joined_nodes import RemoteNode, door_of
 
 WELL_TIMEOUT_S = 6 * 3600.0
 COMPILE_TIMEOUT_S = 60.0
@@ -23,7 +23,7 @@ class RemoteExecutor(Actor[Inbox]):
     """
 
     def __init__(self, name: str, node: RemoteNode) -> None:
-        self._name = name
+        self._door = door_of(name.rpartition("@")[0])
         self._node = node
         self._n_asked_again = 0
 
@@ -36,7 +36,7 @@ class RemoteExecutor(Actor[Inbox]):
                 return self.defer(self._ask(message, WELL_TIMEOUT_S))
             case CancelWell():
                 if self._node.link is not None:
-                    self._node.link.tell(self._name, message)
+                    self._node.link.tell(self._door, message)
                 return None
             case _:
                 assert_never(message)
@@ -49,7 +49,7 @@ class RemoteExecutor(Actor[Inbox]):
         while True:
             link = await self._node.reached()
             try:
-                return await link.ask(self._name, request, timeout_s=timeout_s)
+                return await link.ask(self._door, request, timeout_s=timeout_s)
             except PeerGone:
                 if not link.gone:
                     # The node is there and says so: the executor itself died over it.

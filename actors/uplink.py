@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..config import MeshError, get_logger
+from ..messages.control import ActorRow
 from ..messages.joining import AskTerms, EndExecutor, JoinMesh, JoinTerms, LeaveMesh, NodeBeat, RunningExecutor
 from ..supervisors import Actor
 from ..transport import Dialer, KeyRefused, Link, NotPermitted, TransportError
@@ -57,11 +58,19 @@ class Uplink(Actor[EndExecutor]):
         dial: Callable[[], Dialer],
         running: Callable[[], tuple[tuple[str, int], ...]],
         end: Callable[[str, str], None],
+        rows: Callable[[], tuple[ActorRow, ...]] = tuple,
+        n_reports: Callable[[], int] = int,
     ) -> None:
-        """Dial by ``dial``, and tell which executors are ``running``; ``end`` ends one, charged to nobody."""
+        """Dial by ``dial``, and tell which executors are ``running`` and how the ``rows`` of this node's tree stand.
+
+        ``end`` ends an executor, charged to nobody; ``n_reports`` counts what happened to the node's children, of
+        which the mesh hears at once.
+        """
         self._dial = dial
         self._running = running
         self._end = end
+        self._rows = rows
+        self._n_reports = n_reports
         self._link: Link | None = None
         self._state = "not joined yet"
         self._n_joins = 0
@@ -112,12 +121,12 @@ class Uplink(Actor[EndExecutor]):
         self._n_joins += 1
         self._state = f"joined as {terms.node}"
         log.info("joined the mesh", node=terms.node, data=terms.data)
-        told = self._executors()
+        told = self._executors(), self._n_reports()
         until_s = 0.0
         while True:
-            now = self._executors()
+            now = executors, _ = self._executors(), self._n_reports()
             if now != told or self.context.now() >= until_s:
-                if not await link.ask(DESK, NodeBeat(executors=now), timeout_s=ASK_S):
+                if not await link.ask(DESK, NodeBeat(executors=executors, rows=self._rows()), timeout_s=ASK_S):
                     return
                 told, until_s = now, self.context.now() + terms.beat_s
             await asyncio.sleep(min(0.1, terms.beat_s))

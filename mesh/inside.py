@@ -9,21 +9,25 @@ from pathlib import Path
 
 import msgspec
 
+from .actors.console_desk import DESK, OtherDesk
 from .actors.console_errors import CannotPause, NoSuchJournal
+from .actors.joined_nodes import UPLINK, JoinedNodes
 from .actors.node_desk import set_paused, told_hops
+from .actors.tree_elsewhere import hop_elsewhere, rows_with
 from .config import MeshError
 from .layout import DataLayout
-from .messages.console import ActorDetail, Hop, Incident, ReadHops, SetPaused, Statistic
+from .messages.console import ActorDetail, GetTrace, Hop, Incident, ReadHops, SetPaused, Statistic
 from .messages.control import ActorRow
 from .processes import Processes
 from .supervisors import Node, NoSuchChild, SupervisionReport, Supervisor, TreeRow
-from .transport import Beat, PeerRef
+from .transport import Beat, Link, PeerRef
 from .vitals import NODE_DESK, memory_bytes
 
 DESK_S = 2.0
 """How long a child process may take to answer whoever looks inside."""
 MAX_INCIDENTS = 500
-DESK = "console"
+ANSWERS_FIRST = (DESK, UPLINK)
+"""Without these the answer to whoever had them restarted would not arrive."""
 
 
 class Incidents:
@@ -31,10 +35,13 @@ class Incidents:
 
     def __init__(self) -> None:
         self._reports: deque[SupervisionReport] = deque(maxlen=MAX_INCIDENTS)
+        self.n = 0
+        """How many there have been."""
 
     def add(self, report: SupervisionReport) -> None:
         """Keep a report."""
         self._reports.append(report)
+        self.n += 1
 
     def of(self, name: str) -> tuple[Incident, ...]:
         """What happened to a child, oldest first."""
@@ -62,12 +69,14 @@ class MeshInside:
         processes: Processes,
         layout: DataLayout,
         incidents: Incidents,
+        joined: JoinedNodes,
         root: Callable[[], Supervisor | None],
     ) -> None:
         self._node = node
         self._processes = processes
         self._layout = layout
         self._incidents = incidents
+        self._joined = joined
         self._root_of = root
 
     @property
@@ -78,7 +87,20 @@ class MeshInside:
 
     def rows(self) -> tuple[ActorRow, ...]:
         """The supervision tree with what is measured, parents before children."""
-        return tuple(self._row(row) for row in self._root.tree())
+        return rows_with(tuple(self._row(row) for row in self._root.tree()), self._joined.nodes.values())
+
+    def elsewhere(self, actor: str) -> OtherDesk | None:
+        """The desk that has to do with a name of a joined host; None for a name of this one.
+
+        Raises:
+            ActorUnknown: the host is away.
+        """
+        place = self._joined.place(actor)
+        if place is None:
+            return None
+        if place.node.link is None:
+            raise place.node.away()
+        return OtherDesk(place.node.link, place.node.name, place.name)
 
     def detail(self, actor: str) -> ActorDetail:
         """Everything that is known of one name.
@@ -124,13 +146,25 @@ class MeshInside:
             for link in self._node.child_links().values()
         ]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        found = [*told_hops(self._node.name, self._node.traces.of(trace))]
+        found = [*told_hops(self._node.name, self._node.traces.of(trace)), *await self._hops_elsewhere(trace)]
         for answer in answers:
             if isinstance(answer, tuple):
                 found += answer
             elif not isinstance(answer, MeshError):
                 raise answer
         return tuple(sorted(found, key=lambda hop: hop.at_unix_s))
+
+    async def _hops_elsewhere(self, trace: str) -> list[Hop]:
+        nodes = [(node.name, node.link) for node in self._joined.nodes.values() if node.link is not None]
+
+        async def ask(name: str, link: Link) -> list[Hop]:
+            try:
+                hops = await PeerRef(link, DESK).ask(GetTrace(trace=trace), timeout_s=DESK_S)
+            except MeshError:
+                return []
+            return [hop_elsewhere(hop, name) for hop in hops]
+
+        return [hop for hops in await asyncio.gather(*(ask(*one) for one in nodes)) for hop in hops]
 
     def latest_traces(self, n: int) -> tuple[Hop, ...]:
         """The first hop of each of the latest traces."""
@@ -144,7 +178,7 @@ class MeshInside:
             ChildStartFailed: it did not come up again.
         """
         restarting = self._node.loop.create_task(self._restart(actor), name=f"restart {actor}")
-        if actor != DESK:
+        if actor not in ANSWERS_FIRST:
             # In a task of its own: whoever asks and leaves must not leave it stopped half-way.
             await asyncio.shield(restarting)
 

@@ -8,16 +8,17 @@ from typing import Any
 from .actors.console_desk import ConsoleDesk
 from .actors.control_desk import ControlDesk
 from .actors.executor_door import ExecutorDoor
-from .actors.joined_nodes import UPLINK, name_elsewhere
+from .actors.joined_nodes import UPLINK, door_of
 from .actors.uplink import ASK_S, DESK, Uplink, answer_terms
 from .config import MeshError, Settings
 from .devices import devices
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .mesh import Mesh
+from .mesh_node import MeshNode
 from .messages.joining import AskTerms, JoinTerms
 from .processes import Processes
-from .supervisors import Node, RestartIntensity
+from .supervisors import RestartIntensity
 from .supervisors.child import Child
 from .supervisors.supervisor import Supervisor
 from .transport import Dialer, MeshCard, ServerKey, load_pair
@@ -52,7 +53,7 @@ class JoinedNode(Mesh):
         self._pair = load_pair(key)
 
     async def _plant(
-        self, node: Node, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
+        self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
     ) -> Supervisor:
         def dial() -> Dialer:
             return node.dial(self._card.endpoint, self._pair, ServerKey(public=self._card.public))
@@ -63,7 +64,7 @@ class JoinedNode(Mesh):
         limits = self.settings.executors
 
         def door(name: str) -> Child:
-            return node.actor(name_elsewhere(name, terms.node), lambda: ExecutorDoor(name), kind=ExecutorDoor)
+            return node.actor(door_of(name), lambda: ExecutorDoor(name), kind=ExecutorDoor)
 
         def slot(name: str, device: str) -> Supervisor:
             spec = processes.spec("executor", name, device=device, n_threads=self.settings.devices.threads_per_slot)
@@ -73,6 +74,9 @@ class JoinedNode(Mesh):
                 intensity=RestartIntensity(max_restarts=limits.max_restarts, window_s=limits.window_s),
                 on_exhausted="quarantine",
             )
+
+        def uplink() -> Uplink:
+            return Uplink(dial, processes.running, processes.end, self.rows, lambda: incidents.n)
 
         return Supervisor(
             "node",
@@ -84,13 +88,13 @@ class JoinedNode(Mesh):
                 Supervisor("executors", [slot(*one) for one in slots], on_exhausted="quarantine"),
                 Supervisor("doors", [door(name) for name, _ in slots]),
                 # Last, so that the mesh hears of executors that are up, and that this node leaves before they end.
-                node.actor(UPLINK, lambda: Uplink(dial, processes.running, processes.end), kind=Uplink),
+                node.actor(UPLINK, uplink, kind=Uplink),
                 *self._extra_children(node),
             ],
             reporter=incidents.add,
         )
 
-    def _extra_children(self, node: Node) -> list[Any]:
+    def _extra_children(self, node: MeshNode) -> list[Any]:
         return [node.actor(name, factory) for name, factory in self._extra]
 
     async def _first_contact(self, dialer: Dialer) -> JoinTerms:

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from .actors.joined_nodes import JoinedNodes
 from .commands import Commands
 from .config import Settings, check_settings, data_folder
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
+from .mesh_node import MeshNode
 from .messages.control import ActorRow, MeshStatus
 from .plates.local import LocalRepository
 from .processes import Processes
@@ -59,7 +61,7 @@ class Mesh(Commands):
         self.stop_asked = asyncio.Event()
         self._extra: list[tuple[str, Callable[[], Actor[Any]]]] = []
         self._stack = AsyncExitStack()
-        self._node: Node | None = None
+        self._node: MeshNode | None = None
         self._root: Supervisor | None = None
         self._started_at_unix_s = 0.0
         self._inside: MeshInside | None = None
@@ -128,7 +130,7 @@ class Mesh(Commands):
         await self._root.wait()
 
     async def _plant(
-        self, node: Node, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
+        self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
     ) -> Supervisor:
         """Everything that runs, not started yet."""
         repository = await asyncio.to_thread(
@@ -161,7 +163,8 @@ class Mesh(Commands):
             ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
         sockets = layout.sockets
         self._stack.callback(_remove_sockets, sockets, self.data)
-        node = self._node = Node("hub")
+        joined = JoinedNodes()
+        node = self._node = MeshNode("hub", joined)
         self._stack.push_async_callback(node.close)
         limit = self.settings.limits.message_bytes
         inner = ipc_endpoint(sockets, "inner")
@@ -173,7 +176,7 @@ class Mesh(Commands):
         processes = Processes(node, inner, layout, self.settings)
         self._stack.push_async_callback(processes.abandon)
         incidents = Incidents()
-        self._inside = inside = MeshInside(node, processes, layout, incidents, lambda: self._root)
+        self._inside = inside = MeshInside(node, processes, layout, incidents, joined, lambda: self._root)
         self._root = await self._plant(node, layout, processes, inside, incidents)
         self._started_at_unix_s = time.time()
         await self._root.start()

@@ -107,7 +107,7 @@ def families(rows: tuple[ActorRow, ...], statistics: Statistics) -> list[Metric]
 
 
 def _measured(row: ActorRow) -> bool:
-    return row.kind == "process" or not row.parent
+    return row.kind == "process" or not row.parent or row.memory_bytes > 0
 
 
 class MetricsServer:

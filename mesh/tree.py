@@ -9,7 +9,7 @@ from .actors.console_desk import ConsoleDesk, Inside
 from .actors.control_desk import ControlDesk
 from .actors.import_proxy import ImportProxy
 from .actors.join_desk import JoinDesk
-from .actors.joined_nodes import JoinedNodes, RemoteNode
+from .actors.joined_nodes import RemoteNode
 from .actors.metadata_cache import MetadataCache
 from .actors.plane_history import PlaneHistory
 from .actors.publisher import Publisher
@@ -20,11 +20,11 @@ from .actors.viewer_bridge import ViewerBridge
 from .config import Settings
 from .devices import devices
 from .layout import DataLayout
+from .mesh_node import MeshNode
 from .messages.compute import ExecutorDown, ExecutorUp
 from .messages.control import ActorRow, MeshStatus
 from .plates.repository import Repository
 from .processes import Processes
-from .supervisors import Node
 from .supervisors.child import Child
 from .supervisors.intensity import RestartIntensity
 from .supervisors.reports import Reporter
@@ -35,7 +35,7 @@ from .transport import ActorUnknown, MailboxFull
 def mesh_tree(
     settings: Settings,
     layout: DataLayout,
-    node: Node,
+    node: MeshNode,
     repository: Repository,
     processes: Processes,
     *,
@@ -61,7 +61,7 @@ def mesh_tree(
     def executor_down(name: str, pid: int) -> None:
         _tell(node, ExecutorDown(executor=name, pid=pid))
 
-    joined = JoinedNodes()
+    joined = node.joined
     elsewhere = Supervisor("executors elsewhere", on_exhausted="quarantine")
     appearing: set[asyncio.Task[object]] = set()
 
@@ -195,7 +195,7 @@ def mesh_tree(
     )
 
 
-def _tell(node: Node, event: ExecutorUp | ExecutorDown) -> None:
+def _tell(node: MeshNode, event: ExecutorUp | ExecutorDown) -> None:
     try:
         node.find("scheduler").tell(event)
     except ActorUnknown:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from ..transport.messages import Event, Request, Role
+from .control import ActorRow
 
 
 class RunningExecutor(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +46,26 @@ class JoinMesh(Request[None], frozen=True, kw_only=True, tag="joining.join"):
 
 
 class NodeBeat(Request[bool], frozen=True, kw_only=True, tag="joining.beat"):
-    """The node is there, and these of its executors are up; False means that it must join again."""
+    """The node is there, these of its executors are up and so its tree stands; False means that it must join again."""
 
     audience: ClassVar[Role | None] = "node"
 
     executors: tuple[RunningExecutor, ...] = ()
+    rows: tuple[ActorRow, ...] = ()
+    """Its supervision tree, under the names that it has there."""
+
+
+class ActorDown(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor of another host is down, or was and is up anew, or cannot be reached; why, as far as it is known."""
+
+    actor: str
+    reason: str
+
+
+class WatchActor(Request[ActorDown], frozen=True, kw_only=True, tag="joining.watch"):
+    """Ask to be told when an actor of another host goes down: the answer is that it did."""
+
+    actor: str
 
 
 class LeaveMesh(Request[None], frozen=True, kw_only=True, tag="joining.leave"):

@@ -14,9 +14,12 @@ from hcs_mesh.actors.executor_door import ExecutorDoor
 from hcs_mesh.actors.join_desk import JoinDesk
 from hcs_mesh.actors.joined_nodes import JoinedNodes, RemoteNode
 from hcs_mesh.actors.remote_executor import RemoteExecutor
+from hcs_mesh.actors.remote_ref import RemoteRef
+from hcs_mesh.actors.tree_elsewhere import rows_with
 from hcs_mesh.actors.uplink import NotMounted, Uplink, answer_terms
 from hcs_mesh.messages.compute import CancelWell, CompilePipeline, ExecutorDown, ExecutorUp, RunWell
-from hcs_mesh.messages.joining import JoinTerms, LeaveMesh
+from hcs_mesh.messages.control import ActorRow
+from hcs_mesh.messages.joining import JoinTerms, LeaveMesh, WatchActor
 from hcs_mesh.plates.model import Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
@@ -59,6 +62,10 @@ def well(name: str = "A01") -> RunWell:
     return RunWell(job="job-1", well=name, attempt=1, source="", source_name="", plate=PLATE, folder="/results")
 
 
+def row(name: str, parent: str = "", **more: Any) -> ActorRow:
+    return ActorRow(**{"name": name, "parent": parent, "kind": "process", "pid": None, "state": "running", **more})
+
+
 class Hosts:
     """Host A with its desk, and host B with an executor and an uplink, in one process."""
 
@@ -68,6 +75,8 @@ class Hosts:
         self.scheduler, self.executor = Scheduler(), Executor()
         self.nodes = JoinedNodes()
         self.running = [("executor.cpu0", 11)]
+        self.rows = [row("node", kind="supervisor"), row("executor.cpu0", "node", pid=11)]
+        self.n_reports = 0
         self.ended: list[str] = []
         self.appeared: list[str] = []
         self.starting: list[asyncio.Task[Any]] = []
@@ -90,13 +99,15 @@ class Hosts:
         await self.a.start_actor("nodes", lambda: desk)
         self.a.listen_front(endpoint, mesh, ring)
         await self.b.start_actor("executor.cpu0", lambda: self.executor)
-        await self.b.start_actor(THERE, lambda: ExecutorDoor("executor.cpu0"))
+        await self.b.start_actor("door.cpu0", lambda: ExecutorDoor("executor.cpu0"))
 
         def uplink() -> Uplink:
             return Uplink(
                 lambda: self.b.dial(endpoint, host, ServerKey(public=mesh.public)),
                 lambda: tuple(self.running),
                 lambda name, why: self.ended.append(name),
+                lambda: tuple(self.rows),
+                lambda: self.n_reports,
             )
 
         self.uplink = await self.b.start_actor("uplink", uplink)
@@ -104,6 +115,11 @@ class Hosts:
 
     async def joined(self) -> None:
         await eventually(lambda: self.nodes.running() and self.appeared, what="joining")
+
+    def become(self, *rows: ActorRow) -> None:
+        """Let something happen to the children of host B."""
+        self.rows[1:] = rows
+        self.n_reports += 1
 
     def cut(self) -> None:
         """Let the link break, as a partition does once it is noticed."""
@@ -182,6 +198,62 @@ async def test_a_node_that_leaves_is_not_waited_for(tmp_path: Path) -> None:
         assert made.nodes.node("hostb").gone
         with pytest.raises(ActorUnknown):
             await made.a.find(THERE).ask(well())
+
+
+async def test_an_actor_of_a_joined_host_is_found_by_its_name_and_the_hosts(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        made.executor.may_end.set()
+        there = RemoteRef("door.cpu0@hostb", made.nodes, made.a.find("door.cpu0@hostb"), made.a.cells)
+        assert (await there.ask(well())).n_objects == 7
+        nowhere = RemoteRef("door.cpu0@hostc", made.nodes, made.a.find("door.cpu0@hostc"), made.a.cells)
+        with pytest.raises(ActorUnknown, match="hostc"):
+            await nowhere.ask(well())
+        await made.uplink.stop()
+        await made.uplink.wait()
+        with pytest.raises(ActorUnknown, match=r"hostb is away \(it has left\)"):
+            await there.ask(well())
+
+
+async def test_the_tree_of_a_joined_host_stands_in_the_meshs_and_only_its_root_while_it_is_away(tmp_path: Path) -> None:
+    own = (row("mesh"), row("elsewhere", "mesh"), row(THERE, "elsewhere"), row("joining", "mesh"), row("x", "mesh"))
+    async with hosts(tmp_path) as made:
+
+        def shown() -> list[tuple[str, str, str]]:
+            return [(one.name, one.parent, one.state) for one in rows_with(own, made.nodes.nodes.values())]
+
+        await eventually(lambda: made.nodes.node("hostb").rows)
+        assert shown() == [
+            ("mesh", "", "running"),
+            ("elsewhere", "mesh", "running"),
+            ("joining", "mesh", "running"),
+            ("node@hostb", "joining", "running"),
+            (THERE, "node@hostb", "running"),
+            ("x", "mesh", "running"),
+        ]
+        await made.uplink.kill()
+        made.cut()
+        await eventually(lambda: made.nodes.node("hostb").link is None)
+        assert (THERE, "elsewhere", "away") in shown()
+        assert ("node@hostb", "joining", "away") in shown()
+
+
+async def test_whoever_watches_an_actor_of_a_joined_host_hears_of_its_death_and_of_the_hosts(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        await eventually(lambda: made.nodes.node("hostb").rows)
+        desk = made.a.find("nodes")
+        death = asyncio.ensure_future(desk.ask(WatchActor(actor=THERE)))
+        # A beat that tells of nothing is no death.
+        made.become(row("executor.cpu0", "node", pid=11, handled=1))
+        await eventually(lambda: made.nodes.node("hostb").rows[1].handled == 1)
+        assert not death.done()
+        made.become(row("executor.cpu0", "node", pid=12, restarts=1, last_error="killed by SIGKILL"))
+        told = await asyncio.wait_for(death, 5)
+        assert (told.actor, told.reason) == (THERE, "killed by SIGKILL")
+        away = asyncio.ensure_future(desk.ask(WatchActor(actor=THERE)))
+        with pytest.raises(ActorUnknown):
+            await desk.ask(WatchActor(actor="nobody@hostb"))
+        made.cut()
+        assert (await asyncio.wait_for(away, 5)).reason == "cut"
 
 
 async def test_an_executor_elsewhere_is_ended_there(tmp_path: Path) -> None:

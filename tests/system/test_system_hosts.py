@@ -152,10 +152,34 @@ def test_the_executor_of_a_joined_host_is_an_actor_of_the_mesh(meshes: Meshes) -
     assert states(meshes.a)["executor.cpu0@hostb"] == "running"
 
 
+def test_a_joined_hosts_tree_is_in_that_of_the_mesh_and_can_be_reached_into(meshes: Meshes) -> None:
+    until(lambda: "node@hostb" in states(meshes.a), 20, "the joined host's tree")
+    rows = {row["name"]: row for row in meshes.a("ps")}
+    assert rows["node@hostb"]["parent"] == "joining"
+    assert rows["executor.cpu0@hostb"]["parent"] == "slot.cpu0@hostb"
+    own = {row["name"]: row for row in meshes.b("ps")}
+    assert rows["executor.cpu0@hostb"]["pid"] == own["executor.cpu0"]["pid"]
+    assert meshes.a("pause", "executor.cpu0@hostb")["paused"] is True
+    until(lambda: states(meshes.a)["executor.cpu0@hostb"] == "paused", 10, "the pause being seen")
+    assert meshes.a("resume", "executor.cpu0@hostb")["paused"] is False
+    again = meshes.a("restart", "executor.cpu0@hostb")
+    assert again["pid"] not in (None, rows["executor.cpu0@hostb"]["pid"])
+    told = meshes.a("inspect", "executor.cpu0@hostb")
+    assert told["row"]["name"] == "executor.cpu0@hostb"
+    assert told["incidents"][-1]["child"] == "executor.cpu0@hostb"
+    lines = meshes.a("tail", "executor.cpu0@hostb", "--lines", "50")
+    assert any("occurrence=started" in line["text"] for line in lines)
+    code, told = meshes.a.attempt("inspect", "nobody@hostb")
+    assert (code, "nobody" in told["error"]) == (1, True)
+
+
 def test_wells_are_computed_on_both_hosts(meshes: Meshes) -> None:
     job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
     assert job["state"] == "done", job
     assert 0 < n_elsewhere(job) < len(job["wells"])
+    hops = meshes.a("trace", "compute.submit")
+    assert {hop["trace"] for hop in hops} == {hops[0]["trace"]}
+    assert "executor.cpu0@hostb" in {hop["node"] for hop in hops}
 
 
 def test_a_killed_executor_of_a_joined_host_is_back(meshes: Meshes) -> None:
@@ -165,6 +189,25 @@ def test_a_killed_executor_of_a_joined_host_is_back(meshes: Meshes) -> None:
     job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
     assert job["state"] == "done"
     assert n_elsewhere(job) > 0
+
+
+def test_a_killed_node_that_is_started_again_at_once_is_in_at_once(meshes: Meshes, tell: Callable[[str], None]) -> None:
+    before = {row["name"]: row for row in meshes.a("ps")}["executor.cpu0@hostb"]["pid"]
+    os.kill(meshes.b("status")["pid"], 9)
+    meshes.b("up", "--detach", "--join", meshes.card, "--key", meshes.card.parent / "hostb.secret")
+    up = {row["name"]: row for row in meshes.b("ps")}["executor.cpu0"]["pid"]
+    assert up != before
+
+    def in_again() -> bool:
+        row = {row["name"]: row for row in meshes.a("ps")}.get("executor.cpu0@hostb", {})
+        return bool(row.get("pid") == up and row["state"] == "running")
+
+    took = until(in_again, 10, "the node being in")
+    assert took < 2, f"it took {took:.1f} s after the node was up"
+    job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
+    assert job["state"] == "done"
+    assert n_elsewhere(job) > 0
+    tell(f"hosts: a node that was killed and started again was in {took:.1f} s after it was up")
 
 
 def test_commands_and_a_recorder_on_another_host(meshes: Meshes, tmp_path: Path) -> None:
