@@ -6,15 +6,16 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..config import MeshError, get_logger
+from ..config.tracing import carried, followed
 from ..transport.codec import union_decoder
 from ..transport.errors import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone
 from ..transport.messages import NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
-from .letters import Letter
+from .letters import Answer, Letter, letter_of
 from .mailbox import Mailbox, Offer, WhenFull
 from .traces import Traces
 
@@ -24,6 +25,9 @@ MAX_PINGS = 64
 HANDLING_WEIGHT = 0.2
 """What the latest message counts for in the mean time of handling one."""
 REJECTED = Offer.REJECTED
+
+
+R = TypeVar("R")
 
 
 class Occupant(Protocol):
@@ -70,12 +74,14 @@ class Cell:
         self.events = {one: _fixed_bytes(one) for one in kind.inbox if one not in self.replies}
         self._requests = {one: _fixed_bytes(one) for one in self.replies}
         self.box: Mailbox[Letter] = Mailbox(kind.mailbox, self._let_in)
-        self._put = self.box.put
+        self._queued = self.box.queued
         self.pings: deque[Letter] = deque()
         self.life: Occupant | None = None
         self.find = find
         self.me = me
-        self.loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        self.loop = loop
+        self._new_future, self._now = loop.create_future, loop.time
         self.n_handled = 0
         self.n_expired = 0
         self.n_faults = 0
@@ -88,6 +94,25 @@ class Cell:
         self.slowest_s = 0.0
         self._keeps_latest = kind.mailbox.when_full is WhenFull.LATEST
 
+    def ask(self, request: Request[R], timeout_s: float) -> asyncio.Future[R]:
+        """Take in a request of this process; the future is its answer."""
+        future: asyncio.Future[R] = self._new_future()
+        deadline = self._now() + timeout_s
+        n_bytes = self._requests.get(request.__class__)
+        box, queued = self.box, self._queued
+        # What ``post`` does with the ordinary letter, in place: most messages of a process come this way.
+        if n_bytes and box.plain and not followed() and self.given_up is None:
+            total = box.n_bytes + n_bytes
+            if total <= box.max_bytes and len(queued) < box.max_messages:
+                queued.append(Letter(request, future, deadline))
+                box.n_bytes = total
+                life = self.life
+                if life is not None and life.idle is not None:
+                    life.wake()
+                return future
+        self.post(letter_of(request, future, deadline, trace=carried()))
+        return future
+
     def post(self, letter: Letter) -> None:
         """Take a letter in, or refuse it by the mailbox's policy; who waits for its answer learns it from there.
 
@@ -98,31 +123,30 @@ class Cell:
         message, answer = letter.message, letter.answer
         if answer is None:
             n_bytes = self.events.get(message.__class__)
-            if n_bytes is None:
-                raise self._not_taken(message)
-            n_bytes = n_bytes or message.nominal_bytes
-            key = getattr(message, "supersedes", None) if self._keeps_latest else None
-            if (key is not None or not self._put(letter, n_bytes)) and self.box.offer(letter, n_bytes, key) is REJECTED:
-                raise self._full()
         elif self.given_up is not None:
             answer.set_exception(self.given_up)
             return
         else:
             n_bytes = self._requests.get(message.__class__)
+        if not n_bytes:
             if n_bytes is None:
                 self._post_other(letter)
-            else:
-                n_bytes = n_bytes or message.nominal_bytes
-                if not self._put(letter, n_bytes) and self.box.offer(letter, n_bytes, may_wait=True) is REJECTED:
-                    answer.set_exception(self._full())
-                    return
+                return
+            n_bytes = letter.n_bytes = message.nominal_bytes
+        box, queued = self.box, self._queued
+        total = box.n_bytes + n_bytes
+        if box.plain and total <= box.max_bytes and len(queued) < box.max_messages:
+            queued.append(letter)
+            box.n_bytes = total
+        elif not self._offer(letter):
+            return
         life = self.life
         if life is not None and life.idle is not None:
             life.wake()
 
     def post_own(self, message: Message) -> None:
         """Take in what the actor reminded itself of: however full its mailbox is, its timers go off."""
-        self.box.force(Letter(message), message.nominal_bytes)
+        self.box.force(Letter(message, n_bytes=message.nominal_bytes))
         if self.life is not None:
             self.life.wake()
 
@@ -227,24 +251,42 @@ class Cell:
             **(self.life.own_statistics() if self.life is not None else {}),
         }
 
+    def _offer(self, letter: Letter) -> bool:
+        """Whether the mailbox's policy takes a letter for which there is no room, or which supersedes another."""
+        key = getattr(letter.message, "supersedes", None) if self._keeps_latest and letter.answer is None else None
+        if self.box.offer(letter, key, may_wait=letter.answer is not None) is not REJECTED:
+            return True
+        if letter.answer is None:
+            raise self._full()
+        letter.answer.set_exception(self._full())
+        return False
+
     def _post_other(self, letter: Letter) -> None:
+        """What is no question for this actor: an event that somebody waits for, a ping, or what it does not take."""
         answer, kind = letter.answer, letter.message.__class__
-        assert answer is not None
+        if answer is None:
+            raise self._not_taken(letter.message)
         if kind in self.events:
-            letter.answer = None
-            offered = self.box.offer(letter, letter.message.nominal_bytes, may_wait=True)
-            if offered is REJECTED:
-                answer.set_exception(self._full())
-            elif offered is Offer.WAITING:
-                letter.answer = answer
-            else:
-                answer.set_result(None)
+            self._send(letter, answer)
         elif kind is not Ping:
             answer.set_exception(self._not_taken(letter.message))
         elif len(self.pings) >= MAX_PINGS:
             answer.set_exception(self._full())
         else:
             self.pings.append(letter)
+        if self.life is not None:
+            self.life.wake()
+
+    def _send(self, letter: Letter, answer: Answer) -> None:
+        letter.answer = None
+        letter.n_bytes = letter.message.nominal_bytes
+        offered = self.box.offer(letter, may_wait=True)
+        if offered is REJECTED:
+            answer.set_exception(self._full())
+        elif offered is Offer.WAITING:
+            letter.answer = answer
+        else:
+            answer.set_result(None)
 
     def _let_in(self, letter: Letter) -> bool:
         answer = letter.answer

@@ -9,7 +9,7 @@ import msgspec
 from ..config.errors import MeshError
 from ..transport.failures import exception_of, failure_of
 from ..transport.link import Link
-from ..transport.messages import INNER, Message, Principal
+from ..transport.messages import INNER, NOMINAL_BYTES, Message, Principal
 from .traces import Hop
 
 
@@ -49,7 +49,9 @@ class RemoteAnswer:
         return self._answered or bool(self._link.gone)
 
     def set_result(self, result: Any, /) -> None:
-        """Send the answer."""
+        """Send the answer, unless one has been sent."""
+        if self._answered:
+            return
         self._link.reply(self._id, result)
         self._answered = True
 
@@ -60,13 +62,17 @@ class RemoteAnswer:
 
 
 class Letter(msgspec.Struct):
-    """A message in a mailbox; an event with an ``answer`` was sent by somebody who waits for its admission."""
+    """A message in a mailbox; an event with an ``answer`` was sent by somebody who waits for its admission.
+
+    ``n_bytes`` is what it counts for there: whoever posts it has set it where the message says so itself.
+    """
 
     message: Message
     answer: Answer | None = None
     deadline: float = 0.0
     principal: Principal = INNER
     caller: Link | None = None
+    n_bytes: int = NOMINAL_BYTES
 
 
 class TracedLetter(Letter):
@@ -87,7 +93,7 @@ def letter_of(
 ) -> Letter:
     """A letter that is followed if there is a trace; the ordinary one stays as small as it was."""
     if trace:
-        return TracedLetter(message, answer, deadline, principal, caller, trace)
+        return TracedLetter(message, answer, deadline, principal, caller, trace=trace)
     return Letter(message, answer, deadline, principal, caller)
 
 

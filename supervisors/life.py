@@ -7,7 +7,8 @@ import contextvars
 import os
 import time
 from collections.abc import Coroutine, Hashable, Mapping
-from typing import Any
+from math import inf
+from typing import Any, cast
 
 from ..config.errors import MeshError
 from ..config.tracing import ACTOR, TRACE
@@ -23,6 +24,12 @@ from .letters import Answer, Letter, TracedLetter, portable, wrong_answer
 
 BATCH = 64
 """Messages an actor handles before the loop's other work gets its turn, if none of them waits."""
+LOOK_AHEAD_S = 1.0
+"""A deadline further away is held against no clock until the actor waits, yields or has handled 32 messages more.
+
+An actor that waits in ``receive`` meanwhile has its mailbox swept by the node: only one that computes for longer than
+this without a pause can work on a message that expired during that pause.
+"""
 
 
 class Life:
@@ -192,20 +199,32 @@ class Life:
     async def _read_on(self) -> None:  # noqa: C901 - one function: each call in it would cost every message
         """Handle what comes until the actor is to stop or to pause."""
         cell, time, receive = self._cell, self._loop.time, self.actor.receive
-        take, pings, replies = cell.box.take, cell.pings, cell.replies
-        n_in_row = 0
+        box, pings, replies = cell.box, cell.pings, cell.replies
+        queued = box.queued
+        next_letter, take = queued.popleft, box.take
+        soon = inf
         while not self._interrupted:
             if pings:
                 cell.answer_pings()
-            letter = take()
-            if letter is None:
-                n_in_row = 0
+            if not queued:
                 self._letter = None
                 await self._idle()
+                soon = inf
                 continue
+            if box.plain:
+                letter = next_letter()
+                box.n_bytes -= letter.n_bytes
+            else:
+                letter = cast("Letter", take())
             answer, message = letter.answer, letter.message
-            if answer is not None and (answer.done() or (letter.deadline <= time() and cell.timed_out(letter))):
-                continue
+            if answer is not None:
+                if answer.done():
+                    continue
+                if letter.deadline <= soon:
+                    now = time()
+                    soon = now + LOOK_AHEAD_S
+                    if letter.deadline <= now and cell.timed_out(letter):
+                        continue
             self._letter = letter
             try:
                 # One in 32 is timed: a clock costs as much as a small message.
@@ -213,24 +232,30 @@ class Life:
                     result = await receive(message)
                 else:
                     result = await self._watched(letter)
-                if result.__class__ is Deferred:
+                    soon = inf
+                kind = result.__class__
+                if kind is Deferred:
                     self._defer(result, letter)
-                elif answer is not None and not answer.done():
-                    if not isinstance(result, replies[message.__class__]):
+                elif answer is not None:
+                    expected = replies[message.__class__]
+                    if kind is not expected and not isinstance(result, expected) and not answer.done():
                         raise wrong_answer(cell.name, message, result)
-                    answer.set_result(result)
+                    try:  # noqa: SIM105 - a context manager would cost every message
+                        answer.set_result(result)
+                    except asyncio.InvalidStateError:
+                        # The asker's time ran out meanwhile, or it gave up.
+                        pass
             except MeshError as error:
                 # A MeshError is an answer: what the asker should know. Without an asker it is a fault.
                 if answer is None:
                     raise
                 if not answer.done():
                     answer.set_exception(portable(error, cell.name))
-            cell.n_handled += 1
-            n_in_row += 1
-            if n_in_row >= BATCH:
-                n_in_row = 0
+            cell.n_handled = n_handled = cell.n_handled + 1
+            if not n_handled % BATCH:
                 self._letter = None
                 await asyncio.sleep(0)
+                soon = inf
         self._letter = None
 
     async def _watched(self, letter: Letter) -> Any:

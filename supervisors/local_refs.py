@@ -39,17 +39,12 @@ class NamedRef:
 
     def ask(self, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[R]:
         """Send a request; the future is its answer."""
-        cell = self._cells.get(self.name)
-        if cell is None:
+        try:
+            cell = self._cells[self.name]
+        except KeyError:
             link = self._link_to(self.name)
             return self._nowhere() if link is None else link.ask(self.name, request, timeout_s=timeout_s)
-        loop = self._loop
-        future: asyncio.Future[R] = loop.create_future()
-        deadline = loop.time() + timeout_s
-        cell.post(
-            letter_of(request, future, deadline, trace=carried()) if followed() else Letter(request, future, deadline)
-        )
-        return future
+        return cell.ask(request, timeout_s)
 
     def tell(self, event: Event) -> None:
         """Send an event and go on."""

@@ -1,6 +1,7 @@
 """What a mailbox takes, refuses and hands out, under each policy and any order of events."""
 
 from collections import deque
+from typing import NamedTuple
 
 import hypothesis.strategies as st
 import pytest
@@ -12,6 +13,13 @@ from hcs_mesh.supervisors.mailbox import Mailbox, Offer
 MAX_MESSAGES, MAX_BYTES = 4, 100
 
 
+class Sent(NamedTuple):
+    """What stands for a letter."""
+
+    number: int
+    n_bytes: int
+
+
 class Postbox(RuleBasedStateMachine):
     """A mailbox beside a model of plain lists."""
 
@@ -20,43 +28,44 @@ class Postbox(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gave_up: set[int] = set()
-        self.let_in: list[int] = []
+        self.gave_up: set[Sent] = set()
+        self.let_in: list[Sent] = []
         self.box = self.made(
             MailboxLimits(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES, when_full=self.when_full), self._admit
         )
-        self.inside: deque[tuple[int, int, str | None]] = deque()
-        self.line: deque[tuple[int, int]] = deque()
+        self.inside: deque[tuple[Sent, str | None]] = deque()
+        self.line: deque[Sent] = deque()
         self.last = 0
 
-    def _admit(self, letter: int) -> bool:
+    def _admit(self, letter: Sent) -> bool:
         self.let_in.append(letter)
         return letter not in self.gave_up
 
     def _room(self, n_bytes: int) -> bool:
-        held = sum(size for _, size, _ in self.inside)
+        held = sum(one.n_bytes for one, _ in self.inside)
         return not self.inside or (len(self.inside) < MAX_MESSAGES and held + n_bytes <= MAX_BYTES)
 
     @rule(n_bytes=st.integers(1, 150), key=st.sampled_from([None, None, "a", "b"]), may_wait=st.booleans())
     def offer(self, n_bytes: int, key: str | None, may_wait: bool) -> None:
         self.last += 1
         latest = self.when_full is WhenFull.LATEST
-        known = [at for at, (_, _, other) in enumerate(self.inside) if other == key] if latest and key else []
-        offered = self.box.offer(self.last, n_bytes, key, may_wait=may_wait)
+        known = [at for at, (_, other) in enumerate(self.inside) if other == key] if latest and key else []
+        letter = Sent(self.last, n_bytes)
+        offered = self.box.offer(letter, key, may_wait=may_wait)
         if known:
             assert offered is Offer.SUPERSEDED
-            self.inside[known[0]] = (self.last, n_bytes, key)
+            self.inside[known[0]] = (letter, key)
         elif not self.line and self._room(n_bytes):
             assert offered is Offer.TAKEN
-            self.inside.append((self.last, n_bytes, key if latest else None))
+            self.inside.append((letter, key if latest else None))
         elif self.when_full is WhenFull.WAIT and may_wait and self._place(n_bytes):
             assert offered is Offer.WAITING
-            self.line.append((self.last, n_bytes))
+            self.line.append(letter)
         else:
             assert offered is Offer.REJECTED
 
     def _place(self, n_bytes: int) -> bool:
-        held = sum(size for _, size in self.line)
+        held = sum(one.n_bytes for one in self.line)
         return not self.line or (len(self.line) < MAX_MESSAGES and held + n_bytes <= MAX_BYTES)
 
     @rule()
@@ -68,23 +77,27 @@ class Postbox(RuleBasedStateMachine):
             return
         assert taken == self.inside.popleft()[0]
         asked = []
-        while self.line and self._room(self.line[0][1]):
-            letter, n_bytes = self.line.popleft()
+        while self.line and self._room(self.line[0].n_bytes):
+            letter = self.line.popleft()
             asked.append(letter)
             if letter not in self.gave_up:
-                self.inside.append((letter, n_bytes, None))
+                self.inside.append((letter, None))
         assert self.let_in[before:] == asked
 
     @precondition(lambda self: self.line)
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        self.gave_up.add(data.draw(st.sampled_from([letter for letter, _ in self.line])))
+        self.gave_up.add(data.draw(st.sampled_from(list(self.line))))
 
     @invariant()
     def is_as_the_model(self) -> None:
-        assert self.box.letters() == [one for one, *_ in self.inside] + [one for one, _ in self.line]
+        assert self.box.letters() == [one for one, _ in self.inside] + list(self.line)
         assert len(self.box) == len(self.inside) + len(self.line)
-        assert self.box.n_bytes == sum(size for _, size, _ in self.inside)
+        assert self.box.n_bytes == sum(one.n_bytes for one, _ in self.inside)
+
+    @invariant()
+    def is_plain_only_while_every_letter_goes_in_and_out_at_the_ends(self) -> None:
+        assert not self.box.plain or not (self.line or any(key for _, key in self.inside))
 
     @invariant()
     def is_bounded(self) -> None:
@@ -99,19 +112,19 @@ def test_a_mailbox_keeps_order_and_bounds_under_any_order_of_events(when_full: W
     run_state_machine_as_test(type("This", (Postbox,), {"when_full": when_full}))
 
 
-class _OvertakesTheLine(Mailbox[int]):
-    def offer(self, letter: int, n_bytes: int, key: object = None, *, may_wait: bool = False) -> Offer:
+class _OvertakesTheLine(Mailbox[Sent]):
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False) -> Offer:
         waiting, self._waiting = self._waiting, deque()
         try:
-            return super().offer(letter, n_bytes, key, may_wait=may_wait)
+            return super().offer(letter, key, may_wait=may_wait)
         finally:
             self._waiting = deque([*waiting, *self._waiting])
 
 
-class _ForgetsTheNewSize(Mailbox[int]):
-    def offer(self, letter: int, n_bytes: int, key: object = None, *, may_wait: bool = False) -> Offer:
+class _ForgetsTheNewSize(Mailbox[Sent]):
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False) -> Offer:
         before = self.n_bytes
-        offered = super().offer(letter, n_bytes, key, may_wait=may_wait)
+        offered = super().offer(letter, key, may_wait=may_wait)
         if offered is Offer.SUPERSEDED:
             self.n_bytes = before
         return offered
@@ -120,20 +133,20 @@ class _ForgetsTheNewSize(Mailbox[int]):
 @pytest.mark.parametrize(
     ("fault", "when_full"), [(_OvertakesTheLine, WhenFull.WAIT), (_ForgetsTheNewSize, WhenFull.LATEST)]
 )
-def test_the_state_machine_finds_planted_faults(fault: type[Mailbox[int]], when_full: WhenFull) -> None:
+def test_the_state_machine_finds_planted_faults(fault: type[Mailbox[Sent]], when_full: WhenFull) -> None:
     with pytest.raises((AssertionError, ExceptionGroup)):
         run_state_machine_as_test(type("Faulty", (Postbox,), {"when_full": when_full, "made": fault}))
 
 
 def test_one_message_larger_than_the_limit_is_taken_when_it_is_alone() -> None:
-    box: Mailbox[int] = Mailbox(MailboxLimits(max_messages=1, max_bytes=10))
-    assert box.offer(1, 1000) is Offer.TAKEN
-    assert box.offer(2, 1) is Offer.REJECTED
+    box: Mailbox[Sent] = Mailbox(MailboxLimits(max_messages=1, max_bytes=10))
+    assert box.offer(Sent(1, 1000)) is Offer.TAKEN
+    assert box.offer(Sent(2, 1)) is Offer.REJECTED
 
 
 def test_a_reminder_of_the_actor_to_itself_always_gets_in() -> None:
-    box: Mailbox[int] = Mailbox(MailboxLimits(max_messages=1))
-    box.offer(1, 1)
-    box.force(2, 1)
-    assert [box.take(), box.take()] == [1, 2]
+    box: Mailbox[Sent] = Mailbox(MailboxLimits(max_messages=1))
+    box.offer(Sent(1, 1))
+    box.force(Sent(2, 1))
+    assert [box.take(), box.take()] == [Sent(1, 1), Sent(2, 1)]
     assert box.n_bytes == 0
