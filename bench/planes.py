@@ -1,7 +1,6 @@
 """Planes of 8 MiB on one host, against a warm copy and a shared-memory block per image: ``python bench/planes.py``."""
 
 import os
-import select
 import socket
 import statistics
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import resource_tracker, shared_memory
 from pathlib import Path
 
@@ -115,6 +115,7 @@ class _Consumer:
         self._cores = os.sched_getaffinity(0)
         here, *elsewhere = sorted(self._cores)
         command = [sys.executable, __file__, "--consumer", kind, str(theirs.fileno())]
+        self._answer = b""
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()
         if elsewhere:
@@ -126,10 +127,16 @@ class _Consumer:
         self._ours.send(message)
 
     def has_answered(self) -> bool:
-        return bool(select.select([self._ours], [], [], PATIENCE_S)[0])
+        """Whether there is an acknowledgement; looked for again and again, since to wake up takes longer than that."""
+        end = time.perf_counter() + PATIENCE_S
+        while not self._answer and time.perf_counter() < end:
+            with suppress(BlockingIOError):
+                self._answer = self._ours.recv(4096, socket.MSG_DONTWAIT)
+        return bool(self._answer)
 
     def receive(self) -> bytes:
-        return self._ours.recv(4096)
+        answer, self._answer = self._answer, b""
+        return answer or self._ours.recv(4096)
 
     def __enter__(self) -> "_Consumer":
         return self

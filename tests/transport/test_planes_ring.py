@@ -19,6 +19,7 @@ from hcs_mesh.transport.planes import (
     RingFull,
     StaleAcknowledgement,
     StaleFrame,
+    files,
 )
 
 PLANE = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
@@ -74,6 +75,16 @@ def test_a_plane_written_in_place_is_not_copied(folder):
         assert np.array_equal(reader.view(ref), PLANE * 2)
         with pytest.raises(ValueError, match="read-only"):
             reservation.pixels[0, 0] = 1
+
+
+@pytest.mark.parametrize("advice", [files.MADV_COLLAPSE, 9999], ids=["huge pages", "none to be had"])
+def test_planes_that_span_huge_pages_come_back_as_they_were(monkeypatch, advice):
+    monkeypatch.setattr(files, "MADV_COLLAPSE", advice)
+    planes = [np.random.default_rng(n).integers(0, 2**16, (1500, 1000), np.uint16) for n in range(3)]
+    with Ring(slot_bytes=planes[0].nbytes, n_slots=3) as ring, PlaneReader() as reader:
+        refs = [ring.put(plane) for plane in planes]
+        for ref, plane in zip(refs, planes, strict=True):
+            assert np.array_equal(reader.view(ref), plane)
 
 
 def test_a_consumer_cannot_write(folder):

@@ -8,12 +8,17 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import numpy as np
 
 from .errors import RingError
 
 SUFFIX = ".planes"
+HUGE_PAGE_BYTES = 2 << 20
+MADV_COLLAPSE = 25  # of Linux 6.1; the standard library does not name it
+N_ATTEMPTS = 8
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG})
 
 
@@ -106,11 +111,47 @@ def allocate(descriptor: int, n_bytes: int, folder: Path) -> None:
 
 
 def map_file(descriptor: int, n_bytes: int, *, writable: bool) -> mmap.mmap:
-    """Map a whole file, its page table filled at once so that no copy pays for page faults."""
+    """Map a whole file, its page table filled at once so that no copy pays for page faults.
+
+    In huge pages where Linux has them to give: a copy into them is 5 to 10 % faster, and as fast as one to the heap.
+    """
     if sys.platform == "win32":
         return mmap.mmap(descriptor, n_bytes, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-    return mmap.mmap(descriptor, n_bytes, flags, mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+    if sys.platform != "linux" or n_bytes < HUGE_PAGE_BYTES:
+        return mmap.mmap(descriptor, n_bytes, flags, protection)
+    with _huge_page_border(descriptor, n_bytes, protection):
+        if not writable:
+            # The owner's huge pages are in the file, and are mapped as such.
+            return mmap.mmap(descriptor, n_bytes, flags, protection)
+        # Empty at first: small pages would be filled, and then copied.
+        memory = mmap.mmap(descriptor, n_bytes, mmap.MAP_SHARED, protection)
+        try:
+            # Asked for by name, since a memory disk gives none by itself.
+            memory.madvise(MADV_COLLAPSE)
+        except OSError:
+            # An older kernel, another file system, or a memory all in small pieces: it works without.
+            memory.close()
+            return mmap.mmap(descriptor, n_bytes, flags, protection)
+        return memory
+
+
+@contextmanager
+def _huge_page_border(descriptor: int, n_bytes: int, protection: int) -> Iterator[None]:
+    """See to it that the next mapping begins at the border of a huge page: an address cannot be asked for here.
+
+    Mappings are laid below each other, so one of what stands over the border moves the next one onto it. Where
+    another thread takes the place, the file is mapped as it comes, which is slower and no less right.
+    """
+    with ExitStack() as fillers:
+        for _ in range(N_ATTEMPTS):
+            with mmap.mmap(descriptor, n_bytes, mmap.MAP_SHARED, protection) as trial:
+                over = np.frombuffer(trial, np.uint8, 1).ctypes.data % HUGE_PAGE_BYTES
+            if not over:
+                break
+            fillers.enter_context(mmap.mmap(-1, over))
+        yield
 
 
 @contextmanager
