@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .errors import UnreadableImage
 from .model import Image, Plate
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
+from .zarr_planes import is_zarr_array, read_zarr_plane
 
 # A header of a few bytes can ask for terabytes. No camera makes planes of 2 GiB.
 MAX_PLANE_BYTES = 2**31
@@ -23,11 +24,14 @@ Plane = NDArray[Any]
 def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None) -> Plane:
     """One plane (Y, X) of a file below ``root``, in native byte order; into ``out`` where given.
 
-    ``page`` counts the planes inside the file: directories, times samples a pixel where those are several.
+    ``page`` counts the planes inside the file: directories, times samples a pixel where those are several; for a Zarr
+    array, whose file is its metadata, over t, c and z, z the fastest.
 
     Raises:
         UnreadableImage: the file is absent, damaged, cut short, has no such page, or is not of out's shape and type.
     """
+    if is_zarr_array(file):
+        return _deliver(read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
     with told_as_unreadable(file), tifffile.TiffFile(root / file) as tif:
         first = tif.pages.first
         n_samples = max(1, first.samplesperpixel)

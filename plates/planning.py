@@ -16,6 +16,7 @@ from .planners.folder import is_tiff
 from .planners.imagexpress import plan_imagexpress
 from .planners.metaxpress import plan_metaxpress
 from .planners.ome_tiff import plan_ome_tiff, set_of
+from .planners.ome_zarr import plan_ome_zarr
 from .planners.operetta import plan_operetta
 from .planners.pattern import pattern_planner
 from .planners.plain_tiff import plan_plain_tiff
@@ -26,7 +27,7 @@ from .tiff_failures import COPY_AGAIN
 ENTRY_POINTS = "hcs_mesh.planners"
 
 # Layouts with a metadata file of their own come before those that names or headers alone give away.
-BUILT_IN: tuple[Planner, ...] = (plan_operetta, plan_metaxpress, plan_imagexpress, plan_ome_tiff)
+BUILT_IN: tuple[Planner, ...] = (plan_ome_zarr, plan_operetta, plan_metaxpress, plan_imagexpress, plan_ome_tiff)
 
 
 def planners() -> tuple[Planner, ...]:

@@ -1,0 +1,79 @@
+"""A folder as a hierarchy of Zarr groups and arrays (pure)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from ..errors import MetadataError
+from .folder import Folder, join, split
+from .zarr_metadata import ARRAY_FILES, Json, ZarrArray, ome_attributes, parse_array, parse_json
+
+_GROUP_FILES = (".zattrs", "zarr.json")
+_MARKS = (".zgroup", ".zattrs", "zarr.json")
+
+
+class ZarrHierarchy:
+    """The folder as a hierarchy of Zarr groups and arrays."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._paths = sorted(folder.files)
+
+    def groups(self) -> list[str]:
+        """Every folder with metadata of a group, outer ones first."""
+        found = {above for above, name in map(split, self._paths) if name in _GROUP_FILES}
+        return sorted(found, key=lambda group: (group.count("/") if group else -1, group))
+
+    def below(self, group: str) -> Sequence[str]:
+        """Every file in a folder and the folders in it."""
+        if not group:
+            return self._paths
+        # '0' follows '/'.
+        return self._paths[bisect_left(self._paths, f"{group}/") : bisect_left(self._paths, f"{group}0")]
+
+    def ome(self, group: str) -> Json:
+        """What OME-Zarr says of a group, empty where it says nothing.
+
+        Raises:
+            MetadataError: the group's metadata is damaged.
+        """
+        for name in reversed(_GROUP_FILES):
+            path = at(group, name)
+            if path in self._folder.files:
+                return ome_attributes(parse_json(self._folder.text(path), source=path), source=path)
+        return {}
+
+    def array(self, group: str, path: str) -> tuple[str, ZarrArray]:
+        """Metadata file and shape of the array at a path from a group.
+
+        Raises:
+            MetadataError: there is none, or it is damaged.
+        """
+        folder = join(group, path)
+        for name in ARRAY_FILES if folder is not None else ():
+            file = f"{folder}/{name}"
+            if file in self._folder.files:
+                return file, parse_array(parse_json(self._folder.text(file), source=file), source=file)
+        raise MetadataError(
+            f"{group or self.name} names the array {path}, and there is none", hint="Has the copy finished?"
+        )
+
+    def outermost(self, group: str) -> str:
+        """The outermost folder that belongs to the same hierarchy."""
+        while group:
+            above = split(group)[0]
+            if not any(at(above, mark) in self._folder.files for mark in _MARKS):
+                break
+            group = above
+        return group
+
+    @property
+    def name(self) -> str:
+        """The source's own name."""
+        return self._folder.name
+
+
+def at(group: str, name: str) -> str:
+    """Path of a file in a group, the source's own folder being the empty one."""
+    return f"{group}/{name}" if group else name
