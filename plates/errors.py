@@ -33,6 +33,18 @@ class MetadataError(PlanError):
     """A vendor's metadata file is damaged or contradicts itself."""
 
 
+class NotYetComplete(MetadataError):
+    """A vendor's metadata file ends before its end: it is still being written or copied."""
+
+
+class NothingYet(NotYetComplete, NothingToImport):
+    """Metadata declares images, or images wait for their metadata, and nothing can be imported so far."""
+
+
+NOT_YET = frozenset(kind.__name__ for kind in (NotYetComplete, NothingYet))
+"""Names of the errors that more of the source may cure: worth waiting for as long as files keep changing."""
+
+
 class PatternError(PlanError):
     """A file name pattern is not well formed or matches nothing."""
 

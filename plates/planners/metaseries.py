@@ -6,6 +6,9 @@ import html
 import re
 from typing import NamedTuple
 
+from ..errors import UnreadableImage
+from .folder import Folder
+
 _PROP = re.compile(r'<prop id="([^"]+)" type="[^"]*" value="([^"]*)"')
 
 
@@ -31,10 +34,20 @@ def read_metaseries(description: str) -> MetaSeries:
     return MetaSeries(props.get("_IllumSetting_") or props.get("image-name") or "", size)
 
 
-def channel_names(names: dict[int, str]) -> tuple[str, ...]:
+def describe(folder: Folder, file: str | None) -> MetaSeries:
+    """What the description of a file says; nothing where the file cannot be read."""
+    if file is None:
+        return MetaSeries()
+    try:
+        return read_metaseries(folder.tiff(file).description)
+    except UnreadableImage:
+        return MetaSeries()
+
+
+def channel_names(names: dict[int, str], *, number_prefix: str = "w") -> tuple[str, ...]:
     """Names of the channels by wavelength number; w1, w2 where there is none, both where two are the same."""
     values = list(names.values())
     return tuple(
-        name if name and values.count(name) == 1 else f"w{number} {name}".strip()
+        name if name and values.count(name) == 1 else f"{number_prefix}{number} {name}".strip()
         for number, name in sorted(names.items())
     )

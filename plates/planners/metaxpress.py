@@ -6,27 +6,30 @@ import csv
 import io
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
-from ..errors import MetadataError, PlatePathError
+from ..errors import MetadataError, NotYetComplete
 from ..model import ImageKind, Missing, Plate
-from ..wells import normalise_well, well_label
+from ..wells import well_label
+from .acquired_files import AcquiredFile, acquired_files, claim_files, steps_of
 from .folder import Folder, join, split, stem
-from .imagexpress import Steps, describe, steps_of
-from .metaseries import channel_names
-from .plan import THUMBNAIL, Fileset, LeftOut, Plan, planned_files
+from .metaseries import channel_names, describe
+from .plan import THUMBNAIL, Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneKey, PlaneTable
 
+_END = '"EndFile"'
 _NAME = re.compile(
-    r"(?P<stem>.+?)_(?P<well>[A-Z]{1,2}\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>\d{1,2}?))?(?P<thumb>_thumb)?"
+    r"(?P<plate>.+?)_(?P<well>[A-Z]{1,2}\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>\d{1,2}?))?(?P<thumb>_thumb)?"
     r"(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.tiff?",
     re.ASCII | re.IGNORECASE,
 )
 
 
 class Htd(NamedTuple):
-    """What an .HTD file declares; ``sites`` are the numbers that its selected positions may bear."""
+    """What an .HTD file declares; ``is_closed`` where its last line stands."""
 
     n_rows: int
     n_columns: int
@@ -36,15 +39,7 @@ class Htd(NamedTuple):
     waves: Mapping[int, str]
     n_z: int
     n_t: int
-
-
-class _File(NamedTuple):
-    path: str
-    well: str
-    site: int
-    wave: int
-    steps: Steps
-    name: str
+    is_closed: bool
 
 
 def parse_htd(text: str) -> Htd:
@@ -95,6 +90,7 @@ def parse_htd(text: str) -> Htd:
         waves,
         max(1, number("ZSteps")) if stacked else 1,
         max(1, number("TimePoints")),
+        _END.strip('"') in values,
     )
 
 
@@ -102,6 +98,7 @@ def plan_metaxpress(folder: Folder) -> Plan:
     """One fileset for each folder with an .HTD, however many copies of it lie below.
 
     Raises:
+        NotYetComplete: an .HTD ends before its last line.
         MetadataError: an .HTD cannot be made sense of.
         DuplicatePlane: two files are the same plane.
     """
@@ -109,70 +106,89 @@ def plan_metaxpress(folder: Folder) -> Plan:
     for path in folder.files:
         if path.lower().endswith(".htd"):
             htds.setdefault(steps_of(split(path)[0]).folder, []).append(path)
-    images: dict[str, list[_File]] = {root: [] for root in htds}
+    images: dict[str, list[AcquiredFile]] = {root: [] for root in htds}
     thumbs: list[str] = []
-    for path in folder.files if htds else ():
-        above, name = split(path)
-        steps = steps_of(above)
-        match = _NAME.fullmatch(name) if steps.folder in htds else None
-        if match is None:
+    for file in acquired_files(folder.files, _NAME) if htds else ():
+        if file.steps.folder not in htds:
             continue
-        try:
-            well = normalise_well(match["well"])
-        except PlatePathError:
-            continue
-        if match["thumb"]:
-            thumbs.append(path)
+        if file.is_thumbnail:
+            thumbs.append(file.path)
         else:
-            file = _File(path, well, int(match["site"] or 1), int(match["wave"] or 1), steps, name)
-            images[steps.folder].append(file)
-    return Plan(
-        filesets=tuple(
+            images[file.steps.folder].append(file)
+    filesets: list[Fileset] = []
+    pending: list[str] = []
+    for root, paths in htds.items():
+        plate, due = _plate(folder, root, paths, images[root])
+        filesets.append(
             Fileset(
                 planner="metaxpress",
                 root=root,
                 files=planned_files(folder, [*paths, *(file.path for file in images[root])]),
-                plates=(_plate(folder, root, paths, images[root]),),
+                plates=(plate,),
             )
-            for root, paths in htds.items()
-        ),
+        )
+        pending += due
+    return Plan(
+        filesets=tuple(filesets),
         left_out=tuple(LeftOut(path, THUMBNAIL) for path in thumbs),
+        pending=tuple(pending),
     )
 
 
-def _plate(folder: Folder, root: str, htds: list[str], files: list[_File]) -> Plate:
+def _plate(folder: Folder, root: str, htds: list[str], files: list[AcquiredFile]) -> tuple[Plate, tuple[str, ...]]:
     source = min(htds, key=lambda path: (path.count("/"), path))
-    try:
-        htd = parse_htd(folder.text(source, "latin-1"))
-    except (ValueError, csv.Error) as error:
-        raise MetadataError(
-            f"{source} is not a MetaXpress .HTD file: {error}",
-            hint="Export the plate again, or move the .HTD away and give a --pattern.",
-        ) from error
+    htd = _read(folder, source)
     waves = dict(htd.waves) | {file.wave: "" for file in files if file.wave not in htd.waves}
     numbers = sorted(waves)
-    stacked = any(file.steps.z_step is not None for file in files)
     table = PlaneTable(folder)
-    for file in files:
-        projected = file.steps.z_step == 0 or (stacked and file.steps.z_step is None)
-        table.claim(
-            file.well,
-            file.path,
-            field=file.site,
-            c=numbers.index(file.wave),
-            z=0 if projected else (file.steps.z_step or 1) - 1,
-            t=(file.steps.time_point or 1) - 1,
-            kind="projection" if projected else "plane",
-        )
-    for missing in _missing(htd, table, files, root, stem(source), waves):
-        table.miss(missing)
-    return table.plate(
+    claim_files(table, files, numbers)
+    once = _taken_once(htd, table, numbers)
+    n_due = n_there = 0
+    keys = table.keys
+    for expected in _declared(htd, table, files, root, stem(source), numbers, once):
+        n_due += 1
+        if PlaneKey(expected.well, expected.field, expected.t, expected.c, expected.kind, expected.z) in keys:
+            n_there += 1
+        else:
+            table.miss(expected)
+    plate = table.plate(
         name=_name(folder, root, stem(source)),
         n_rows=htd.n_rows,
         n_columns=htd.n_columns,
         channels=channel_names(waves),
         pixel_size_um=describe(folder, table.first_file(0)).pixel_size_um,
+        notes=[f"w{wave} {waves[wave]} was taken at the first of {htd.n_t} time points alone" for wave in once],
     )
+    return plate, (*_unfinished(htd, source), *still_due(source, n_due, n_there))
+
+
+def _read(folder: Folder, source: str) -> Htd:
+    text = folder.text(source, "latin-1")
+    try:
+        return parse_htd(text)
+    except (ValueError, csv.Error) as error:
+        if not text.strip("\0 \r\n") or (text.startswith('"HTSInfoFile"') and _END not in text):
+            raise NotYetComplete(
+                f"{source} ends before its line {_END}: {error}", hint="Has the copy finished?"
+            ) from error
+        raise MetadataError(
+            f"{source} is not a MetaXpress .HTD file: {error}",
+            hint="Export the plate again, or move the .HTD away and give a --pattern.",
+        ) from error
+
+
+def _unfinished(htd: Htd, source: str) -> tuple[str, ...]:
+    return () if htd.is_closed else (f"{source} has no line {_END} yet",)
+
+
+def _taken_once(htd: Htd, table: PlaneTable, numbers: Sequence[int]) -> tuple[int, ...]:
+    """The wavelengths that were taken at the first time point alone, while another went on to the last."""
+    n_at = Counter((key.c, key.t) for key in table.keys)
+    seen = {c: {t for channel, t in n_at if channel == c} for c in range(len(numbers))}
+    # Whole at both ends: a time point that is being taken has not shown yet which wavelengths it holds.
+    if htd.n_t == 1 or not any(n_at[c, htd.n_t - 1] == n_at[c, 0] > 0 for c in seen):
+        return ()
+    return tuple(wave for c, wave in enumerate(numbers) if seen[c] == {0})
 
 
 def _name(folder: Folder, root: str, htd: str) -> str:
@@ -181,17 +197,22 @@ def _name(folder: Folder, root: str, htd: str) -> str:
     return own if own.lower().startswith(htd.lower()) else htd
 
 
-def _missing(
-    htd: Htd, table: PlaneTable, files: list[_File], root: str, name: str, waves: Mapping[int, str]
+def _declared(
+    htd: Htd,
+    table: PlaneTable,
+    files: Sequence[AcquiredFile],
+    root: str,
+    name: str,
+    numbers: Sequence[int],
+    once: Sequence[int],
 ) -> Iterator[Missing]:
-    """What the .HTD declares and no file holds."""
+    """Every image that the .HTD declares, with the file that would hold it."""
     keys = table.keys
     found_sites = {file.site for file in files}
     sites: tuple[int, ...] = tuple(range(1, htd.n_selected_sites + 1))
     # Some versions count the selected sites alone, others all positions: the files show which.
     if not found_sites <= set(sites) and found_sites <= set(htd.selected_positions):
         sites = htd.selected_positions
-    numbers = sorted(waves)
     # The .HTD has one number of z steps for all channels: the files of a channel show whether it is a stack.
     for wave in htd.waves:
         c = numbers.index(wave)
@@ -203,15 +224,11 @@ def _missing(
             expected = [("plane", min(depth))]
         if any(key.c == c and key.kind == "projection" for key in keys):
             expected.append(("projection", 0))
-        for well in htd.wells:
-            for site in sites:
-                for t in range(htd.n_t):
-                    for kind, z in expected:
-                        if PlaneKey(well, site, t, c, kind, z) not in keys:
-                            step = 0 if kind == "projection" else z + 1
-                            site_part = f"_s{site}" if htd.n_selected_sites > 1 else ""
-                            wave_part = f"_w{wave}" if len(waves) > 1 else ""
-                            step_part = f"ZStep_{step}/" if htd.n_z > 1 else ""
-                            path = f"TimePoint_{t + 1}/{step_part}{name}_{well}{site_part}{wave_part}.TIF"
-                            file = join(root, path) or path
-                            yield Missing(well=well, field=site, c=c, z=z, t=t, file=file, kind=kind)
+        times = 1 if wave in once else htd.n_t
+        for well, site, t, (kind, z) in product(htd.wells, sites, range(times), expected):
+            step = 0 if kind == "projection" else z + 1
+            site_part = f"_s{site}" if htd.n_selected_sites > 1 else ""
+            wave_part = f"_w{wave}" if len(numbers) > 1 else ""
+            step_part = f"ZStep_{step}/" if htd.n_z > 1 else ""
+            path = f"TimePoint_{t + 1}/{step_part}{name}_{well}{site_part}{wave_part}.TIF"
+            yield Missing(well=well, field=site, c=c, z=z, t=t, file=join(root, path) or path, kind=kind)

@@ -10,7 +10,7 @@ from ..model import Missing, Plate
 from ..wells import well_label
 from .folder import Folder, TiffHead, is_tiff, join, split, stem
 from .ome_xml import Ome, OmeImage, TiffData, parse_ome, planes
-from .plan import Fileset, LeftOut, Plan, planned_files
+from .plan import Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneTable
 
 
@@ -18,15 +18,19 @@ def plan_ome_tiff(folder: Folder) -> Plan:
     """One fileset for each companion, and for each TIFF file or set of files with OME-XML of their own.
 
     Raises:
+        NotYetComplete: a companion is not closed.
         MetadataError: a companion, or the OME-XML in a file, is damaged.
     """
     filesets: list[Fileset] = []
     left_out: list[LeftOut] = []
+    pending: list[str] = []
+    waiting: dict[str, int] = {}
     claimed: set[str] = set()
     for path in folder.files:
         if path.lower().endswith(".companion.ome"):
             ome = read_ome(folder, path)
             filesets.append(_fileset(folder, path, ome))
+            pending += _due(folder, path, ome)
             claimed |= {file.path for file in filesets[-1].files}
     for path in folder.files:
         if not is_tiff(path) or path in claimed:
@@ -40,10 +44,17 @@ def plan_ome_tiff(folder: Folder) -> Plan:
             continue
         if ome.metadata_file:
             left_out.append(LeftOut(path, f"part of a set whose companion {ome.metadata_file} is not there"))
+            companion = join(split(path)[0], ome.metadata_file) or ome.metadata_file
+            waiting[companion] = waiting.get(companion, 0) + 1
         elif ome.images:
             filesets.append(_fileset(folder, path, ome))
+            pending += _due(folder, path, ome)
             claimed |= {file.path for file in filesets[-1].files}
-    return Plan(filesets=tuple(filesets), left_out=tuple(left_out))
+    pending += [
+        f"{name} is not there yet: {n} file{'s' if n > 1 else ''} of its set wait{'' if n > 1 else 's'}"
+        for name, n in waiting.items()
+    ]
+    return Plan(filesets=tuple(filesets), left_out=tuple(left_out), pending=tuple(pending))
 
 
 def read_ome(folder: Folder, path: str) -> Ome:
@@ -76,6 +87,12 @@ def set_of(folder: Folder, path: str) -> frozenset[str]:
         ome = read_ome(folder, companion)
     names |= {file for name in ome.files if (file := join(above, name)) is not None}
     return frozenset(names & set(folder.files))
+
+
+def _due(folder: Folder, source: str, ome: Ome) -> tuple[str, ...]:
+    above = split(source)[0]
+    named = ome.files - {ome.metadata_file}
+    return still_due(source, len(named), sum(join(above, name) in folder.files for name in named), what="file")
 
 
 def _fileset(folder: Folder, source: str, ome: Ome) -> Fileset:

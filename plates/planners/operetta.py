@@ -1,25 +1,30 @@
-"""Opera Phenix and Operetta: Harmony's Index.idx.xml (or Index.xml) beside its TIFF files (pure).
+"""Opera Phenix and Operetta: Harmony's index beside or above its TIFF files (pure).
 
-Versions 5 and 7 were seen; 7 keeps what is the same for all images of a channel in its Maps.
+Harmony 4 and 5 write ``Images/Index.idx.xml``, 6 and 7 ``Index.xml``, and 7 may leave the index above the folders of
+its images (github.com/ome/bioformats/pull/4314). What is the same for all images of a channel stands in the images of
+4 and 5, and in the Maps alone of 6 and 7. The namespace is not looked at: 5 and 7 differ in nothing else.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import MetadataError
+from ..errors import DuplicatePlane, MetadataError
 from ..model import Missing, Plate
 from ..wells import well_label
-from .folder import Folder, join, split
+from .folder import Folder, is_tiff, join, split
 from .metaseries import channel_names
-from .plan import Fileset, Plan, planned_files
+from .plan import Fileset, Plan, planned_files, still_due
 from .plane_table import PlaneTable
 from .xml_stream import elements, local, texts
 
 _INDEX = re.compile(r"index(\.(idx|flex|ref))?\.xml", re.IGNORECASE)
+# The reference is the same plate again, for its flat field.
+_PREFERRED = ("index.idx.xml", "index.xml", "index.flex.xml", "index.ref.xml")
+_IMAGE = re.compile(r"r\d{2,}c\d{2,}f\d{2,}p\d{2,}-ch\d+(sk\d+)?(fk\d+)?(fl\d+)?\.tiff?", re.ASCII | re.IGNORECASE)
 # What Harmony writes beside the folder Images and what therefore goes with it.
 _BESIDE = ("assaylayout/", "ffc_profile/")
 
@@ -40,25 +45,26 @@ class _Index(NamedTuple):
     pixel_size_um: float | None
     channels: dict[int, str]
     records: tuple[_Record, ...]
+    n_listed: int
 
 
 def plan_operetta(folder: Folder) -> Plan:
-    """One fileset for each index file.
+    """One fileset for each measurement that has an index.
 
     Raises:
+        NotYetComplete: an index is not closed.
         MetadataError: an index is damaged.
-        DuplicatePlane: two images are the same plane.
+        DuplicatePlane: two images are the same plane, or two files the same image.
     """
     filesets: list[Fileset] = []
-    for path in folder.files:
-        above, name = split(path)
-        if not _INDEX.fullmatch(name):
-            continue
-        index = _parse(folder, path)
+    pending: list[str] = []
+    held: list[str] = []
+    for root, paths in _measurements(folder).items():
+        found = ((path, index) for path in paths if (index := _parse(folder, path)) is not None)
+        path, index = next(found, ("", None))
         if index is None:
             continue
-        root = posixpath.dirname(above) if posixpath.basename(above).lower() == "images" else above
-        plate, files = _plate(folder, path, index)
+        plate, files, due = _plate(folder, path, index)
         prefix = f"{root}/" if root else ""
         beside = (
             other
@@ -69,11 +75,39 @@ def plan_operetta(folder: Folder) -> Plan:
             Fileset(
                 planner="operetta",
                 root=root,
-                files=planned_files(folder, [path, *files, *beside]),
+                files=planned_files(folder, [*paths, *files, *beside]),
                 plates=(plate,),
             )
         )
-    return Plan(filesets=tuple(filesets))
+        pending += due
+        held.append(f"{split(path)[0]}/" if split(path)[0] else "")
+    return Plan(filesets=tuple(filesets), pending=(*pending, *_without_index(folder, tuple(held))))
+
+
+def _measurements(folder: Folder) -> dict[str, list[str]]:
+    """The indexes of each measurement's folder, the one to read first."""
+    found: dict[str, list[str]] = {}
+    for path in folder.files:
+        above, name = split(path)
+        if _INDEX.fullmatch(name):
+            root = posixpath.dirname(above) if posixpath.basename(above).lower() == "images" else above
+            found.setdefault(root, []).append(path)
+    return {
+        root: sorted(paths, key=lambda path: (_PREFERRED.index(split(path)[1].lower()), -path.count("/")))
+        for root, paths in found.items()
+    }
+
+
+def _without_index(folder: Folder, indexed: tuple[str, ...]) -> Iterator[str]:
+    """Why to wait for the folders whose images bear Harmony's names and that no index speaks of."""
+    alone: dict[str, int] = {}
+    for path in folder.files:
+        above, name = split(path)
+        if not path.startswith(indexed) and _IMAGE.fullmatch(name):
+            alone[above] = alone.get(above, 0) + 1
+    for above, n in alone.items():
+        where = above or folder.name
+        yield f"{where} holds {n} image{'s' if n > 1 else ''} of Harmony and neither Index.idx.xml nor Index.xml yet"
 
 
 def _parse(folder: Folder, path: str) -> _Index | None:
@@ -82,6 +116,7 @@ def _parse(folder: Folder, path: str) -> _Index | None:
     channels: dict[int, str] = {}
     size: float | None = None
     records: list[_Record] = []
+    n_listed = 0
     harmony = False
     with folder.stream(path) as stream:
         for element in elements(stream, ("Plate", "Entry", "Image", "EvaluationInputData"), source=path):
@@ -101,6 +136,9 @@ def _parse(folder: Folder, path: str) -> _Index | None:
                     if values.get("ChannelName") or record.channel not in channels:
                         channels[record.channel] = values.get("ChannelName", "")
                     size = size or _micrometres(values)
+                elif name == "Image" and element.get("id"):
+                    # The list of a well's images, which stands before their descriptions.
+                    n_listed += 1
             except (KeyError, ValueError) as error:
                 raise MetadataError(
                     f"{path}: {name} {values.get('id', '')} has no usable {error}", hint="Export the plate again."
@@ -116,6 +154,7 @@ def _parse(folder: Folder, path: str) -> _Index | None:
         size,
         channels,
         tuple(records),
+        n_listed,
     )
 
 
@@ -135,26 +174,57 @@ def _micrometres(values: dict[str, str]) -> float | None:
     return float(text) * 1e6 if text else None
 
 
-def _plate(folder: Folder, path: str, index: _Index) -> tuple[Plate, Iterable[str]]:
-    above = split(path)[0]
+def _plate(folder: Folder, path: str, index: _Index) -> tuple[Plate, tuple[str, ...], tuple[str, ...]]:
+    """The plate, the files of its images, and why to wait for more."""
+    file_of = _file_finder(folder, split(path)[0])
     table = PlaneTable(folder)
     numbers = sorted({record.channel for record in index.records})
     # Planes count from 1; time points from 0 in version 5 and from 1 in version 7.
     first_plane = min(record.plane for record in index.records)
     first_time = min(record.time_point for record in index.records)
+    n_due = n_there = 0
     for record in index.records:
-        file = join(above, record.url) if record.url else None
+        n_due += bool(record.url)
+        file = file_of(record.url) if record.url else None
         c, z = numbers.index(record.channel), record.plane - first_plane
         t = record.time_point - first_time
         if file is not None and file in folder.files:
+            n_there += 1
             table.claim(record.well, file, field=record.field, c=c, z=z, t=t)
         else:
             table.miss(Missing(well=record.well, field=record.field, c=c, z=z, t=t, file=file or record.url))
+    n_empty = len(index.records) - n_due
     plate = table.plate(
         name=index.name,
         n_rows=index.n_rows,
         n_columns=index.n_columns,
         channels=channel_names({number: index.channels.get(number, "") for number in numbers}),
         pixel_size_um=index.pixel_size_um,
+        notes=[f"{n_empty} image{'s' if n_empty > 1 else ''} of {path} were not recorded"] if n_empty else [],
     )
-    return plate, table.files
+    due = still_due(path, n_due, n_there)
+    return plate, table.files, due or still_due(path, index.n_listed, len(index.records))
+
+
+def _file_finder(folder: Folder, above: str) -> Callable[[str], str | None]:
+    """What finds an image of an index in ``above``: where its URL leads, or else by its name in a folder below."""
+    below: dict[str, list[str]] = {}
+
+    def find(url: str) -> str | None:
+        straight = join(above, url)
+        if straight in folder.files:
+            return straight
+        if not below:
+            prefix = f"{above}/" if above else ""
+            for path in folder.files:
+                if path.startswith(prefix) and is_tiff(path):
+                    below.setdefault(split(path)[1], []).append(path)
+        found = below.get(posixpath.basename(url.replace("\\", "/")), [])
+        if len(found) > 1:
+            raise DuplicatePlane(
+                f"two files bear the name of one image of the index: {found[0]} and {found[1]}",
+                hint="Move one of them away.",
+            )
+        return found[0] if found else straight
+
+    return find

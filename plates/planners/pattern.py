@@ -13,7 +13,7 @@ from ..errors import PatternError, PlatePathError
 from ..model import Plate
 from ..wells import normalise_well, plate_format, row_number, well_label
 from .folder import Folder, is_tiff
-from .imagexpress import describe
+from .metaseries import describe
 from .plan import Fileset, LeftOut, Plan, planned_files
 from .plane_table import PlaneTable
 from .recognition import Planner

@@ -48,12 +48,14 @@ class Fileset(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What of a source will be stored, as which plates, and what will not.
 
-    ``root`` is the absolute path of the folder that every file is relative to.
+    ``root`` is the absolute path of the folder that every file is relative to. ``pending`` says in sentences why, by
+    the vendor's own metadata, the acquisition or its copy has not ended; it is empty where nothing speaks against it.
     """
 
     root: str = ""
     filesets: tuple[Fileset, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    pending: tuple[str, ...] = ()
 
     @property
     def plates(self) -> tuple[Plate, ...]:
@@ -69,6 +71,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def n_bytes(self) -> int:
         """How many bytes will be stored."""
         return sum(fileset.n_bytes for fileset in self.filesets)
+
+
+def still_due(source: str, n_declared: int, n_there: int, *, what: str = "image") -> tuple[str, ...]:
+    """Why to wait for what a metadata file declares; nothing where all of it is there."""
+    if n_there >= n_declared:
+        return ()
+    is_there = "is" if n_there == 1 else "are"
+    return (f"{source} declares {n_declared} {what}{'s' if n_declared > 1 else ''} and {n_there} {is_there} there",)
 
 
 def planned_files(folder: Folder, paths: Iterable[str]) -> tuple[PlannedFile, ...]:

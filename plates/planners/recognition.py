@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..errors import NothingToImport
+from ..errors import NothingToImport, NothingYet
 from .folder import Folder, PartOfFolder, is_tiff
 from .plan import Fileset, LeftOut, Plan
 
@@ -16,23 +16,31 @@ def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
 
     Raises:
         NothingToImport: there is no fileset, or not one image in any.
+        NothingYet: the same, while a vendor's metadata says that something is still to come.
         PlanError: a planner found its layout and could not make sense of it.
     """
     filesets: list[Fileset] = []
     left_out: list[LeftOut] = []
+    pending: list[str] = []
     remaining = set(folder.files)
     for planner in planners:
         found = planner(PartOfFolder(folder, remaining))
         filesets += found.filesets
         left_out += found.left_out
+        pending += found.pending
         remaining -= {file.path for fileset in found.filesets for file in fileset.files}
         remaining -= {one.path for one in found.left_out}
     left_out += [LeftOut(path, _reason(path)) for path in sorted(remaining)]
-    if not filesets:
-        raise _nothing(folder, left_out)
-    plan = Plan(filesets=tuple(filesets), left_out=tuple(sorted(left_out, key=lambda one: one.path)))
+    plan = Plan(
+        filesets=tuple(filesets),
+        left_out=tuple(sorted(left_out, key=lambda one: one.path)),
+        pending=tuple(dict.fromkeys(pending)),
+    )
     if not any(plate.n_images for plate in plan.plates):
-        raise _no_images(plan)
+        error = _no_images(plan) if filesets else _nothing(folder, left_out)
+        if plan.pending:
+            raise NothingYet(str(error) if filesets else plan.pending[0], hint=error.hint)
+        raise error
     return plan
 
 

@@ -7,9 +7,18 @@ from collections.abc import Collection, Iterator
 from typing import IO
 from xml.parsers import expat
 
-from ..errors import MetadataError
+from ..errors import MetadataError, NotYetComplete
 
 _CHUNK_BYTES = 1 << 16
+_CUT_SHORT = frozenset(
+    expat.errors.codes[text]
+    for text in (
+        expat.errors.XML_ERROR_NO_ELEMENTS,
+        expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+        expat.errors.XML_ERROR_PARTIAL_CHAR,
+        expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
+    )
+)
 
 
 def elements(stream: IO[bytes], tags: Collection[str], *, source: str) -> Iterator[ET.Element]:
@@ -18,7 +27,8 @@ def elements(stream: IO[bytes], tags: Collection[str], *, source: str) -> Iterat
     Elements of a listed name inside another listed one are yielded first and are empty in the outer one.
 
     Raises:
-        MetadataError: the XML is damaged, cut short, or declares a document type.
+        NotYetComplete: the XML ends before its last element does, or in the zeros of a copy that is under way.
+        MetadataError: it is damaged, or declares a document type.
     """
     _refuse_doctype(stream, source)
     try:
@@ -28,7 +38,7 @@ def elements(stream: IO[bytes], tags: Collection[str], *, source: str) -> Iterat
                 yield element
                 element.clear()
     except (ET.ParseError, ValueError, LookupError) as error:
-        raise MetadataError(f"{source} is damaged XML: {error}", hint="Has the copy finished?") from error
+        raise _refusal(source, stream, error) from error
 
 
 def local(tag: str) -> str:
@@ -53,10 +63,23 @@ def _refuse_doctype(stream: IO[bytes], source: str) -> None:
             parser.Parse(chunk)
     except (expat.ExpatError, ValueError, LookupError) as error:
         if not found:
-            raise MetadataError(f"{source} is damaged XML: {error}", hint="Has the copy finished?") from error
+            raise _refusal(source, stream, error) from error
     if found and found[0] == "doctype":
         raise MetadataError(
             f"{source} declares a document type, which no microscope writes and which is refused",
             hint="Remove the <!DOCTYPE ...> declaration if you trust the file.",
         )
     stream.seek(0)
+
+
+def _refusal(source: str, stream: IO[bytes], error: Exception) -> MetadataError:
+    if getattr(error, "code", None) in _CUT_SHORT or _ends_in_zeros(stream):
+        return NotYetComplete(f"{source} is not closed: {error}", hint="Has the copy finished?")
+    return MetadataError(f"{source} is damaged XML: {error}", hint="Has the copy finished?")
+
+
+def _ends_in_zeros(stream: IO[bytes]) -> bool:
+    # A copy over the network often takes the room of a whole file first, and fills it afterwards.
+    n_bytes = stream.seek(0, 2)
+    stream.seek(max(0, n_bytes - 1))
+    return stream.read(1) == b"\0"

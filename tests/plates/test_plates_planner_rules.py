@@ -1,52 +1,23 @@
 """What the planners decide, on folders that exist as names alone."""
 
 import contextlib
-import io
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import IO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from named_folder import NamedFolder
 
-from hcs_mesh.plates import DuplicatePlane, MetadataError, NothingToImport, PatternError, Plate, UnreadableImage
+from hcs_mesh.plates import DuplicatePlane, MetadataError, NothingToImport, PatternError, Plate
 from hcs_mesh.plates import planning as planning_module
-from hcs_mesh.plates.planners import Folder, Plan, TiffHead, TiffSeries, recognise
+from hcs_mesh.plates.planners import Folder, Plan, TiffHead, recognise
 from hcs_mesh.plates.planners.imagexpress import plan_imagexpress
 from hcs_mesh.plates.planners.metaxpress import parse_htd, plan_metaxpress
 from hcs_mesh.plates.planners.ome_tiff import plan_ome_tiff
 from hcs_mesh.plates.planners.operetta import plan_operetta
 from hcs_mesh.plates.planners.pattern import compile_pattern, pattern_planner
 from hcs_mesh.plates.planners.plain_tiff import image_axes
-
-HEAD = TiffHead(width=8, height=6, dtype="uint16")
-
-
-class NamedFolder:
-    """A folder whose files are names with texts; TIFF files have one header, or none where they are damaged."""
-
-    name = "plate"
-
-    def __init__(self, *names: str, texts: Mapping[str, str | bytes] = {}, heads: Mapping[str, TiffHead] = {}) -> None:
-        self._texts = {name: text.encode() if isinstance(text, str) else text for name, text in texts.items()}
-        self._heads = heads
-        self.files = dict.fromkeys(sorted({*names, *texts}), 1)
-
-    def text(self, path: str, encoding: str = "utf-8") -> str:
-        return self._texts[path].decode(encoding)
-
-    def stream(self, path: str) -> IO[bytes]:
-        return io.BytesIO(self._texts[path])
-
-    def tiff(self, path: str) -> TiffHead:
-        if "damaged" in path:
-            raise UnreadableImage(f"{path} cannot be read as an image: not a TIFF file")
-        return self._heads.get(path, HEAD)
-
-    def series(self, path: str) -> tuple[TiffSeries, ...]:
-        return (TiffSeries(axes="YX", shape=(6, 8), dtype="uint16", planes=(0,)),)
 
 
 def guid(number: int) -> str:
@@ -65,19 +36,43 @@ def places(plate: Plate) -> list[tuple[str, int, int, int, int, str]]:
 # ImageXpress
 
 
-@pytest.mark.parametrize(
-    ("names", "n_wells", "n_fields", "n_images", "n_thumbs"),
-    [("MIP-2P-2sub", 2, 4, 8, 8), ("Z-stack-plus-MIP-4P-4sub", 4, 16, 704, 704)],
-)
+# name, wells, fields, channels, planes in z of a field and channel, projections of it, images
+REAL_NAMES = [
+    ("MIP-2P-2sub", ("C05", "C06"), 4, 2, 1, 0, 8),
+    ("Z-stack-plus-MIP-4P-4sub", ("C05", "C06", "C07", "C08"), 16, 4, 10, 1, 704),
+]
+
+
+@pytest.mark.parametrize(("names", "wells", "n_fields", "n_c", "n_z", "n_projections", "n_images"), REAL_NAMES)
 def test_real_imagexpress_names(
-    shared_data: Path, names: str, n_wells: int, n_fields: int, n_images: int, n_thumbs: int
-) -> None:
+    shared_data: Path, names: str, wells: tuple[str, ...], n_fields: int, n_c: int, n_z: int, n_projections: int,
+    n_images: int,
+) -> None:  # fmt: skip
     lines = (shared_data / "imagexpress-name-lists" / f"{names}.names.txt").read_text().split()
     found = plan_imagexpress(NamedFolder(*lines))
     plate = only_plate(found)
-    assert (plate.name, len(plate.wells), plate.n_fields, plate.n_images) == (names, n_wells, n_fields, n_images)
-    assert len(found.left_out) == n_thumbs
-    assert len(lines) == n_images + n_thumbs
+    assert (plate.name, plate.wells, plate.n_fields, plate.n_images) == (names, wells, n_fields, n_images)
+    assert found.pending == ()
+    of_each: dict[tuple[str, int, int, str], set[int]] = {}
+    for one in plate.images():
+        of_each.setdefault((one.well, one.field, one.c, one.kind), set()).add(one.z)
+    planes = [depth for (_, _, _, kind), depth in of_each.items() if kind == "plane"]
+    assert planes == [set(range(n_z))] * (n_fields * n_c)
+    assert len(of_each) - len(planes) == n_fields * n_c * n_projections
+    assert len(found.left_out) == len(lines) - n_images == n_images
+
+
+@pytest.mark.parametrize("names", [name for name, *_ in REAL_NAMES])
+def test_a_plate_of_empty_files_is_read_by_its_names_and_refused_for_its_files(
+    shared_data: Path, tmp_path: Path, names: str
+) -> None:
+    lines = (shared_data / "imagexpress-name-lists" / f"{names}.names.txt").read_text().split()
+    for line in lines:
+        file = tmp_path / line
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    with pytest.raises(NothingToImport, match=f"not one image of plate {names} can be read"):
+        planning_module.plan(tmp_path)
 
 
 def test_a_file_beside_zstep_folders_is_a_projection_and_one_without_any_a_plane() -> None:
@@ -176,7 +171,7 @@ def test_selected_sites_are_found_whichever_way_they_are_counted(site: int) -> N
     "text", ["", "hello", '"HTSInfoFile", 1\n"XWells", x\n"YWells", 8\n', '"HTSInfoFile"\n"XWells"']
 )
 def test_an_htd_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(MetadataError, match=r"x\.HTD is not a MetaXpress \.HTD file"):
+    with pytest.raises(MetadataError, match=r"x\.HTD (is not a MetaXpress \.HTD file|ends before its line)"):
         plan_metaxpress(NamedFolder("x_A01.TIF", texts={"x.HTD": text}))
 
 
@@ -340,7 +335,7 @@ def test_several_filesets_of_several_kinds_are_all_found() -> None:
 def test_a_member_without_its_companion_says_so() -> None:
     xml = '<OME><BinaryOnly MetadataFile="m.companion.ome"/></OME>'
     head = TiffHead(width=8, height=6, dtype="uint8", ome_xml=xml)
-    with pytest.raises(NothingToImport, match=r"whose companion m\.companion\.ome is not there"):
+    with pytest.raises(NothingToImport, match=r"m\.companion\.ome is not there yet: 1 file of its set waits"):
         recognise(NamedFolder("a.ome.tif", heads={"a.ome.tif": head}), (plan_ome_tiff,))
 
 
