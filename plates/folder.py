@@ -6,7 +6,7 @@ import math
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 
 from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
+from .exclusion import Exclusion
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
 from .source_names import check_source_name
@@ -25,15 +26,23 @@ _MAX_TEXT_BYTES = 64 << 20
 
 LINK_OUT = "a link that leads out of the folder"
 LINK_TO_FOLDER = "a link to a folder"
+EXCLUDED = "excluded"
+TOO_DEEP = "a folder deeper than was asked for"
 
 
 class DiskFolder:
     """Walks a folder once and reads headers when asked; it follows no links out of the folder."""
 
-    def __init__(self, root: Path, *, only: Collection[str] | None = None, deep: bool = True) -> None:
+    def __init__(
+        self, root: Path, *, only: Collection[str] | None = None, depth: int = 0, exclude: Iterable[str] = ()
+    ) -> None:
         """Find the files below ``root``, or those that lie in it and that ``only`` names where given.
 
+        Of the folders ``depth`` levels are looked into, ``root`` the first; 0 means all. What a pattern of
+        ``exclude`` matches is left out, and a folder that does is not entered.
+
         Raises:
+            PatternError: a pattern of ``exclude`` is none.
             SourceNotFound: there is no such folder.
             SourceUnreadable: it, or a folder in it, cannot be listed.
             BadSourceName: a name in it is not text.
@@ -42,8 +51,9 @@ class DiskFolder:
         self.name = self.root.resolve().name or str(self.root)
         self.left_out: list[LeftOut] = []
         self._heads: OrderedDict[str, TiffHead | UnreadableImage] = OrderedDict()
+        self._exclusion = Exclusion(exclude)
         found: dict[str, int] = {}
-        self._walk("", found, only, deep=deep and only is None)
+        self._walk("", found, only, levels=1 if only is not None else depth or math.inf)
         self._files = dict(sorted(found.items()))
 
     @property
@@ -134,7 +144,7 @@ class DiskFolder:
                 ome_xml=(tif.ome_metadata or "") if tif.is_ome else "",
             )
 
-    def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, deep: bool) -> None:
+    def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, levels: float) -> None:
         try:
             entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -144,14 +154,19 @@ class DiskFolder:
             if only is not None and path not in only:
                 continue
             check_source_name(path)
+            if path in self._exclusion:
+                self.left_out.append(LeftOut(path, EXCLUDED))
+                continue
             try:
                 # A link could lead to what its owner may not see and this process may: files of the folder alone
                 # may be meant by it.
                 if entry.is_symlink() and not self._stays_inside(path):
                     self.left_out.append(LeftOut(path, LINK_OUT))
                 elif entry.is_dir(follow_symlinks=False):
-                    if deep:
-                        self._walk(path, found, only, deep=deep)
+                    if levels > 1:
+                        self._walk(path, found, only, levels=levels - 1)
+                    else:
+                        self.left_out.append(LeftOut(path, TOO_DEEP))
                 elif entry.is_dir():
                     self.left_out.append(LeftOut(path, LINK_TO_FOLDER))
                 elif stat.S_ISREG((status := entry.stat()).st_mode):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
 
 from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
-from .folder import LINK_OUT, LINK_TO_FOLDER, DiskFolder
+from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, DiskFolder
 from .model import Plate
 from .planners.folder import is_tiff
 from .planners.imagexpress import plan_imagexpress
@@ -39,33 +39,39 @@ def planners() -> tuple[Planner, ...]:
     return (*_installed(), *BUILT_IN)
 
 
-def plan(path: Path, *, pattern: str | None = None, name: str | None = None) -> Plan:
+def plan(
+    path: Path, *, pattern: str | None = None, name: str | None = None, depth: int = 0, exclude: Sequence[str] = ()
+) -> Plan:
     """Which filesets and plates lie at a path; ``name`` is what a single plate will be called.
 
-    With a pattern no other layout is looked for. The source is only read.
+    With a pattern no other layout is looked for. ``depth`` says how many levels of folders are looked into, 1 for the
+    path alone and 0 for all; ``exclude`` are glob patterns on relative paths, see :class:`Exclusion`. The source is
+    only read.
 
     Raises:
         SourceNotFound: there is nothing at the path.
         SourceUnreadable: something there cannot be read.
         BadSourceName: a file or folder there has a name that is not text.
-        PatternError: the pattern is not well formed or matches nothing.
+        PatternError: the pattern is not well formed or matches nothing, or excludes what cannot be.
         NothingToImport: there is no image of a known layout.
         DuplicatePlane: two files are the same plane.
+        NothingYet: there is none so far, and metadata says that there will be.
         MetadataError: a vendor's metadata file is damaged.
+        NotYetComplete: one is not closed, as while it is written or copied.
         UnreadableImage: the path is a single file and no image can be read from it.
     """
-    root, found = _recognised(path, pattern)
+    root, found = _recognised(path, pattern, depth, exclude)
     return msgspec.structs.replace(found, root=str(root), filesets=_renamed(found, name).filesets)
 
 
-def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
+def _recognised(path: Path, pattern: str | None, depth: int, exclude: Sequence[str]) -> tuple[Path, Plan]:
     mode = _mode(path)
     if stat.S_ISDIR(mode):
-        folder = DiskFolder(path)
+        folder = DiskFolder(path, depth=depth, exclude=exclude)
         try:
             found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
         except (NothingToImport, PatternError) as error:
-            _blame_links(folder, error)
+            _blame_left_out(folder, error)
             raise
         return folder.root, msgspec.structs.replace(found, left_out=(*found.left_out, *folder.left_out))
     if not stat.S_ISREG(mode):
@@ -75,11 +81,19 @@ def _recognised(path: Path, pattern: str | None) -> tuple[Path, Plan]:
         )
     # A link that the user names is meant; its set lies beside the file it leads to.
     path = path.resolve()
-    return path.parent, _one_file(path, pattern)
+    return path.parent, _one_file(path, pattern, exclude)
 
 
-def _blame_links(folder: DiskFolder, error: PlanError) -> None:
-    """Say so where nothing fits because what would was linked."""
+def _blame_left_out(folder: DiskFolder, error: PlanError) -> None:
+    """Say so where nothing fits because what would was linked, or was not to be looked at."""
+    unseen = [one for one in folder.left_out if one.reason in (EXCLUDED, TOO_DEEP)]
+    if unseen:
+        n = len(unseen)
+        raise type(error)(
+            f"{f'{error}; ' if folder.files else ''}{n} of what lies in {folder.name} {'were' if n > 1 else 'was'} not "
+            f"looked at, for example {unseen[0].path}: {unseen[0].reason}",
+            hint="Look deeper, or exclude less.",
+        ) from error
     links = [one for one in folder.left_out if one.reason in (LINK_OUT, LINK_TO_FOLDER)]
     if links:
         n = len(links)
@@ -105,7 +119,7 @@ def _mode(path: Path) -> int:
         ) from error
 
 
-def _one_file(path: Path, pattern: str | None) -> Plan:
+def _one_file(path: Path, pattern: str | None, exclude: Sequence[str]) -> Plan:
     folder = DiskFolder(path.parent, only={path.name})
     if pattern is not None:
         return recognise(folder, (pattern_planner(pattern),))
@@ -116,7 +130,7 @@ def _one_file(path: Path, pattern: str | None) -> Plan:
             )
         return plan_plain_tiff(folder)
     # Headers of the set alone are read, however many files lie beside it.
-    members = set_of(DiskFolder(path.parent, deep=False), path.name)
+    members = set_of(DiskFolder(path.parent, depth=1, exclude=exclude), path.name)
     found = plan_ome_tiff(DiskFolder(path.parent, only=members))
     if found.filesets:
         return recognise(DiskFolder(path.parent, only=members), (plan_ome_tiff,))
