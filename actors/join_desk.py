@@ -25,17 +25,15 @@ from ..messages.joining import (
     WatchActor,
 )
 from ..supervisors import Actor, Deferred
-from ..transport import ActorUnknown, Link
+from ..transport import SILENCE_S, ActorUnknown, Link
 from .joined_nodes import JoinedNodes, RemoteNode, name_elsewhere
 
 log = get_logger(__name__)
 
 SCHEDULER = "scheduler"
 BEAT_S = 1.0
-SILENCE_S = 5.0
-"""A node that says nothing for so long gets no new wells."""
 GRACE_S = 60.0
-"""And after this what it was at goes to others."""
+"""After this what a node that is away was at goes to others."""
 
 _UP = ("running", "paused")
 
@@ -117,7 +115,7 @@ class JoinDesk(Actor[Inbox]):
             data=str(self._data),
             token_file=f"joining/{node}.token",
             answer_file=f"joining/{node}.answer",
-            beat_s=BEAT_S,
+            beat_s=min(BEAT_S, self._silence_s / 4),
         )
 
     async def _join(self, message: JoinMesh, name: str, link: Link | None) -> None:

@@ -31,6 +31,10 @@ class FrontSettings(Section, frozen=True, kw_only=True):
     """The address to listen on; empty means no TCP, only ipc beside the data."""
     tcp_port: ControlPort = 7777
     """The control channel's port; the data channel takes the one 1000 above."""
+    silence_s: Annotated[float, Meta(ge=0.5)] = 5.0
+    """A node or a viewer of another host that says nothing for so long is away: it gets no new wells, no planes."""
+    node_grace_s: Seconds = 60.0
+    """How long the wells of a node that is away are waited for; after this they go to other executors."""
 
     @property
     def tcp_data_port(self) -> int:
@@ -141,6 +145,8 @@ class LimitSettings(Section, frozen=True, kw_only=True):
 
     message_bytes: Annotated[int, Meta(ge=4096)] = 64 * 1024 * 1024
     """The largest encoded message; planes travel beside messages and are not counted."""
+    frame_bytes: Annotated[int, Meta(ge=4096)] = 256 * 1024 * 1024
+    """The largest plane that a viewer takes from a mesh elsewhere; a larger one costs that mesh the connection."""
 
 
 class MetricsSettings(Section, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 import zmq
 
 from .commands import Commands
+from .config.settings import LimitSettings
 from .transport import (
     ASK_TIMEOUT_S,
     Dialer,
@@ -27,6 +28,8 @@ from .transport.whereabouts import find_mesh, owner_secret
 
 R = TypeVar("R")
 
+MESSAGE_BYTES = LimitSettings().message_bytes
+
 
 class Client(Commands):
     """A connection to one mesh, for commands, scripts and other programs.
@@ -35,16 +38,19 @@ class Client(Commands):
     ...     print(await mesh.plates())
     """
 
-    def __init__(self, endpoint: Endpoint, key: KeyPair, server: ServerKey) -> None:
+    def __init__(
+        self, endpoint: Endpoint, key: KeyPair, server: ServerKey, *, max_message_bytes: int = MESSAGE_BYTES
+    ) -> None:
         """Prepare to dial; ``async with`` dials."""
         self._endpoint = endpoint
         self._key = key
         self._server = server
+        self._max_message_bytes = max_message_bytes
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._dialer: Dialer | None = None
 
     @classmethod
-    def at(cls, data: Path, *, key: Path | None = None) -> Self:
+    def at(cls, data: Path, *, key: Path | None = None, max_message_bytes: int = MESSAGE_BYTES) -> Self:
         """The client of the mesh that is up on a data folder of this host.
 
         Raises:
@@ -53,21 +59,31 @@ class Client(Commands):
         """
         whereabouts = find_mesh(data)
         pair = load_pair(key if key is not None else owner_secret(data))
-        return cls(whereabouts.endpoints[0], pair, ServerKey(public=whereabouts.public_key))
+        server = ServerKey(public=whereabouts.public_key)
+        return cls(whereabouts.endpoints[0], pair, server, max_message_bytes=max_message_bytes)
 
     @classmethod
-    def to(cls, card: MeshCard, *, key: Path) -> Self:
+    def to(cls, card: MeshCard, *, key: Path, max_message_bytes: int = MESSAGE_BYTES) -> Self:
         """The client of a mesh on another host.
 
         Raises:
             AddressError: the card's address is none.
             KeyFileError: the key cannot be read.
         """
-        return cls(card.endpoint, load_pair(key), ServerKey(public=card.public))
+        server = ServerKey(public=card.public)
+        return cls(card.endpoint, load_pair(key), server, max_message_bytes=max_message_bytes)
 
     async def __aenter__(self) -> Self:
         self._context = zmq.Context()
-        self._dialer = Dialer(self._context, self._endpoint, _refuse, name="client", key=self._key, server=self._server)
+        self._dialer = Dialer(
+            self._context,
+            self._endpoint,
+            _refuse,
+            name="client",
+            key=self._key,
+            server=self._server,
+            max_message_bytes=self._max_message_bytes,
+        )
         return self
 
     async def __aexit__(

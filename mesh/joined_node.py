@@ -56,7 +56,13 @@ class JoinedNode(Mesh):
         self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
     ) -> Supervisor:
         def dial() -> Dialer:
-            return node.dial(self._card.endpoint, self._pair, ServerKey(public=self._card.public))
+            return node.dial(
+                self._card.endpoint,
+                self._pair,
+                ServerKey(public=self._card.public),
+                max_message_bytes=self.settings.limits.message_bytes,
+                silence_s=self.settings.front.silence_s,
+            )
 
         terms = await self._first_contact(dial())
         self._repository_kind = f"none: node {terms.node} of the mesh at {self._card.address}, data in {terms.data}"

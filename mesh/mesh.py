@@ -189,7 +189,7 @@ class Mesh(Commands):
             self._stack.push_async_callback(metrics.close)
         # Only now: a client of the life before dials again by itself, and must find every actor.
         for front in fronts:
-            node.listen_front(front, mesh_key, ring, max_message_bytes=limit)
+            node.listen_front(front, mesh_key, ring, max_message_bytes=limit, silence_s=self.settings.front.silence_s)
         publish(
             self.data,
             Whereabouts(

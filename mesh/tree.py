@@ -183,7 +183,14 @@ def mesh_tree(
                 [
                     node.actor(
                         "nodes",
-                        lambda: JoinDesk(layout.data, joined, hang_up=node.hang_up, appear=appear),
+                        lambda: JoinDesk(
+                            layout.data,
+                            joined,
+                            hang_up=node.hang_up,
+                            appear=appear,
+                            silence_s=settings.front.silence_s,
+                            grace_s=settings.front.node_grace_s,
+                        ),
                         kind=JoinDesk,
                     )
                 ],

@@ -11,6 +11,7 @@ import zmq
 
 from ..transport import (
     INNER,
+    SILENCE_S,
     ActorGivenUp,
     ActorUnknown,
     Beat,
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 SWEEP_S = 0.1
 SWEEPS_PER_LOOK = 5
 """Keys are looked at again every so many sweeps: a revoked one is refused within a second."""
-SILENCE_S = 20.0
 LAG_FADES = 0.95
 """What is left of the worst loop lag at the next sweep."""
 
@@ -153,7 +153,13 @@ class Node:
         return self.inner
 
     def listen_front(
-        self, endpoint: Endpoint, key: KeyPair, ring: KeyRing, *, max_message_bytes: int = 64 << 20
+        self,
+        endpoint: Endpoint,
+        key: KeyPair,
+        ring: KeyRing,
+        *,
+        max_message_bytes: int = 64 << 20,
+        silence_s: float = SILENCE_S,
     ) -> Listener:
         """Listen for users, viewers and other nodes; each must hold a key of the ring, one for all fronts.
 
@@ -165,7 +171,15 @@ class Node:
         if self._authenticator is None:
             self._authenticator = KeyRingAuthenticator(self.context, ring)
             self._authenticator.start()
-        front = Listener(self.context, endpoint, self._deliver, key=key, ring=ring, max_message_bytes=max_message_bytes)
+        front = Listener(
+            self.context,
+            endpoint,
+            self._deliver,
+            key=key,
+            ring=ring,
+            max_message_bytes=max_message_bytes,
+            silence_s=silence_s,
+        )
         self.fronts.append(front)
         return front
 
@@ -174,9 +188,26 @@ class Node:
         self.parent = Dialer(self.context, endpoint, self._deliver, name=self.name)
         return self.parent
 
-    def dial(self, endpoint: Endpoint, key: KeyPair, server: ServerKey) -> Dialer:
+    def dial(
+        self,
+        endpoint: Endpoint,
+        key: KeyPair,
+        server: ServerKey,
+        *,
+        max_message_bytes: int = 64 << 20,
+        silence_s: float = SILENCE_S,
+    ) -> Dialer:
         """Connect to a mesh on another host, which may then ask this node's actors."""
-        dialer = Dialer(self.context, endpoint, self._deliver, name=self.name, key=key, server=server)
+        dialer = Dialer(
+            self.context,
+            endpoint,
+            self._deliver,
+            name=self.name,
+            key=key,
+            server=server,
+            max_message_bytes=max_message_bytes,
+            silence_s=silence_s,
+        )
         self._dialled = [*(one for one in self._dialled if not one.link.gone), dialer]
         return dialer
 
@@ -285,7 +316,7 @@ class Node:
         self._n_sweeps += 1
         if self._n_sweeps % SWEEPS_PER_LOOK == 0:
             for front in self.fronts:
-                front.look_for_lost(SILENCE_S, now)
+                front.look_for_lost(now)
             self._look_at_keys()
 
     def _look_at_keys(self) -> None:

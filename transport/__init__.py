@@ -24,12 +24,14 @@ from .listener import Listener
 from .messages import INNER, ROLES, Event, Failure, Message, Ping, Principal, Pulse, Request, Role
 from .peer_refs import PeerRef
 from .refs import ASK_TIMEOUT_S, Ref
+from .silence import SILENCE_S
 from .zap import KeyRingAuthenticator
 
 __all__ = [
     "ASK_TIMEOUT_S",
     "INNER",
     "ROLES",
+    "SILENCE_S",
     "ActorGivenUp",
     "ActorUnknown",
     "AddressError",

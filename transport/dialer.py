@@ -1,4 +1,9 @@
-"""The asking side of an endpoint: two DEALER sockets under one routing id, and the link over them."""
+"""The asking side of an endpoint: two DEALER sockets under one routing id, and the link over them.
+
+A ROUTER ignores whoever dials in under a routing id that it knows until it has noticed the end of the connection
+before, which takes seconds where a cable was pulled. Letting the later one take the id over (ROUTER_HANDOVER) would let
+any key that is allowed take the place of another. So each connection under a key has a routing id made by chance.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ from .codec import Beat, Hello, Kind
 from .errors import KeyRefused, PeerGone
 from .keys import KeyPair, ServerKey
 from .link import Deliver, Link
+from .silence import SILENCE_S, notice_silence
 
 _REFUSED = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
 
@@ -27,7 +33,7 @@ Whoever holds another key hangs up without a word, but so does a peer that dies 
 
 
 class Dialer:
-    """Connects to one endpoint and stays connected; libzmq dials again by itself after a break."""
+    """Connects to one endpoint and stays connected: after a break it dials again, as somebody new."""
 
     def __init__(
         self,
@@ -40,17 +46,26 @@ class Dialer:
         server: ServerKey | None = None,
         on_connected: Callable[[], None] = lambda: None,
         max_message_bytes: int = 64 << 20,
+        max_frame_bytes: int = 256 << 20,
+        silence_s: float = SILENCE_S,
     ) -> None:
-        """Dial; with ``key`` the connection is CURVE and only the holder of ``server`` can answer."""
+        """Dial; with ``key`` the connection is CURVE and only the holder of ``server`` can answer.
+
+        A message holds at most ``max_message_bytes``, a plane beside it at most ``max_frame_bytes``; a connection over
+        which nothing has come for ``silence_s`` has broken.
+        """
         self.endpoint = endpoint
         self.connected = False
         self._n_silent = 0
         self._hello = Hello(name=name, pid=os.getpid())
         self._on_connected = on_connected
-        identity = name.encode() if key is None else secrets.token_bytes(16).replace(b"\0", b"\1")
+        identity = name.encode() if key is None else _chance_identity()
         sockets = [
-            _connect(context, address, identity, key, server, max_message_bytes)
-            for address in (endpoint.control, endpoint.data)
+            _prepare(context, address, identity, key, server, n_bytes, silence_s)
+            for address, n_bytes in (
+                (endpoint.control, max_message_bytes),
+                (endpoint.data, max(max_frame_bytes, max_message_bytes)),
+            )
         ]
         self.link = Link(endpoint.control, self._write, deliver, max_message_bytes=max_message_bytes)
         monitor = sockets[0].get_monitor_socket(
@@ -60,13 +75,12 @@ class Dialer:
             | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
             | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
         )
-        self._socket = sockets[0]
+        self._sockets = sockets[0], sockets[1]
         self._watched = Channel(monitor, self._see)
         self._control = Channel(sockets[0], self._hear)
         self._data = Channel(sockets[1], self._hear_data, whole_frames=key is not None)
         self._curve = key is not None
-        sockets[0].connect(endpoint.control)
-        sockets[1].connect(endpoint.data)
+        self._connect()
         self._introduce()
 
     def beat(self, busy: str = "", loop_lag_s: float = 0.0) -> None:
@@ -80,10 +94,21 @@ class Dialer:
         self.link.say(Kind.BYE)
         self.link.flush()
         self.link.lost("this side hung up")
-        self._socket.disable_monitor()
+        self._sockets[0].disable_monitor()
         self._watched.close()
         self._control.close()
         self._data.close()
+
+    def _connect(self) -> None:
+        self._sockets[0].connect(self.endpoint.control)
+        self._sockets[1].connect(self.endpoint.data)
+
+    def _dial_as_somebody_new(self) -> None:
+        identity = _chance_identity()
+        for socket, address in zip(self._sockets, (self.endpoint.control, self.endpoint.data), strict=True):
+            socket.disconnect(address)
+            socket.setsockopt(zmq.ROUTING_ID, identity)
+        self._connect()
 
     def _introduce(self) -> None:
         self.link.say(Kind.HELLO, body=self._hello)
@@ -115,6 +140,8 @@ class Dialer:
         elif event == zmq.Event.DISCONNECTED and self.connected:
             self.connected = False
             self.link.fail_asks(PeerGone(f"{self.endpoint.control}: the connection broke before the answer came"))
+            if self._curve:
+                self._dial_as_somebody_new()
             # A listener that was started anew has never heard of us.
             self._introduce()
         elif event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL or event in _REFUSED:
@@ -130,20 +157,25 @@ class Dialer:
             )
 
 
-def _connect(
+def _chance_identity() -> bytes:
+    return secrets.token_bytes(16).replace(b"\0", b"\1")
+
+
+def _prepare(
     context: zmq.Context[zmq.Socket[bytes]],
     address: str,
     identity: bytes,
     key: KeyPair | None,
     server: ServerKey | None,
-    max_message_bytes: int,
+    max_bytes: int,
+    silence_s: float,
 ) -> zmq.Socket[bytes]:
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.ROUTING_ID, identity)
     socket.setsockopt(zmq.LINGER, 200)
     socket.setsockopt(zmq.SNDHWM, 10_000)
     socket.setsockopt(zmq.RCVHWM, 10_000)
-    socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
     if key is not None:
@@ -152,6 +184,5 @@ def _connect(
         socket.curve_publickey = key.public.encode()
         socket.curve_secretkey = key.secret.encode()
         socket.curve_serverkey = server.public.encode()
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
+        notice_silence(socket, silence_s)
     return socket

@@ -14,6 +14,7 @@ from .keys import KeyPair, KeyRing
 from .link import Deliver, Link
 from .messages import INNER, Principal
 from .offences import Offences
+from .silence import SILENCE_S, notice_silence
 
 HANDSHAKE_MS = 10_000
 
@@ -31,8 +32,9 @@ class Listener:
         key: KeyPair | None = None,
         ring: KeyRing | None = None,
         max_message_bytes: int = 64 << 20,
+        silence_s: float = SILENCE_S,
     ) -> None:
-        """Bind both channels.
+        """Bind both channels; a peer of which nothing has come for ``silence_s`` is looked for.
 
         Raises:
             EndpointInUse: another process listens there.
@@ -51,13 +53,18 @@ class Listener:
         self._on_peer = on_peer
         self._ring = ring
         self._max_message_bytes = max_message_bytes
+        self._silence_s = silence_s
         self._with_data: set[bytes] = set()
         self._control = Channel(
-            _bind(context, endpoint.control, key, max_message_bytes), self._hear_control, whole_frames=ring is not None
+            _bind(context, endpoint.control, key, max_message_bytes, silence_s),
+            self._hear_control,
+            whole_frames=ring is not None,
         )
         try:
             self._data = Channel(
-                _bind(context, endpoint.data, key, max_message_bytes), self._hear_data, whole_frames=ring is not None
+                _bind(context, endpoint.data, key, max_message_bytes, silence_s),
+                self._hear_data,
+                whole_frames=ring is not None,
             )
         except EndpointInUse:
             self._control.close()
@@ -87,10 +94,10 @@ class Listener:
             if self._ring.by_public(link.public) is None:
                 self.forget(link, "its key was revoked")
 
-    def look_for_lost(self, silence_s: float, now: float) -> None:
-        """Find out which of the peers that said nothing for so long are not there any more."""
+    def look_for_lost(self, now: float) -> None:
+        """Find out which of the peers that said nothing for too long are not there any more."""
         for link in list(self.links.values()):
-            if now - link.last_heard > silence_s:
+            if now - link.last_heard > self._silence_s:
                 link.look()
 
     def statistics(self) -> dict[str, int | float | str]:
@@ -161,7 +168,11 @@ class Listener:
 
 
 def _bind(
-    context: zmq.Context[zmq.Socket[bytes]], address: str, key: KeyPair | None, max_message_bytes: int
+    context: zmq.Context[zmq.Socket[bytes]],
+    address: str,
+    key: KeyPair | None,
+    max_message_bytes: int,
+    silence_s: float,
 ) -> zmq.Socket[bytes]:
     socket = context.socket(zmq.ROUTER)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -178,8 +189,7 @@ def _bind(
         socket.curve_secretkey = key.secret.encode()
         # Who holds a connection and never finishes its handshake is hung up on; libzmq's own patience is 30 s.
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
+        notice_silence(socket, silence_s)
     try:
         socket.bind(address)
     except zmq.ZMQError as error:

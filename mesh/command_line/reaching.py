@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..client import Client
+from ..config import data_folder, load_settings
 from ..transport import MeshCard, find_card
 from .errors import CommandFailed
-from .options import folder_of
 
 HERE_ONLY = frozenset({"up", "down", "demo", "doctor", "config", "journal", "keys", "web"})
 """Commands about this host: they have no meaning for a mesh elsewhere."""
@@ -60,7 +60,9 @@ def client_of(data: Path | None, key: Path | None) -> Client:
         NodeMissing: no mesh is up on the data folder.
         ConfigError, KeyFileError: a setting is wrong, or the key cannot be read.
     """
+    settings = load_settings(data=data).settings
+    n_bytes = settings.limits.message_bytes
     there = elsewhere()
     if there is not None:
-        return Client.to(there.card, key=key or there.key)
-    return Client.at(folder_of(data), key=key)
+        return Client.to(there.card, key=key or there.key, max_message_bytes=n_bytes)
+    return Client.at(data_folder(settings), key=key, max_message_bytes=n_bytes)
