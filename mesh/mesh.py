@@ -134,7 +134,11 @@ class Mesh(Commands):
     ) -> Supervisor:
         """Everything that runs, not started yet."""
         repository = await asyncio.to_thread(
-            lambda: LocalRepository(self.data, transfer_threads=self.settings.imports.transfer_threads)
+            lambda: LocalRepository(
+                self.data,
+                transfer_threads=self.settings.imports.transfer_threads,
+                checksum=self.settings.imports.checksum,
+            )
         )
         self._stack.callback(repository.close)
         return mesh_tree(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+from .labels import Labels
 from .wells import well_order
 
 PlateKind = Literal["plate", "image"]
@@ -198,6 +199,7 @@ class PlateSummary(msgspec.Struct, frozen=True, kw_only=True):
     n_fields: int
     n_images: int
     kind: PlateKind = "plate"
+    labels: Labels = Labels()
 
 
 def build_plate(

@@ -32,7 +32,7 @@ def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None
     """
     if is_zarr_array(file):
         return _deliver(read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
-    with told_as_unreadable(file), tifffile.TiffFile(root / file) as tif:
+    with told_as_unreadable(file, root), tifffile.TiffFile(root / file) as tif:
         first = tif.pages.first
         n_samples = max(1, first.samplesperpixel)
         index, sample = divmod(page, n_samples)

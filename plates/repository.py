@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from .checksums import Algorithm
+from .labels import Labels, Target
 from .model import Plate, PlateSummary
 
 ResultKind = Literal["label", "plane", "table", "other"]
@@ -60,13 +62,19 @@ class SourceReader(Protocol):
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that lies in the repository byte for byte, and what its source looked like when it was read."""
+    """A file that the repository vouches for, and what its source looked like when it was read.
+
+    It lies in the repository byte for byte, or, imported in place, at the absolute path ``links_to``. The
+    checksum is empty only where an older version wrote the record: such a file is read again.
+    """
 
     path: str
     size: int
-    sha1: str
+    checksum: str = ""
+    algorithm: Algorithm = "sha1"
     mtime_ns: int = 0
     inode: int = 0
+    links_to: str = ""
 
 
 class StoredFileset(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +155,10 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     created_at_s: float = 0.0
 
 
+NO_TARGET = Target()
+"""Plates that belong nowhere in particular."""
+
+
 def ignore_bytes(n_bytes: int) -> None:
     """Take note of nothing: the progress of a caller that shows none."""
 
@@ -194,6 +206,22 @@ class Repository(Protocol):
         ``on_bytes`` is called from the working threads, ``on_files`` from the calling one.
         """
 
+    def adopt(
+        self,
+        import_id: str,
+        source: Path,
+        files: Sequence[SourceFile],
+        *,
+        known: Sequence[StoredFile] = (),
+        on_bytes: Callable[[int], None] = ignore_bytes,
+        on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
+        cancelled: Callable[[], bool] = never,
+    ) -> tuple[StoredFile, ...]:
+        """Take files over in place: they are read and hashed once, and the repository keeps links to them.
+
+        The arguments are those of ``transfer``, but for the source, which is a folder on this host.
+        """
+
     def verify(
         self,
         import_id: str,
@@ -202,21 +230,34 @@ class Repository(Protocol):
         on_bytes: Callable[[int], None] = ignore_bytes,
         cancelled: Callable[[], bool] = never,
     ) -> None:
-        """Read every file again from the disk and compare it with its SHA-1."""
+        """Read every file again from the disk and compare it with its checksum."""
 
     def register(
-        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str = "", source: str = "", owner: str = ""
+        self,
+        import_id: str,
+        filesets: Sequence[StoredFileset],
+        *,
+        name: str = "",
+        source: str = "",
+        owner: str = "",
+        target: Target = NO_TARGET,
     ) -> tuple[int, ...]:
-        """Make an import's plates appear all at once and return their ids; the same ids when it is repeated."""
+        """Make an import's plates appear all at once and return their ids; the same ids when it is repeated.
+
+        Their screen, project and dataset, and what ``target`` says of them, appear with them.
+        """
 
     def discard(self, import_id: str) -> None:
-        """Remove the files of an import that was never registered."""
+        """Remove the files of an import that was never registered; files that are only linked to stay."""
 
     def plates(self) -> tuple[PlateSummary, ...]:
         """List every plate."""
 
     def plate(self, plate_id: int) -> Plate:
         """Return what one plate holds, its root being the absolute folder of its files."""
+
+    def labels(self, plate_id: int) -> Labels:
+        """Say where a plate belongs and what people said of it."""
 
     def files(self, plate_id: int) -> tuple[StoredFile, ...]:
         """List the files of the fileset that a plate belongs to."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...config.errors import MeshError
 from .errors import CatalogueDamaged, RepositoryFailed, RepositoryFull, RepositoryReadOnly, repository_errors
-from .schema import check_version, migrate
+from .schema import check_current, migrate
 
 BUSY_S = 10.0
 IDLE_READERS = 4
@@ -23,7 +23,7 @@ class Catalogue:
         """Open a catalogue, making it where there is none.
 
         Raises:
-            CatalogueDamaged: it is no catalogue of ours, or a newer one.
+            CatalogueDamaged: it is no catalogue of ours, a newer one, or an older one that may only be read.
             RepositoryFailed: there is none and ``read_only`` is given, or the disk refuses.
         """
         self._path = path
@@ -35,7 +35,7 @@ class Catalogue:
         self._writer: sqlite3.Connection | None = None
         if read_only:
             with self.reading() as connection:
-                check_version(connection)
+                check_current(connection)
             return
         with self._errors():
             self._writer = self._connect()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import closing
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...config.errors import MeshError
+from ..checksums import Algorithm, new_digest
 from ..repository import OpenSource, SourceFile, SourceReader, StoredFile
 from .disk import free_bytes
 from .errors import SourceChanged, TransferCancelled, repository_error, repository_errors
@@ -19,22 +20,35 @@ BUFFER_BYTES = 1 << 20
 """Small enough that hashing and writing find it in the processor's cache."""
 
 
+if TYPE_CHECKING:
+    import hashlib
+
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""Never through a link: what an import in place left under this name leads to somebody's only copy."""
+
+
 class Copier:
     """Copies files one after another through buffers of its own."""
 
     def __init__(
-        self, source: SourceReader, target: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
+        self,
+        source: SourceReader,
+        target: Path,
+        algorithm: Algorithm,
+        on_bytes: Callable[[int], None],
+        cancelled: Callable[[], bool],
     ) -> None:
         self._source = source
         # A string, not a path: joining paths costs more than copying a small file.
         self._target = str(target)
+        self._algorithm = algorithm
         self._on_bytes = on_bytes
         self._cancelled = cancelled
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._there = memoryview(bytearray(BUFFER_BYTES))
 
     def copy(self, file: SourceFile) -> StoredFile:
-        """Leave the file's bytes under its ``.part`` name and return their SHA-1.
+        """Leave the file's bytes under its ``.part`` name and return their checksum.
 
         The bytes need not be on the disk yet.
 
@@ -46,26 +60,28 @@ class Copier:
         """
         with closing(self._source.open(file.path)) as reader:
             before = reader.look()
-            if (
-                before.size != file.size
-                or (file.mtime_ns and before.mtime_ns != file.mtime_ns)
-                or (file.inode and before.inode != file.inode)
-            ):
-                raise _changed(reader.name, file.size, before.size)
-            sha1 = self._fill(reader, f"{self._target}/{file.path}{PART}", before)
+            check_settled(file, before, reader.name)
+            checksum = self._fill(reader, f"{self._target}/{file.path}{PART}", before)
             after = reader.look()
             if after != before:
-                raise _changed(reader.name, before.size, after.size)
-        return StoredFile(path=file.path, size=before.size, sha1=sha1, mtime_ns=before.mtime_ns, inode=before.inode)
+                raise source_changed(reader.name, before.size, after.size)
+        return StoredFile(
+            path=file.path,
+            size=before.size,
+            checksum=checksum,
+            algorithm=self._algorithm,
+            mtime_ns=before.mtime_ns,
+            inode=before.inode,
+        )
 
     def _fill(self, reader: OpenSource, part: str, before: SourceFile) -> str:
         try:
             # Never truncated here: what an earlier call left is compared and continued.
-            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_BINARY", 0), 0o644)
+            descriptor = os.open(part, _OPEN, 0o644)
         except OSError as error:
             raise repository_error(error, part) from error
         with FileIO(descriptor, "r+b") as writer:
-            digest = hashlib.sha1(usedforsecurity=False)
+            digest = new_digest(self._algorithm)
             position = self._compare(reader, writer, digest, part, before.size)
             while n := self._read(reader, position, before.size):
                 digest.update(self._buffer[:n])
@@ -81,7 +97,7 @@ class Copier:
                         ns=(before.mtime_ns, before.mtime_ns),
                     )
         if position != before.size:
-            raise _changed(reader.name, before.size, position)
+            raise source_changed(reader.name, before.size, position)
         return digest.hexdigest()
 
     def _compare(self, reader: OpenSource, writer: FileIO, digest: hashlib._Hash, part: str, size: int) -> int:
@@ -130,7 +146,22 @@ def _free(part: str) -> int | None:
         return None
 
 
-def _changed(path: str, n_before: int, n_after: int) -> MeshError:
+def check_settled(file: SourceFile, now: SourceFile, name: str) -> None:
+    """Refuse a file that is not as it was when its source had settled.
+
+    Raises:
+        SourceChanged: its size, time or inode is another one.
+    """
+    if (
+        now.size != file.size
+        or (file.mtime_ns and now.mtime_ns != file.mtime_ns)
+        or (file.inode and now.inode != file.inode)
+    ):
+        raise source_changed(name, file.size, now.size)
+
+
+def source_changed(path: str, n_before: int, n_after: int) -> MeshError:
+    """The error for a file that did not stay as it was."""
     how = f"{n_before:,} bytes became {n_after:,}" if n_before != n_after else f"it still has {n_after:,} bytes"
     return SourceChanged(
         f"{path} changed after it had settled ({how}).",

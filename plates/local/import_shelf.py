@@ -7,24 +7,30 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..checksums import Algorithm
+from ..labels import Target
 from ..repository import ImportStanding, PartialFile, SourceFile, SourceReader, StoredFile, StoredFileset
+from .adoption import adopt
 from .catalogue import Catalogue
 from .disk import sync_folder
 from .errors import ChecksumMismatch, ImportRegistered, repository_errors
 from .names import PART, checked_id
 from .registration import insert_import, registered_plates
-from .transfer import transfer
+from .transfer import take_back, transfer
 from .verification import verify
 
 
 class ImportShelf:
     """Takes the files of imports over; those of a registered import stay as they are."""
 
-    def __init__(self, folder: Path, catalogue: Catalogue, clock: Callable[[], float], *, n_threads: int) -> None:
+    def __init__(
+        self, folder: Path, catalogue: Catalogue, clock: Callable[[], float], *, n_threads: int, algorithm: Algorithm
+    ) -> None:
         self._folder = folder
         self._catalogue = catalogue
         self._clock = clock
         self._n_threads = n_threads
+        self._algorithm = algorithm
 
     def files_folder(self, import_id: str) -> Path:
         """Where an import's files lie, whether they are there yet or not.
@@ -49,6 +55,8 @@ class ImportShelf:
                 for name in names:
                     path = Path(below, name)
                     relative = path.relative_to(folder).as_posix()
+                    if path.is_symlink() and not path.exists():
+                        continue  # Imported in place, and no longer there: nothing of it is complete.
                     size = path.stat().st_size
                     n_bytes += size
                     if name.endswith(PART):
@@ -87,6 +95,37 @@ class ImportShelf:
             source,
             self.files_folder(import_id),
             files,
+            algorithm=self._algorithm,
+            known=known,
+            on_bytes=on_bytes,
+            on_files=on_files,
+            cancelled=cancelled,
+            n_threads=self._n_threads,
+        )
+
+    def adopt(
+        self,
+        import_id: str,
+        source: Path,
+        files: Sequence[SourceFile],
+        *,
+        known: Sequence[StoredFile],
+        on_bytes: Callable[[int], None],
+        on_files: Callable[[tuple[StoredFile, ...]], None],
+        cancelled: Callable[[], bool],
+    ) -> tuple[StoredFile, ...]:
+        """Link to files where they lie, each hashed once.
+
+        Raises:
+            ImportRegistered: its plates exist.
+            MeshError: as ``adopt`` says.
+        """
+        self._must_not_be_registered(import_id)
+        return adopt(
+            source,
+            self.files_folder(import_id),
+            files,
+            algorithm=self._algorithm,
             known=known,
             on_bytes=on_bytes,
             on_files=on_files,
@@ -103,7 +142,7 @@ class ImportShelf:
         cancelled: Callable[[], bool],
         mend: bool,
     ) -> None:
-        """Compare every file with its SHA-1; with ``mend`` what differs before registration is in transit again.
+        """Compare every file with its checksum; with ``mend`` what differs before registration is in transit again.
 
         Raises:
             ChecksumMismatch: some do not match.
@@ -117,12 +156,11 @@ class ImportShelf:
             if mend and self._registered(import_id) is None:
                 with repository_errors(folder):
                     for path in (folder / file for file in mismatch.files):
-                        if path.exists():
-                            path.replace(path.with_name(path.name + PART))
+                        take_back(path)
             raise
 
     def register(
-        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str, source: str, owner: str
+        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str, source: str, owner: str, target: Target
     ) -> tuple[int, ...]:
         """Make an import's plates appear all at once; the same ids when it is repeated.
 
@@ -136,11 +174,18 @@ class ImportShelf:
             if there is not None:
                 return there
             return insert_import(
-                connection, import_id, filesets, name=name, source=source, owner=owner, now_s=self._clock()
+                connection,
+                import_id,
+                filesets,
+                name=name,
+                source=source,
+                owner=owner,
+                target=target,
+                now_s=self._clock(),
             )
 
     def discard(self, import_id: str) -> None:
-        """Remove the files of an import that was never registered.
+        """Remove the files of an import that was never registered; a link goes, what it leads to stays.
 
         Raises:
             ImportRegistered: its plates exist.

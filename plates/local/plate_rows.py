@@ -6,16 +6,27 @@ import sqlite3
 
 import msgspec
 
+from ..labels import UNLABELLED
 from ..model import Plate, PlateSummary
 from ..repository import StoredFile
 from .errors import check_plate_id, no_plate
+from .label_rows import labels_of_plates
 
 
 def list_plates(connection: sqlite3.Connection) -> tuple[PlateSummary, ...]:
     """Every plate, oldest first."""
+    labels = labels_of_plates(connection)
     rows = connection.execute("SELECT id, name, n_wells, n_fields, n_images, kind FROM plates ORDER BY id")
     return tuple(
-        PlateSummary(id=plate, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_images, kind=kind)
+        PlateSummary(
+            id=plate,
+            name=name,
+            n_wells=n_wells,
+            n_fields=n_fields,
+            n_images=n_images,
+            kind=kind,
+            labels=labels.get(plate, UNLABELLED),
+        )
         for plate, name, n_wells, n_fields, n_images, kind in rows
     )
 
@@ -52,11 +63,19 @@ def get_plate(connection: sqlite3.Connection, plate_id: int) -> Plate:
 def list_files(connection: sqlite3.Connection, plate_id: int) -> tuple[StoredFile, ...]:
     """The files of the fileset that a plate belongs to."""
     rows = connection.execute(
-        "SELECT path, size, sha1, mtime_ns, inode FROM files"
+        "SELECT path, size, checksum, algorithm, mtime_ns, inode, links_to FROM files"
         " WHERE fileset = (SELECT fileset FROM plates WHERE id = ?) ORDER BY id",
         (plate_id,),
     )
     return tuple(
-        StoredFile(path=path, size=size, sha1=sha1, mtime_ns=mtime_ns, inode=int(inode))
-        for path, size, sha1, mtime_ns, inode in rows
+        StoredFile(
+            path=path,
+            size=size,
+            checksum=checksum,
+            algorithm=algorithm,
+            mtime_ns=mtime_ns,
+            inode=int(inode),
+            links_to=links_to,
+        )
+        for path, size, checksum, algorithm, mtime_ns, inode, links_to in rows
     )

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from ..labels import Target
 from ..model import IMAGE_KINDS, Plate
 from ..repository import StoredFileset
 from .errors import FilesDoNotMatch
+from .label_rows import attach_target
 
 
 def registered_plates(connection: sqlite3.Connection, import_id: str) -> tuple[int, ...] | None:
@@ -32,6 +34,7 @@ def insert_import(
     name: str,
     source: str,
     owner: str,
+    target: Target,
     now_s: float,
 ) -> tuple[int, ...]:
     """Add everything of one import and return the new plates' ids.
@@ -50,15 +53,27 @@ def insert_import(
         ).lastrowid
         first = _next_id(connection, "SELECT max(id) FROM files")
         connection.executemany(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO files (id, fileset, path, size, checksum, algorithm, mtime_ns, inode, links_to)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 # An inode of a network drive may exceed what SQLite counts to.
-                (first + n, row, file.path, file.size, file.sha1, file.mtime_ns, str(file.inode))
+                (
+                    first + n,
+                    row,
+                    file.path,
+                    file.size,
+                    file.checksum,
+                    file.algorithm,
+                    file.mtime_ns,
+                    str(file.inode),
+                    file.links_to,
+                )
                 for n, file in enumerate(fileset.files)
             ],
         )
         file_ids = {file.path: first + n for n, file in enumerate(fileset.files)}
         ids.extend(_insert_plate(connection, row, plate, file_ids) for plate in fileset.plates)
+    attach_target(connection, import_id, tuple(ids), target, author=owner, now_s=now_s)
     return tuple(ids)
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from ..checksums import Algorithm
+from ..labels import UNLABELLED, Labels, Target
 from ..model import Plate, PlateSummary
 from ..repository import (
+    NO_TARGET,
     Annotation,
     ImportStanding,
     SourceFile,
@@ -25,6 +28,7 @@ from .catalogue import Catalogue
 from .disk import make_folders
 from .errors import RepositoryReadOnly, repository_errors
 from .import_shelf import ImportShelf
+from .label_rows import labels_of_plates
 from .plate_rows import get_plate, list_files, list_plates, place_of_plate
 from .result_rows import insert_annotation, list_annotations
 from .result_shelf import ResultShelf
@@ -44,11 +48,12 @@ class LocalRepository:
         *,
         read_only: bool = False,
         transfer_threads: int = N_THREADS,
+        checksum: Algorithm = "sha1",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the repository below a data folder, making it where there is none.
 
-        ``transfer_threads`` files of an import are copied and hashed at the same time.
+        ``transfer_threads`` files of an import are copied at the same time, and hashed with ``checksum``.
 
         Raises:
             RepositoryInUse: another process writes to it (reading beside a writer is always possible).
@@ -69,7 +74,9 @@ class LocalRepository:
             if self._lock is not None:
                 self._lock.close()
             raise
-        self._imports = ImportShelf(self.folder / "imports", self._catalogue, clock, n_threads=transfer_threads)
+        self._imports = ImportShelf(
+            self.folder / "imports", self._catalogue, clock, n_threads=transfer_threads, algorithm=checksum
+        )
         self._results = ResultShelf(self.folder, self._catalogue, clock)
 
     def files_folder(self, import_id: str) -> Path:
@@ -112,6 +119,30 @@ class LocalRepository:
             import_id, source, files, known=known, on_bytes=on_bytes, on_files=on_files, cancelled=cancelled
         )
 
+    def adopt(
+        self,
+        import_id: str,
+        source: Path,
+        files: Sequence[SourceFile],
+        *,
+        known: Sequence[StoredFile] = (),
+        on_bytes: Callable[[int], None] = ignore_bytes,
+        on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
+        cancelled: Callable[[], bool] = never,
+    ) -> tuple[StoredFile, ...]:
+        """Take files over in place: each is read and hashed once, and a link to it is kept in its stead.
+
+        Raises:
+            BadName, ImportRegistered: the call makes no sense.
+            SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the source.
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: what is wrong with the repository.
+            TransferCancelled: ``cancelled`` answered True.
+        """
+        self._must_write()
+        return self._imports.adopt(
+            import_id, source, files, known=known, on_bytes=on_bytes, on_files=on_files, cancelled=cancelled
+        )
+
     def verify(
         self,
         import_id: str,
@@ -120,7 +151,7 @@ class LocalRepository:
         on_bytes: Callable[[int], None] = ignore_bytes,
         cancelled: Callable[[], bool] = never,
     ) -> None:
-        """Read every file again from the disk and compare it with its SHA-1.
+        """Read every file again from the disk and compare it with its checksum.
 
         While an import is not registered, a file that does not match is in transit again, so that the
         next transfer mends it; what is registered is reported and left as it is.
@@ -133,18 +164,27 @@ class LocalRepository:
         self._imports.verify(import_id, files, on_bytes=on_bytes, cancelled=cancelled, mend=not self._read_only)
 
     def register(
-        self, import_id: str, filesets: Sequence[StoredFileset], *, name: str = "", source: str = "", owner: str = ""
+        self,
+        import_id: str,
+        filesets: Sequence[StoredFileset],
+        *,
+        name: str = "",
+        source: str = "",
+        owner: str = "",
+        target: Target = NO_TARGET,
     ) -> tuple[int, ...]:
         """Make an import's plates appear all at once and return their ids; the same ids when it is repeated.
+
+        Where they belong and what is said of them appears in the same transaction; the owner is its author.
 
         Raises:
             FilesDoNotMatch: a plate names a file that is not in its fileset; nothing was registered.
             RepositoryFull, RepositoryFailed: the disk refuses; nothing was registered.
         """
-        return self._imports.register(import_id, filesets, name=name, source=source, owner=owner)
+        return self._imports.register(import_id, filesets, name=name, source=source, owner=owner, target=target)
 
     def discard(self, import_id: str) -> None:
-        """Remove the files of an import that was never registered.
+        """Remove the files of an import that was never registered; a link goes, what it leads to stays.
 
         Raises:
             ImportRegistered: its plates exist.
@@ -169,6 +209,16 @@ class LocalRepository:
             plate = get_plate(connection, plate_id)
         folder = self.files_folder(import_id)
         return msgspec.structs.replace(plate, id=plate_id, root=str(folder / root if root else folder))
+
+    def labels(self, plate_id: int) -> Labels:
+        """Say where a plate belongs and what people said of it.
+
+        Raises:
+            PlateNotFound: no plate has this id.
+        """
+        with self._catalogue.reading() as connection:
+            place_of_plate(connection, plate_id)
+            return labels_of_plates(connection, plate_id).get(plate_id, UNLABELLED)
 
     def files(self, plate_id: int) -> tuple[StoredFile, ...]:
         """List the files of the fileset that a plate belongs to.

@@ -151,7 +151,31 @@ CREATE TABLE result_files (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+ALTER TABLE files RENAME COLUMN sha1 TO checksum;
+ALTER TABLE files ADD COLUMN algorithm TEXT NOT NULL DEFAULT 'sha1' CHECK (algorithm IN ('sha1', 'sha256'));
+-- Where the file lies that was imported in place; empty for one whose bytes are here.
+ALTER TABLE files ADD COLUMN links_to TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE containers (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('screen', 'project', 'dataset')),
+    name TEXT NOT NULL,
+    -- The project of a dataset; 0 for none, because two NULLs are not the same to UNIQUE.
+    parent INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    created_at_s REAL NOT NULL,
+    UNIQUE (kind, name, parent)
+) STRICT;
+
+CREATE TABLE plate_containers (
+    plate INTEGER NOT NULL REFERENCES plates,
+    container INTEGER NOT NULL REFERENCES containers,
+    PRIMARY KEY (plate, container)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """Script n makes version n + 1 of version n; what has been released is never edited, only added to."""
 
 
@@ -179,3 +203,17 @@ def check_version(connection: sqlite3.Connection) -> int:
             hint="Use the newer hcs-mesh that wrote it.",
         )
     return version
+
+
+def check_current(connection: sqlite3.Connection) -> None:
+    """Refuse a catalogue that has other tables than this version's.
+
+    Raises:
+        CatalogueDamaged: it is older, or newer.
+    """
+    version = check_version(connection)
+    if version < len(MIGRATIONS):
+        raise CatalogueDamaged(
+            f"The catalogue has version {version} and this hcs-mesh reads version {len(MIGRATIONS)}.",
+            hint="Start the mesh once ('hcs-mesh up'): it brings the catalogue up to date.",
+        )

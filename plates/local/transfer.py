@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from ..checksums import Algorithm
 from ..repository import SourceFile, SourceReader, StoredFile, ignore_bytes, ignore_files, never
 from .copying import Copier
 from .crew import work_through
@@ -24,6 +25,7 @@ def transfer(
     target: Path,
     files: Sequence[SourceFile],
     *,
+    algorithm: Algorithm = "sha1",
     known: Sequence[StoredFile] = (),
     on_bytes: Callable[[int], None] = ignore_bytes,
     on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
@@ -46,7 +48,7 @@ def transfer(
     with repository_errors(target):
         make_folders(target)
         there = _sizes(target)
-        stored = {file.path: file for file in known if there.get(file.path) == file.size}
+        stored = {file.path: file for file in known if file.checksum and there.get(file.path) == file.size}
         todo = [file for file in files if file.path not in stored]
         _check_room(target, todo, there)
         for folder in sorted({file.path.rpartition("/")[0] for file in todo}):
@@ -54,7 +56,7 @@ def transfer(
         for file in todo:
             if file.path in there:
                 # Complete since an earlier call, but nobody knows its hash: it is in transit again.
-                (target / file.path).replace(target / (file.path + PART))
+                take_back(target / file.path)
     for durable in stored.values():
         on_bytes(durable.size)
 
@@ -63,7 +65,7 @@ def transfer(
     n_published = 0
 
     def worker() -> Callable[[SourceFile], StoredFile]:
-        return Copier(source, target, on_bytes, cancelled).copy
+        return Copier(source, target, algorithm, on_bytes, cancelled).copy
 
     # The threads go on copying while a batch is synced here.
     with closing(work_through(todo, worker, min(n_threads, len(todo)) or 1)) as copied:
@@ -90,6 +92,18 @@ def _publish(target: Path, batch: Sequence[StoredFile]) -> None:
             os.replace(name + PART, name)  # noqa: PTH105 - see above
         for folder in sorted({name.rpartition("/")[0] for name in names}):
             sync_folder(Path(folder))
+
+
+def take_back(path: Path) -> None:
+    """Put a complete file in transit again; the link that an import in place made goes, what it leads to stays.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        path.replace(path.with_name(path.name + PART))
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from io import FileIO
 from pathlib import Path
 
+from ..checksums import TITLES, new_digest
 from ..repository import StoredFile, ignore_bytes, never
+from .adoption import whats_wrong
 from .copying import BUFFER_BYTES
 from .crew import work_through
 from .errors import ChecksumMismatch, TransferCancelled, repository_error
@@ -36,7 +37,13 @@ class Verifier:
         """
         # A string, not a path: joining paths costs more than reading a small file.
         path = f"{self._folder}/{file.path}"
-        digest = hashlib.sha1(usedforsecurity=False)
+        digest = new_digest(file.algorithm)
+        since = ""
+        if file.links_to:
+            wrong = whats_wrong(path, file)
+            if wrong:
+                return wrong
+            since = "was imported in place and has changed since: it "
         n_bytes = 0
         try:
             with FileIO(path, "rb") as reader:
@@ -55,9 +62,10 @@ class Verifier:
         except OSError as error:
             raise repository_error(error, path) from error
         if n_bytes != file.size:
-            return f"has {n_bytes:,} bytes instead of {file.size:,}"
-        if digest.hexdigest() != file.sha1:
-            return f"has SHA-1 {digest.hexdigest()} instead of {file.sha1}"
+            return f"{since}has {n_bytes:,} bytes instead of {file.size:,}"
+        if digest.hexdigest() != file.checksum:
+            title = TITLES[file.algorithm]
+            return f"{since}has {title} {digest.hexdigest()} instead of {file.checksum or 'one that was recorded'}"
         return ""
 
 
@@ -68,7 +76,7 @@ def verify(
     on_bytes: Callable[[int], None] = ignore_bytes,
     cancelled: Callable[[], bool] = never,
 ) -> None:
-    """Promise that every file lies on the disk with the bytes that its SHA-1 stands for.
+    """Promise that every file lies on the disk with the bytes that its checksum stands for.
 
     Raises:
         ChecksumMismatch: one or more do not; all of them are looked at first.

@@ -29,7 +29,7 @@ from hcs_mesh.plates.repository import SourceFile, StoredFile
 from hcs_mesh.transport import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 
 SOURCE = (SourceFile(path="a.tif", size=3, mtime_ns=1, inode=1),)
-STORED = (StoredFile(path="a.tif", size=3, sha1="0" * 40, mtime_ns=1, inode=1),)
+STORED = (StoredFile(path="a.tif", size=3, checksum="0" * 40, mtime_ns=1, inode=1),)
 
 
 def record(kind: type[Record], import_id: str = "import-0001", **fields: object) -> Record:

@@ -48,7 +48,7 @@ def make_plate(name: str = "P1", *, n_columns: int = 3, root: str = "") -> Plate
 
 def make_fileset(plate: Plate) -> StoredFileset:
     folder = f"{plate.root}/" if plate.root else ""
-    files = tuple(StoredFile(path=folder + file, size=100, sha1="ab" * 20, inode=2**64 - 1) for file in plate.files)
+    files = tuple(StoredFile(path=folder + file, size=100, checksum="ab" * 20, inode=2**64 - 1) for file in plate.files)
     return StoredFileset(planner="test", files=files, plates=(plate,))
 
 

@@ -122,7 +122,7 @@ def test_a_killed_transfer_is_continued_and_never_shows_half_a_file(tmp_path: Pa
 
 def registration() -> tuple[StoredFileset, ...]:
     images = [Image(well, 1, 0, 0, 0, "plane", f"{well}.tif", 0, 4, 4, "uint8") for well in ("A01", "A02")]
-    files = tuple(StoredFile(path=image.file, size=1, sha1="0" * 40) for image in images)
+    files = tuple(StoredFile(path=image.file, size=1, checksum="0" * 40) for image in images)
     return (StoredFileset(planner="test", files=files, plates=(build_plate(images, id=0, name="P"),)),)
 
 

@@ -1,6 +1,7 @@
 """A file system of a few megabytes, so that it is full in earnest."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -72,9 +73,12 @@ def test_a_disk_that_fills_up_on_the_way_is_named_and_continued(
     files = make_source(tmp_path / "source", 4, 1 << 20)
     ballast: list[Path] = []
 
+    one_at_a_time = threading.Lock()
+
     def somebody_else_writes(_: int) -> None:
-        if not ballast:
-            ballast.append(fill(disk, 100_000))
+        with one_at_a_time:
+            if not ballast:
+                ballast.append(fill(disk, 100_000))
 
     with pytest.raises(RepositoryFull, match=r"\.tif\.part could not be written .* bytes are free"):
         repository.transfer("i1", FolderReader(tmp_path / "source"), files, on_bytes=somebody_else_writes)
@@ -86,7 +90,7 @@ def test_a_disk_that_fills_up_on_the_way_is_named_and_continued(
 
 def test_a_full_disk_registers_nothing_and_the_repository_goes_on(disk: Path, repository: LocalRepository) -> None:
     images = [Image("A01", 1, 0, z, 0, "plane", f"{z}.tif", 0, 4, 4, "uint8") for z in range(20_000)]
-    files = tuple(StoredFile(path=image.file, size=1, sha1="0" * 40) for image in images)
+    files = tuple(StoredFile(path=image.file, size=1, checksum="0" * 40) for image in images)
     filesets = [StoredFileset(planner="test", files=files, plates=(build_plate(images, id=0, name="P"),))]
     ballast = fill(disk, 1 << 20)
 
@@ -100,7 +104,7 @@ def test_a_full_disk_registers_nothing_and_the_repository_goes_on(disk: Path, re
 
 def test_a_full_disk_seals_no_result(disk: Path, repository: LocalRepository) -> None:
     images = [Image("A01", 1, 0, 0, 0, "plane", "a.tif", 0, 4, 4, "uint8")]
-    files = (StoredFile(path="a.tif", size=1, sha1="0" * 40),)
+    files = (StoredFile(path="a.tif", size=1, checksum="0" * 40),)
     repository.register(
         "i1", [StoredFileset(planner="test", files=files, plates=(build_plate(images, id=0, name="P"),))]
     )

@@ -26,7 +26,7 @@ def repository(tmp_path: Path) -> Iterator[LocalRepository]:
     images = [Image(well, 1, 0, 0, 0, "plane", "a.tif", 0, 4, 4, "uint8") for well in ("A01", "AA48")]
     plate = build_plate(images, id=0, name="plate")
     image = build_plate([images[0]._replace(well="")], id=0, name="image", kind="image")
-    files = (StoredFile(path="a.tif", size=1, sha1="0" * 40),)
+    files = (StoredFile(path="a.tif", size=1, checksum="0" * 40),)
     repository.register("i1", [StoredFileset(planner="test", files=files, plates=(plate, image))])
     yield repository
     repository.close()

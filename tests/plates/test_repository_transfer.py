@@ -97,7 +97,7 @@ def test_files_arrive_byte_for_byte_with_their_times_and_sha1(source: Path, repo
     folder = repository.files_folder("i1")
     assert contents(folder) == contents(source)
     for file in stored:
-        assert file.sha1 == hashlib.sha1((source / file.path).read_bytes()).hexdigest()
+        assert file.checksum == hashlib.sha1((source / file.path).read_bytes()).hexdigest()
         assert (folder / file.path).stat().st_mtime_ns == (source / file.path).stat().st_mtime_ns == file.mtime_ns
     assert [file.path for file in stored] == [file.path for file in settled(source)]
     repository.verify("i1", stored)
