@@ -36,7 +36,7 @@ class DiskFolder:
     def __init__(
         self, root: Path, *, only: Collection[str] | None = None, depth: int = 0, exclude: Iterable[str] = ()
     ) -> None:
-        """Find the files below ``root``, or those that lie in it and that ``only`` names where given.
+        """Find the files below ``root``, or those that lie in it and that ``only`` names, or whose folder it names.
 
         Of the folders ``depth`` levels are looked into, ``root`` the first; 0 means all. What a pattern of
         ``exclude`` matches is left out, and a folder that does is not entered.
@@ -163,7 +163,10 @@ class DiskFolder:
                 if entry.is_symlink() and not self._stays_inside(path):
                     self.left_out.append(LeftOut(path, LINK_OUT))
                 elif entry.is_dir(follow_symlinks=False):
-                    if levels > 1:
+                    if only is not None:
+                        # What belongs to a file and lies in a folder of its own.
+                        self._walk(path, found, None, levels=math.inf)
+                    elif levels > 1:
                         self._walk(path, found, only, levels=levels - 1)
                     else:
                         self.left_out.append(LeftOut(path, TOO_DEEP))

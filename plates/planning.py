@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,7 @@ from .planners.ome_tiff import plan_ome_tiff, set_of
 from .planners.ome_zarr import plan_ome_zarr
 from .planners.operetta import plan_operetta
 from .planners.pattern import pattern_planner
+from .planners.plain_fileset import companions, is_container, plan_as_files, plan_containers
 from .planners.plain_tiff import plan_plain_tiff
 from .planners.plan import Plan
 from .planners.recognition import Planner, recognise
@@ -39,14 +41,38 @@ def planners() -> tuple[Planner, ...]:
     return (*_installed(), *BUILT_IN)
 
 
+class _Wish(NamedTuple):
+    """How the user wants a source to be understood."""
+
+    pattern: str | None
+    as_files: bool
+    containers: Planner
+
+    def recognise(self, folder: DiskFolder) -> Plan:
+        """Plan a folder so."""
+        if self.as_files:
+            return plan_as_files(folder)
+        if self.pattern is not None:
+            return recognise(folder, (pattern_planner(self.pattern),))
+        return recognise(folder, planners(), otherwise=self.containers)
+
+
 def plan(
-    path: Path, *, pattern: str | None = None, name: str | None = None, depth: int = 0, exclude: Sequence[str] = ()
+    path: Path,
+    *,
+    pattern: str | None = None,
+    name: str | None = None,
+    depth: int = 0,
+    exclude: Sequence[str] = (),
+    as_files: bool = False,
+    containers: Planner = plan_containers,
 ) -> Plan:
     """Which filesets and plates lie at a path; ``name`` is what a single plate will be called.
 
-    With a pattern no other layout is looked for. ``depth`` says how many levels of folders are looked into, 1 for the
-    path alone and 0 for all; ``exclude`` are glob patterns on relative paths, see :class:`Exclusion`. The source is
-    only read.
+    With a pattern no other layout is looked for, and ``as_files`` none at all: every file is stored, and no plate is
+    made of them. ``containers`` plans microscopes' own files (czi, lif, nd2...) where nothing else was found. ``depth``
+    says how many levels of folders are looked into, 1 for the path alone and 0 for all; ``exclude`` are glob patterns
+    on relative paths, see :class:`Exclusion`. The source is only read.
 
     Raises:
         SourceNotFound: there is nothing at the path.
@@ -60,16 +86,16 @@ def plan(
         NotYetComplete: one is not closed, as while it is written or copied.
         UnreadableImage: the path is a single file and no image can be read from it.
     """
-    root, found = _recognised(path, pattern, depth, exclude)
+    root, found = _recognised(path, _Wish(pattern, as_files, containers), depth, exclude)
     return msgspec.structs.replace(found, root=str(root), filesets=_renamed(found, name).filesets)
 
 
-def _recognised(path: Path, pattern: str | None, depth: int, exclude: Sequence[str]) -> tuple[Path, Plan]:
+def _recognised(path: Path, wish: _Wish, depth: int, exclude: Sequence[str]) -> tuple[Path, Plan]:
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         folder = DiskFolder(path, depth=depth, exclude=exclude)
         try:
-            found = recognise(folder, (pattern_planner(pattern),) if pattern is not None else planners())
+            found = wish.recognise(folder)
         except (NothingToImport, PatternError) as error:
             _blame_left_out(folder, error)
             raise
@@ -81,7 +107,7 @@ def _recognised(path: Path, pattern: str | None, depth: int, exclude: Sequence[s
         )
     # A link that the user names is meant; its set lies beside the file it leads to.
     path = path.resolve()
-    return path.parent, _one_file(path, pattern, exclude)
+    return path.parent, _one_file(path, wish, exclude)
 
 
 def _blame_left_out(folder: DiskFolder, error: PlanError) -> None:
@@ -119,16 +145,20 @@ def _mode(path: Path) -> int:
         ) from error
 
 
-def _one_file(path: Path, pattern: str | None, exclude: Sequence[str]) -> Plan:
+def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
     folder = DiskFolder(path.parent, only={path.name})
-    if pattern is not None:
-        return recognise(folder, (pattern_planner(pattern),))
+    if wish.pattern is not None or wish.as_files:
+        return wish.recognise(folder)
     if not (is_tiff(path.name) or path.name.lower().endswith(".companion.ome")):
-        if not _is_tiff_inside(path):
-            raise NothingToImport(
-                f"{path} is not a TIFF file", hint="Give a TIFF file, a .companion.ome, or the folder of a plate."
-            )
-        return plan_plain_tiff(folder)
+        if _is_tiff_inside(path):
+            return plan_plain_tiff(folder)
+        if is_container(path.name):
+            together = DiskFolder(path.parent, only={path.name, *companions(path.name)})
+            return recognise(together, (), otherwise=wish.containers)
+        raise NothingToImport(
+            f"{path} is not a TIFF file",
+            hint="Give a TIFF file, a .companion.ome, or the folder of a plate; --as-files stores any file as it is.",
+        )
     # Headers of the set alone are read, however many files lie beside it.
     members = set_of(DiskFolder(path.parent, depth=1, exclude=exclude), path.name)
     found = plan_ome_tiff(DiskFolder(path.parent, only=members))

@@ -31,13 +31,15 @@ class Fileset(msgspec.Struct, frozen=True, kw_only=True):
     """Files that belong together and the plates they hold.
 
     ``root`` is the fileset's folder inside the source. The plates have id 0 and no root until a
-    repository gives them theirs; the files of their images are relative to the plan's root.
+    repository gives them theirs; the files of their images are relative to the plan's root. A fileset without plates
+    is stored and not read; its notes say so.
     """
 
     planner: str
     root: str
     files: tuple[PlannedFile, ...]
     plates: tuple[Plate, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def n_bytes(self) -> int:

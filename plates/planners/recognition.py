@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 
 from ..errors import NothingToImport, NothingYet
 from .folder import Folder, PartOfFolder, is_tiff
+from .plain_fileset import is_container
 from .plan import Fileset, LeftOut, Plan
 
 Planner = Callable[[Folder], Plan]
 
 
-def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
+def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner | None = None) -> Plan:
     """The filesets that these planners find; whatever belongs to none is left out with a reason.
+
+    ``otherwise`` is asked where all of them together found none.
 
     Raises:
         NothingToImport: there is no fileset, or not one image in any.
@@ -23,7 +26,9 @@ def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
     left_out: list[LeftOut] = []
     pending: list[str] = []
     remaining = set(folder.files)
-    for planner in planners:
+    for planner in (*planners, otherwise):
+        if planner is None or (planner is otherwise and filesets):
+            continue
         found = planner(PartOfFolder(folder, remaining))
         filesets += found.filesets
         left_out += found.left_out
@@ -36,7 +41,8 @@ def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
         left_out=tuple(sorted(left_out, key=lambda one: one.path)),
         pending=tuple(dict.fromkeys(pending)),
     )
-    if not any(plate.n_images for plate in plan.plates):
+    # A fileset without plates was never meant to have images.
+    if all(fileset.plates and not any(plate.n_images for plate in fileset.plates) for fileset in filesets):
         error = _no_images(plan) if filesets else _nothing(folder, left_out)
         if plan.pending:
             raise NothingYet(str(error) if filesets else plan.pending[0], hint=error.hint)
@@ -47,6 +53,8 @@ def recognise(folder: Folder, planners: Sequence[Planner]) -> Plan:
 def _reason(path: str) -> str:
     if is_tiff(path):
         return "a TIFF of no known layout: a --pattern would describe it"
+    if is_container(path):
+        return "an image beside others of a known layout: its own path would import it"
     return "belonging to no plate"
 
 
@@ -62,7 +70,8 @@ def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:
         example = next(iter(folder.files))
         return NothingToImport(
             f"{folder.name} holds {n} file{'s' if n > 1 else ''} and no image of a known layout, for example {example}",
-            hint="Known: ImageXpress, MetaXpress, Opera Phenix and Operetta, OME-TIFF, TIFF by --pattern.",
+            hint="Known: ImageXpress, MetaXpress, Opera Phenix and Operetta, CellVoyager, OME-TIFF, OME-Zarr, TIFF by "
+            "--pattern. To store the files as they are, add --as-files.",
         )
     told = [one for one in left_out if is_tiff(one.path) and one.reason != _reason(one.path)]
     if told and len(told) == len(tiffs):
