@@ -27,6 +27,7 @@ PACKAGES = (
     "strace",
     "tmux",
     "xauth",
+    "xfsprogs",
     "xvfb",
 )
 

@@ -1,0 +1,31 @@
+"""Held sources: what the person at the microscope may do to a folder while it is imported."""
+
+from .errors import NotHeld, StagingFailed
+from .guarantees import GUARANTEES, Guarantee, HeldFile, HeldSpace, Hold, Relief, pressure, weakest
+from .hold import hold, release
+from .reader import HeldReader
+from .space import held_bytes, held_space, let_go
+from .staging import HELD_FOLDER, Staging, choose_staging, sweep
+
+__all__ = [
+    "GUARANTEES",
+    "HELD_FOLDER",
+    "Guarantee",
+    "HeldFile",
+    "HeldReader",
+    "HeldSpace",
+    "Hold",
+    "NotHeld",
+    "Relief",
+    "Staging",
+    "StagingFailed",
+    "choose_staging",
+    "held_bytes",
+    "held_space",
+    "hold",
+    "let_go",
+    "pressure",
+    "release",
+    "sweep",
+    "weakest",
+]

@@ -1,0 +1,246 @@
+"""Taking hold of a source: each file by the best means that its disk and this account allow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from ..local.disk import sync_files, sync_folder
+from ..local.errors import SourceChanged, source_error
+from ..local.names import checked_id, checked_path
+from ..repository import SourceFile
+from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
+from .sharing import UNSUPPORTED, share_extents
+from .staging import make_private, remove
+from .windows import DenyDelete
+
+_CLONING = ".cloning"
+# Errors that say something of one file, and nothing of the next.
+_OF_ONE_FILE = frozenset({errno.EPERM, errno.EACCES, errno.EMLINK})
+
+
+@cache
+def platform_denier() -> DenyDelete | None:
+    """The handles of this process on Windows; None elsewhere."""
+    return DenyDelete() if sys.platform == "win32" else None
+
+
+def hold(files: Sequence[SourceFile], source: Path, staging: Path | None, import_id: str, *, why: str = "") -> Hold:
+    """Guard a source as well as can be: its files are there afterwards as they were when they had settled.
+
+    Asked again, as after a crash, it finds the links that it made, also of files whose names have gone since.
+    ``staging`` is the folder that ``choose_staging`` made, and ``why`` its reason for none.
+
+    Raises:
+        SourceChanged: a file is not what had settled.
+        SourceMissing, SourceUnreadable, SourceFailed: a file is gone, or cannot be looked at.
+        BadName: a path or the id is none.
+    """
+    folder = staging / checked_id(import_id) if staging else None
+    holder = _Holder(source, folder, import_id, why)
+    held = tuple(holder.take(file) for file in files)
+    if folder is not None:
+        holder.make_durable(held)
+    return Hold(
+        import_id=import_id,
+        source=str(source),
+        staging=str(folder) if folder and any(file.guarantee in STAGED for file in held) else "",
+        files=held,
+        reason=holder.reason,
+    )
+
+
+def release(held: Hold) -> None:
+    """Take the links and handles of a hold away; the files stay what they are where the source still names them.
+
+    Raises:
+        StagingFailed: the disk refuses.
+    """
+    denier = platform_denier()
+    if denier is not None:
+        denier.release(held.import_id)
+    if held.staging:
+        remove(Path(held.staging))
+
+
+class _Holder:
+    """Takes one file after another, and stops trying what this disk has refused for all of them."""
+
+    def __init__(self, source: Path, folder: Path | None, import_id: str, reason: str) -> None:
+        # Strings, not paths: this is done for each of many thousand small files.
+        self._source = str(source)
+        self._folder = str(folder) if folder else ""
+        self._inside = os.path.realpath(source)
+        self._import_id = import_id
+        self._denier = platform_denier()
+        self._reflinks = self._links = folder is not None
+        self._made: set[str] = set()
+        self.reason = reason
+
+    def take(self, file: SourceFile) -> HeldFile:
+        checked_path(file.path)
+        name = f"{self._source}/{file.path}"
+        if self._denier is not None:
+            try:
+                self._denier.deny(self._import_id, Path(name))
+                return self._seen(file, name, "deny-delete")
+            except OSError as error:
+                self._explain(error, "handles that deny deletion")
+        staged = f"{self._folder}/{file.path}"
+        if self._folder and (found := self._found(file, staged)):
+            return found
+        if self._links or self._reflinks:
+            try:
+                self._make_folder(file.path)
+            except OSError as error:
+                self._reflinks = self._links = False
+                self._explain(error, "links")
+        if self._reflinks and (clone := self._reflink(file, name, staged)):
+            return clone
+        if self._links and (link := self._link(file, name, staged)):
+            return link
+        return self._seen(file, name, "watched only")
+
+    def make_durable(self, held: Iterable[HeldFile]) -> None:
+        """Have the links on the disk: of a name that is taken away afterwards, one is left after a power cut too."""
+        staged = [file for file in held if file.guarantee in STAGED]
+        try:
+            if any(file.guarantee == "reflink" for file in staged):
+                sync_files(Path(self._folder), (f"{self._folder}/{file.path}" for file in staged))
+            elif staged:
+                # Links are names alone: their folders are enough, and the acquisition's own bytes are left in peace.
+                for folder in sorted(self._made):
+                    sync_folder(Path(folder))
+        except OSError as error:
+            raise source_error(error, self._folder) from error
+
+    def _found(self, file: SourceFile, staged: str) -> HeldFile | None:
+        """The clone or link that an earlier call made of the settled file; what else lies there is removed."""
+        ways: tuple[tuple[str, Guarantee], ...] = ((clone_path(staged, file.inode), "reflink"), (staged, "hard link"))
+        for path, guarantee in ways:
+            try:
+                seen = os.lstat(path)
+                if (
+                    stat.S_ISREG(seen.st_mode)
+                    and (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns)
+                    and (guarantee == "reflink" or seen.st_ino == file.inode)
+                ):
+                    self._made.add(os.path.dirname(staged))  # noqa: PTH120
+                    return _held(file, seen, guarantee)
+                os.unlink(path)  # noqa: PTH108
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise source_error(error, path) from error
+        return None
+
+    def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
+        cloning = staged + _CLONING
+        try:
+            with open(name, "rb", buffering=0) as original:  # noqa: PTH123
+                before = os.fstat(original.fileno())
+                with open(cloning, "wb", buffering=0) as clone:  # noqa: PTH123
+                    share_extents(original.fileno(), clone.fileno())
+                    os.utime(clone.fileno(), ns=(before.st_mtime_ns, before.st_mtime_ns))
+                after = os.fstat(original.fileno())
+            self._check(file, name, before)
+            if (after.st_size, after.st_mtime_ns, after.st_ctime_ns) != (
+                before.st_size,
+                before.st_mtime_ns,
+                before.st_ctime_ns,
+            ):
+                raise _changed(name)
+            # Only what was cloned of the settled file gets the name that a later call believes.
+            cloned = clone_path(staged, before.st_ino)
+            os.rename(cloning, cloned)  # noqa: PTH104
+            return _held(file, os.lstat(cloned), "reflink", origin=before.st_ino)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError | IsADirectoryError):
+                raise source_error(error, name) from error
+            if error.errno in UNSUPPORTED or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                self._reflinks = False
+            # A link is the next best: that there are no reflinks is worth a word only where neither can be had.
+            return None
+        finally:
+            with suppress(OSError):
+                os.unlink(cloning)  # noqa: PTH108
+
+    def _link(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
+        try:
+            # linkat would name the link and not what it leads to.
+            real = os.path.realpath(name) if os.path.islink(name) else name  # noqa: PTH114
+            if real != name and not real.startswith(self._inside + os.sep):
+                return None
+            os.link(real, staged, follow_symlinks=False)
+            seen = os.lstat(staged)
+        except FileNotFoundError as error:
+            raise source_error(error, name) from error
+        except OSError as error:
+            self._links = error.errno in _OF_ONE_FILE
+            self._explain(error, "hard links")
+            return None
+        try:
+            self._check(file, name, seen)
+        except SourceChanged:
+            os.unlink(staged)  # noqa: PTH108
+            raise
+        return _held(file, seen, "hard link")
+
+    def _seen(self, file: SourceFile, name: str, guarantee: Guarantee) -> HeldFile:
+        try:
+            seen = os.stat(name)  # noqa: PTH116
+        except OSError as error:
+            raise source_error(error, name) from error
+        self._check(file, name, seen)
+        return _held(file, seen, guarantee)
+
+    def _check(self, file: SourceFile, name: str, seen: os.stat_result) -> None:
+        if (
+            not stat.S_ISREG(seen.st_mode)
+            or seen.st_size != file.size
+            or file.mtime_ns not in (0, seen.st_mtime_ns)
+            or file.inode not in (0, seen.st_ino)
+        ):
+            raise _changed(name)
+
+    def _make_folder(self, path: str) -> None:
+        folder = os.path.dirname(f"{self._folder}/{path}")  # noqa: PTH120
+        if folder not in self._made:
+            make_private(Path(folder))
+            self._made.add(folder)
+
+    def _explain(self, error: OSError, means: str) -> None:
+        if self.reason:
+            return
+        self.reason = f"{means} are refused: {error.strerror}"
+        if error.errno == errno.EPERM:
+            self.reason += (
+                " (the account that the mesh runs under neither owns these files nor may write to them,"
+                " see fs.protected_hardlinks)"
+            )
+
+
+def _held(file: SourceFile, seen: os.stat_result, guarantee: Guarantee, origin: int = 0) -> HeldFile:
+    return HeldFile(
+        path=file.path,
+        guarantee=guarantee,
+        size=seen.st_size,
+        mtime_ns=seen.st_mtime_ns,
+        inode=seen.st_ino,
+        ctime_ns=seen.st_ctime_ns,
+        n_links=seen.st_nlink,
+        origin=origin or file.inode or seen.st_ino,
+    )
+
+
+def _changed(name: str) -> SourceChanged:
+    return SourceChanged(
+        f"{name} changed after it had settled.",
+        hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
+    )

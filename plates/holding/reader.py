@@ -1,0 +1,105 @@
+"""Reading what is held: from the staging folder where there are links, and never a version that was not held."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from ..local.errors import SourceChanged, source_error
+from ..local.folder_reader import OpenFile
+from ..repository import OpenSource, SourceFile
+from .errors import NotHeld
+from .guarantees import HeldFile, Hold
+
+
+class HeldReader:
+    """Opens the files of a hold; usable from several threads."""
+
+    def __init__(self, held: Hold) -> None:
+        self._hold = held
+        self._files = {file.path: file for file in held.files}
+
+    def open(self, path: str) -> OpenSource:
+        """Open a held file by its path in the source.
+
+        Raises:
+            NotHeld: the hold has no such file.
+            SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
+        """
+        file = self._files.get(path)
+        if file is None:
+            raise NotHeld(f"{path} is not among the files held for {self._hold.import_id}.")
+        return OpenHeldFile(self._hold, file)
+
+
+class _Seen(NamedTuple):
+    """What tells versions apart that agree in size and time, and whether the source still names the file."""
+
+    ctime_ns: int
+    n_links: int
+    named: bool
+
+
+class OpenHeldFile:
+    """One held file, from its opening to its closing; for one thread at a time."""
+
+    def __init__(self, held: Hold, file: HeldFile) -> None:
+        self._file = file
+        self._original = f"{held.source}/{file.path}"
+        self._open = OpenFile(file.path, held.path_of(file))
+        self._last = _Seen(file.ctime_ns, file.n_links, named=True)
+        self.name = self._open.name
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read the next bytes and return how many; 0 at the end of the file.
+
+        Raises:
+            SourceMissing, SourceUnreadable, SourceFailed: the disk does not hand them out.
+        """
+        return self._open.read_into(buffer)
+
+    def seek(self, offset: int) -> None:
+        """Read on from this byte."""
+        self._open.seek(offset)
+
+    def look(self) -> SourceFile:
+        """Say what the file is like now.
+
+        Raises:
+            SourceChanged: it was written to since it was held, also where its time was put back.
+            SourceMissing, SourceUnreadable, SourceFailed: it cannot be looked at.
+        """
+        found = self._open.look()
+        file = self._file
+        if (found.size, found.mtime_ns, found.inode) != (file.size, file.mtime_ns, file.inode):
+            raise self._changed(f"it has {found.size:,} bytes and had {file.size:,}")
+        try:
+            status = os.stat(self.name)  # noqa: PTH116 - one of many thousand
+        except OSError as error:
+            raise source_error(error, self.name) from error
+        seen = _Seen(status.st_ctime_ns, status.st_nlink, self._is_named())
+        # Taking a name away, giving one and renaming touch the ctime as writing does; anything else that does so
+        # may have been a write whose time was put back.
+        if seen.ctime_ns != self._last.ctime_ns and seen[1:] == self._last[1:]:
+            raise self._changed("its time was put back after it was written to, or its owner or mode changed")
+        self._last = seen
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._open.close()
+
+    def _is_named(self) -> bool:
+        if self._file.guarantee == "reflink":
+            # Nothing that happens to the original touches its clone.
+            return True
+        try:
+            return os.stat(self._original).st_ino == self._file.inode  # noqa: PTH116
+        except OSError:
+            return False
+
+    def _changed(self, how: str) -> SourceChanged:
+        return SourceChanged(
+            f"{self.name} changed after it was held ({how}).",
+            hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
+        )

@@ -1,0 +1,78 @@
+"""What holds cost on the disk, and giving them up where that loses nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+
+from ..local.errors import source_error
+from .guarantees import STAGED, HeldFile, HeldSpace, Hold
+from .sharing import unshared_bytes
+
+
+def let_go(held: Hold) -> Hold:
+    """Give up what can be read from the source again; what has its only copy here stays held.
+
+    Raises:
+        SourceMissing, SourceFailed: a file that went away just now, or a disk that refuses.
+    """
+    files: list[HeldFile] = []
+    for file in held.files:
+        name = f"{held.source}/{file.path}"
+        if file.guarantee not in STAGED or not os.path.exists(name):  # noqa: PTH110 - one of many thousand
+            files.append(file)
+            continue
+        try:
+            os.unlink(held.path_of(file))  # noqa: PTH108
+            seen = os.stat(name)  # noqa: PTH116 - one name less has touched its ctime
+        except OSError as error:
+            raise source_error(error, name) from error
+        # Size and time stay those that had settled: a source that changed meanwhile is found out by its reader.
+        files.append(
+            msgspec.structs.replace(
+                file, guarantee="watched only", inode=file.origin, ctime_ns=seen.st_ctime_ns, n_links=seen.st_nlink
+            )
+        )
+    return msgspec.structs.replace(held, files=tuple(files), reason="let go of under disk pressure")
+
+
+def held_space(held: Hold) -> HeldSpace:
+    """Ask the disk what a hold costs now: links whose other names are gone, and extents that nothing else shares."""
+    n_bytes = n_again = 0
+    for file in held.files:
+        if file.guarantee not in STAGED:
+            continue
+        cost = _cost(held.path_of(file), file)
+        n_bytes += cost
+        if os.path.exists(f"{held.source}/{file.path}"):  # noqa: PTH110 - one of many thousand
+            n_again += cost
+    return HeldSpace(import_id=held.import_id, n_bytes=n_bytes, n_bytes_again=n_again)
+
+
+def held_bytes(held: Hold) -> int:
+    """The bytes on the disk that exist only because this hold does."""
+    return held_space(held).n_bytes
+
+
+def _cost(path: str, file: HeldFile) -> int:
+    try:
+        seen = os.lstat(path)
+        on_disk = _on_disk(seen)
+        if file.guarantee == "hard link":
+            return on_disk if seen.st_nlink == 1 else 0
+        with open(path, "rb") as clone:  # noqa: PTH123
+            try:
+                return unshared_bytes(clone.fileno())
+            except OSError:
+                return on_disk
+    except OSError:
+        return 0
+
+
+def _on_disk(seen: os.stat_result) -> int:
+    if sys.platform == "win32":
+        return seen.st_size
+    else:  # noqa: RET505 - a type checker reads one of the two
+        return seen.st_blocks * 512

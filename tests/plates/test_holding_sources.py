@@ -1,0 +1,320 @@
+"""What the person at the microscope may do to a folder that is held."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hcs_mesh.plates.holding import (
+    HELD_FOLDER,
+    HeldReader,
+    HeldSpace,
+    Hold,
+    NotHeld,
+    choose_staging,
+    held_bytes,
+    held_space,
+    hold,
+    let_go,
+    pressure,
+    release,
+    sweep,
+)
+from hcs_mesh.plates.local import SourceChanged, SourceMissing
+from hcs_mesh.plates.repository import SourceFile
+
+NOBODY = 65534
+CONTENT = b"plate" * 4000
+
+
+def make_source(folder: Path) -> list[SourceFile]:
+    """Two files, one of them in a folder of its own, and what they look like when they have settled."""
+    (folder / "day 1").mkdir(parents=True)
+    for path in ("index.xml", "day 1/A01.tif"):
+        (folder / path).write_bytes(CONTENT)
+    return settled(folder)
+
+
+def settled(folder: Path) -> list[SourceFile]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    looks = [(path, path.stat()) for path in found]
+    return [
+        SourceFile(path=path.relative_to(folder).as_posix(), size=s.st_size, mtime_ns=s.st_mtime_ns, inode=s.st_ino)
+        for path, s in looks
+    ]
+
+
+def read(held: Hold, path: str) -> bytes:
+    """As a transfer does: look, read, look again."""
+    opened = HeldReader(held).open(path)
+    buffer = bytearray(1 << 20)
+    with closing(opened):
+        before = opened.look()
+        n = opened.read_into(memoryview(buffer))
+        assert opened.look() == before == next(file for file in held.expected if file.path == path)
+    return bytes(buffer[:n])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "root" / "plate"
+
+
+@pytest.fixture
+def staging(tmp_path: Path, source: Path) -> Path:
+    source.mkdir(parents=True)
+    folder = choose_staging(source, data=tmp_path / "data", root=source.parent).folder
+    assert folder is not None
+    return folder
+
+
+def test_deletion_of_the_whole_source_is_survived(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    assert held.guarantee in {"hard link", "reflink"}
+    shutil.rmtree(source)
+    assert read(held, "index.xml") == read(held, "day 1/A01.tif") == CONTENT
+
+
+def test_renaming_files_and_folders_is_survived(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    (source / "index.xml").rename(source / "index.bak")
+    source.rename(source.with_name("moved"))
+    assert read(held, "index.xml") == read(held, "day 1/A01.tif") == CONTENT
+
+
+def test_deletion_while_the_file_is_read_is_survived(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    opened = HeldReader(held).open("index.xml")
+    before = opened.look()
+    (source / "index.xml").unlink()
+    assert opened.look() == before
+    opened.close()
+
+
+def test_a_file_that_is_put_in_the_place_of_a_held_one_does_not_matter(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    (source / "other").write_bytes(b"something else")
+    (source / "other").replace(source / "index.xml")
+    assert read(held, "index.xml") == CONTENT
+
+
+def test_a_change_in_place_is_detected(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    with (source / "index.xml").open("r+b") as file:
+        file.write(b"X")
+    with pytest.raises(SourceChanged, match=r"index\.xml changed after it was held"):
+        read(held, "index.xml")
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_an_overwrite_that_puts_the_time_back_is_detected(source: Path, staging: Path, *, linked: bool) -> None:
+    held = hold(make_source(source), source, staging if linked else None, "import-0001")
+    status = (source / "index.xml").stat()
+    with (source / "index.xml").open("r+b") as file:
+        file.write(b"X")
+    os.utime(source / "index.xml", ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(SourceChanged, match="its time was put back"):
+        read(held, "index.xml")
+
+
+def test_an_overwrite_between_two_looks_is_detected_though_its_time_is_put_back(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    opened = HeldReader(held).open("index.xml")
+    (source / "index.xml").rename(source / "renamed")
+    opened.look()
+    status = (source / "renamed").stat()
+    (source / "renamed").write_bytes(b"!" * len(CONTENT))
+    os.utime(source / "renamed", ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(SourceChanged):
+        opened.look()
+    opened.close()
+
+
+def test_what_changed_since_it_settled_is_not_held(source: Path, staging: Path) -> None:
+    files = make_source(source)
+    (source / "index.xml").write_bytes(b"longer" * 9000)
+    for folder in (staging, None):
+        with pytest.raises(SourceChanged, match="after it had settled"):
+            hold(files, source, folder, "import-0001")
+    assert not (staging / "import-0001" / "index.xml").exists()
+
+
+def test_what_went_away_since_it_settled_is_named(source: Path, staging: Path) -> None:
+    files = make_source(source)
+    (source / "index.xml").unlink()
+    for folder in (staging, None):
+        with pytest.raises(SourceMissing, match=r"index\.xml"):
+            hold(files, source, folder, "import-0001")
+
+
+def test_a_hold_repeated_after_a_crash_finds_its_links_though_the_source_is_gone(source: Path, staging: Path) -> None:
+    files = make_source(source)
+    hold(files, source, staging, "import-0001")
+    shutil.rmtree(source)
+    again = hold(files, source, staging, "import-0001")
+    assert read(again, "day 1/A01.tif") == CONTENT
+
+
+def test_a_link_left_by_an_earlier_version_of_the_file_is_replaced(source: Path, staging: Path) -> None:
+    hold(make_source(source), source, staging, "import-0001")
+    status = (source / "index.xml").stat()
+    (source / "new").write_bytes(CONTENT[::-1])
+    os.utime(source / "new", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (source / "new").replace(source / "index.xml")
+    held = hold(settled(source), source, staging, "import-0001")
+    assert read(held, "index.xml") == CONTENT[::-1]
+
+
+def test_a_link_inside_the_source_is_held_as_what_it_leads_to(source: Path, staging: Path) -> None:
+    make_source(source)
+    (source / "link.tif").symlink_to("day 1/A01.tif")
+    held = hold(settled(source), source, staging, "import-0001")
+    shutil.rmtree(source)
+    assert read(held, "link.tif") == CONTENT
+
+
+def test_release_leaves_the_source_as_it_was(source: Path, staging: Path) -> None:
+    files = make_source(source)
+    held = hold(files, source, staging, "import-0001")
+    release(held)
+    release(held)
+    assert settled(source) == files
+    assert (source / "index.xml").stat().st_nlink == 1
+    assert not list(staging.iterdir())
+
+
+def test_held_bytes_are_those_whose_other_name_is_gone(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    assert held_bytes(held) == 0
+    (source / "index.xml").unlink()
+    assert len(CONTENT) <= held_bytes(held) <= len(CONTENT) + (1 << 16)
+    assert held_space(held).n_bytes_again == 0
+
+
+def test_letting_go_keeps_what_is_only_here(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    (source / "index.xml").unlink()
+    less = let_go(held)
+    assert less.n_files == (("hard link", 1), ("watched only", 1))
+    assert less.guarantee == "watched only"
+    assert read(less, "index.xml") == read(less, "day 1/A01.tif") == CONTENT
+    assert (source / "day 1/A01.tif").stat().st_nlink == 1
+
+
+def test_without_a_staging_folder_a_source_is_watched_only(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, None, "import-0001", why="it lies on another file system")
+    assert (held.guarantee, held.staging) == ("watched only", "")
+    assert read(held, "index.xml") == CONTENT
+    assert str(held) == "watched only (2 files): it lies on another file system"
+
+
+def test_a_file_that_is_not_held_cannot_be_read(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    with pytest.raises(NotHeld):
+        HeldReader(held).open("../../etc/passwd")
+
+
+def test_nobody_else_can_enter_a_staging_folder(staging: Path) -> None:
+    assert staging.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_staging_folder_is_made_inside_the_source_itself(tmp_path: Path) -> None:
+    source = tmp_path / "root"
+    source.mkdir()
+    chosen = choose_staging(source, data=tmp_path / "data", root=source)
+    assert chosen.folder is not None
+    assert chosen.folder.is_relative_to(tmp_path / "data")
+    assert "inside the source" in chosen.reason
+    assert not (source / HELD_FOLDER).exists()
+
+
+def test_meshes_that_share_a_root_keep_their_links_apart(tmp_path: Path) -> None:
+    source = tmp_path / "root" / "plate"
+    source.mkdir(parents=True)
+    folders = {choose_staging(source, data=tmp_path / mesh, root=source.parent).folder for mesh in ("one", "two")}
+    assert len(folders) == 2
+
+
+def test_a_staging_folder_that_is_a_planted_link_is_not_used(tmp_path: Path) -> None:
+    source = tmp_path / "root" / "plate"
+    source.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (source.parent / HELD_FOLDER).symlink_to(tmp_path / "elsewhere")
+    chosen = choose_staging(source, data=tmp_path / "data", root=source.parent)
+    assert "is a link" in chosen.reason
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_what_was_held_for_imports_that_nobody_knows_is_swept_away(source: Path, staging: Path) -> None:
+    files = make_source(source)
+    for import_id in ("import-0001", "import-0002"):
+        hold(files, source, staging, import_id)
+    assert sweep(staging, {"import-0002"}) == ("import-0001",)
+    assert [entry.name for entry in staging.iterdir()] == ["import-0002"]
+    assert sweep(staging.with_name("never made"), set()) == ()
+
+
+def test_pressure_gives_up_what_can_be_read_again_and_never_the_only_copy() -> None:
+    spaces = (
+        HeldSpace(import_id="import-0001", n_bytes=500, n_bytes_again=100),
+        HeldSpace(import_id="import-0002", n_bytes=300, n_bytes_again=300),
+        HeldSpace(import_id="import-0003", n_bytes=900),
+    )
+    assert pressure(spaces, 1000, 1000).let_go == ()
+    assert pressure(spaces, 800, 1000).let_go == ("import-0002",)
+    most = pressure(spaces, 0, 1000)
+    assert (most.let_go, most.n_bytes) == (("import-0002", "import-0001"), 400)
+    assert "1,300 held bytes are the only copy and are kept" in most.message
+
+
+SERVICE = """
+import os, sys
+from pathlib import Path
+from hcs_mesh.plates.holding import choose_staging, hold
+from hcs_mesh.plates.repository import SourceFile
+os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+root = Path(sys.argv[2]); source = root / "plate"
+files = []
+for path in sorted(source.iterdir()):
+    s = path.stat()
+    files.append(SourceFile(path=path.name, size=s.st_size, mtime_ns=s.st_mtime_ns, inode=s.st_ino))
+staging = choose_staging(source, data=root / "data", root=root).folder
+held = hold(files, source, staging, "import-0001")
+print(*(f"{file.path}={file.guarantee}" for file in held.files), sep="\\n")
+print(held.reason)
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any account can enter, which pytest's own are not."""
+    folder = Path("/var/tmp") / f"hcs-mesh-test-{os.getpid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.needs("root")
+def test_an_account_that_owns_nothing_links_what_it_may_write_and_watches_the_rest(open_folder: Path) -> None:
+    source = open_folder / "plate"
+    source.mkdir()
+    for name, mode, owner in (("mine.tif", 0o644, NOBODY), ("shared.tif", 0o666, 0), ("theirs.tif", 0o644, 0)):
+        (source / name).write_bytes(CONTENT)
+        (source / name).chmod(mode)
+        os.chown(source / name, owner, owner)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVICE, str(NOBODY), str(open_folder)], capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    *files, reason = done.stdout.splitlines()
+    if Path("/proc/sys/fs/protected_hardlinks").read_text().strip() == "0":
+        assert "theirs.tif=hard link" in files
+        return
+    assert files == ["mine.tif=hard link", "shared.tif=hard link", "theirs.tif=watched only"]
+    assert "fs.protected_hardlinks" in reason
