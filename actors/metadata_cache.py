@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from ..messages.metadata import GetPlate, ListPlates, PlatesStored
+from ..messages.metadata import GetLabels, GetPlate, ListPlates, PlatesStored
 from ..plates.model import Plate, PlateSummary
 from ..plates.repository import Repository
 from ..supervisors import Actor
 from .threads import Threads
 
-Inbox = GetPlate | ListPlates | PlatesStored
+Inbox = GetPlate | GetLabels | ListPlates | PlatesStored
 
 MAX_BYTES = 256 << 20
 """Columns held in memory; the plate that was asked for longest ago goes first."""
@@ -43,6 +43,9 @@ class MetadataCache(Actor[Inbox]):
                     return plate
                 # A repository takes its time: deferred, so that nobody else waits behind it.
                 return self.defer_once(("plate", plate_id, self._epoch), lambda: self._load(plate_id, self._epoch))
+            case GetLabels(plate_id=plate_id):
+                # Never kept: a plate's labels grow while the plate stays as it is.
+                return self.defer(self._threads.run(lambda: self._repository.labels(plate_id)))
             case ListPlates():
                 if self._summaries is not None:
                     return self._summaries

@@ -36,8 +36,9 @@ from .messages.imports import (
     RetryImport,
     SubmitImport,
 )
-from .messages.metadata import GetPlate, ListPlates
+from .messages.metadata import GetLabels, GetPlate, ListPlates
 from .messages.viewing import ListViewers, ViewerInfo
+from .plates.labels import Labels
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
 from .plates.source_names import check_source_name
@@ -133,6 +134,15 @@ class Commands(ABC):
         """
         check_plate_id(plate_id)
         return await self.ask("metadata", GetPlate(plate_id=plate_id))
+
+    async def labels(self, plate_id: int) -> Labels:
+        """Where a plate belongs, and what people said of it.
+
+        Raises:
+            PlateNotFound: no plate can have this id.
+        """
+        check_plate_id(plate_id)
+        return await self.ask("metadata", GetLabels(plate_id=plate_id))
 
     async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
         """Hand a folder or file over; returns the import's id.

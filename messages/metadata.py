@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..plates.labels import Labels
 from ..plates.model import Plate, PlateSummary
 from ..transport.messages import Event, Request, Role
 
 
 class GetPlate(Request[Plate], frozen=True, kw_only=True, tag="metadata.get_plate"):
     """Ask what a plate holds, without its pixels."""
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    plate_id: int
+
+
+class GetLabels(Request[Labels], frozen=True, kw_only=True, tag="metadata.get_labels"):
+    """Ask where a plate belongs and what people said of it."""
 
     audience: ClassVar[Role | None] = "viewer"
 

@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeVar
 from ..client import Client
 from ..messages.control import ActorRow
 from ..messages.viewing import ViewerInfo
+from ..plates.labels import Labels
+from ..plates.model import Plate
 from ..transport import TransportError
 from . import machine_form as machine
 from . import text_form as text
@@ -101,8 +103,12 @@ def plates(question: Question) -> None:
 
 def plate(question: Question, plate_id: int) -> None:
     """Show what one plate holds."""
-    answer = question.ask(lambda mesh: mesh.plate(plate_id))
-    print_json(machine.plate_form(answer)) if question.as_json else text.print_plate(answer)
+
+    async def both(mesh: Client) -> tuple[Plate, Labels]:
+        return await mesh.plate(plate_id), await mesh.labels(plate_id)
+
+    answer, labels = question.ask(both)
+    print_json(machine.plate_form(answer, labels)) if question.as_json else text.print_plate(answer, labels)
 
 
 def jobs(question: Question) -> None:

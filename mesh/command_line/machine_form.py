@@ -10,6 +10,7 @@ import msgspec
 from ..messages.compute import JobStatus, WellStatus
 from ..messages.control import ActorRow, MeshStatus
 from ..messages.imports import ImportStatus
+from ..plates.labels import UNLABELLED, Labels
 from ..plates.model import Image, Plate, PlateSummary
 from ..plates.virtual_paths import path_of
 
@@ -40,10 +41,11 @@ def import_form(status: ImportStatus) -> dict[str, Any]:
 def summary_form(summary: PlateSummary) -> dict[str, Any]:
     """One line of the list of plates."""
     told: dict[str, Any] = msgspec.to_builtins(summary)
-    return told
+    labels = told.pop("labels")
+    return {**told, **labels}
 
 
-def plate_form(plate: Plate) -> dict[str, Any]:
+def plate_form(plate: Plate, labels: Labels = UNLABELLED) -> dict[str, Any]:
     """The structure of one plate; an image that lies on no plate has its fields at the top."""
     images = list(plate.images())
     with_t = len({image.t for image in images}) > 1
@@ -64,6 +66,7 @@ def plate_form(plate: Plate) -> dict[str, Any]:
         },
         "missing": [msgspec.to_builtins(one) for one in plate.missing],
         "notes": list(plate.notes),
+        **msgspec.to_builtins(labels),
     }
     if "" in wells:
         told["fields"] = _fields_form(plate, wells[""], with_t=with_t)

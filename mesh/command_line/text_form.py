@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..plates.labels import UNLABELLED, Labels
 from .machine_form import IMAGE_KEY
 from .printing import bytes_text, console, moment_text, row, state_text, table
 from .written_out import shown
@@ -130,13 +131,24 @@ def print_plates(plates: Iterable[PlateSummary]) -> None:
     _print_listed(listed, "no plates yet: hcs-mesh import PATH")
 
 
-def print_plate(plate: Plate) -> None:
+def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
     """One plate, a line a well."""
     out = console()
     shape = f", {plate.n_rows} x {plate.n_columns} wells" if plate.kind == "plate" and plate.n_rows else ""
     pixel = f", {plate.pixel_size_um:g} µm a pixel" if plate.pixel_size_um else ""
     out.print(f"{plate.kind} {plate.id}: {shown(plate.name)}{shape}{pixel}", markup=False, soft_wrap=True)
     out.print("channels:", ", ".join(map(shown, plate.channels)) or "not named", markup=False, soft_wrap=True)
+    for name, value in (
+        ("screen:", labels.screen),
+        ("project:", labels.project),
+        ("dataset:", labels.dataset),
+        ("description:", labels.description),
+        ("tags:", ", ".join(labels.tags)),
+        ("key-values:", ", ".join(f"{key}={value}" for key, value in labels.key_values)),
+        ("comment:", labels.comment),
+    ):
+        if value:
+            out.print(name, shown(value), markup=False, soft_wrap=True)
     out.print("files in:", shown(plate.root), markup=False, soft_wrap=True)
     numbers = ("planes", "projections", "missing")
     listed = table("well", "fields", "channels", "z", "t", "planes", "projections", "missing", right=numbers)

@@ -12,6 +12,7 @@ from hcs_mesh.command_line.printing import print_json
 from hcs_mesh.messages.compute import JobStatus, WellStatus
 from hcs_mesh.messages.control import ActorRow
 from hcs_mesh.messages.imports import ImportStatus, PhaseEntry
+from hcs_mesh.plates.labels import Labels
 from hcs_mesh.plates.model import Image, ImageKind, Missing, Plate, PlateSummary, build_plate
 
 
@@ -153,3 +154,24 @@ def test_the_tree_shows_what_died_and_why(capsys: pytest.CaptureFixture[str]) ->
     )
     shown = capsys.readouterr().out
     assert "executor.cpu0  running  pid 77  restarts 2  killed by signal 9" in shown
+
+
+LABELS = Labels(screen="Kinases", description=EVIL, tags=("dose",), key_values=(("dose", "5 uM"),))
+
+
+def test_machines_read_where_a_plate_belongs_and_what_is_said_of_it() -> None:
+    line = PlateSummary(id=1, name="P", n_wells=1, n_fields=1, n_images=1, labels=LABELS)
+    for told in (machine_form.summary_form(line), machine_form.plate_form(RAGGED, LABELS)):
+        assert (told["screen"], told["project"], told["dataset"]) == ("Kinases", "", "")
+        assert [list(pair) for pair in told["key_values"]] == [["dose", "5 uM"]]
+        assert list(told["tags"]) == ["dose"]
+        assert told["description"] == EVIL
+        assert "labels" not in told
+
+
+def test_people_read_where_a_plate_belongs_without_its_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    text_form.print_plate(RAGGED, LABELS)
+    told = capsys.readouterr().out
+    assert "Kinases" in told
+    assert "dose=5 uM" in told
+    assert "\x1b" not in told
