@@ -13,6 +13,7 @@ from ..messages.console import (
     GetTrace,
     Hop,
     InspectActor,
+    ListJournals,
     PauseActor,
     RestartActor,
     ResumeActor,
@@ -28,7 +29,9 @@ from .tree_elsewhere import detail_elsewhere
 
 log = get_logger(__name__)
 
-Inbox = WhoAmI | InspectActor | TailLog | TailJournal | GetTrace | RestartActor | PauseActor | ResumeActor
+Inbox = (
+    WhoAmI | InspectActor | TailLog | ListJournals | TailJournal | GetTrace | RestartActor | PauseActor | ResumeActor
+)
 
 
 OwnMessage = InspectActor | TailLog | RestartActor | PauseActor | ResumeActor
@@ -71,6 +74,10 @@ class Inside(Protocol):
         Raises:
             NoSuchChild: there is none of that name.
         """
+        ...
+
+    def journals(self) -> tuple[str, ...]:
+        """The names of the journals that are kept."""
         ...
 
     def journal(self, name: str) -> Path:
@@ -129,6 +136,8 @@ class ConsoleDesk(Actor[Inbox]):
                 self._note(message)
                 there = inside.elsewhere(message.actor)
                 return self._here(message) if there is None else self.defer(self._there(message, there))
+            case ListJournals():
+                return inside.journals()
             case TailJournal(journal=journal, n_records=n_records):
                 folder = inside.journal(journal)
                 return self.defer(self._threads.run(lambda: read_journal(folder, n_records=n_records)))

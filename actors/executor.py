@@ -92,7 +92,8 @@ class Executor(Actor[Inbox]):
     async def _run(self, message: RunWell) -> StoredResult:
         run = message.job, message.well, message.attempt
         self._running.add(run)
-        self._busy = f"well {message.well or 'image'} of plate {message.plate.name}, {message.job}"
+        whose = f" for {message.owner}" if message.owner else ""
+        self._busy = f"well {message.well or 'image'} of plate {message.plate.name}, {message.job}{whose}"
         try:
             result = await self._computing.run(lambda: self._compute(message))
         except OSError as error:

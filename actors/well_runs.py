@@ -151,6 +151,7 @@ class WellRuns:
                 source_name=job.submitted.source_name,
                 plate=plate.only((well,)),
                 folder=str(folder),
+                owner=job.submitted.owner,
             )
             pid = self._pids.get(executor, 0)
             await self._context.find(executor).ask(request, timeout_s=WELL_TIMEOUT_S)

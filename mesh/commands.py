@@ -18,6 +18,7 @@ from .messages.console import (
     Hop,
     InspectActor,
     JournalLine,
+    ListJournals,
     LogTail,
     PauseActor,
     RestartActor,
@@ -99,6 +100,10 @@ class Commands(ABC):
     async def tail_log(self, actor: str, *, n_lines: int = 100, since: int = -1) -> LogTail:
         """The last lines of the log that concern one name of the tree."""
         return await self.ask("console", TailLog(actor=actor, n_lines=n_lines, since=since))
+
+    async def journals(self) -> tuple[str, ...]:
+        """The names of the journals that the mesh keeps."""
+        return await self.ask("console", ListJournals())
 
     async def tail_journal(self, journal: str, *, n_records: int = 100) -> tuple[JournalLine, ...]:
         """The last records of a journal."""

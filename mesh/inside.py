@@ -127,17 +127,21 @@ class MeshInside:
         hub = (self._layout.logs / "hub.log", actor if row.parent else "")
         return ((self._layout.logs / f"{actor}.log", ""), hub) if row.kind == "process" else (hub,)
 
+    def journals(self) -> tuple[str, ...]:
+        """The names of the journals that are kept; a node that has joined a mesh keeps none."""
+        home = self._layout.journal("x").parent
+        return tuple(sorted(one.name for one in home.iterdir())) if home.is_dir() else ()
+
     def journal(self, name: str) -> Path:
         """The folder of a journal.
 
         Raises:
             NoSuchJournal: there is none of that name.
         """
-        home = self._layout.journal("x").parent
-        names = sorted(one.name for one in home.iterdir()) if home.is_dir() else []
+        names = self.journals()
         if name not in names:
             raise NoSuchJournal(f"there is no journal {name!r}", hint=f"these are there: {', '.join(names) or 'none'}")
-        return home / name
+        return self._layout.journal(name)
 
     async def hops(self, trace: str) -> tuple[Hop, ...]:
         """What every process knows of a trace; one that does not answer in time is left out."""

@@ -119,6 +119,8 @@ class RunWell(Request[StoredResult], frozen=True, kw_only=True, tag="compute.run
     source_name: str
     plate: Plate
     folder: str
+    owner: str = ""
+    """Whose job it is, to be told to whoever looks."""
 
 
 class CancelWell(Event, frozen=True, kw_only=True, tag="compute.cancel_well"):

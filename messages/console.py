@@ -102,6 +102,13 @@ class TailLog(Request[LogTail], frozen=True, kw_only=True, tag="console.tail_log
     since: int = -1
 
 
+class ListJournals(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="console.journals"):
+    """Ask for the names of the journals that are kept."""
+
+    audience: ClassVar[Role | None] = "user"
+    looks_only: ClassVar[bool] = True
+
+
 class TailJournal(Request[tuple[JournalLine, ...]], frozen=True, kw_only=True, tag="console.tail_journal"):
     """Ask for the last records of a journal."""
 

@@ -24,7 +24,7 @@ from hcs_mesh.messages.console import (
 )
 from hcs_mesh.messages.control import ActorRow, MeshStatus
 from hcs_mesh.messages.imports import ImportStatus
-from hcs_mesh.transport import AskTimedOut, PeerGone, Principal
+from hcs_mesh.transport import ActorUnknown, AskTimedOut, PeerGone, Principal
 from hcs_mesh.viewers.console import snapshot, words
 from hcs_mesh.viewers.console.application import Console
 from hcs_mesh.viewers.console.listing import Listing
@@ -48,6 +48,7 @@ class NotingMesh:
         self.away = False
         self.asked = asyncio.Event()
         self.stuck = False
+        self.unreachable: set[str] = set()
         self.rows = (
             row("mesh", "", kind="supervisor", memory_bytes=5 << 20, loop_lag_s=0.002),
             row("imports", mailbox=3, handled=100, handling_s=0.001, busy="import-0002 transferring"),
@@ -112,6 +113,8 @@ class NotingMesh:
         )
 
     async def inspect(self, actor: str) -> ActorDetail:
+        if actor in self.unreachable:
+            raise ActorUnknown(f"the node of {actor} is away", hint="bring it back")
         found = next(one for one in self.rows if one.name == actor)
         incident = Incident(
             at_unix_s=1.0,
@@ -127,6 +130,9 @@ class NotingMesh:
         return LogTail(
             lines=(LogLine(at="2026-11-21T01:02:03.456Z", level="info", source=actor, text="all well"),), end=1
         )
+
+    async def journals(self) -> tuple[str, ...]:
+        return ("imports", "jobs", "outbox")
 
     async def tail_journal(self, journal: str, *, n_records: int = 100) -> tuple[JournalLine, ...]:
         return (JournalLine(sequence=9, tag=f"{journal}.submitted", text='{"owner": "bo"}'),)
@@ -252,6 +258,7 @@ async def test_every_tab_shows_its_part(mesh: NotingMesh) -> None:
         await pilot.press("4")
         await look(pilot)
         assert "jobs.submitted" in shown(pilot, "#journals")
+        assert "outbox.submitted" in shown(pilot, "#journals"), "whatever journal there is"
         await pilot.press("5")
         await look(pilot)
         assert "all well" in shown(pilot, "#log")
@@ -325,6 +332,22 @@ async def test_a_mesh_that_goes_away_is_told_and_found_again(mesh: NotingMesh) -
         mesh.away = False
         await look(pilot)
         assert "CONTROL" in shown(pilot, "#top")
+
+
+async def test_what_cannot_be_told_of_one_actor_is_no_trouble_of_the_mesh(mesh: NotingMesh) -> None:
+    mesh.rows = (*mesh.rows, row("node@gpu7", kind="supervisor", state="away", last_error="nothing was heard of it"))
+    mesh.unreachable = {"node@gpu7"}
+    async with opened(mesh) as pilot:
+        await look(pilot)
+        await pilot.press(*["down"] * (len(mesh.rows) - 1))
+        await look(pilot)
+        assert "is away" in shown(pilot, "#detail")
+        assert "does not answer" not in shown(pilot, "#top")
+        assert cells(pilot, "#tree")[-1][1] == "away"
+
+
+async def test_what_happened_is_told_with_its_time(mesh: NotingMesh) -> None:
+    assert words.clock_text(1.0) in words.detail_text(await mesh.inspect("imports"))
 
 
 async def test_an_actor_that_does_not_answer_hides_nothing_of_the_others(mesh: NotingMesh) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, ClassVar, cast
 
@@ -26,10 +26,9 @@ from .listing import Listing
 from .mesh import ConsoleMesh
 from .snapshot import Snapshot, snapshot
 
-JOURNALS = ("imports", "jobs")
 N_LINES = 200
-N_RECORDS = 18
-"""Of each journal: both fit on one screen."""
+N_RECORDS = 36
+"""Of all journals together: so many fit on one screen."""
 TABS = ("tree", "imports", "jobs", "journals", "log", "traces")
 
 
@@ -139,18 +138,39 @@ class Console(App[None]):
         chosen = self._listings["tree"].chosen
         match self.tab:
             case "tree" if chosen:
-                self._write(self._detail, words.detail_text(await self._mesh.inspect(chosen)))
+                await self._fill(self._detail, chosen, self._detail_text)
             case "journals":
-                told = {name: await self._mesh.tail_journal(name, n_records=N_RECORDS) for name in JOURNALS}
-                self._write(self._journals, words.journal_text(told), no_wrap=True)
+                await self._fill(self._journals, "journals", self._journal_text, no_wrap=True)
             case "log" if chosen:
-                lines = (await self._mesh.tail_log(chosen, n_lines=N_LINES)).lines
-                self._write(self._log_end, f"{chosen}\n{words.log_text(lines) or 'nothing yet'}")
+                await self._fill(self._log_end, chosen, self._log_text)
             case "traces":
                 hops = await self._mesh.trace(self._followed)
                 self._listings["traces"].show(words.trace_lines(hops))
             case _:
                 pass
+
+    async def _fill(
+        self, where: Static, what: str, text: Callable[[str], Awaitable[str]], *, no_wrap: bool = False
+    ) -> None:
+        """Write what is told; that nothing can be told of one thing is its own trouble, and not the mesh's."""
+        try:
+            told = await text(what)
+        except MeshError as error:
+            told = f"{what}: {error}\n{error.hint}"
+        self._write(where, told, no_wrap=no_wrap)
+
+    async def _detail_text(self, chosen: str) -> str:
+        return words.detail_text(await self._mesh.inspect(chosen))
+
+    async def _log_text(self, chosen: str) -> str:
+        lines = (await self._mesh.tail_log(chosen, n_lines=N_LINES)).lines
+        return f"{chosen}\n{words.log_text(lines) or 'nothing yet'}"
+
+    async def _journal_text(self, _: str) -> str:
+        names = await self._mesh.journals()
+        each = max(N_RECORDS // max(len(names), 1), 3)
+        told = {name: await self._mesh.tail_journal(name, n_records=each) for name in names}
+        return words.journal_text(told) or "this node keeps no journals"
 
     @property
     def tab(self) -> str:

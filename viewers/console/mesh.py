@@ -42,6 +42,10 @@ class ConsoleMesh(Protocol):
         """The last lines of the log that concern one name of the tree."""
         ...
 
+    async def journals(self) -> tuple[str, ...]:
+        """The names of the journals that are kept."""
+        ...
+
     async def tail_journal(self, journal: str, *, n_records: int = 100) -> tuple[JournalLine, ...]:
         """The last records of a journal."""
         ...

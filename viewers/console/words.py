@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -131,7 +132,8 @@ def detail_text(detail: ActorDetail) -> str:
     if detail.incidents:
         said += ["", "what happened:"]
         said += [
-            f"  {one.occurrence}" + (f"  {first_line(one.error)}" if one.error else "") for one in detail.incidents[-8:]
+            f"  {clock_text(one.at_unix_s)}  {one.occurrence}" + (f"  {first_line(one.error)}" if one.error else "")
+            for one in detail.incidents[-8:]
         ]
     traceback = next((one.traceback for one in reversed(detail.incidents) if one.traceback), "")
     error = one.last_error if "\n" in one.last_error and not traceback else traceback
@@ -158,7 +160,7 @@ def mood_of(state: str, *, troubled: bool = False) -> str:
     """Whether a state is good, bad, or something to look at."""
     if state in ("failed", "quarantined"):
         return "bad"
-    if state in ("waiting", "paused", "backoff", "starting", "stopping", "stopped", "cancelled") or troubled:
+    if state in ("waiting", "paused", "away", "backoff", "starting", "stopping", "stopped", "cancelled") or troubled:
         return "odd"
     return "good" if state in ("running", "done") else ""
 
@@ -196,6 +198,11 @@ def seconds_text(seconds: float) -> str:
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} us"
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def clock_text(at_unix_s: float) -> str:
+    """When it was, by the clock on the wall here."""
+    return time.strftime("%d %b %H:%M:%S", time.localtime(at_unix_s))
 
 
 def first_line(text: str) -> str:
