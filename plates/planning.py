@@ -13,6 +13,7 @@ import msgspec
 from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
 from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, DiskFolder
 from .model import Plate
+from .planners.cellvoyager import plan_cellvoyager
 from .planners.folder import is_tiff
 from .planners.imagexpress import plan_imagexpress
 from .planners.metaxpress import plan_metaxpress
@@ -29,7 +30,14 @@ from .tiff_failures import COPY_AGAIN
 ENTRY_POINTS = "hcs_mesh.planners"
 
 # Layouts with a metadata file of their own come before those that names or headers alone give away.
-BUILT_IN: tuple[Planner, ...] = (plan_ome_zarr, plan_operetta, plan_metaxpress, plan_imagexpress, plan_ome_tiff)
+BUILT_IN: tuple[Planner, ...] = (
+    plan_ome_zarr,
+    plan_operetta,
+    plan_cellvoyager,
+    plan_metaxpress,
+    plan_imagexpress,
+    plan_ome_tiff,
+)
 
 
 def planners() -> tuple[Planner, ...]:

@@ -44,10 +44,10 @@ def describe(folder: Folder, file: str | None) -> MetaSeries:
         return MetaSeries()
 
 
-def channel_names(names: dict[int, str], *, number_prefix: str = "w") -> tuple[str, ...]:
+def channel_names(names: dict[int, str]) -> tuple[str, ...]:
     """Names of the channels by wavelength number; w1, w2 where there is none, both where two are the same."""
     values = list(names.values())
     return tuple(
-        name if name and values.count(name) == 1 else f"{number_prefix}{number} {name}".strip()
+        name if name and values.count(name) == 1 else f"w{number} {name}".strip()
         for number, name in sorted(names.items())
     )

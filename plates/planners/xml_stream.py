@@ -46,6 +46,11 @@ def local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
+def attributes(element: ET.Element) -> dict[str, str]:
+    """An element's attributes by local name."""
+    return {local(name): value.strip() for name, value in element.attrib.items()}
+
+
 def texts(element: ET.Element) -> dict[str, str]:
     """The texts of an element's children by local name."""
     return {local(child.tag): (child.text or "").strip() for child in element}
