@@ -69,7 +69,7 @@ class MemoryListener:
             link.lost("the endpoint was closed")
         self.links.clear()
 
-    def look_for_lost(self, silence_s: float, now: float) -> None:
+    def look_for_lost(self, now: float) -> None:
         """Nobody is silent here without being dead."""
 
     def statistics(self) -> dict[str, int | float | str]:
