@@ -4,7 +4,7 @@ import asyncio
 import cProfile
 import pstats
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import uvloop
@@ -40,15 +40,24 @@ async def _events(profile: cProfile.Profile) -> None:
     from echo import Count, Echo, Progressed
 
     from hcs_mesh.supervisors import Node
-    from hcs_mesh.transport import Kind, Link, codec
+    from hcs_mesh.transport import Link
 
     node = Node("bench")
     life = await node.start_actor("counter", Echo)
-    link = Link("teller", lambda frames, bulk: True, node._deliver)
-    batch = codec.join([codec.seal(Kind.TELL, 0, "counter", 0.0, Progressed(job=1, well="A01", done=7))] * N_IN_BATCH)
+    batches: list[bytes] = []
+
+    def write(frames: Sequence[bytes], bulk: bool) -> bool:
+        batches.append(frames[0])
+        return True
+
+    link = Link("teller", write, node._deliver)
+    for _ in range(N_IN_BATCH):
+        link.tell("counter", Progressed(job=1, well="A01", done=7))
+    link.flush()
     profile.enable()
     for _ in range(N_BATCHES):
-        link.hear(batch)
+        for batch in batches:
+            link.hear(batch)
         await node.find("counter").ask(Count())
     profile.disable()
     await life.stop()

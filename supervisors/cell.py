@@ -10,9 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from ..config import MeshError, get_logger
 from ..config.tracing import carried, followed
-from ..transport.codec import union_decoder
+from ..transport.codec import run_decoder, union_decoder
 from ..transport.errors import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone
-from ..transport.messages import NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
+from ..transport.link import Link
+from ..transport.messages import NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Answer, Letter, letter_of
@@ -70,6 +71,7 @@ class Cell:
     ) -> None:
         self.name = name
         self.decoder = union_decoder((*kind.inbox, Ping))
+        self.run_decoder = run_decoder((*kind.inbox, Ping))
         self.replies: dict[type, Any] = {one: reply_class(one) for one in kind.inbox if issubclass(one, Request)}
         self.events = {one: _fixed_bytes(one) for one in kind.inbox if one not in self.replies}
         self._requests = {one: _fixed_bytes(one) for one in self.replies}
@@ -143,6 +145,28 @@ class Cell:
         life = self.life
         if life is not None and life.idle is not None:
             life.wake()
+
+    def post_run(
+        self, messages: list[Message], principal: Principal, caller: Link, refuse: Callable[[MeshError], None]
+    ) -> None:
+        """Take in what one peer told one after the other; ``refuse`` hears what is not taken."""
+        sizes, box, queued = self.events, self.box, self._queued
+        for message in messages:
+            letter = Letter(message, None, 0.0, principal, caller)
+            n_bytes = sizes.get(message.__class__)
+            if n_bytes and box.plain:
+                # As in ``post``.
+                total = box.n_bytes + n_bytes
+                if total <= box.max_bytes and len(queued) < box.max_messages:
+                    queued.append(letter)
+                    box.n_bytes = total
+                    continue
+            try:
+                self.post(letter)
+            except MeshError as error:
+                refuse(error)
+        if self.life is not None:
+            self.life.wake()
 
     def post_own(self, message: Message) -> None:
         """Take in what the actor reminded itself of: however full its mailbox is, its timers go off."""

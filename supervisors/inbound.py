@@ -44,7 +44,7 @@ class Inbound:
         self._beat = beat
         self._bye = bye
 
-    def deliver(self, link: Link, envelope: Envelope) -> None:
+    def __call__(self, link: Link, envelope: Envelope) -> None:
         """Take one envelope.
 
         Raises:
@@ -78,6 +78,26 @@ class Inbound:
             self._bye(link)
         else:
             raise BadMessage(f"an envelope of the unknown kind {kind}")
+
+    def deliver_run(self, link: Link, run: Envelope) -> None:
+        """Take several events for one actor.
+
+        Raises:
+            BadMessage: it is no array of messages.
+        """
+        cell, principal = self._cells.get(run.target), link.principal
+        if cell is not None and principal is INNER and not run.trace:
+            try:
+                messages = cell.run_decoder.decode(run.body)
+            except codec.NOT_DECODED:
+                # One of them cannot be read; the others can, and the sender hears which.
+                pass
+            else:
+                where = f"{self._node}/{run.target}"
+                cell.post_run(messages, principal, link, lambda error: link.refuse(error, where))
+                return
+        for envelope in codec.unroll(run):
+            self(link, envelope)
 
     def _deliver_ask(self, link: Link, envelope: Envelope) -> None:
         answer = RemoteAnswer(link, envelope.id, f"{self._node}/{envelope.target}")

@@ -72,7 +72,7 @@ class Node:
         self._sweep: asyncio.TimerHandle | None = self.loop.call_later(SWEEP_S, self._expire)
         self._deliver = Inbound(
             name, self.cells, self.loop.time, unknown=self.unknown, hello=self._hello, beat=self._beat, bye=self._bye
-        ).deliver
+        )
 
     # -- actors -----------------------------------------------------------------------------------
 

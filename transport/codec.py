@@ -1,14 +1,16 @@
 """How messages look on the wire: batches of envelopes, each around one encoded message.
 
 A frame holds a msgpack array of envelopes, so that everything said to one peer within one tick
-of the loop travels together. Bodies stay raw until the receiver's own decoder reads them.
+of the loop travels together. Bodies stay raw until the receiver's own decoder reads them. Events
+that are told to one actor one after the other share an envelope, a *run*: its body is their array,
+which the receiver decodes in one go.
 """
 
 from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -21,6 +23,10 @@ BATCH_BYTES = 1 << 20
 """A batch that would hold more leaves before its tick ends."""
 HEAD_BYTES = 5
 """What a batch holds beside its envelopes."""
+MAX_RUN = 4_096
+"""Events in one envelope."""
+RUN_HEAD_BYTES = 24
+"""What a run holds at most beside its events and its target's name."""
 
 
 class Kind(IntEnum):
@@ -34,6 +40,7 @@ class Kind(IntEnum):
     BEAT = 5
     BYE = 6
     SEND = 7
+    RUN = 8
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -70,10 +77,12 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     statistics: tuple[tuple[str, int | float | str], ...] = ()
 
 
+_TELL, _RUN = int(Kind.TELL), int(Kind.RUN)
 _encoder = msgspec.msgpack.Encoder()
 _ARRAY32 = struct.Struct(">BI")
 _NOT_ENCODED = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_raw_list = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _batches = msgspec.msgpack.Decoder(list[Envelope])
 
 
@@ -101,6 +110,48 @@ def seal(kind: int, id: int, target: str, ttl_s: float, body: Any = None, trace:
         return _encoder.encode((kind, id, target, ttl_s, body))
     except _NOT_ENCODED as error:
         raise BadMessage(f"{type(body).__name__} cannot travel: {error}") from error
+
+
+def encode_into(value: Any, buffer: bytearray) -> None:
+    """Append the msgpack bytes of a message; what an error leaves behind is for the caller to cut off.
+
+    Raises:
+        BadMessage: it holds what cannot travel.
+    """
+    try:
+        _encoder.encode_into(value, buffer, -1)
+    except _NOT_ENCODED as error:
+        raise BadMessage(f"{type(value).__name__} cannot travel: {error}") from error
+
+
+def seal_run(target: str, n: int, bodies: bytes | bytearray) -> bytes:
+    """The bytes of one envelope around ``n`` events that are encoded already."""
+    return seal(_RUN, 0, target, 0.0, msgspec.Raw(b"".join((_ARRAY32.pack(0xDD, n), bodies))))
+
+
+def run_length(body: msgspec.Raw) -> int:
+    """How many events a run says that it holds.
+
+    Raises:
+        BadMessage: it is no run, or a longer one than may be.
+    """
+    try:
+        tag, n = _ARRAY32.unpack_from(body)
+    except struct.error as error:
+        raise BadMessage(f"a run of events that is no array: {error}") from error
+    if tag != 0xDD or n > MAX_RUN:
+        raise BadMessage(f"a run of events holds an array of at most {MAX_RUN}")
+    return int(n)
+
+
+def unroll(run: Envelope) -> Iterator[Envelope]:
+    """The events of a run, as they would have come alone.
+
+    Raises:
+        BadMessage: its body is no array.
+    """
+    for body in decode(run.body, _raw_list):
+        yield Envelope(_TELL, 0, run.target, 0.0, body, run.trace)
 
 
 def join(envelopes: list[bytes]) -> bytes:
@@ -134,11 +185,20 @@ def reply_decoder(request: type[Message]) -> msgspec.msgpack.Decoder[Any]:
 
 def union_decoder(members: Iterable[type[Message]]) -> msgspec.msgpack.Decoder[Any]:
     """The decoder of an inbox: one of these messages, told apart by their tags."""
+    return msgspec.msgpack.Decoder(_union(members))
+
+
+def run_decoder(members: Iterable[type[Message]]) -> msgspec.msgpack.Decoder[Any]:
+    """The decoder of several messages for one inbox."""
+    return msgspec.msgpack.Decoder(list[_union(members)])  # type: ignore[misc]
+
+
+def _union(members: Iterable[type[Message]]) -> Any:
     kinds = tuple(members)
     union: Any = kinds[0]
     for kind in kinds[1:]:
         union = union | kind
-    return msgspec.msgpack.Decoder(union)
+    return union
 
 
 def decode(body: msgspec.Raw | bytes, using: msgspec.msgpack.Decoder[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -15,6 +15,7 @@ from .errors import AskTimedOut, BadMessage, PeerGone
 from .failures import exception_of, failure_of
 from .messages import INNER, Event, Failure, Principal, Request
 from .offences import Offences
+from .outgoing import Outgoing
 from .refs import ASK_TIMEOUT_S
 
 R = TypeVar("R")
@@ -22,7 +23,7 @@ R = TypeVar("R")
 EXPIRY_TICK_S = 0.1
 _REPLY, _FAIL = int(Kind.REPLY), int(Kind.FAIL)
 _ANSWERS = (_REPLY, _FAIL)
-_ASK, _TELL, _SEND = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND)
+_ASK, _TELL, _SEND, _RUN = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND), int(Kind.RUN)
 _TAKEN: msgspec.msgpack.Decoder[Any] = codec.decoder(None)
 
 
@@ -31,6 +32,19 @@ class Deliver(Protocol):
 
     def __call__(self, link: Link, envelope: Envelope) -> None:
         """Take it, without waiting.
+
+        Raises:
+            BadMessage: the peer should not have sent it.
+        """
+        ...
+
+
+@runtime_checkable
+class DeliverRuns(Protocol):
+    """Who takes several events for one actor in one go; from others they are taken one by one."""
+
+    def deliver_run(self, link: Link, run: Envelope) -> None:
+        """Take them, without waiting.
 
         Raises:
             BadMessage: the peer should not have sent it.
@@ -71,14 +85,14 @@ class Link:
         self.offences = offences or Offences(name)
         self._write = write
         self._deliver = deliver
+        self._deliver_run = deliver.deliver_run if isinstance(deliver, DeliverRuns) else self._unroll
         self._max_bytes = max_message_bytes - codec.HEAD_BYTES
         self._batch_bytes = min(codec.BATCH_BYTES, self._max_bytes)
         self._loop = asyncio.get_running_loop()
         self._asks: dict[int, _Pending] = {}
         self._last_id = 0
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._out_bulk: list[bytes] = []
+        self._out = Outgoing()
+        self._out_bulk = Outgoing()
         self._collecting = False
         self._expiry: asyncio.TimerHandle | None = None
         self._gone = ""
@@ -109,6 +123,11 @@ class Link:
             BadMessage: it cannot travel.
         """
         trace = carried() if followed() else ""
+        if self._collecting and not trace and not self._gone:
+            outgoing = self._out_bulk if event.bulk else self._out
+            if outgoing.tell(target, event, self._batch_bytes):
+                self.n_out += 1
+                return
         self._leave(codec.seal(_TELL, 0, target, 0.0, event, trace), event, event.bulk)
 
     def tell_with(self, target: str, event: Event, pixels: Any) -> bool:
@@ -173,16 +192,15 @@ class Link:
             self._loop.call_soon(self.flush)
             self._put([sealed], bulk)
             return
-        if self._out_bytes + n_bytes > self._batch_bytes:
+        outgoing = self._out_bulk if bulk else self._out
+        if outgoing.n_bytes + n_bytes > self._batch_bytes:
             self._put_all()
-        (self._out_bulk if bulk else self._out).append(sealed)
-        self._out_bytes += n_bytes
+        outgoing.add(sealed)
 
     def flush(self) -> None:
         """Send now what this tick has put together."""
         self._collecting = False
-        if self._out_bytes:
-            self._put_all()
+        self._put_all()
 
     def look(self) -> None:
         """Find out whether the peer can still be reached."""
@@ -190,13 +208,10 @@ class Link:
             self._put([], bulk=False)
 
     def _put_all(self) -> None:
-        control, self._out = self._out, []
-        bulk, self._out_bulk = self._out_bulk, []
-        self._out_bytes = 0
-        if control:
-            self._put(control, bulk=False)
-        if bulk:
-            self._put(bulk, bulk=True)
+        if self._out.n_bytes:
+            self._put(self._out.take(), bulk=False)
+        if self._out_bulk.n_bytes:
+            self._put(self._out_bulk.take(), bulk=True)
 
     def _put(self, envelopes: list[bytes], bulk: bool) -> None:  # noqa: FBT001
         if not self._gone:
@@ -224,10 +239,20 @@ class Link:
         for envelope in envelopes:
             kind = envelope.kind
             try:
-                if kind in _ANSWERS:
+                if kind == _RUN:
+                    self.n_in += codec.run_length(envelope.body) - 1
+                    self._deliver_run(self, envelope)
+                elif kind in _ANSWERS:
                     self._settle(envelope)
                 else:
                     self._deliver(self, envelope)
+            except BadMessage as error:
+                self.offences.add(f"from {self.principal.name}: {error}")
+
+    def _unroll(self, link: Link, run: Envelope) -> None:
+        for envelope in codec.unroll(run):
+            try:
+                self._deliver(link, envelope)
             except BadMessage as error:
                 self.offences.add(f"from {self.principal.name}: {error}")
 
