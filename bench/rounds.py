@@ -5,7 +5,10 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-CORES = sorted(os.sched_getaffinity(0))
+_CORES = "HCS_MESH_BENCH_CORES"
+CORES = [int(core) for core in os.environ.get(_CORES, "").split()] or sorted(os.sched_getaffinity(0))
+"""The cores that the whole measurement may use: a child would see only the one that its parent keeps to."""
+os.environ[_CORES] = " ".join(map(str, CORES))
 
 
 def pin(n: int) -> None:
