@@ -1,0 +1,210 @@
+"""Who may have which folder imported, as files and permissions stand now; the rules are in ``permissions``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..config.errors import MeshError
+from ..config.import_settings import Accounts, RootSettings
+from .errors import SourceNotFound, SourceUnreadable
+from .permissions import Account, Node, may, parse_acl, within
+from .repository import SourceFile
+
+if sys.platform != "win32":
+    import grp
+    import pwd
+
+_ACL = "system.posix_acl_access"
+_NAMED = 3
+
+
+class PathNotAllowed(MeshError, PermissionError):
+    """A path leads to where this requester may not have anything imported from."""
+
+
+class NoSuchAccount(MeshError, LookupError):
+    """The system has no account of the requester's name, so that nobody can say what he may read."""
+
+
+class Allowed(NamedTuple):
+    """Where a path leads once every link is followed, and the root below which that is."""
+
+    path: Path
+    root: RootSettings | None
+
+
+def resolve_allowed(path: Path | str, roots: Sequence[RootSettings], *, requester: str, administrator: bool) -> Allowed:
+    """Follow a path that somebody named to where it leads, which must lie below an allowed root.
+
+    Without any root only administrators name paths; with roots they too keep to them, whoever the root is for.
+
+    Raises:
+        PathNotAllowed: it is no absolute path, or leads to where the requester may not import from.
+        SourceNotFound: there is nothing; said only of places below a root of his.
+        SourceUnreadable: it cannot be looked at.
+    """
+    named = Path(path)
+    if not named.is_absolute() or "\0" in str(path):
+        raise PathNotAllowed(f"{str(path)!r} is no absolute path.", hint="Give the whole path, from the root on.")
+    if not roots and not administrator:
+        raise PathNotAllowed(
+            f"{requester} may not import {path}: no folder is set from which users may import.",
+            hint="Ask the administrator for an [[imports.roots]] with the path of the folder in the settings.",
+        )
+    real = Path(os.path.realpath(named))
+    chosen = _root_of(real, roots)
+    if roots and (chosen is None or not (administrator or not chosen.users or requester in chosen.users)):
+        mine = [root.path for root in roots if administrator or not root.users or requester in root.users]
+        # Whether there is anything is no business of his.
+        raise PathNotAllowed(
+            f"{requester} may not import {path}"
+            + (f", which leads to {real}" if real != named and chosen is not None else "")
+            + ": it does not lie below a folder from which he may import.",
+            hint=f"Those folders are: {', '.join(mine)}." if mine else "Ask the administrator for [[imports.roots]].",
+        )
+    try:
+        real.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceNotFound(f"there is nothing at {path}", hint="give the path of a folder or image file") from error
+    except (OSError, ValueError) as error:
+        raise SourceUnreadable(
+            f"{path} cannot be looked at: {getattr(error, 'strerror', error)}",
+            hint="give the account that the mesh runs under the right to enter the folders above it",
+        ) from error
+    return Allowed(real, chosen)
+
+
+def accounts_count(setting: Accounts, *, administrator: bool) -> bool:
+    """Whether a requester's own permissions are to be looked at: an administrator's word is enough."""
+    if sys.platform != "win32" and not administrator:
+        return setting == "same-name" or (setting == "auto" and os.geteuid() == 0)
+    return False
+
+
+def account_named(name: str) -> Account:
+    """The system's account of this name, with all its groups.
+
+    Raises:
+        NoSuchAccount: there is none.
+    """
+    if sys.platform != "win32":
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            pass
+        else:
+            groups = {one.gr_gid for one in grp.getgrall() if name in one.gr_mem}
+            groups.update(os.getgrouplist(name, entry.pw_gid))
+            return Account(name, entry.pw_uid, frozenset(groups))
+    raise NoSuchAccount(
+        f"This system has no account {name!r}, so that nobody can say what its holder may read.",
+        hint="Give the key the name of the person's account, or set imports.accounts to 'off'.",
+    )
+
+
+def check_readable(
+    source: Path, files: Iterable[SourceFile], roots: Sequence[RootSettings], account: Account | None
+) -> None:
+    """Promise that the requester could read each file himself, and that no link leads out of the allowed roots.
+
+    What is looked at is the very file that was found when the source had settled, by its inode: a link that is
+    laid in its place between this look and the reading is another file, and found out there.
+
+    Raises:
+        PathNotAllowed: a file or a folder on the way is not for him, or a link leads out; the first ones are named.
+        SourceNotFound, SourceUnreadable: a file is gone or cannot be looked at.
+    """
+    look = _Look(account, roots, Path(os.path.realpath(source)))
+    refused: list[str] = []
+    n_refused = 0
+    for file in files:
+        why = look.refusal(source / file.path, file.inode)
+        if why:
+            n_refused += 1
+            if len(refused) < _NAMED:
+                refused.append(f"{file.path} ({why})")
+    if n_refused:
+        more = f" and {n_refused - _NAMED} more" if n_refused > _NAMED else ""
+        whom = account.name if account else "The requester"
+        raise PathNotAllowed(
+            f"{whom} may not have {'; '.join(refused)}{more} imported from {source}.",
+            hint="Give that person read permission on the files and the folders above them, or leave them out.",
+        )
+
+
+class _Look:
+    """Looks at files and at each folder on their way once."""
+
+    def __init__(self, account: Account | None, roots: Sequence[RootSettings], source: Path) -> None:
+        self._account = account
+        self._inside = [str(source), *(os.path.realpath(root.path) for root in roots)]
+        self._entered: dict[str, str] = {}
+
+    def refusal(self, path: Path, inode: int) -> str:
+        """Why a file is not for the requester; empty if it is."""
+        try:
+            folder = os.path.realpath(path.parent)
+            name = f"{folder}/{path.name}"
+            found = os.lstat(name)
+            if stat.S_ISLNK(found.st_mode):
+                name = os.path.realpath(name)
+                folder = os.path.dirname(name)  # noqa: PTH120 - one of many thousand
+                found = os.lstat(name)
+        except OSError as error:
+            raise _gone(path, error) from error
+        if not any(within(name, folder) for folder in self._inside):
+            return "a link leads out of the folders from which imports may come"
+        if inode and found.st_ino != inode:
+            return "it is not the file that had settled"
+        if self._account is None:
+            return ""
+        return self._folder_refusal(folder) or (
+            "" if may(self._account, _node(name, found), read=True) else "no permission to read it"
+        )
+
+    def _folder_refusal(self, folder: str) -> str:
+        """Why a folder cannot be entered, with all those above it."""
+        if folder not in self._entered:
+            assert self._account is not None
+            above = os.path.dirname(folder)  # noqa: PTH120
+            why = self._folder_refusal(above) if above != folder else ""
+            if not why:
+                try:
+                    node = _node(folder, os.lstat(folder))
+                except OSError as error:
+                    raise _gone(Path(folder), error) from error
+                why = "" if may(self._account, node, enter=True) else f"no permission to enter {folder}"
+            self._entered[folder] = why
+        return self._entered[folder]
+
+
+def _root_of(real: Path, roots: Sequence[RootSettings]) -> RootSettings | None:
+    """The innermost root that holds a path: what is said of it counts before what is said of those around it."""
+    holding = [(len(at), root) for root in roots if within(str(real), at := os.path.realpath(root.path))]
+    return max(holding, key=lambda one: one[0])[1] if holding else None
+
+
+def _node(path: str, found: os.stat_result) -> Node:
+    acl = b""
+    if hasattr(os, "getxattr"):
+        try:
+            acl = os.getxattr(path, _ACL, follow_symlinks=False)
+        except OSError as error:
+            # No list, or a file system that has none: then the mode says everything.
+            if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                raise _gone(Path(path), error) from error
+    return Node(mode=stat.S_IMODE(found.st_mode), uid=found.st_uid, gid=found.st_gid, acl=parse_acl(acl))
+
+
+def _gone(path: Path, error: OSError) -> MeshError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SourceNotFound(f"{path} is not there (any more)", hint="put it back and retry the import")
+    return SourceUnreadable(
+        f"{path} cannot be looked at: {error.strerror}", hint="check the path, its disk and its permissions"
+    )
