@@ -1,8 +1,9 @@
 """Opera Phenix and Operetta: Harmony's index beside or above its TIFF files (pure).
 
-Harmony 4 and 5 write ``Images/Index.idx.xml``, 6 and 7 ``Index.xml``, and 7 may leave the index above the folders of
-its images (github.com/ome/bioformats/pull/4314). What is the same for all images of a channel stands in the images of
-4 and 5, and in the Maps alone of 6 and 7. The namespace is not looked at: 5 and 7 differ in nothing else.
+Harmony 4 and 5 write ``Images/Index.idx.xml``, 6 and 7 ``Index.xml``; 7 may leave the index above the folders of its
+images (github.com/ome/bioformats/pull/4314), or in a folder ``index`` beside ``images`` where it archives. What is the
+same for all images of a channel stands in the images of 4 and 5, and in the Maps alone of 6 and 7. Apart from that
+and from where time begins they do not differ, and the namespace is not looked at.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _INDEX = re.compile(r"index(\.(idx|flex|ref))?\.xml", re.IGNORECASE)
 _PREFERRED = ("index.idx.xml", "index.xml", "index.flex.xml", "index.ref.xml")
 _IMAGE = re.compile(r"r\d{2,}c\d{2,}f\d{2,}p\d{2,}-ch\d+(sk\d+)?(fk\d+)?(fl\d+)?\.tiff?", re.ASCII | re.IGNORECASE)
 # What Harmony writes beside the folder Images and what therefore goes with it.
-_BESIDE = ("assaylayout/", "ffc_profile/")
+_BESIDE = ("assaylayout/", "ffc_profile/", "flatfieldcorrection/")
 
 
 class _Record(NamedTuple):
@@ -64,8 +65,8 @@ def plan_operetta(folder: Folder) -> Plan:
         path, index = next(found, ("", None))
         if index is None:
             continue
-        plate, files, due = _plate(folder, path, index)
         prefix = f"{root}/" if root else ""
+        plate, files, due = _plate(folder, path, prefix, index)
         beside = (
             other
             for other in folder.files
@@ -80,7 +81,7 @@ def plan_operetta(folder: Folder) -> Plan:
             )
         )
         pending += due
-        held.append(f"{split(path)[0]}/" if split(path)[0] else "")
+        held.append(prefix)
     return Plan(filesets=tuple(filesets), pending=(*pending, *_without_index(folder, tuple(held))))
 
 
@@ -90,12 +91,18 @@ def _measurements(folder: Folder) -> dict[str, list[str]]:
     for path in folder.files:
         above, name = split(path)
         if _INDEX.fullmatch(name):
-            root = posixpath.dirname(above) if posixpath.basename(above).lower() == "images" else above
+            root = posixpath.dirname(above) if posixpath.basename(above).lower() in ("images", "index") else above
             found.setdefault(root, []).append(path)
-    return {
-        root: sorted(paths, key=lambda path: (_PREFERRED.index(split(path)[1].lower()), -path.count("/")))
-        for root, paths in found.items()
-    }
+        elif name.lower().endswith(".xml") and posixpath.basename(above).lower() == "index":
+            images = posixpath.join(posixpath.dirname(above), "images/").lower()
+            if any(other.lower().startswith(images) for other in folder.files):
+                found.setdefault(posixpath.dirname(above), []).append(path)
+    return {root: sorted(paths, key=_preference) for root, paths in found.items()}
+
+
+def _preference(path: str) -> tuple[int, int]:
+    name = split(path)[1].lower()
+    return (_PREFERRED.index(name) if name in _PREFERRED else len(_PREFERRED), -path.count("/"))
 
 
 def _without_index(folder: Folder, indexed: tuple[str, ...]) -> Iterator[str]:
@@ -174,9 +181,9 @@ def _micrometres(values: dict[str, str]) -> float | None:
     return float(text) * 1e6 if text else None
 
 
-def _plate(folder: Folder, path: str, index: _Index) -> tuple[Plate, tuple[str, ...], tuple[str, ...]]:
+def _plate(folder: Folder, path: str, root: str, index: _Index) -> tuple[Plate, tuple[str, ...], tuple[str, ...]]:
     """The plate, the files of its images, and why to wait for more."""
-    file_of = _file_finder(folder, split(path)[0])
+    file_of = _file_finder(folder, split(path)[0], root)
     table = PlaneTable(folder)
     numbers = sorted({record.channel for record in index.records})
     # Planes count from 1; time points from 0 in version 5 and from 1 in version 7.
@@ -200,14 +207,16 @@ def _plate(folder: Folder, path: str, index: _Index) -> tuple[Plate, tuple[str, 
         n_columns=index.n_columns,
         channels=channel_names({number: index.channels.get(number, "") for number in numbers}),
         pixel_size_um=index.pixel_size_um,
-        notes=[f"{n_empty} image{'s' if n_empty > 1 else ''} of {path} were not recorded"] if n_empty else [],
+        notes=[f"{n_empty} image{'s' if n_empty > 1 else ''} of {path} {'were' if n_empty > 1 else 'was'} not recorded"]
+        if n_empty
+        else [],
     )
     due = still_due(path, n_due, n_there)
     return plate, table.files, due or still_due(path, index.n_listed, len(index.records))
 
 
-def _file_finder(folder: Folder, above: str) -> Callable[[str], str | None]:
-    """What finds an image of an index in ``above``: where its URL leads, or else by its name in a folder below."""
+def _file_finder(folder: Folder, above: str, root: str) -> Callable[[str], str | None]:
+    """What finds an image of an index in ``above``: where its URL leads, else by that path or name below ``root``."""
     below: dict[str, list[str]] = {}
 
     def find(url: str) -> str | None:
@@ -215,11 +224,13 @@ def _file_finder(folder: Folder, above: str) -> Callable[[str], str | None]:
         if straight in folder.files:
             return straight
         if not below:
-            prefix = f"{above}/" if above else ""
             for path in folder.files:
-                if path.startswith(prefix) and is_tiff(path):
+                if path.startswith(root) and is_tiff(path):
                     below.setdefault(split(path)[1], []).append(path)
-        found = below.get(posixpath.basename(url.replace("\\", "/")), [])
+        url = url.replace("\\", "/")
+        found = below.get(posixpath.basename(url), [])
+        if len(found) > 1:
+            found = [path for path in found if path.endswith(f"/{url}")] or found
         if len(found) > 1:
             raise DuplicatePlane(
                 f"two files bear the name of one image of the index: {found[0]} and {found[1]}",
