@@ -79,6 +79,8 @@ def start_logging(settings: LogSettings, *, file: Path | None = None, terminal: 
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(settings.level.upper())
+    # It tells every address that it asks at info, and a webhook's may hold a secret.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
 
 

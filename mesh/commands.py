@@ -38,6 +38,7 @@ from .messages.imports import (
     SubmitImport,
 )
 from .messages.metadata import GetLabels, GetPlate, ListPlates
+from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
 from .messages.viewing import ListViewers, ViewerInfo
 from .plates.labels import Labels
 from .plates.local.errors import check_plate_id
@@ -49,6 +50,8 @@ R = TypeVar("R")
 
 RESTART_S = 180.0
 """How long a restart may take: what stops in order is given its time."""
+TRY_MAIL_S = 120.0
+"""How long a mail server may take over a test mail."""
 PATIENCE_S = 120.0
 """How long a follower waits for a mesh that went away to come back."""
 
@@ -174,6 +177,20 @@ class Commands(ABC):
     async def cancel_import(self, import_id: str) -> ImportStatus:
         """Stop an import for good."""
         return await self.ask("imports", CancelImport(import_id=import_id))
+
+    # -- notices ----------------------------------------------------------------------------------
+
+    async def notices(self) -> tuple[NoticeStatus, ...]:
+        """Every notice that is kept, oldest first."""
+        return await self.ask("notifier", ListNotices())
+
+    async def retry_notices(self, *notice_ids: str) -> tuple[NoticeStatus, ...]:
+        """Try again now what waits or has failed: these, or all; for administrators."""
+        return await self.ask("notifier", RetryNotices(notice_ids=notice_ids))
+
+    async def try_mail(self, address: str) -> MailTried:
+        """Send one test mail now, and learn what happened; for administrators."""
+        return await self.ask("notifier", TryMail(address=address), timeout_s=TRY_MAIL_S)
 
     async def follow_import(self, import_id: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[ImportStatus]:
         """Every change of an import, until it is done, failed or cancelled; outlives restarts of the mesh."""

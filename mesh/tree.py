@@ -11,6 +11,7 @@ from .actors.import_proxy import ImportProxy
 from .actors.join_desk import JoinDesk
 from .actors.joined_nodes import RemoteNode
 from .actors.metadata_cache import MetadataCache
+from .actors.notifier import Notifier
 from .actors.plane_history import PlaneHistory
 from .actors.publisher import Publisher
 from .actors.remote_executor import RemoteExecutor
@@ -96,6 +97,25 @@ def mesh_tree(
                         kind=Publisher,
                     ),
                     node.actor("viewers", ViewerBridge, kind=ViewerBridge),
+                ],
+                on_exhausted="quarantine",
+            ),
+            # Before the imports, so that it ends after them: what they say last is kept as well.
+            Supervisor(
+                "notices",
+                [
+                    node.actor(
+                        "notifier",
+                        lambda: Notifier(
+                            layout.journal("notices"),
+                            settings.notices,
+                            settings.mail,
+                            settings.webhook,
+                            segment_bytes=settings.journal.segment_bytes,
+                        ),
+                        kind=Notifier,
+                        shutdown_s=settings.shutdown_s,
+                    )
                 ],
                 on_exhausted="quarantine",
             ),
