@@ -236,4 +236,4 @@ def _went_down(before: ActorRow | None, now: ActorRow) -> bool:
     """Whether one that ran does not, or is another one by now."""
     if before is None or now.kind == "supervisor":
         return False
-    return now.restarts > before.restarts or (now.state not in _UP and before.state in _UP)
+    return before.state in _UP and (now.state not in _UP or now.restarts > before.restarts)

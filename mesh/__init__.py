@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .commands import Commands
     from .config import MeshError, Settings, load_settings
+    from .joined_node import JoinedNode
     from .mesh import Mesh
     from .supervisors import Actor, Deferred
     from .transport import Event, Ref, Request
@@ -23,6 +24,7 @@ _ROOMS = {
     "Commands": ".commands",
     "Deferred": ".supervisors",
     "Event": ".transport",
+    "JoinedNode": ".joined_node",
     "Mesh": ".mesh",
     "MeshError": ".config",
     "Ref": ".transport",
@@ -37,6 +39,7 @@ __all__ = [
     "Commands",
     "Deferred",
     "Event",
+    "JoinedNode",
     "Mesh",
     "MeshError",
     "Ref",

@@ -114,7 +114,7 @@ class Hosts:
         await self.joined()
 
     async def joined(self) -> None:
-        await eventually(lambda: self.nodes.running() and self.appeared, what="joining")
+        await eventually(lambda: self.nodes.running() and self.appeared and THERE in self.a.cells, what="joining")
 
     def become(self, *rows: ActorRow) -> None:
         """Let something happen to the children of host B."""

@@ -1,0 +1,98 @@
+"""A program of somebody's own that joins a mesh as a node, and an actor of it that the mesh finds by name."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import eventually
+
+from hcs_mesh import Actor, Event, JoinedNode, Mesh, Request, Settings
+from hcs_mesh.config import DeviceSettings, MeshError
+from hcs_mesh.config.settings import FrontSettings
+from hcs_mesh.layout import DataLayout
+from hcs_mesh.messages.console import TailLog
+from hcs_mesh.messages.joining import WatchActor
+from hcs_mesh.transport import ActorUnknown, KeyRing, MeshCard, Principal, load_or_create_pair
+
+NO_DEVICES = DeviceSettings(cpu_slots=0, gpu="off")
+
+
+class Add(Request[int], frozen=True, kw_only=True, tag="joined.add"):
+    number: int
+
+
+class Fall(Event, frozen=True, kw_only=True, tag="joined.fall"):
+    """Fail in a way that nobody foresaw."""
+
+
+class Adder(Actor[Add | Fall]):
+    def __init__(self) -> None:
+        self._sum = 0
+
+    async def receive(self, message: Add | Fall) -> Any:
+        if isinstance(message, Fall):
+            raise ZeroDivisionError("told to fall")
+        self._sum += message.number
+        return self._sum
+
+
+class Passing(Actor[Add]):
+    """An actor of the mesh that has another host's do its work."""
+
+    async def receive(self, message: Add) -> Any:
+        return self.defer(self._pass_on(message))
+
+    async def _pass_on(self, message: Add) -> int:
+        return await self.context.find("adder@hostb").ask(message, timeout_s=5.0)
+
+
+@pytest.mark.timeout(120)
+def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_supervisor(tmp_path: Path) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1] % 50_000 + 10_000
+    front = FrontSettings(tcp_host="127.0.0.1", tcp_port=port)
+
+    async def program() -> None:
+        mesh = Mesh(Settings(devices=NO_DEVICES, front=front), data=tmp_path / "mesh").add("passing", Passing)
+        async with mesh:
+            layout = DataLayout(tmp_path / "mesh")
+            pair = load_or_create_pair(tmp_path / "hostb.secret")
+            KeyRing(layout.allowed_keys).allow(Principal(name="hostb", role="node"), pair.public)
+            card = MeshCard(address=f"127.0.0.1:{port}", public=load_or_create_pair(layout.mesh_secret).public)
+            with pytest.raises(MeshError):
+                await mesh.ask("passing", Add(number=1))
+            node = JoinedNode(
+                Settings(devices=NO_DEVICES), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
+            ).add("adder", Adder)
+            async with node:
+                await eventually(lambda: "adder@hostb" in {row.name for row in mesh.rows()}, what="the node's tree")
+                adder = mesh.find("adder@hostb")
+                assert await adder.ask(Add(number=2)) == 2
+                assert await mesh.ask("passing", Add(number=3)) == 5
+                death = asyncio.ensure_future(mesh.ask("nodes", WatchActor(actor="adder@hostb")))
+                await eventually(lambda: bool(mesh._node and mesh._node.cells["nodes"].statistics()["deferred"]))
+                adder.tell(Fall())
+                assert "told to fall" in (await asyncio.wait_for(death, 10)).reason
+                assert await adder.ask(Add(number=1)) == 1, "it is a new life of it"
+
+                def shown() -> list[tuple[str, int]]:
+                    return [(row.parent, row.restarts) for row in mesh.rows() if row.name == "adder@hostb"]
+
+                await eventually(lambda: shown() == [("node@hostb", 1)], what="its restart in the mesh's tree")
+                detail = await mesh.inspect("adder@hostb")
+                assert any("ZeroDivisionError" in one.traceback for one in detail.incidents)
+                assert isinstance(await mesh.ask("console", TailLog(actor="adder@hostb")), object)
+                assert await node.journals() == ()
+                left = asyncio.ensure_future(mesh.ask("nodes", WatchActor(actor="adder@hostb")))
+                await eventually(lambda: bool(mesh._node and mesh._node.cells["nodes"].statistics()["deferred"]))
+            assert (await asyncio.wait_for(left, 10)).reason == "it has left"
+            assert "adder@hostb" not in {row.name for row in mesh.rows()}
+            with pytest.raises(ActorUnknown, match="hostb is away"):
+                await adder.ask(Add(number=1))
+
+    asyncio.run(program())
