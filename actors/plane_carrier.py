@@ -75,5 +75,5 @@ class PlaneCarrier:
         n_bytes = len(body) if isinstance(body, bytes) else body.nbytes
         self.n_bytes += pixels.nbytes
         self.n_sent_bytes += n_bytes
-        self.compression.sent(frame.sequence, n_bytes, time.monotonic())
+        self.compression.sent(frame.sequence, n_bytes, time.monotonic(), as_it_is=body is pixels)
         self._link.tell_with(VIEWER, told, body)

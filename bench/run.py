@@ -24,6 +24,7 @@ ROOMS = (
     "scale",
     "planes",
     "remote_planes",
+    "slow_cable",
     "journal",
     "imports",
     "index",
