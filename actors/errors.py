@@ -17,6 +17,22 @@ class ImportEnded(MeshError, ValueError):
     """The import's state does not allow what was asked."""
 
 
+class ImportedAlready(MeshError, FileExistsError):
+    """The same files are in the repository, or on their way to it."""
+
+
+class NotTheirs(MeshError, PermissionError):
+    """Only its owner, or who may act for others, can ask this."""
+
+
+class NoCertificate(MeshError, ValueError):
+    """An import that cannot be certified, and why."""
+
+
+class SourceStays(MeshError, OSError):
+    """A source that was to be deleted and is not, and why."""
+
+
 class InspectorKeepsDying(MeshError, RuntimeError):
     """Reading a source ends or stalls the process that reads it."""
 

@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, assert_never
 
-from ..config import ImportSettings, InspectorSettings, MeshError, get_logger
+from ..config import ImportSettings, InspectorSettings
 from ..messages.imports import (
     AwaitImport,
     CancelImport,
+    ForgetImport,
     GetImport,
+    ImportOrder,
     ImportStatus,
     ListImports,
+    PreviewImport,
     RetryImport,
     SubmitImport,
 )
 from ..plates.repository import Repository
 from ..supervisors import Actor
 from ..supervisors.journal import SEGMENT_BYTES
-from .errors import ImportEnded, ImportNotFound
+from ..transport import Principal
+from .import_book import ImportBook
+from .import_decisions import ImportDecisions
 from .import_driver import ImportDriver
-from .import_life import REOPENABLE, ImportBook, ImportLife
-from .import_records import Accepted, Cancelled, Record, Retried
+from .import_ending import NoKey, Prover
+from .import_intake import ImportIntake
+from .import_life import ImportLife
+from .import_means import ImportMeans
+from .import_news import ImportNews
+from .import_phases import ImportPhases
+from .import_places import ImportPlaces
+from .import_records import Forgotten, Record
+from .import_source import ImportSource
 from .inspection import Inspection
 from .ledger import Ledger
-from .settling import check_source
+from .local_source import LocalSource
 from .threads import Threads
 
-log = get_logger(__name__)
-
-Inbox = SubmitImport | GetImport | AwaitImport | ListImports | RetryImport | CancelImport
+Inbox = SubmitImport | PreviewImport | GetImport | AwaitImport | ListImports | RetryImport | CancelImport | ForgetImport
 
 COMPACT_RECORDS = 2_000
 
 MAX_TOLD = 3
 """Imports that are named as what the proxy is at."""
+
+DAY_S = 86_400.0
+
+
+def allow_all(order: ImportOrder, asker: Principal) -> None:
+    """Refuse nothing: for programs that hand over for themselves alone."""
 
 
 class ImportProxy(Actor[Inbox]):
@@ -51,41 +66,58 @@ class ImportProxy(Actor[Inbox]):
         *,
         inspector: InspectorSettings | None = None,
         end_inspector: Callable[[str], None] = lambda why: None,
-        n_at_once: int = 2,
+        check: Callable[[ImportOrder, Principal], None] = allow_all,
+        prover: Prover | None = None,
+        places: ImportPlaces | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        """Import into ``repository``; ``end_inspector`` is called when a question takes longer than it may."""
+        """Import into ``repository``.
+
+        ``end_inspector`` is called when a question takes longer than it may; ``check`` refuses orders that the
+        person may not give; ``prover`` certifies. ``places`` has the data folder, else it is the journal's.
+        """
         self._repository = repository
         self._folder = journal_folder
         self._segment_bytes = segment_bytes
         self._settings = settings
         self._inspector = inspector or InspectorSettings()
         self._end_inspector = end_inspector
-        self._n_at_once = n_at_once
+        self._check = check
+        self._prover = prover or NoKey()
+        self._places = places or ImportPlaces(journal_folder)
         self._threads = Threads("import")
         self._book = ImportBook()
         self._ledger: Ledger[Record] = Ledger(
             self._book, name_of=lambda record: record.import_id, compact_records=COMPACT_RECORDS
         )
-        self._deciding: dict[str, asyncio.Lock] = {}
 
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
-        self._driver = ImportDriver(
-            self.context,
-            self._repository,
-            self._threads,
-            self._ledger,
-            Inspection(self.context, self._end_inspector, self._inspector),
-            self._settings,
-            n_at_once=self._n_at_once,
+        self._inspection = Inspection(self.context, self._end_inspector, self._inspector)
+        means = ImportMeans(
+            context=self.context,
+            repository=self._repository,
+            threads=self._threads,
+            book=self._book,
+            ledger=self._ledger,
+            settings=self._settings,
+            open_source=self._source,
+            stopped=lambda import_id: self._driver.has_stopped(import_id) or self._threads.finishing,
         )
+        news = ImportNews(means)
+        phases = ImportPhases(means, self._inspection, self._prover)
+        self._driver = ImportDriver(means, phases, news)
+        self._decisions = ImportDecisions(means, self._driver)
+        self._intake = ImportIntake(means, check=self._check, rate_bytes_s=phases.rate_bytes_s)
+        await self._forget_the_old()
         for life in list(self._book.lives.values()):
             if life.next_phase is not None:
                 self._driver.drive(life)
             elif life.state == "cancelled":
-                self.context.spawn(self._remove(life))
+                self.context.spawn(self._decisions.remove(life))
+        for import_id in self._book.untold():
+            news.tell(import_id)
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
@@ -94,114 +126,67 @@ class ImportProxy(Actor[Inbox]):
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
-        at_work = [f"{one.import_id} {one.phase}" for one in self._book.lives.values() if one.state == "running"]
+        lives = self._book.lives.values()
+        at_work = [f"{one.import_id} {one.phase}" for one in lives if one.state == "running"]
         return {
             "imports_open": len(self._book.lives),
             "imports_driving": self._driver.n_driving,
+            "bytes_held": sum(one.n_bytes_held for one in lives),
             "busy": ", ".join(at_work[:MAX_TOLD]) + (", ..." if len(at_work) > MAX_TOLD else ""),
             **self._ledger.statistics(),
         }
 
     async def receive(self, message: Inbox) -> Any:
         """Handle one message."""
+        asker = self.context.principal
         match message:
             case SubmitImport():
-                owner = self.context.principal.name
-                return self.defer_once(("submit", message.key), lambda: self._submit(message, owner))
+                return self.defer_once(("submit", message.key), lambda: self._submit(message, asker))
+            case PreviewImport(order=order):
+                return self.defer(self._intake.preview(order, asker))
             case GetImport(import_id=import_id):
-                return self._status(import_id)
+                return self._decisions.status(import_id)
             case AwaitImport():
                 return self.defer(self._await(message))
             case ListImports():
                 return tuple(one.status(with_history=False) for one in self._book)
             case RetryImport(import_id=import_id):
-                return self.defer(self._retry(import_id, self.context.principal.name))
+                return self.defer(self._decisions.retry(import_id, asker))
             case CancelImport(import_id=import_id):
-                return self.defer(self._cancel(import_id, self.context.principal.name))
+                return self.defer(self._decisions.cancel(import_id, asker))
+            case ForgetImport(import_id=import_id):
+                return self.defer(self._decisions.forget(import_id, asker))
             case _:
                 assert_never(message)
 
-    async def _submit(self, message: SubmitImport, owner: str) -> str:
+    async def _submit(self, message: SubmitImport, asker: Principal) -> str:
         known = self._book.by_key(message.key)
         if known is not None:
             return known
-        await self._threads.run(lambda: check_source(message.path))
-        import_id = self._book.new_id()
-        await self._ledger.write(
-            Accepted(
-                import_id=import_id,
-                at_unix_s=time.time(),
-                key=message.key,
-                source=message.path,
-                name=message.name,
-                pattern=message.pattern,
-                owner=owner,
-            )
-        )
-        self._driver.drive(self._book.lives[import_id])
-        return import_id
-
-    def _status(self, import_id: str) -> ImportStatus:
-        found = self._book.find(import_id)
-        if found is None:
-            raise ImportNotFound(f"there is no import {import_id}", hint="hcs-mesh imports lists them")
-        return found.status()
+        life = await self._intake.accept(message.order, message.key, message.on_behalf_of, asker)
+        self._driver.drive(life)
+        return life.import_id
 
     async def _await(self, message: AwaitImport) -> ImportStatus:
-        status = self._status(message.import_id)
+        status = self._decisions.status(message.import_id)
         if status.revision != message.revision:
             return status
         await self._ledger.changes.wait(message.import_id, message.wait_s)
-        return self._status(message.import_id)
+        return self._decisions.status(message.import_id)
 
-    async def _retry(self, import_id: str, by: str) -> ImportStatus:
-        async with self._decision(import_id):
-            status = self._status(import_id)
-            life = self._book.lives.get(import_id)
-            if life is None or status.state not in REOPENABLE:
-                raise ImportEnded(
-                    f"import {import_id} is {status.state}: there is nothing to retry",
-                    hint="only a failed, cancelled or waiting import can be retried",
-                )
-            await self._driver.stop(life)
-            try:
-                await self._ledger.write(Retried(import_id=import_id, at_unix_s=time.time(), by=by))
-            finally:
-                self._driver.drive(life)
-            return life.status()
+    def _source(self, life: ImportLife) -> ImportSource:
+        return LocalSource(
+            life.order,
+            life.import_id,
+            threads=self._threads,
+            inspection=self._inspection,
+            places=self._places,
+        )
 
-    async def _cancel(self, import_id: str, by: str) -> ImportStatus:
-        async with self._decision(import_id):
-            status = self._status(import_id)
-            life = self._book.lives.get(import_id)
-            if life is None or status.state in ("done", "cancelled"):
-                over = "is cancelled already" if status.state == "cancelled" else "is done: nothing is left to cancel"
-                raise ImportEnded(
-                    f"import {import_id} {over}",
-                    hint=f"hcs-mesh imports {import_id} shows its history",
-                )
-            await self._driver.stop(life)
-            try:
-                standing = await self._threads.run(lambda: self._repository.reconcile(import_id))
-                if standing.registered:
-                    raise ImportEnded(
-                        f"the plates of import {import_id} are in the repository already",
-                        hint=f"hcs-mesh imports {import_id} shows which",
-                    )
-                await self._ledger.write(Cancelled(import_id=import_id, at_unix_s=time.time(), by=by))
-            except MeshError:
-                self._driver.drive(life)
-                raise
-            await self._remove(life)
-            return life.status()
-
-    def _decision(self, import_id: str) -> asyncio.Lock:
-        """People decide about an import one after the other: two retries must not drive it twice."""
-        return self._deciding.setdefault(import_id, asyncio.Lock())
-
-    async def _remove(self, life: ImportLife) -> None:
-        """Take away what a cancelled import had stored; what cannot be removed now is at the next start."""
-        try:
-            await self._threads.run(lambda: self._repository.discard(life.import_id), group=life.import_id)
-        except MeshError as error:
-            log.warning("files of a cancelled import stay", import_id=life.import_id, reason=str(error))
+    async def _forget_the_old(self) -> None:
+        """Take finished imports off the list that are older than the settings keep them."""
+        now = time.time()
+        oldest = now - self._settings.keep_days * DAY_S
+        for import_id, one in list(self._book.ended.items()):
+            if one.ended_at_unix_s < oldest and not one.untold:
+                await self._ledger.write(Forgotten(import_id=import_id, at_unix_s=now, by="its age"))

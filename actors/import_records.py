@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ..messages.imports import ImportPhase
+from ..messages.imports import DecodedPlane, ImportOrder, ImportPhase
+from ..plates.holding import Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
 
@@ -20,10 +21,9 @@ class Accepted(ImportRecord, frozen=True, kw_only=True, tag="import.accepted"):
     """Somebody handed a source over; from here on it is ours to bring home."""
 
     key: str
-    source: str
-    name: str = ""
-    pattern: str = ""
+    order: ImportOrder
     owner: str = ""
+    by: str = ""
 
 
 class Entered(ImportRecord, frozen=True, kw_only=True, tag="import.entered"):
@@ -38,12 +38,39 @@ class Settled(ImportRecord, frozen=True, kw_only=True, tag="import.settled"):
 
     plan: Plan
     files: tuple[SourceFile, ...]
+    digest: str = ""
 
 
 class Stored(ImportRecord, frozen=True, kw_only=True, tag="import.stored"):
     """These files lie durable in the repository, with their checksums."""
 
     files: tuple[StoredFile, ...]
+
+
+class Held(ImportRecord, frozen=True, kw_only=True, tag="import.held"):
+    """How the source is kept from vanishing until it is stored."""
+
+    hold: Hold
+
+
+class Verified(ImportRecord, frozen=True, kw_only=True, tag="import.verified"):
+    """What was stored was read again and is what was read; these planes of it were decoded."""
+
+    planes: tuple[DecodedPlane, ...] = ()
+
+
+class Certified(ImportRecord, frozen=True, kw_only=True, tag="import.certified"):
+    """The certificate lies on the disk; or there is none, and ``note`` says why."""
+
+    path: str = ""
+    note: str = ""
+
+
+class SourceDeleted(ImportRecord, frozen=True, kw_only=True, tag="import.source_deleted"):
+    """The source is gone because its owner asked for it and the certificate allows it."""
+
+    n_files: int
+    note: str = ""
 
 
 class Returned(ImportRecord, frozen=True, kw_only=True, tag="import.returned"):
@@ -86,11 +113,43 @@ class Finished(ImportRecord, frozen=True, kw_only=True, tag="import.finished"):
     plate_ids: tuple[int, ...]
 
 
+class Told(ImportRecord, frozen=True, kw_only=True, tag="import.told"):
+    """The outbox has the notice of how it ended: ``done``, or the number of its failure."""
+
+    of: str
+
+
+class Forgotten(ImportRecord, frozen=True, kw_only=True, tag="import.forgotten"):
+    """Off the list, by a person or by its age; the key is kept, so that asking again imports nothing twice."""
+
+    key: str = ""
+    by: str = ""
+
+
 class Summary(ImportRecord, frozen=True, kw_only=True, tag="import.summary"):
     """An ended import as a checkpoint keeps it: all that can still be asked, none of what only work needs."""
 
     key: str
     status: bytes
+    untold: str = ""
 
 
-Record = Accepted | Entered | Settled | Stored | Returned | Stumbled | Failed | Retried | Cancelled | Finished | Summary
+Record = (
+    Accepted
+    | Entered
+    | Settled
+    | Held
+    | Stored
+    | Verified
+    | Certified
+    | SourceDeleted
+    | Returned
+    | Stumbled
+    | Failed
+    | Retried
+    | Cancelled
+    | Finished
+    | Told
+    | Forgotten
+    | Summary
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import InspectorSettings
-from ..messages.imports import PlanSource, ProbePlane, ProbePlanes
+from ..messages.imports import DecodedPlane, PlanSource, ProbePlane, ProbePlanes
 from ..plates.model import Image
 from ..plates.planners import Plan
 from ..supervisors import Context
@@ -39,7 +39,9 @@ class Inspection:
         plan: Plan = await self._ask(question, question.path, import_id, say)
         return plan
 
-    async def probe(self, plan: Plan, folder: Path, source: str, import_id: str, say: Callable[[str], None]) -> None:
+    async def probe(
+        self, plan: Plan, folder: Path, source: str, import_id: str, say: Callable[[str], None]
+    ) -> tuple[DecodedPlane, ...]:
         """Open the first and the last plane of every plate of a plan whose files lie under ``folder``.
 
         Raises:
@@ -47,7 +49,9 @@ class Inspection:
             AskFailed: one does not open, or is not what the plan says.
             ActorUnknown: there was no inspector all the time.
         """
-        await self._ask(ProbePlanes(planes=_first_and_last(plan, folder)), source, import_id, say)
+        question = ProbePlanes(planes=_first_and_last(plan, folder))
+        decoded: tuple[DecodedPlane, ...] = await self._ask(question, source, import_id, say)
+        return decoded
 
     async def _ask(
         self, question: PlanSource | ProbePlanes, source: str, import_id: str, say: Callable[[str], None]

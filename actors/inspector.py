@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, assert_never
 
-from ..messages.imports import PlanSource, ProbePlanes
+import numpy as np
+
+from ..messages.imports import DecodedPlane, PlanSource, ProbePlane, ProbePlanes
 from ..plates.errors import UnreadableImage
 from ..plates.pixels import read_plane
 from ..plates.planners import Plan
@@ -34,16 +37,34 @@ class Inspector(Actor[Inbox]):
 
 
 def _plan(message: PlanSource) -> Plan:
-    return plan(Path(message.path), pattern=message.pattern or None, name=message.name or None)
+    return plan(
+        Path(message.path),
+        pattern=message.pattern or None,
+        name=message.name or None,
+        depth=message.depth,
+        as_files=message.as_files,
+        exclude=message.exclude,
+    )
 
 
-def _probe(message: ProbePlanes) -> int:
-    for one in message.planes:
-        plane = read_plane(Path(one.root), one.file, one.page)
-        if plane.shape != (one.height, one.width) or plane.dtype.name != one.dtype:
-            raise UnreadableImage(
-                f"{one.file} holds {plane.shape[1]} x {plane.shape[0]} {plane.dtype.name} where the plate has "
-                f"{one.width} x {one.height} {one.dtype}",
-                hint="was the file replaced after the acquisition?",
-            )
-    return len(message.planes)
+def _probe(message: ProbePlanes) -> tuple[DecodedPlane, ...]:
+    return tuple(_decoded(one) for one in message.planes)
+
+
+def _decoded(one: ProbePlane) -> DecodedPlane:
+    plane = read_plane(Path(one.root), one.file, one.page)
+    if plane.shape != (one.height, one.width) or plane.dtype.name != one.dtype:
+        raise UnreadableImage(
+            f"{one.file} holds {plane.shape[1]} x {plane.shape[0]} {plane.dtype.name} where the plate has "
+            f"{one.width} x {one.height} {one.dtype}",
+            hint="was the file replaced after the acquisition?",
+        )
+    pixels = np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("<"))
+    return DecodedPlane(
+        file=one.file,
+        page=one.page,
+        height=one.height,
+        width=one.width,
+        dtype=one.dtype,
+        sha256=hashlib.sha256(pixels.data).hexdigest(),
+    )

@@ -1,4 +1,4 @@
-"""Whether a source is at rest: names, sizes and times, looked at twice."""
+"""Looking at a source: names, sizes and times, as they are now."""
 
 from __future__ import annotations
 
@@ -6,31 +6,12 @@ import errno
 import os
 from pathlib import Path
 
-import msgspec
-
 from ..plates.errors import SourceNotFound, SourceUnreadable
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile
 from ..plates.source_names import check_source_name
 from .errors import NoSuchSource
-
-
-class Scan(msgspec.Struct, frozen=True):
-    """What a look at a source found: size, time and inode of every file, by its path."""
-
-    files: dict[str, tuple[int, int, int]]
-
-    def changes_since(self, before: Scan) -> str:
-        """What is different, for people; empty if nothing is."""
-        added = [path for path in self.files if path not in before.files]
-        gone = [path for path in before.files if path not in self.files]
-        changed = [path for path, seen in self.files.items() if path in before.files and before.files[path] != seen]
-        parts = [
-            f"{len(paths)} {what} ({paths[0]}{', ...' if len(paths) > 1 else ''})"
-            for paths, what in ((added, "new"), (changed, "changed"), (gone, "gone"))
-            if paths
-        ]
-        return f"the source is being written to: {', '.join(parts)}" if parts else ""
+from .import_readiness import Scan
 
 
 def check_source(source: str) -> None:

@@ -64,6 +64,12 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """Time between two looks at a folder that may still be written to."""
     settle_scans: Count = 2
     """Looks in a row that must find the same names, sizes and times."""
+    pending_patience_s: Annotated[float, Meta(ge=0)] = 20.0
+    """How long a source must be quiet before what its metadata declare and is not there counts as missing."""
+    settling_at_once: Count = 16
+    """Sources that are watched, planned and probed at the same time; the others wait in their order."""
+    copying_at_once: Count = 2
+    """Imports that are copied or verified at the same time; those of a higher priority first."""
     transfer_threads: Count = 2
     """Files copied and hashed at the same time."""
     checksum: Literal["sha1", "sha256"] = "sha1"
@@ -74,6 +80,10 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """The wait before the second try; each further one doubles it."""
     longest_retry_s: Seconds = 300.0
     """The longest wait between two tries."""
+    keep_days: Annotated[float, Meta(gt=0)] = 365.0
+    """Days for which a finished import stays on the list; its plates and its certificate stay for good."""
+    certify_same_disk: bool = False
+    """Whether an import is certified whose source lies on the repository's own device: both are lost with it."""
 
     def __post_init__(self) -> None:
         """Refuse a first wait above the longest.

@@ -32,6 +32,7 @@ from .messages.imports import (
     AwaitImport,
     CancelImport,
     GetImport,
+    ImportOrder,
     ImportStatus,
     ListImports,
     RetryImport,
@@ -157,9 +158,19 @@ class Commands(ABC):
 
         Raises:
             BadSourceName: the path holds bytes that are not text.
+            AskFailed: the path is not there, or this key may not import it.
         """
-        check_source_name(_absolute(path))
-        request = SubmitImport(path=_absolute(path), key=uuid.uuid4().hex, name=name, pattern=pattern)
+        return await self.submit_order(ImportOrder(path=_absolute(path), name=name, pattern=pattern))
+
+    async def submit_order(self, order: ImportOrder, *, on_behalf_of: str = "") -> str:
+        """Hand over what an order names, by an absolute path; returns the import's id.
+
+        Raises:
+            BadSourceName: the path holds bytes that are not text.
+            AskFailed: the path is not there, or this key may not import it, or not for somebody else.
+        """
+        check_source_name(order.path)
+        request = SubmitImport(order=order, key=uuid.uuid4().hex, on_behalf_of=on_behalf_of)
         return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
 
     async def imports(self) -> tuple[ImportStatus, ...]:

@@ -9,6 +9,10 @@ import msgspec
 from ..plates.planners import Plan
 from ..transport.messages import Request, Role
 
+ImportMode = Literal["upload", "in-place"]
+
+ImportPriority = Literal["low", "normal", "high"]
+
 ImportState = Literal["running", "waiting", "done", "failed", "cancelled"]
 
 ImportPhase = Literal[
@@ -28,6 +32,38 @@ IMPORT_PHASES: tuple[ImportPhase, ...] = (
 )
 
 
+class ImportOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asks of an import: which source, what is to be taken of it, and what becomes of it.
+
+    ``name`` is what a single plate will be called. ``pattern`` describes file names that no planner knows,
+    ``as_files`` stores what none can read, byte for byte. ``depth`` limits the folders below the source (0: all),
+    ``exclude`` holds globs of paths that stay behind. ``agent`` names the workstation that the path is on; empty,
+    it is the mesh's own host. ``forced`` imports what was imported before; ``ended`` says that nothing more will
+    come, whatever the metadata declares.
+    """
+
+    path: str
+    agent: str = ""
+    name: str = ""
+    pattern: str = ""
+    as_files: bool = False
+    depth: int = 0
+    exclude: tuple[str, ...] = ()
+    mode: ImportMode = "upload"
+    priority: ImportPriority = "normal"
+    screen: str = ""
+    project: str = ""
+    dataset: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    key_values: tuple[tuple[str, str], ...] = ()
+    comment: str = ""
+    mail: str = ""
+    ended: bool = False
+    forced: bool = False
+    delete_source: bool = False
+
+
 class PhaseEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of an import's history: when it entered which phase, and what is to be said of it."""
 
@@ -38,12 +74,15 @@ class PhaseEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How one import stands; ``revision`` grows with every change, ``reason`` says why it waits or failed."""
+    """How one import stands; ``revision`` grows with every change, ``reason`` says why it waits or failed.
+
+    ``held`` is the weakest guarantee that the source cannot vanish before it is stored, ``n_bytes_held`` what only
+    the mesh still holds. ``certificate`` is the path of the safe-to-delete certificate, ``certificate_note`` why
+    there is none. ``digest`` tells this manifest from others.
+    """
 
     import_id: str
-    source: str
-    name: str = ""
-    pattern: str = ""
+    order: ImportOrder
     owner: str = ""
     state: ImportState = "running"
     phase: ImportPhase = "accepted"
@@ -54,23 +93,56 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
     n_bytes: int = 0
     n_bytes_done: int = 0
     plate_ids: tuple[int, ...] = ()
+    held: str = ""
+    n_bytes_held: int = 0
+    certificate: str = ""
+    certificate_note: str = ""
+    source_deleted: bool = False
+    digest: str = ""
     notes: tuple[str, ...] = ()
     history: tuple[PhaseEntry, ...] = ()
     revision: int = 0
+
+    @property
+    def source(self) -> str:
+        """The source as people name it, the workstation before the path."""
+        return f"{self.order.agent}:{self.order.path}" if self.order.agent else self.order.path
 
 
 class SubmitImport(Request[str], frozen=True, kw_only=True, tag="imports.submit"):
     """Hand a folder or file over; the answer is the import's id, and it is journalled by then.
 
-    ``key`` makes asking again harmless: the same key gets the same id.
+    ``key`` makes asking again harmless: the same key gets the same id. ``on_behalf_of`` is whom the import
+    belongs to when an agent or administrator hands it over; empty, it is whoever asks.
     """
 
     audience: ClassVar[Role | None] = "user"
 
-    path: str
+    order: ImportOrder
     key: str
-    name: str = ""
-    pattern: str = ""
+    on_behalf_of: str = ""
+
+
+class ImportPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order would do if it were given: what would be stored, what would be missing, and for how long.
+
+    ``pending`` says why the acquisition has not ended, ``same_as`` names the import that has these files
+    already, ``estimated_s`` is at the rate of the latest imports; 0 before the first.
+    """
+
+    plan: Plan
+    notes: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    same_as: str = ""
+    estimated_s: float = 0.0
+
+
+class PreviewImport(Request[ImportPreview], frozen=True, kw_only=True, tag="imports.preview"):
+    """Ask what an order would do; nothing is taken over."""
+
+    audience: ClassVar[Role | None] = "user"
+
+    order: ImportOrder
 
 
 class GetImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.get"):
@@ -116,12 +188,23 @@ class CancelImport(Request[ImportStatus], frozen=True, kw_only=True, tag="import
     import_id: str
 
 
+class ForgetImport(Request[None], frozen=True, kw_only=True, tag="imports.forget"):
+    """Take an import that has ended off the list; its plates stay."""
+
+    audience: ClassVar[Role | None] = "user"
+
+    import_id: str
+
+
 class PlanSource(Request[Plan], frozen=True, kw_only=True, tag="inspection.plan"):
     """Ask which filesets and plates a source holds; answered in the inspector's process."""
 
     path: str
     pattern: str = ""
     name: str = ""
+    as_files: bool = False
+    depth: int = 0
+    exclude: tuple[str, ...] = ()
 
 
 class ProbePlane(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +218,18 @@ class ProbePlane(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
 
 
-class ProbePlanes(Request[int], frozen=True, kw_only=True, tag="inspection.probe"):
-    """Ask that these planes be decoded; the answer is how many were, and the first that cannot be is the failure."""
+class DecodedPlane(msgspec.Struct, frozen=True, kw_only=True):
+    """A plane (Y, X) that was opened: where it is, and the SHA-256 of its pixels, row by row, little-endian."""
+
+    file: str
+    page: int
+    height: int
+    width: int
+    dtype: str
+    sha256: str
+
+
+class ProbePlanes(Request[tuple[DecodedPlane, ...]], frozen=True, kw_only=True, tag="inspection.probe"):
+    """Ask that these planes be decoded; the answer is what they hold, and the first that cannot be is the failure."""
 
     planes: tuple[ProbePlane, ...]

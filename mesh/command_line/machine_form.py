@@ -33,6 +33,8 @@ def import_form(status: ImportStatus) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(status)
     told["import"] = told.pop("import_id")
     told["plates"] = told.pop("plate_ids")
+    told["source"] = status.source
+    told |= {name: value for name, value in told.pop("order").items() if name not in ("path", "agent")}
     for entry in told["history"]:
         entry["at"] = entry.pop("at_unix_s")
     return told

@@ -16,6 +16,7 @@ from hcs_mesh.actors.import_life import ImportLife
 from hcs_mesh.actors.import_progress import ImportProgress
 from hcs_mesh.actors.import_records import Accepted
 from hcs_mesh.actors.ledger import Ledger
+from hcs_mesh.messages.imports import ImportOrder
 from hcs_mesh.supervisors import Context
 from hcs_mesh.supervisors.journal import SEGMENT_BYTES, JournalFull, show
 
@@ -128,7 +129,7 @@ async def test_a_wait_for_a_change_has_an_end() -> None:
 async def test_progress_beyond_the_total_is_no_news_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hcs_mesh.actors.import_progress.LOOK_S", 0.001)
     told: list[str] = []
-    life = ImportLife(Accepted(import_id="import-0001", at_unix_s=1.0, key="k", source="/there"))
+    life = ImportLife(Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path="/there")))
     progress = ImportProgress(life, told.append)
 
     async def work() -> str:

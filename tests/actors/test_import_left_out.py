@@ -2,6 +2,7 @@
 
 from hcs_mesh.actors.import_life import ImportLife
 from hcs_mesh.actors.import_records import Accepted, Settled
+from hcs_mesh.messages.imports import ImportOrder
 from hcs_mesh.plates.planners.plan import THUMBNAIL, LeftOut, Plan
 
 
@@ -11,7 +12,7 @@ def test_files_that_stay_behind_are_counted_by_reason() -> None:
         *(LeftOut(name, "belonging to no plate") for name in ("LICENSE", "SOURCE.md", "a.txt", "b.txt")),
         LeftOut("x.tif", "a link to a folder"),
     )
-    life = ImportLife(Accepted(import_id="import-0001", at_unix_s=1.0, key="k", source="/plate"))
+    life = ImportLife(Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path="/plate")))
     life.apply(Settled(import_id="import-0001", at_unix_s=2.0, plan=Plan(left_out=left_out), files=()))
     assert life.status().notes == (
         "96 thumbnails stayed behind",

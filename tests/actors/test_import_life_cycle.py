@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcs_mesh.actors.import_book import ImportBook
 from hcs_mesh.actors.import_faults import Blame, blame
-from hcs_mesh.actors.import_life import ImportBook, ImportLife
+from hcs_mesh.actors.import_life import ImportLife
 from hcs_mesh.actors.import_records import (
     Accepted,
     Cancelled,
@@ -22,7 +23,7 @@ from hcs_mesh.actors.import_records import (
     Stumbled,
 )
 from hcs_mesh.config import MeshError
-from hcs_mesh.messages.imports import IMPORT_PHASES
+from hcs_mesh.messages.imports import IMPORT_PHASES, ImportOrder
 from hcs_mesh.plates.local import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged
 from hcs_mesh.plates.planners import Plan
 from hcs_mesh.plates.repository import SourceFile, StoredFile
@@ -37,13 +38,13 @@ def record(kind: type[Record], import_id: str = "import-0001", **fields: object)
     return kind(import_id=import_id, at_unix_s=1.0, **fields)
 
 
-ACCEPTED = Accepted(import_id="import-0001", at_unix_s=1.0, key="k", source="/plate")
+ACCEPTED = Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path="/plate"))
 SETTLED = record(Settled, plan=Plan(), files=SOURCE)
 
 
 def whole_life(import_id: str = "import-0001", key: str = "k") -> list[Record]:
     """The records of an import to which nothing happens."""
-    records: list[Record] = [Accepted(import_id=import_id, at_unix_s=1.0, key=key, source="/plate")]
+    records: list[Record] = [Accepted(import_id=import_id, at_unix_s=1.0, key=key, order=ImportOrder(path="/plate"))]
     for phase in IMPORT_PHASES[1:-1]:
         records.append(record(Entered, import_id, phase=phase))
         if phase == "settling":

@@ -15,7 +15,7 @@ from hcs_mesh.actors.import_records import Accepted, Cancelled, Entered, Failed,
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
 from hcs_mesh.config import ImportSettings, InspectorSettings
-from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportStatus, RetryImport, SubmitImport
+from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportOrder, ImportStatus, RetryImport, SubmitImport
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
@@ -77,7 +77,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 async def test_an_import_waits_for_an_inspector_that_is_between_two_lives(place: Place) -> None:
     await place.start_imports()
-    import_id = await place.imports.ask(SubmitImport(path=str(place.source), key="k"))
+    import_id = await place.imports.ask(SubmitImport(order=ImportOrder(path=str(place.source)), key="k"))
     status = await place.imports.ask(GetImport(import_id=import_id))
     while "inspector" not in status.reason:
         status = await place.imports.ask(AwaitImport(import_id=import_id, revision=status.revision))
@@ -86,16 +86,21 @@ async def test_an_import_waits_for_an_inspector_that_is_between_two_lives(place:
 
 
 async def test_the_same_key_is_the_same_import_even_after_a_restart(place: Place) -> None:
-    await place.written(Accepted(import_id="import-0004", at_unix_s=1.0, key="k", source=str(place.source)))
+    await place.written(
+        Accepted(import_id="import-0004", at_unix_s=1.0, key="k", order=ImportOrder(path=str(place.source)))
+    )
     await place.start_inspector()
     await place.start_imports()
-    asked = [place.imports.ask(SubmitImport(path=str(place.source), key=key)) for key in ("k", "new", "k", "new")]
+    asked = [
+        place.imports.ask(SubmitImport(order=ImportOrder(path=str(place.source)), key=key))
+        for key in ("k", "new", "k", "new")
+    ]
     assert await asyncio.gather(*asked) == ["import-0004", "import-0005", "import-0004", "import-0005"]
 
 
 async def test_two_people_who_retry_at_once_start_one_import(place: Place) -> None:
     await place.written(
-        Accepted(import_id="import-0001", at_unix_s=1.0, key="k", source=str(place.source)),
+        Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path=str(place.source))),
         Entered(import_id="import-0001", at_unix_s=2.0, phase="settling"),
         Failed(import_id="import-0001", at_unix_s=3.0, reason="no disk"),
     )
@@ -115,7 +120,7 @@ async def test_what_a_cancelled_import_left_behind_goes_at_the_next_start(place:
     left.mkdir(parents=True)
     (left / "a.tif.part").write_bytes(b"half")
     await place.written(
-        Accepted(import_id="import-0001", at_unix_s=1.0, key="k", source=str(place.source)),
+        Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path=str(place.source))),
         Entered(import_id="import-0001", at_unix_s=2.0, phase="transferring"),
         Cancelled(import_id="import-0001", at_unix_s=3.0),
     )
@@ -133,7 +138,7 @@ async def test_a_journal_whose_disk_failed_is_opened_anew_by_the_next_life(
     with monkeypatch.context() as broken:
         broken.setattr(Journal, "append", fail)
         with pytest.raises(AskFailed, match="disk failed"):
-            await place.imports.ask(SubmitImport(path=str(place.source), key="k"))
+            await place.imports.ask(SubmitImport(order=ImportOrder(path=str(place.source)), key="k"))
         assert "JournalPoisoned" in str(await place.life.wait())
     await place.start_imports()
-    assert await place.imports.ask(SubmitImport(path=str(place.source), key="k")) == "import-0001"
+    assert await place.imports.ask(SubmitImport(order=ImportOrder(path=str(place.source)), key="k")) == "import-0001"

@@ -11,7 +11,7 @@ from hcs_mesh.command_line.failures import tell
 from hcs_mesh.command_line.printing import print_json
 from hcs_mesh.messages.compute import JobStatus, WellStatus
 from hcs_mesh.messages.control import ActorRow
-from hcs_mesh.messages.imports import ImportStatus, PhaseEntry
+from hcs_mesh.messages.imports import ImportOrder, ImportStatus, PhaseEntry
 from hcs_mesh.plates.labels import Labels
 from hcs_mesh.plates.model import Image, ImageKind, Missing, Plate, PlateSummary, build_plate
 
@@ -81,7 +81,14 @@ def test_a_job_is_told_by_well_with_whole_paths() -> None:
 def test_an_import_is_told_under_the_keys_of_scripts() -> None:
     entry = PhaseEntry(at_unix_s=1.0, phase="accepted", state="running")
     told = machine_form.import_form(
-        ImportStatus(import_id="import-0001", source="/s", plate_ids=(1, 2), n_files=3, n_bytes=4, history=(entry,))
+        ImportStatus(
+            import_id="import-0001",
+            order=ImportOrder(path="/s"),
+            plate_ids=(1, 2),
+            n_files=3,
+            n_bytes=4,
+            history=(entry,),
+        )
     )
     assert {"import", "state", "phase", "reason", "history", "plates", "n_files", "n_bytes"} <= set(told)
     assert json.loads(json.dumps(told["plates"])) == [1, 2]
@@ -108,7 +115,7 @@ def test_people_see_every_well_and_what_is_missing(plate: Plate, capsys: pytest.
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    text_form.print_imports([ImportStatus(import_id="import-0001", source="/data/[bold]plate[/]")])
+    text_form.print_imports([ImportStatus(import_id="import-0001", order=ImportOrder(path="/data/[bold]plate[/]"))])
     assert "/data/[bold]plate[/]" in capsys.readouterr().out
 
 
@@ -120,8 +127,10 @@ def test_names_that_a_terminal_would_obey_are_written_out(capsys: pytest.Capture
     plate = build_plate([image("A01", 1, 0)], id=1, name=EVIL, root=EVIL, channels=(EVIL,), notes=(EVIL,))
     text_form.print_plate(plate)
     text_form.print_plates([PlateSummary(id=1, name=EVIL, n_wells=1, n_fields=1, n_images=1)])
-    text_form.print_imports([ImportStatus(import_id="import-0001", source=EVIL)])
-    text_form.print_import(ImportStatus(import_id="import-0001", source=EVIL, reason=EVIL, hint=EVIL, notes=(EVIL,)))
+    text_form.print_imports([ImportStatus(import_id="import-0001", order=ImportOrder(path=EVIL))])
+    text_form.print_import(
+        ImportStatus(import_id="import-0001", order=ImportOrder(path=EVIL), reason=EVIL, hint=EVIL, notes=(EVIL,))
+    )
     job = JobStatus(job="job-0001", plate_id=1, plate_name=EVIL, reason=EVIL, wells=(WellStatus(well="A01"),))
     text_form.print_jobs([job])
     text_form.print_job(job)

@@ -20,7 +20,7 @@ from mesh_that_dies import Kill, Killed
 
 from hcs_mesh import Client, MeshError
 from hcs_mesh.messages.compute import AwaitJob, JobStatus, SubmitJob
-from hcs_mesh.messages.imports import AwaitImport, ImportStatus, SubmitImport
+from hcs_mesh.messages.imports import AwaitImport, ImportOrder, ImportStatus, SubmitImport
 from hcs_mesh.transport import AskTimedOut, NodeMissing, PeerGone, Request
 
 R = TypeVar("R")
@@ -118,7 +118,7 @@ class KillSession:
 
     async def round(self, client: Client, source: Path, pipeline: str, number: str) -> JobStatus:
         """One import and one job of its plate, each done; what is asked twice is done once."""
-        submit = SubmitImport(path=str(source), key=f"import of round {number}")
+        submit = SubmitImport(order=ImportOrder(path=str(source)), key=f"import of round {number}")
         import_id = self.imports[submit.key] = await self.ask(client, "imports", submit)
         imported: ImportStatus = await self._follow(
             lambda revision: self.ask(client, "imports", AwaitImport(import_id=import_id, revision=revision)),

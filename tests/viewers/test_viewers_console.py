@@ -23,7 +23,7 @@ from hcs_mesh.messages.console import (
     Statistic,
 )
 from hcs_mesh.messages.control import ActorRow, MeshStatus
-from hcs_mesh.messages.imports import ImportStatus
+from hcs_mesh.messages.imports import ImportOrder, ImportStatus
 from hcs_mesh.transport import ActorUnknown, AskTimedOut, PeerGone, Principal
 from hcs_mesh.viewers.console import snapshot, words
 from hcs_mesh.viewers.console.application import Console
@@ -90,10 +90,12 @@ class NotingMesh:
         if self.stuck:
             raise AskTimedOut("no answer")
         return (
-            ImportStatus(import_id="import-0001", source="/a", state="done", phase="done", plate_ids=(1,)),
+            ImportStatus(
+                import_id="import-0001", order=ImportOrder(path="/a"), state="done", phase="done", plate_ids=(1,)
+            ),
             ImportStatus(
                 import_id="import-0002",
-                source="/b",
+                order=ImportOrder(path="/b"),
                 state="waiting",
                 phase="settling",
                 reason="still written to",

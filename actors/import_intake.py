@@ -1,0 +1,90 @@
+"""The intake of imports: who may hand over what, and what an order would do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..messages.imports import ImportOrder, ImportPreview
+from ..transport import Principal
+from ..transport.messages import ROLES
+from .errors import NotTheirs
+from .import_life import ImportLife
+from .import_means import ImportMeans
+from .import_notes import plan_notes
+from .import_readiness import manifest_digest
+from .import_records import Accepted
+from .import_source import ImportSource
+
+PREVIEW = "preview"
+"""What an import is called that is only asked about."""
+
+
+class ImportIntake:
+    """Looks at orders before they are accepted."""
+
+    def __init__(
+        self,
+        means: ImportMeans,
+        *,
+        check: Callable[[ImportOrder, Principal], None],
+        rate_bytes_s: Callable[[], float],
+    ) -> None:
+        """``check`` refuses what this person may not read or ask for; it blocks and runs in a thread."""
+        self._means = means
+        self._check = check
+        self._rate_bytes_s = rate_bytes_s
+
+    async def accept(self, order: ImportOrder, key: str, on_behalf_of: str, asker: Principal) -> ImportLife:
+        """Make an order the mesh's own: it is durable when this returns.
+
+        Raises:
+            NotTheirs: the asker may not hand over for somebody else.
+            NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+        """
+        means = self._means
+        owner = owner_of(on_behalf_of, asker)
+        await means.threads.run(lambda: self._check(order, asker))
+        import_id = means.book.new_id()
+        await means.ledger.write(
+            Accepted(import_id=import_id, at_unix_s=time.time(), key=key, order=order, owner=owner, by=asker.name)
+        )
+        return means.book.lives[import_id]
+
+    async def preview(self, order: ImportOrder, asker: Principal) -> ImportPreview:
+        """What an order would do.
+
+        Raises:
+            NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            MeshError: nothing could be imported, and why.
+        """
+        means = self._means
+        await means.threads.run(lambda: self._check(order, asker))
+        life = ImportLife(Accepted(import_id=PREVIEW, at_unix_s=time.time(), key="", order=order))
+        source: ImportSource = means.open_source(life)
+        plan = await source.plan(lambda reason: None)
+        files = await source.manifest(plan)
+        rate_bytes_s = self._rate_bytes_s()
+        return ImportPreview(
+            plan=plan,
+            notes=plan_notes(plan),
+            pending=plan.pending,
+            same_as=means.book.same_as(manifest_digest(files)) or "",
+            estimated_s=plan.n_bytes / rate_bytes_s if rate_bytes_s else 0.0,
+        )
+
+
+def owner_of(on_behalf_of: str, asker: Principal) -> str:
+    """Whose an import is: the asker's, or another's if the asker's key may act for others.
+
+    Raises:
+        NotTheirs: it may not.
+    """
+    if not on_behalf_of or on_behalf_of == asker.name:
+        return asker.name
+    if ROLES.index(asker.role) < ROLES.index("agent"):
+        raise NotTheirs(
+            f"{asker.name} ({asker.role}) may not import for {on_behalf_of}",
+            hint="only keys of agents and administrators hand over for others: hcs-mesh keys allow NAME --role agent",
+        )
+    return on_behalf_of

@@ -1,0 +1,61 @@
+"""What the phases of imports work with; one of these for all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from ..config import ImportSettings
+from ..messages.imports import ImportPhase
+from ..plates.repository import Repository
+from ..supervisors import Context
+from .import_book import ImportBook
+from .import_life import ImportLife
+from .import_records import Entered, Record
+from .import_source import ImportSource
+from .import_turns import Turns
+from .ledger import Ledger
+from .threads import Threads
+from .turn_taking import turn
+
+
+@dataclass(kw_only=True)
+class ImportMeans:
+    """The world as the phases see it: disk, journal, other actors, and what people decided.
+
+    ``stopped`` says, of an import, whether its threads are to leave off.
+    """
+
+    context: Context
+    repository: Repository
+    threads: Threads
+    book: ImportBook
+    ledger: Ledger[Record]
+    settings: ImportSettings
+    open_source: Callable[[ImportLife], ImportSource]
+    stopped: Callable[[str], bool]
+    looking: Turns = field(init=False)
+    copying: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.looking = Turns(self.settings.settling_at_once)
+        self.copying = Turns(self.settings.copying_at_once)
+
+    async def enter(self, life: ImportLife, phase: ImportPhase, note: str = "") -> None:
+        """Write down that a phase begins, before it has any effect."""
+        await self.ledger.write(Entered(import_id=life.import_id, at_unix_s=time.time(), phase=phase, note=note))
+
+    def waits(self, life: ImportLife, reason: str) -> None:
+        """Show people why nothing moves just now."""
+        life.waits(reason)
+        self.ledger.changes.tell(life.import_id)
+
+    def turn(self, turns: Turns, life: ImportLife, of: str) -> AbstractAsyncContextManager[None]:
+        """A place at work, which is waited for; people see how many wait with it."""
+        return turn(
+            turns,
+            life.order.priority,
+            lambda n: self.waits(life, f"waiting for its turn at {of}: {n} import{'s' if n > 1 else ''} in the queue"),
+        )

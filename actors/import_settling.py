@@ -1,0 +1,106 @@
+"""Settling: an import waits until its source is at rest and complete, and always says why it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ..config import MeshError
+from ..plates.errors import NOT_YET
+from ..plates.planners import Plan
+from ..plates.repository import SourceFile
+from ..transport import AskFailed
+from .errors import ImportedAlready
+from .import_life import ImportLife
+from .import_means import ImportMeans
+from .import_readiness import Quiet, Scan, manifest_digest, why_not_ended
+from .import_records import Settled
+from .import_source import ImportSource
+
+
+class ImportSettling:
+    """Watches sources, asks what they are, and writes down what was found at rest."""
+
+    def __init__(self, means: ImportMeans) -> None:
+        self._means = means
+
+    async def settle(self, life: ImportLife) -> None:
+        """Wait until the source is at rest, then ask the inspector what it is and whether it opens.
+
+        Raises:
+            ImportedAlready: these files are in the repository, or on their way to it.
+            MeshError: the source cannot be looked at, or is nothing that can be imported.
+        """
+        means = self._means
+        await means.enter(life, "settling")
+        source = means.open_source(life)
+        quiet = Quiet(means.context.now())
+        while True:
+            async with means.turn(means.looking, life, "looking at its source"):
+                settled = await self._look(life, source, quiet)
+            if settled is not None:
+                await means.ledger.write(settled)
+                return
+            await asyncio.sleep(means.settings.settle_s)
+
+    async def _look(self, life: ImportLife, source: ImportSource, quiet: Quiet) -> Settled | None:
+        """One round: None if the source is not at rest, or not complete, which is said by then."""
+        means = self._means
+
+        def say(reason: str) -> None:
+            means.waits(life, reason)
+
+        scan = await self._at_rest(life, source)
+        if scan is None:
+            quiet.broken(means.context.now())
+            return None
+        quiet_s = quiet.for_s(scan, now_s=means.context.now(), now_unix_s=time.time())
+        patience_s = 0.0 if life.order.ended else means.settings.pending_patience_s
+        try:
+            plan = await source.plan(say)
+        except MeshError as error:
+            if not (why := _not_yet(error, quiet_s=quiet_s, patience_s=patience_s)):
+                raise
+            say(why)
+            return None
+        if why := why_not_ended(plan.pending, quiet_s=quiet_s, patience_s=patience_s):
+            say(why)
+            return None
+        await source.probe(plan, say)
+        files = await source.manifest(plan)
+        after = await source.scan()
+        if after != scan:
+            # Written to while it was read: what the inspector saw may be half of it.
+            say(after.changes_since(scan))
+            quiet.broken(means.context.now())
+            return None
+        return self._settled(life, plan, files_digest=manifest_digest(files), files=files)
+
+    async def _at_rest(self, life: ImportLife, source: ImportSource) -> Scan | None:
+        """The source, once a few looks at it in a row have found the same; None as soon as two differ."""
+        means = self._means
+        last = await source.scan()
+        for _ in range(means.settings.settle_scans - 1):
+            means.waits(life, f"watching whether {life.order.path.rpartition('/')[2]} is still being written to")
+            await asyncio.sleep(means.settings.settle_s)
+            scan = await source.scan()
+            if scan != last:
+                means.waits(life, scan.changes_since(last))
+                return None
+            last = scan
+        return last
+
+    def _settled(self, life: ImportLife, plan: Plan, *, files_digest: str, files: tuple[SourceFile, ...]) -> Settled:
+        same = None if life.order.forced else self._means.book.same_as(files_digest, but=life.import_id)
+        if same is not None:
+            raise ImportedAlready(
+                f"{life.order.path} holds the files of {same}, by their names, sizes and times",
+                hint=f"hcs-mesh imports {same} shows where they are; --force imports them once more",
+            )
+        return Settled(import_id=life.import_id, at_unix_s=time.time(), plan=plan, files=files, digest=files_digest)
+
+
+def _not_yet(error: MeshError, *, quiet_s: float, patience_s: float) -> str:
+    """What is waited for, if it is something that more of the source may cure; else nothing."""
+    kind = error.failure.kind if isinstance(error, AskFailed) else type(error).__name__
+    return why_not_ended((str(error),), quiet_s=quiet_s, patience_s=patience_s) if kind in NOT_YET else ""

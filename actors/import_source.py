@@ -1,0 +1,62 @@
+"""Where an import's files come from: what its phases ask of a source, on this host or behind an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ..plates.holding import HeldSpace, Hold
+from ..plates.planners import Plan
+from ..plates.repository import SourceFile, SourceReader
+from .import_readiness import Scan
+
+Say = Callable[[str], None]
+"""Told why nothing moves just now."""
+
+
+class ImportSource(Protocol):
+    """One source of one import; every call may be repeated after a crash."""
+
+    async def scan(self) -> Scan:
+        """Look at every file.
+
+        Raises:
+            SourceNotFound, SourceUnreadable: it cannot be looked at.
+        """
+
+    async def plan(self, say: Say) -> Plan:
+        """Say what it holds.
+
+        Raises:
+            PlanError: nothing that can be imported.
+            NotYetComplete: its metadata end in the middle.
+        """
+
+    async def probe(self, plan: Plan, say: Say) -> None:
+        """Open the first and last plane of every plate.
+
+        Raises:
+            UnreadableImage: one does not open.
+        """
+
+    async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
+        """Every file of a plan as it looks now, each once."""
+
+    async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
+        """Keep the files from vanishing as well as can be."""
+
+    async def held_space(self, held: Hold) -> HeldSpace:
+        """Ask what a hold costs now: bytes that are there only because they are held."""
+
+    async def let_go(self, held: Hold) -> Hold:
+        """Give up what can be read again from the source; what has its only copy in the hold stays."""
+
+    async def release(self, held: Hold) -> None:
+        """Let the files go."""
+
+    def reader(self, plan: Plan, held: Hold | None) -> SourceReader:
+        """What the files are read through; used from threads."""
+
+    def local_root(self, plan: Plan) -> Path | None:
+        """The folder that a plan's files are relative to, if it is on this host."""

@@ -1,0 +1,86 @@
+"""A source on the mesh's own host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..messages.imports import ImportOrder, PlanSource
+from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ..plates.local import FolderReader
+from ..plates.planners import Plan
+from ..plates.repository import SourceFile, SourceReader
+from .import_places import ImportPlaces
+from .import_readiness import Scan
+from .inspection import Inspection
+from .settling import manifest, scan_source
+from .threads import Threads
+
+
+class LocalSource:
+    """A folder or file that this host's file system names; its files are opened by the inspector alone."""
+
+    def __init__(
+        self, order: ImportOrder, import_id: str, *, threads: Threads, inspection: Inspection, places: ImportPlaces
+    ) -> None:
+        self._order = order
+        self._import_id = import_id
+        self._threads = threads
+        self._inspection = inspection
+        self._places = places
+
+    async def scan(self) -> Scan:
+        """Look at every file."""
+        return await self._threads.run(lambda: scan_source(Path(self._order.path)))
+
+    async def plan(self, say: Callable[[str], None]) -> Plan:
+        """Ask the inspector what it holds."""
+        order = self._order
+        question = PlanSource(
+            path=order.path,
+            pattern=order.pattern,
+            name=order.name,
+            as_files=order.as_files,
+            depth=order.depth,
+            exclude=order.exclude,
+        )
+        return await self._inspection.plan(question, self._import_id, say)
+
+    async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
+        """Have the inspector open the first and last plane of every plate."""
+        await self._inspection.probe(plan, Path(plan.root), self._order.path, self._import_id, say)
+
+    async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
+        """Every file of a plan as it looks now."""
+        return await self._threads.run(lambda: manifest(plan))
+
+    async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
+        """Link or clone the files where that can be done, watch them where it cannot."""
+
+        def take_hold() -> Hold:
+            root = Path(plan.root)
+            staging = choose_staging(root, data=self._places.data)
+            return hold(files, root, staging.folder, self._import_id, why=staging.reason)
+
+        return await self._threads.run(take_hold, group=self._import_id)
+
+    async def held_space(self, held: Hold) -> HeldSpace:
+        """What the hold costs now."""
+        return await self._threads.run(lambda: held_space(held))
+
+    async def let_go(self, held: Hold) -> Hold:
+        """Give up what can be read again from the source."""
+        return await self._threads.run(lambda: let_go(held), group=self._import_id)
+
+    async def release(self, held: Hold) -> None:
+        """Let the files go."""
+        await self._threads.run(lambda: release(held))
+
+    def reader(self, plan: Plan, held: Hold | None) -> SourceReader:
+        """Read what is held, at the pace that a guest keeps."""
+        reader: SourceReader = HeldReader(held) if held is not None else FolderReader(Path(plan.root))
+        return self._places.paced(reader, Path(plan.root))
+
+    def local_root(self, plan: Plan) -> Path | None:
+        """The folder that a plan's files are relative to."""
+        return Path(plan.root)

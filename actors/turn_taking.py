@@ -1,0 +1,39 @@
+"""Taking turns in tasks: a task waits for its place and gives it back, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ..messages.imports import ImportPriority
+from .import_turns import Turns
+
+
+@asynccontextmanager
+async def turn(turns: Turns, priority: ImportPriority, say: Callable[[int], None]) -> AsyncIterator[None]:
+    """Hold a place for as long as the block runs; ``say`` is told how many wait if there is none at once."""
+    called = asyncio.get_running_loop().create_future()
+
+    def call() -> None:
+        if called.cancelled():
+            # Cancelled in the tick in which its place came: that is the next one's.
+            turns.give_back()
+        else:
+            called.set_result(None)
+
+    ticket = turns.ask(priority, call)
+    if not called.done():
+        say(turns.n_waiting)
+    try:
+        await called
+    except asyncio.CancelledError:
+        if called.done() and not called.cancelled():
+            turns.give_back()
+        else:
+            turns.leave(ticket)
+        raise
+    try:
+        yield
+    finally:
+        turns.give_back()

@@ -1,0 +1,47 @@
+"""Whether an acquisition has ended: the times of its files, what was seen, and what its metadata declare."""
+
+from __future__ import annotations
+
+from hcs_mesh.actors.import_readiness import Quiet, Scan, manifest_digest, why_not_ended
+from hcs_mesh.plates.repository import SourceFile
+
+HOUR_S = 3600.0
+
+
+def scan(*, written_at_s: float) -> Scan:
+    return Scan({"a.tif": (10, int(written_at_s * 1e9), 1)})
+
+
+def test_a_folder_that_was_written_an_hour_ago_has_been_quiet_for_an_hour() -> None:
+    quiet = Quiet(now_s=5.0)
+    assert quiet.for_s(scan(written_at_s=1_000.0), now_s=6.0, now_unix_s=1_000.0 + HOUR_S) == HOUR_S
+
+
+def test_of_a_clock_that_runs_ahead_only_what_was_seen_counts() -> None:
+    quiet = Quiet(now_s=5.0)
+    ahead = scan(written_at_s=10_000.0)
+    assert quiet.for_s(ahead, now_s=25.0, now_unix_s=1_000.0) == 20.0
+    quiet.broken(24.0)
+    assert quiet.for_s(ahead, now_s=25.0, now_unix_s=1_000.0) == 1.0
+
+
+def test_what_is_declared_and_not_there_is_waited_for_as_long_as_the_settings_say() -> None:
+    pending = ("the HTD declares 96 images and 60 are there", "a second reason")
+    why = why_not_ended(pending, quiet_s=5.0, patience_s=20.0)
+    assert why.startswith("the acquisition has not ended: the HTD declares 96 images and 60 are there, and 1 more")
+    assert "15 s" in why
+    assert why_not_ended(pending, quiet_s=20.0, patience_s=20.0) == ""
+    assert why_not_ended((), quiet_s=0.0, patience_s=20.0) == ""
+
+
+def test_a_manifest_is_told_from_others_by_names_sizes_and_times_alone() -> None:
+    one = SourceFile(path="a.tif", size=1, mtime_ns=2, inode=3)
+    elsewhere = SourceFile(path="a.tif", size=1, mtime_ns=2, inode=99)
+    other = SourceFile(path="b.tif", size=1, mtime_ns=2, inode=4)
+    assert manifest_digest([one, other]) == manifest_digest([other, elsewhere])
+    changed = [
+        SourceFile(path="a.tif", size=1, mtime_ns=7),
+        SourceFile(path="a.tif", size=7, mtime_ns=2),
+        SourceFile(path="c.tif", size=1, mtime_ns=2),
+    ]
+    assert len({manifest_digest([one]), *(manifest_digest([file]) for file in changed)}) == 4
