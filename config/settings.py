@@ -74,6 +74,8 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """Files copied and hashed at the same time."""
     checksum: Literal["sha1", "sha256"] = "sha1"
     """What files are hashed with on their way into the repository; SHA-1 is OMERO's own."""
+    certify_same_disk: bool = False
+    """Whether an import gets its safe-to-delete certificate although source and repository share a disk."""
     max_attempts: Count = 8
     """Tries of one phase before the import fails; `imports retry` takes it up again where it stopped."""
     first_retry_s: Seconds = 1.0

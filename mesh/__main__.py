@@ -136,6 +136,21 @@ def import_(
 
 
 @app.command()
+def verify(
+    certificate: Annotated[str, typer.Argument(metavar="CERTIFICATE", help="Its file, or the import's id.")],
+    signature_only: Annotated[
+        bool, typer.Option("--signature-only", help="Check the signature and read no file again.")
+    ] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Read again what a certificate names, past the page cache; a mesh may be up or down."""
+    from .command_line import verifying
+
+    verifying.verify(data, certificate, signature_only=signature_only, as_json=as_json)
+
+
+@app.command()
 def plates(data: Data = None, key: Key = None, as_json: Json = False) -> None:
     """List the plates."""
     from .command_line import asking

@@ -30,6 +30,11 @@ class DataLayout(msgspec.Struct, frozen=True):
         return self.keys / "mesh.secret"
 
     @property
+    def certificates(self) -> Path:
+        """One safe-to-delete certificate for each import that has one."""
+        return self.data / "certificates"
+
+    @property
     def logs(self) -> Path:
         """One log for each process."""
         return self.data / "logs"

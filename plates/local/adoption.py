@@ -131,6 +131,7 @@ def _link(target: Path, batch: Sequence[StoredFile]) -> None:
     names = [f"{target}/{file.path}" for file in batch]
     with repository_errors(target):
         for name, file in zip(names, batch, strict=True):
+            # What an earlier call left under this name when it was killed.
             with suppress(FileNotFoundError):
                 os.unlink(name + PART)  # noqa: PTH108 - for each of many thousand small files
             os.symlink(file.links_to, name + PART)  # noqa: PTH211 - as above

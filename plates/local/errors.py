@@ -90,6 +90,34 @@ class BadResultPlane(MeshError, ValueError):
     """An array cannot be written as an OME-TIFF."""
 
 
+class CertificateRefused(MeshError, ValueError):
+    """An import gets no safe-to-delete certificate; it is complete all the same."""
+
+
+class ImportedInPlace(CertificateRefused):
+    """The repository holds links to the source and none of its bytes."""
+
+
+class SameDisk(CertificateRefused):
+    """Source and repository lie on one disk."""
+
+
+class NothingToCertify(CertificateRefused):
+    """The import is not finished, or holds no file."""
+
+
+class CertificateForged(MeshError, ValueError):
+    """A certificate is not what was signed, or another key has signed it."""
+
+
+class CertificateUnreadable(MeshError, ValueError):
+    """A file is no certificate, or there is none."""
+
+
+class SigningKeyFailed(MeshError, ValueError):
+    """The key that signs certificates cannot be used."""
+
+
 LAST_ID = (1 << 63) - 1
 """The largest id that the catalogue can have given: a row's number has 64 bits, and one of them is its sign."""
 

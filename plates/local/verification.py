@@ -44,6 +44,8 @@ class Verifier:
             if wrong:
                 return wrong
             since = "was imported in place and has changed since: it "
+        elif os.path.islink(path):  # noqa: PTH114 - see above
+            return "is a link, and no copy"
         n_bytes = 0
         try:
             with FileIO(path, "rb") as reader:
@@ -69,6 +71,28 @@ class Verifier:
         return ""
 
 
+def examine(
+    folder: Path,
+    files: Sequence[StoredFile],
+    *,
+    on_bytes: Callable[[int], None] = ignore_bytes,
+    cancelled: Callable[[], bool] = never,
+) -> list[tuple[str, str]]:
+    """Read every file again and return those that are not what their checksum stands for, each with the reason.
+
+    Raises:
+        TransferCancelled: ``cancelled`` answered True.
+        RepositoryFailed: the disk does not hand a file out.
+    """
+
+    def worker() -> Callable[[StoredFile], tuple[str, str]]:
+        verifier = Verifier(folder, on_bytes, cancelled)
+        return lambda file: (file.path, verifier.check(file))
+
+    with closing(work_through(files, worker, min(N_THREADS, len(files)) or 1)) as checked:
+        return sorted((path, reason) for path, reason in checked if reason)
+
+
 def verify(
     folder: Path,
     files: Sequence[StoredFile],
@@ -83,13 +107,7 @@ def verify(
         TransferCancelled: ``cancelled`` answered True.
         RepositoryFailed: the disk does not hand a file out.
     """
-
-    def worker() -> Callable[[StoredFile], tuple[str, str]]:
-        verifier = Verifier(folder, on_bytes, cancelled)
-        return lambda file: (file.path, verifier.check(file))
-
-    with closing(work_through(files, worker, min(N_THREADS, len(files)) or 1)) as checked:
-        wrong = sorted((path, reason) for path, reason in checked if reason)
+    wrong = examine(folder, files, on_bytes=on_bytes, cancelled=cancelled)
     if wrong:
         told = "; ".join(f"{path} {reason}" for path, reason in wrong[:NAMED_FILES])
         more = f"; and {len(wrong) - NAMED_FILES} more" if len(wrong) > NAMED_FILES else ""

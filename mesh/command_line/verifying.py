@@ -1,0 +1,106 @@
+"""``hcs-mesh verify``: whether the repository still holds what a certificate says, with or without a running mesh."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..plates.local.certifying import certificate_path, load, verify_certificate
+from ..plates.local.repository import LocalRepository
+from ..plates.local.signing import check_signature, load_public_key
+from .errors import CommandFailed
+from .following import progress_bar
+from .options import folder_of, full_id
+from .printing import bytes_text, print_json
+from .written_out import shown
+
+if TYPE_CHECKING:
+    from ..plates.certificate import Certificate, Verdict
+
+SHOWN = 20
+"""Differences that people are shown; --json lists them all."""
+
+
+def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool) -> None:
+    """Check a certificate's signature, then read the files that it names again.
+
+    Raises:
+        CommandFailed: a file is not what the certificate says.
+        CertificateForged: the certificate is not what was signed, or not by the key of this data folder.
+        CertificateUnreadable, RepositoryFailed: it cannot be read, or the repository cannot.
+    """
+    folder = folder_of(data)
+    path = Path(given)
+    if not path.exists() and path.name == given and path.suffix != ".json":
+        path = certificate_path(folder, full_id("import", given))
+    signed = load(path)
+    ours = load_public_key(folder / "keys")
+    check_signature(signed, public_key=ours)
+    certificate = signed.certificate
+    verdict, duration_s = None, 0.0
+    if not signature_only:
+        start = time.perf_counter()
+        verdict = _read_again(folder, certificate, for_machine=as_json)
+        duration_s = time.perf_counter() - start
+    if as_json:
+        print_json(_machine_form(certificate, verdict, duration_s, known_key=ours is not None))
+    else:
+        _print(certificate, verdict, duration_s, known_key=ours is not None)
+    if verdict is not None and not verdict.good:
+        raise CommandFailed(
+            f"{len(verdict.differences)} of {verdict.n_files} files are not what the certificate says",
+            hint="keep the source: it may be the only good copy; import it again, and check the repository's disk",
+        )
+
+
+def _read_again(data: Path, certificate: Certificate, *, for_machine: bool) -> Verdict:
+    repository = LocalRepository(data, read_only=True)
+    done, lock = 0, threading.Lock()
+    try:
+        with progress_bar(in_bytes=True, for_machine=for_machine) as bar:
+
+            def on_bytes(n: int) -> None:
+                nonlocal done
+                with lock:
+                    done += n
+                    bar.show(f"verifying {certificate.import_id}", done, certificate.n_bytes)
+
+            return verify_certificate(certificate, repository, on_bytes=on_bytes)
+    finally:
+        repository.close()
+
+
+def _machine_form(
+    certificate: Certificate, verdict: Verdict | None, duration_s: float, *, known_key: bool
+) -> dict[str, object]:
+    return {
+        "certificate": certificate.certificate_id,
+        "import": certificate.import_id,
+        "signature": "good",
+        "key": certificate.key_fingerprint,
+        "known_key": known_key,
+        "verified": None if verdict is None else verdict.good,
+        "n_files": certificate.n_files,
+        "n_bytes": certificate.n_bytes,
+        "duration_s": duration_s,
+        "differences": [] if verdict is None else [[one.path, one.reason] for one in verdict.differences],
+    }
+
+
+def _print(certificate: Certificate, verdict: Verdict | None, duration_s: float, *, known_key: bool) -> None:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(certificate.verified_at_unix_s))
+    print(f"certificate {certificate.certificate_id} of {certificate.import_id}: the signature is good")
+    if not known_key:
+        print(f"this data folder has no key to compare with: ask the mesh's owner for {certificate.key_fingerprint}")
+    print(shown(f"source: {certificate.source_host}:{certificate.source}, verified {when}, {certificate.held}"))
+    if verdict is None:
+        return
+    if verdict.good:
+        size = bytes_text(verdict.n_bytes)
+        print(f"{verdict.n_files} files, {size}: all are what the certificate says ({duration_s:.1f} s)")
+    for one in verdict.differences[:SHOWN]:
+        print(shown(f"{one.path} {one.reason}"))
+    if len(verdict.differences) > SHOWN:
+        print(f"... and {len(verdict.differences) - SHOWN} more (--json lists them all)")

@@ -1,0 +1,119 @@
+"""The safe-to-delete certificate: what was proved about an import, in bytes that can be signed (pure).
+
+Who holds one may delete the source: every file lies in the repository, was read again past the page
+cache, and lies on another disk than the source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from .checksums import Algorithm
+
+
+class CertifiedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of the import; ``path`` is relative to the source and to the import's files alike."""
+
+    path: str
+    size: int
+    checksum: str
+    algorithm: Algorithm
+
+
+class CertifiedPlane(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A plane that was decoded from the repository; ``checksum`` is the SHA-1 of its pixels, little-endian."""
+
+    file: str
+    page: int
+    height: int
+    width: int
+    dtype: str
+    checksum: str
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a folder lies on, as far as its host tells; an empty text means that it does not.
+
+    ``number`` is the st_dev, ``volume`` what stays the same over a reboot: the file system's UUID, or
+    the server and path of a network drive. ``disks`` names the disks beneath, by serial where they have one.
+    """
+
+    host: str = ""
+    number: int = 0
+    mount_point: str = ""
+    file_system: str = ""
+    volume: str = ""
+    disks: tuple[str, ...] = ()
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was proved about one import, when and by which mesh; ``held`` says how the source was guarded meanwhile."""
+
+    version: Literal[1] = 1
+    certificate_id: str
+    key_fingerprint: str
+    import_id: str
+    owner: str
+    source: str
+    source_host: str
+    started_at_unix_s: float
+    verified_at_unix_s: float
+    n_files: int
+    n_bytes: int
+    files: tuple[CertifiedFile, ...]
+    plate_ids: tuple[int, ...]
+    planes: tuple[CertifiedPlane, ...]
+    source_device: Device
+    repository: str
+    repository_device: Device
+    held: str
+
+
+class SignedCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate, the Ed25519 key that signed it, and its signature over ``canonical_bytes``, both in hex."""
+
+    certificate: Certificate
+    public_key: str
+    signature: str
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the repository that is not what its certificate says."""
+
+    path: str
+    reason: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What reading all files of a certificate again has found."""
+
+    n_files: int
+    n_bytes: int
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether every file is what the certificate says."""
+        return not self.differences
+
+
+def canonical_bytes(certificate: Certificate) -> bytes:
+    """What is signed: JSON in UTF-8, keys in order, nothing between the tokens."""
+    return msgspec.json.encode(certificate, order="sorted")
+
+
+def fingerprint(public_key: bytes) -> str:
+    """How people tell a signing key from another."""
+    return "sha256:" + hashlib.sha256(public_key).hexdigest()
+
+
+def share_a_disk(one: Device, other: Device) -> bool:
+    """Whether one broken disk could take both folders with it, as far as their hosts tell."""
+    if one.volume and one.volume == other.volume:
+        return True
+    if one.host != other.host:
+        return False
+    return one.number == other.number or bool({*one.disks} & {*other.disks})

@@ -1,0 +1,212 @@
+"""Certificates of the local repository: issued after the proof, kept below the data folder, checked later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+from ..certificate import (
+    Certificate,
+    CertifiedFile,
+    CertifiedPlane,
+    Device,
+    Difference,
+    SignedCertificate,
+    Verdict,
+    share_a_disk,
+)
+from ..devices import device_of
+from ..pixels import read_plane
+from ..repository import Repository, StoredFile, ignore_bytes, never
+from .disk import make_folders, sync_file, sync_files, sync_folder
+from .errors import (
+    CertificateUnreadable,
+    ImportedInPlace,
+    NothingToCertify,
+    SameDisk,
+    repository_errors,
+)
+from .names import PART, checked_id
+from .signing import SigningKey
+from .verification import examine
+
+CERTIFICATES = "certificates"
+"""The folder of certificates below a data folder."""
+
+
+def decode_plane(root: Path, file: str, page: int = 0) -> CertifiedPlane:
+    """Decode one plane of the imported copy, as a certificate names it.
+
+    Raises:
+        UnreadableImage: the file is damaged, cut short, absent or of an unsupported kind.
+    """
+    plane = read_plane(root, file, page)
+    pixels = plane.astype(plane.dtype.newbyteorder("<"), copy=False)
+    return CertifiedPlane(
+        file=file,
+        page=page,
+        height=plane.shape[0],
+        width=plane.shape[1],
+        dtype=plane.dtype.name,
+        checksum=hashlib.sha1(pixels.data, usedforsecurity=False).hexdigest(),
+    )
+
+
+def issue(
+    repository: Repository,
+    import_id: str,
+    files: Sequence[StoredFile],
+    key: SigningKey,
+    *,
+    source: str,
+    source_host: str,
+    source_device: Device,
+    planes: Sequence[CertifiedPlane],
+    owner: str,
+    held: str,
+    started_at_unix_s: float,
+    verified_at_unix_s: float,
+    allow_same_disk: bool = False,
+) -> Certificate:
+    """Put down what was proved about a registered import whose ``files`` were verified.
+
+    ``planes`` are the first and the last plane, decoded from the repository; a fileset without images has none.
+
+    Raises:
+        ImportedInPlace: the repository holds links and none of the bytes.
+        SameDisk: source and repository share a disk, and ``allow_same_disk`` is not given.
+        NothingToCertify: the import is not registered, or some file of it is not complete.
+        RepositoryFailed: the disk refuses.
+    """
+    links = [file for file in files if file.links_to]
+    if links:
+        raise ImportedInPlace(
+            f"Import {import_id} is in place: {len(links)} of its {len(files)} files lie at their source alone, "
+            f"first {links[0].links_to}.",
+            hint="It gets no certificate, and its source must stay. Import it as a copy to get one.",
+        )
+    standing = repository.reconcile(import_id)
+    absent = {file.path for file in files} - set(standing.complete)
+    if not standing.registered or absent or not files:
+        raise NothingToCertify(
+            f"Import {import_id} cannot be certified: "
+            + (f"{len(absent)} of its {len(files)} files are not there" if absent else "it is not finished")
+            + ".",
+            hint="It is certified when it is done; 'hcs-mesh imports' shows how far it is.",
+        )
+    folder = repository.files_folder(import_id)
+    with repository_errors(folder):
+        repository_device = device_of(folder)
+    if share_a_disk(source_device, repository_device) and not allow_same_disk:
+        raise SameDisk(
+            f"Import {import_id} gets no certificate: {source} and the repository {folder} lie on one disk"
+            f" ({', '.join(repository_device.disks) or repository_device.mount_point or repository_device.number}).",
+            hint="A disk that breaks would take both. Set imports.certify_same_disk = true if that is wanted.",
+        )
+    return Certificate(
+        certificate_id=uuid4().hex,
+        key_fingerprint=key.fingerprint,
+        import_id=import_id,
+        owner=owner,
+        source=source,
+        source_host=source_host,
+        started_at_unix_s=started_at_unix_s,
+        verified_at_unix_s=verified_at_unix_s,
+        n_files=len(files),
+        n_bytes=sum(file.size for file in files),
+        files=tuple(
+            CertifiedFile(path=file.path, size=file.size, checksum=file.checksum, algorithm=file.algorithm)
+            for file in files
+        ),
+        plate_ids=standing.plate_ids,
+        planes=tuple(planes),
+        source_device=source_device,
+        repository=str(folder),
+        repository_device=repository_device,
+        held=held,
+    )
+
+
+def certificate_path(data: Path, import_id: str) -> Path:
+    """Where the certificate of an import lies, whether there is one yet or not.
+
+    Raises:
+        BadName: the id cannot be a file's name.
+    """
+    return data / CERTIFICATES / f"{checked_id(import_id)}.json"
+
+
+def store(data: Path, signed: SignedCertificate) -> SignedCertificate:
+    """Keep a certificate and return it once it is durable; the first one of an import stays and is returned.
+
+    What it vouches for is on the disk before its name appears: files, folders, and the certificate itself.
+
+    Raises:
+        CertificateUnreadable: there is one of this import, and it is damaged.
+        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+    """
+    path = certificate_path(data, signed.certificate.import_id)
+    with repository_errors(path):
+        if path.exists():
+            return load(path)
+        folder = Path(signed.certificate.repository)
+        below = {folder / file.path.rpartition("/")[0] for file in signed.certificate.files}
+        sync_files(folder, (folder / file.path for file in signed.certificate.files))
+        for one in sorted({folder, folder.parent, folder.parent.parent, *below}):
+            sync_folder(one)
+        make_folders(path.parent)
+        new = path.with_name(path.name + PART)
+        new.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=1) + b"\n")
+        sync_file(new)
+        new.replace(path)
+        sync_folder(path.parent)
+    return signed
+
+
+def load(path: Path) -> SignedCertificate:
+    """Read a certificate; its signature is not checked by this.
+
+    Raises:
+        CertificateUnreadable: there is none, or it has another form.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SignedCertificate)
+    except FileNotFoundError as error:
+        raise CertificateUnreadable(
+            f"There is no certificate {path}.", hint="Name the file, or an import that has one: 'hcs-mesh imports'."
+        ) from error
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CertificateUnreadable(
+            f"{path} cannot be read as a certificate: {reason}.",
+            hint="The mesh keeps its own copy in the data folder's 'certificates'.",
+        ) from error
+
+
+def verify_certificate(
+    certificate: Certificate,
+    repository: Repository,
+    *,
+    on_bytes: Callable[[int], None] = ignore_bytes,
+    cancelled: Callable[[], bool] = never,
+) -> Verdict:
+    """Read every file of a certificate again, past the page cache, and say file by file what differs.
+
+    Raises:
+        TransferCancelled: ``cancelled`` answered True.
+        RepositoryFailed: the disk does not hand a file out.
+    """
+    files = [
+        StoredFile(path=file.path, size=file.size, checksum=file.checksum, algorithm=file.algorithm)
+        for file in certificate.files
+    ]
+    wrong = examine(repository.files_folder(certificate.import_id), files, on_bytes=on_bytes, cancelled=cancelled)
+    return Verdict(
+        n_files=len(files),
+        n_bytes=sum(file.size for file in files),
+        differences=tuple(Difference(path=path, reason=reason) for path, reason in wrong),
+    )
