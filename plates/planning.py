@@ -206,9 +206,12 @@ def _renamed(found: Plan, name: str | None) -> Plan:
 def _installed() -> Iterator[Planner]:
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         try:
-            yield entry.load()
-        except (ImportError, AttributeError) as error:
+            planner = entry.load()
+            if not callable(planner):
+                raise TypeError(f"it is no function, but {type(planner).__name__}")
+        except (ImportError, AttributeError, TypeError) as error:
             raise PlanError(
                 f"the planner '{entry.name}' ({entry.value}) cannot be loaded: {error}",
                 hint="Repair or uninstall the package that brings it.",
             ) from error
+        yield planner

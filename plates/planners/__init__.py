@@ -1,7 +1,7 @@
 """Fileset planners: given a folder, which files belong together and what plate they are, one file each."""
 
-from .folder import Folder, TiffHead, TiffSeries
-from .plan import Fileset, LeftOut, Plan, PlannedFile
+from .folder import Folder, TiffHead, TiffSeries, is_tiff, join, split
+from .plan import Fileset, LeftOut, Plan, PlannedFile, planned_files, still_due
 from .plane_table import PlaneTable
 from .recognition import Planner, recognise
 
@@ -15,5 +15,10 @@ __all__ = [
     "Planner",
     "TiffHead",
     "TiffSeries",
+    "is_tiff",
+    "join",
+    "planned_files",
     "recognise",
+    "split",
+    "still_due",
 ]

@@ -1,0 +1,71 @@
+"""A facility's own planner: an installed distribution whose entry point names it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from hcs_mesh.plates import PlanError, plan
+from hcs_mesh.plates.planning import BUILT_IN, planners
+
+PLANNER = '''
+"""A planner that takes every TIFF file for one plate of its own."""
+from hcs_mesh.plates.planners import Fileset, Folder, Plan, PlaneTable, is_tiff, planned_files
+
+
+def plan_lab(folder: Folder) -> Plan:
+    files = [path for path in folder.files if is_tiff(path)]
+    table = PlaneTable(folder)
+    for number, path in enumerate(files, 1):
+        table.claim("H12", path, field=number)
+    plate = table.plate(name="the lab's", n_rows=8, n_columns=12, channels=("all",))
+    return Plan(filesets=(Fileset(planner="lab", root="", files=planned_files(folder, files), plates=(plate,)),))
+'''
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages, looked into before the others."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder that the built-in planner of ImageXpress would take."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    name = f"p_A01_s1_w1{1:08X}-0000-4000-8000-00000000000A.tif"
+    tifffile.imwrite(folder / name, np.zeros((6, 8), np.uint16))
+    return folder
+
+
+def install(site: Path, name: str, entry_point: str) -> None:
+    """What an installer leaves: the metadata of a distribution with one entry point."""
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[hcs_mesh.planners]\n{name} = {entry_point}\n")
+
+
+def test_an_installed_planner_is_asked_first(site: Path, source: Path) -> None:
+    (fileset,) = plan(source).filesets
+    assert fileset.planner == "imagexpress"
+    (site / "lab_planner_module.py").write_text(PLANNER)
+    install(site, "lab", "lab_planner_module:plan_lab")
+    own, *others = planners()
+    assert own.__name__ == "plan_lab"
+    assert tuple(others) == BUILT_IN
+    (fileset,) = plan(source).filesets
+    assert (fileset.planner, fileset.plates[0].name, fileset.plates[0].wells) == ("lab", "the lab's", ("H12",))
+
+
+@pytest.mark.parametrize("entry_point", ["no_such_module_of_a_lab:plan", "json:no_such_function", "json:__name__"])
+def test_a_planner_that_cannot_be_used_is_named(site: Path, source: Path, entry_point: str) -> None:
+    install(site, "broken", entry_point)
+    with pytest.raises(PlanError, match="the planner 'broken'") as caught:
+        plan(source)
+    assert "uninstall" in caught.value.hint
