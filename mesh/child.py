@@ -31,6 +31,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     device: str = "cpu"
     n_threads: int = 1
+    message_bytes: int = 64 << 20
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ async def _run(spec: ChildSpec) -> Exit:
     if sys.platform != "win32":
         loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(life.stop()))
     # Dialled last: by the time the parent hears hello, the actor answers.
-    dialer = node.dial_parent(spec.endpoint)
+    dialer = node.dial_parent(spec.endpoint, max_message_bytes=spec.message_bytes)
 
     async def beat() -> None:
         while True:

@@ -127,6 +127,7 @@ class Processes:
                 "endpoint": self._endpoint,
                 "log_file": str(self._layout.logs / f"{name}.log"),
                 "log": self._settings.log,
+                "message_bytes": self._settings.limits.message_bytes,
                 **fields,
             },
             ChildSpec,

@@ -183,9 +183,9 @@ class Node:
         self.fronts.append(front)
         return front
 
-    def dial_parent(self, endpoint: Endpoint) -> Dialer:
+    def dial_parent(self, endpoint: Endpoint, *, max_message_bytes: int = 64 << 20) -> Dialer:
         """Connect to the node that started this one."""
-        self.parent = Dialer(self.context, endpoint, self._deliver, name=self.name)
+        self.parent = Dialer(self.context, endpoint, self._deliver, name=self.name, max_message_bytes=max_message_bytes)
         return self.parent
 
     def dial(
