@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..config import MeshError, get_logger
 from ..config.tracing import carried, followed
 from ..transport.codec import run_decoder, union_decoder
-from ..transport.errors import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone
+from ..transport.errors import ActorGivenUp, BadMessage, MailboxFull, PeerGone
 from ..transport.link import Link
 from ..transport.messages import NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
-from .letters import Answer, Letter, letter_of
-from .mailbox import Mailbox, Offer, WhenFull
+from .letters import Answer, Letter, letter_of, not_taken, too_full, too_late
+from .mailbox import REJECTED, Mailbox, Offer, WhenFull
+from .occupant import Occupant
 from .traces import Traces
 
 log = get_logger(__name__)
@@ -25,37 +26,9 @@ log = get_logger(__name__)
 MAX_PINGS = 64
 HANDLING_WEIGHT = 0.2
 """What the latest message counts for in the mean time of handling one."""
-REJECTED = Offer.REJECTED
 
 
 R = TypeVar("R")
-
-
-class Occupant(Protocol):
-    """The life that is running in a cell."""
-
-    idle: asyncio.Future[None] | None
-
-    @property
-    def n_deferred(self) -> int:
-        """How much deferred work is running."""
-        ...
-
-    def wake(self) -> None:
-        """There is something to look at."""
-        ...
-
-    def interrupt(self) -> None:
-        """There is something to look at that is no message."""
-        ...
-
-    def in_hand(self) -> list[Letter]:
-        """The letters whose answer is being worked on."""
-        ...
-
-    def own_statistics(self) -> Mapping[str, int | float | str]:
-        """What the actor counts itself."""
-        ...
 
 
 class Cell:
@@ -81,8 +54,7 @@ class Cell:
         self.life: Occupant | None = None
         self.find = find
         self.me = me
-        loop = asyncio.get_running_loop()
-        self.loop = loop
+        self.loop = loop = asyncio.get_running_loop()
         self._new_future, self._now = loop.create_future, loop.time
         self.n_handled = 0
         self.n_expired = 0
@@ -155,7 +127,6 @@ class Cell:
             letter = Letter(message, None, 0.0, principal, caller)
             n_bytes = sizes.get(message.__class__)
             if n_bytes and box.plain:
-                # As in ``post``.
                 total = box.n_bytes + n_bytes
                 if total <= box.max_bytes and len(queued) < box.max_messages:
                     queued.append(letter)
@@ -193,8 +164,7 @@ class Cell:
 
     def expire(self, now: float) -> None:
         """Fail every ask whose time is over."""
-        letters = self.box.letters() if len(self.box) else []
-        letters += self.pings
+        letters = [*(self.box.letters() if len(self.box) else ()), *self.pings]
         if self.life is not None:
             letters += self.life.in_hand()
         for letter in letters:
@@ -205,13 +175,7 @@ class Cell:
         """The asker's time is over, and it is told; always true."""
         self.n_expired += 1
         assert letter.answer is not None
-        letter.answer.set_exception(
-            AskTimedOut(
-                f"{type(letter.message).__name__} to {self.name}: no answer in time "
-                f"({len(self.box)} messages are waiting)",
-                hint="hcs-mesh ps shows whether the actor is up and how much it has waiting",
-            )
-        )
+        letter.answer.set_exception(too_late(self.name, letter.message, len(self.box)))
         return True
 
     def answer_pings(self) -> None:
@@ -324,16 +288,10 @@ class Cell:
         return True
 
     def _not_taken(self, message: Message) -> BadMessage:
-        kind = message.__class__
-        return BadMessage(
-            f"{self.name} takes no {kind.__name__}" + (" that is told: ask it" if kind in self.replies else "")
-        )
+        return not_taken(self.name, message, asked_only=message.__class__ in self.replies)
 
     def _full(self) -> MailboxFull:
-        return MailboxFull(
-            f"{self.name} has {len(self.box)} messages ({self.box.n_bytes} bytes) waiting and takes no more",
-            hint="ask again in a moment; hcs-mesh ps shows the mailboxes",
-        )
+        return too_full(self.name, len(self.box), self.box.n_bytes)
 
 
 def _fixed_bytes(kind: type[Message]) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..config.errors import MeshError
+from ..transport.errors import AskTimedOut, BadMessage, MailboxFull
 from ..transport.failures import exception_of, failure_of
 from ..transport.link import Link
 from ..transport.messages import INNER, NOMINAL_BYTES, Message, Principal
@@ -105,3 +106,24 @@ def portable(error: BaseException, where: str) -> MeshError:
 def wrong_answer(who: str, message: Message, result: Any) -> TypeError:
     """The fault of an actor whose answer is not of the type that was asked for."""
     return TypeError(f"{who} answered {type(message).__name__} with {type(result).__name__}")
+
+
+def too_late(who: str, message: Message, n_waiting: int) -> AskTimedOut:
+    """The answer to an ask whose time is over."""
+    return AskTimedOut(
+        f"{type(message).__name__} to {who}: no answer in time ({n_waiting} messages are waiting)",
+        hint="hcs-mesh ps shows whether the actor is up and how much it has waiting",
+    )
+
+
+def not_taken(who: str, message: Message, *, asked_only: bool) -> BadMessage:
+    """The answer to a message that is not in an actor's inbox, or that is told and wants to be asked."""
+    return BadMessage(f"{who} takes no {type(message).__name__}" + (" that is told: ask it" if asked_only else ""))
+
+
+def too_full(who: str, n_waiting: int, n_bytes: int) -> MailboxFull:
+    """The answer to a message for which there is no room."""
+    return MailboxFull(
+        f"{who} has {n_waiting} messages ({n_bytes} bytes) waiting and takes no more",
+        hint="ask again in a moment; hcs-mesh ps shows the mailboxes",
+    )

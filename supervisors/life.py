@@ -1,18 +1,16 @@
-"""One life of an actor: its mailbox loop, its deferred work, its end."""
+"""One life of an actor: its start, its mailbox loop, its end."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import os
-import time
-from collections.abc import Coroutine, Hashable, Mapping
+from collections.abc import Coroutine, Mapping
 from math import inf
 from typing import Any, cast
 
 from ..config.errors import MeshError
-from ..config.tracing import ACTOR, TRACE
-from ..transport.errors import BadMessage, PeerGone
+from ..config.tracing import ACTOR
+from ..transport.errors import PeerGone
 from ..transport.link import Link
 from ..transport.messages import INNER, Message, Principal
 from ..transport.refs import Ref
@@ -20,7 +18,9 @@ from .actor import Actor, Deferred
 from .cell import Cell
 from .child import Exit, exit_of
 from .child import Kind as ChildKind
-from .letters import Answer, Letter, TracedLetter, portable, wrong_answer
+from .deferrals import Deferrals
+from .letters import Letter, portable, wrong_answer
+from .watching import watched
 
 BATCH = 64
 """Messages an actor handles before the loop's other work gets its turn, if none of them waits."""
@@ -45,8 +45,7 @@ class Life:
         self._letter: Letter | None = None
         self._stopping = False
         self._interrupted = False
-        self._deferred: dict[asyncio.Task[Any], list[Letter]] = {}
-        self._once: dict[Hashable, asyncio.Task[Any]] = {}
+        self._deferrals = Deferrals(cell, self._fail_with)
         self._children: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._fault: BaseException | None = None
@@ -151,11 +150,11 @@ class Life:
     @property
     def n_deferred(self) -> int:
         """How much deferred work is running."""
-        return len(self._deferred)
+        return len(self._deferrals)
 
     def in_hand(self) -> list[Letter]:
         """The letters whose answer is being worked on."""
-        letters = [letter for group in self._deferred.values() for letter in group]
+        letters = self._deferrals.letters()
         return [self._letter, *letters] if self._letter is not None else letters
 
     def interrupt(self) -> None:
@@ -231,11 +230,11 @@ class Life:
                 if letter.__class__ is Letter and cell.n_handled & 31:
                     result = await receive(message)
                 else:
-                    result = await self._watched(letter)
+                    result = await watched(cell, receive, letter)
                     soon = inf
                 kind = result.__class__
                 if kind is Deferred:
-                    self._defer(result, letter)
+                    self._deferrals.begin(result, letter)
                 elif answer is not None:
                     expected = replies[message.__class__]
                     if kind is not expected and not isinstance(result, expected) and not answer.done():
@@ -258,94 +257,9 @@ class Life:
                 soon = inf
         self._letter = None
 
-    async def _watched(self, letter: Letter) -> Any:
-        """Receive a message with a clock running, and with its trace where somebody follows it."""
-        began_s = time.perf_counter()
-        if isinstance(letter, TracedLetter):
-            result = await self._followed(letter)
-        else:
-            result = await self.actor.receive(letter.message)
-        if result.__class__ is not Deferred:
-            self._cell.took(time.perf_counter() - began_s)
-        return result
-
-    async def _followed(self, letter: TracedLetter) -> Any:
-        """Receive a message, and note it in the trace that it belongs to."""
-        cell = self._cell
-        letter.hop = hop = cell.traces.begin(letter.trace, cell.name, str(letter.message.__struct_config__.tag))
-        token = TRACE.set(hop.trace)
-        try:
-            result = await self.actor.receive(letter.message)
-        except BaseException as error:
-            hop.end(f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            TRACE.reset(token)
-        if result.__class__ is not Deferred:
-            hop.end("answered" if letter.answer is not None else "taken in")
-        return result
-
     async def _idle(self) -> None:
         self.idle = idle = self._loop.create_future()
         await idle
-
-    def _defer(self, deferred: Deferred[Any], letter: Letter) -> None:
-        key = deferred.key
-        running = self._once.get(key) if key is not None else None
-        if running is not None:
-            self._deferred[running].append(letter)
-            return
-        # The coroutine itself becomes the task: one that is cancelled before its first step is closed all the same.
-        context = contextvars.copy_context()
-        if isinstance(letter, TracedLetter) and letter.hop is not None:
-            context.run(TRACE.set, letter.hop.trace)
-        began_s = time.perf_counter()
-        task = self._loop.create_task(deferred.work(), name=f"{self._cell.name}: deferred", context=context)
-        self._deferred[task] = [letter]
-        if key is not None:
-            self._once[key] = task
-
-        def done(task: asyncio.Task[Any]) -> None:
-            if key is not None and self._once.get(key) is task:
-                del self._once[key]
-            self._cell.took(time.perf_counter() - began_s)
-            self._deferred_done(task, self._deferred.pop(task, []))
-
-        task.add_done_callback(done)
-
-    def _deferred_done(self, task: asyncio.Task[Any], letters: list[Letter]) -> None:
-        cell = self._cell
-        error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
-        for letter in letters:
-            if isinstance(letter, TracedLetter) and letter.hop is not None:
-                letter.hop.end("answered" if error is None else f"{type(error).__name__}: {error}")
-        asked = [letter for letter in letters if letter.answer is not None]
-        for letter in asked:
-            answer = letter.answer
-            assert answer is not None
-            if error is None:
-                error = self._settled(answer, task.result(), letter.message)
-            if error is not None and not answer.done():
-                answer.set_exception(portable(error, cell.name))
-        if error is None or task.cancelled():
-            return
-        if not asked:
-            self._fail_with(error)
-        elif not isinstance(error, MeshError):
-            # The work had a task of its own, so the actor's state is not in question: one wrong question
-            # must not take away what everybody else asks for.
-            cell.note_fault(type(letters[0].message).__name__, error)
-
-    def _settled(self, answer: Answer, result: Any, message: Message) -> Exception | None:
-        if answer.done():
-            return None
-        if not isinstance(result, self._cell.replies[message.__class__]):
-            return wrong_answer(self._cell.name, message, result)
-        try:
-            answer.set_result(result)
-        except BadMessage as error:
-            return error
-        return None
 
     def _child_done(self, task: asyncio.Task[None]) -> None:
         self._children.discard(task)
@@ -377,6 +291,6 @@ class Life:
             if letter.answer is not None and not letter.answer.done():
                 letter.answer.set_exception(gone)
         self._letter = None
-        for task in (*self._deferred, *self._children):
+        self._deferrals.cancel()
+        for task in self._children:
             task.cancel()
-        self._deferred.clear()

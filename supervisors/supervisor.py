@@ -17,18 +17,7 @@ from .roster import Roster
 from .shift import Shift, Slot
 from .strategy import OnExhausted, Phase, Restart, Strategy
 from .surroundings import Surroundings
-
-_STATES: dict[Phase, State] = {
-    Phase.WAITING: "starting",
-    Phase.STARTING: "starting",
-    Phase.RUNNING: "running",
-    Phase.STOPPING: "stopping",
-    Phase.BACKOFF: "backoff",
-    Phase.FINISHED: "stopped",
-    Phase.STOPPED: "stopped",
-    Phase.QUARANTINED: "quarantined",
-    Phase.FAILED: "failed",
-}
+from .tree_rows import STATES, row
 
 
 class Supervisor:
@@ -241,14 +230,14 @@ class Supervisor:
         rows = [own]
         for name, slot in self._shift.slots.items():
             phase = self._shift.phase(name)
-            below = _STATES[phase] if phase is not None else "stopped"
+            below = STATES[phase] if phase is not None else "stopped"
             if (self._task is None or self._task.done()) and below != "failed":
                 below = "stopped"
             if isinstance(slot.spec, Supervisor):
                 seen = slot.spec.state if below == "running" else below
                 rows += slot.spec.rows(self.name, seen, slot.n_restarts)
             else:
-                rows.append(_row(self.name, slot, below))
+                rows.append(row(self.name, slot, below))
         return rows
 
     def inherit(self, surroundings: Surroundings) -> None:
@@ -287,17 +276,3 @@ class Supervisor:
 def _not_started(name: str, cause: Exception | None) -> ChildStartFailed:
     why = str(cause) or type(cause).__name__ if cause is not None else "it was stopped"
     return ChildStartFailed(f"{name} did not start: {why}", hint=getattr(cause, "hint", ""))
-
-
-def _row(parent: str, slot: Slot, state: State) -> TreeRow:
-    statistics = slot.running.statistics() if slot.running is not None else {}
-    return TreeRow(
-        name=slot.spec.name,
-        parent=parent,
-        kind=slot.spec.kind,
-        pid=slot.running.pid if slot.running is not None else None,
-        state=state,
-        restarts=slot.n_restarts,
-        mailbox=int(statistics.get("mailbox", 0)),
-        last_error=str(statistics.get("last_error", "")) or slot.last_error,
-    )

@@ -1,0 +1,100 @@
+"""The deferred work of one life of an actor, and who waits for which of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from ..config.errors import MeshError
+from ..config.tracing import TRACE
+from ..transport.errors import BadMessage, PeerGone
+from ..transport.messages import Message
+from .actor import Deferred
+from .cell import Cell
+from .letters import Answer, Letter, TracedLetter, portable, wrong_answer
+
+
+class Deferrals:
+    """Runs what ``receive`` put off, and answers whoever waits when it ends."""
+
+    def __init__(self, cell: Cell, fault: Callable[[BaseException], None]) -> None:
+        """Run nothing yet; ``fault`` hears of work that failed and that nobody waits for."""
+        self._cell = cell
+        self._fault = fault
+        self._running: dict[asyncio.Task[Any], list[Letter]] = {}
+        self._once: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def letters(self) -> list[Letter]:
+        """The letters whose answer is being worked on."""
+        return [letter for group in self._running.values() for letter in group]
+
+    def begin(self, deferred: Deferred[Any], letter: Letter) -> None:
+        """Run the work that a letter led to, or wait for the same that is running already."""
+        key = deferred.key
+        running = self._once.get(key) if key is not None else None
+        if running is not None:
+            self._running[running].append(letter)
+            return
+        # The coroutine itself becomes the task: one that is cancelled before its first step is closed all the same.
+        context = contextvars.copy_context()
+        if isinstance(letter, TracedLetter) and letter.hop is not None:
+            context.run(TRACE.set, letter.hop.trace)
+        began_s = time.perf_counter()
+        task = self._cell.loop.create_task(deferred.work(), name=f"{self._cell.name}: deferred", context=context)
+        self._running[task] = [letter]
+        if key is not None:
+            self._once[key] = task
+
+        def done(task: asyncio.Task[Any]) -> None:
+            if key is not None and self._once.get(key) is task:
+                del self._once[key]
+            self._cell.took(time.perf_counter() - began_s)
+            self._done(task, self._running.pop(task, []))
+
+        task.add_done_callback(done)
+
+    def cancel(self) -> None:
+        """Stop all of it; who waits has been told."""
+        for task in self._running:
+            task.cancel()
+        self._running.clear()
+
+    def _done(self, task: asyncio.Task[Any], letters: list[Letter]) -> None:
+        cell = self._cell
+        error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
+        for letter in letters:
+            if isinstance(letter, TracedLetter) and letter.hop is not None:
+                letter.hop.end("answered" if error is None else f"{type(error).__name__}: {error}")
+        asked = [letter for letter in letters if letter.answer is not None]
+        for letter in asked:
+            answer = letter.answer
+            assert answer is not None
+            if error is None:
+                error = self._settled(answer, task.result(), letter.message)
+            if error is not None and not answer.done():
+                answer.set_exception(portable(error, cell.name))
+        if error is None or task.cancelled():
+            return
+        if not asked:
+            self._fault(error)
+        elif not isinstance(error, MeshError):
+            # The work had a task of its own, so the actor's state is not in question: one wrong question
+            # must not take away what everybody else asks for.
+            cell.note_fault(type(letters[0].message).__name__, error)
+
+    def _settled(self, answer: Answer, result: Any, message: Message) -> Exception | None:
+        if answer.done():
+            return None
+        if not isinstance(result, self._cell.replies[message.__class__]):
+            return wrong_answer(self._cell.name, message, result)
+        try:
+            answer.set_result(result)
+        except BadMessage as error:
+            return error
+        return None

@@ -1,0 +1,36 @@
+"""What a cell knows of the life in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from .letters import Letter
+
+
+class Occupant(Protocol):
+    """The life that is running in a cell."""
+
+    idle: asyncio.Future[None] | None
+
+    @property
+    def n_deferred(self) -> int:
+        """How much deferred work is running."""
+        ...
+
+    def wake(self) -> None:
+        """There is something to look at."""
+        ...
+
+    def interrupt(self) -> None:
+        """There is something to look at that is no message."""
+        ...
+
+    def in_hand(self) -> list[Letter]:
+        """The letters whose answer is being worked on."""
+        ...
+
+    def own_statistics(self) -> Mapping[str, int | float | str]:
+        """What the actor counts itself."""
+        ...
