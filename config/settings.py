@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta
 
 from .errors import ConfigError
+from .format_settings import BioformatsSettings, check_java_memory
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
 from .section import Count, Seconds, Section
 
@@ -187,6 +188,7 @@ class Settings(Section, frozen=True, kw_only=True):
     devices: DeviceSettings = DeviceSettings()
     imports: ImportSettings = ImportSettings()
     inspector: InspectorSettings = InspectorSettings()
+    bioformats: BioformatsSettings = BioformatsSettings()
     executors: ExecutorSettings = ExecutorSettings()
     journal: JournalSettings = JournalSettings()
     streams: StreamSettings = StreamSettings()
@@ -207,6 +209,7 @@ class Settings(Section, frozen=True, kw_only=True):
             ConfigError: When two webhooks have one name.
         """
         check_webhooks(self.webhook)
+        check_java_memory(self.bioformats, self.inspector.memory_mib)
 
 
 class LoadedSettings(NamedTuple):

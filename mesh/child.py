@@ -12,6 +12,8 @@ import msgspec
 
 from .actors.node_desk import NodeDesk
 from .config import LogSettings, start_logging
+from .config.format_settings import BioformatsSettings
+from .plates.java_machine import use_bioformats
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
 from .supervisors.lifeline import end_with_parent
@@ -32,12 +34,14 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     n_threads: int = 1
     message_bytes: int = 64 << 20
+    bioformats: BioformatsSettings = BioformatsSettings()
 
 
 def main() -> None:
     """Run the child that stdin describes, and exit with 0 after an ordered stop."""
     spec = msgspec.json.decode(end_with_parent(), type=ChildSpec)
     start_logging(spec.log, file=Path(spec.log_file))
+    use_bioformats(spec.bioformats)
     ended = asyncio.run(_run(spec)) if sys.platform == "win32" else _run_on_uvloop(spec)
     sys.exit(0 if ended.reason in ("shutdown", "normal") else 1)
 

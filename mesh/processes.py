@@ -128,6 +128,7 @@ class Processes:
                 "log_file": str(self._layout.logs / f"{name}.log"),
                 "log": self._settings.log,
                 "message_bytes": self._settings.limits.message_bytes,
+                "bioformats": self._settings.bioformats,
                 **fields,
             },
             ChildSpec,

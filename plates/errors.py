@@ -55,3 +55,7 @@ class DuplicatePlane(PlanError):
 
 class UnreadableImage(MeshError, ValueError):
     """An image file is damaged, cut short, absent or of an unsupported kind."""
+
+
+class ReaderUnavailable(UnreadableImage):
+    """The library that reads an image's format is not here, or cannot be started; the image may be sound."""

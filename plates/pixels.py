@@ -10,8 +10,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from .bioformats import read_bioformats_plane
 from .errors import UnreadableImage
 from .model import Image, Plate
+from .planners.plain_fileset import is_container
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 from .zarr_planes import is_zarr_array, read_zarr_plane
 
@@ -25,13 +27,15 @@ def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None
     """One plane (Y, X) of a file below ``root``, in native byte order; into ``out`` where given.
 
     ``page`` counts the planes inside the file: directories, times samples a pixel where those are several; for a Zarr
-    array, whose file is its metadata, over t, c and z, z the fastest.
+    array, whose file is its metadata, over t, c and z, z the fastest; for what Bio-Formats reads, over all its series.
 
     Raises:
         UnreadableImage: the file is absent, damaged, cut short, has no such page, or is not of out's shape and type.
     """
     if is_zarr_array(file):
         return _deliver(read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
+    if is_container(file):
+        return _deliver(read_bioformats_plane(root, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
     with told_as_unreadable(file, root), tifffile.TiffFile(root / file) as tif:
         first = tif.pages.first
         n_samples = max(1, first.samplesperpixel)

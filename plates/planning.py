@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from .bioformats import container_planner
 from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
 from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, DiskFolder
 from .model import Plate
@@ -21,7 +22,7 @@ from .planners.ome_tiff import plan_ome_tiff, set_of
 from .planners.ome_zarr import plan_ome_zarr
 from .planners.operetta import plan_operetta
 from .planners.pattern import pattern_planner
-from .planners.plain_fileset import companions, is_container, plan_as_files, plan_containers
+from .planners.plain_fileset import companions, is_container, plan_as_files
 from .planners.plain_tiff import plan_plain_tiff
 from .planners.plan import Plan
 from .planners.recognition import Planner, recognise
@@ -54,7 +55,6 @@ class _Wish(NamedTuple):
 
     pattern: str | None
     as_files: bool
-    containers: Planner
 
     def recognise(self, folder: DiskFolder) -> Plan:
         """Plan a folder so."""
@@ -62,7 +62,7 @@ class _Wish(NamedTuple):
             return plan_as_files(folder)
         if self.pattern is not None:
             return recognise(folder, (pattern_planner(self.pattern),))
-        return recognise(folder, planners(), otherwise=self.containers)
+        return recognise(folder, planners(), otherwise=container_planner(folder.root))
 
 
 def plan(
@@ -73,12 +73,11 @@ def plan(
     depth: int = 0,
     exclude: Sequence[str] = (),
     as_files: bool = False,
-    containers: Planner = plan_containers,
 ) -> Plan:
     """Which filesets and plates lie at a path; ``name`` is what a single plate will be called.
 
     With a pattern no other layout is looked for, and ``as_files`` none at all: every file is stored, and no plate is
-    made of them. ``containers`` plans microscopes' own files (czi, lif, nd2...) where nothing else was found. ``depth``
+    made of them. Where nothing else was found, microscopes' own files (czi, lif, nd2...) are filesets too. ``depth``
     says how many levels of folders are looked into, 1 for the path alone and 0 for all; ``exclude`` are glob patterns
     on relative paths, see :class:`Exclusion`. The source is only read.
 
@@ -94,7 +93,7 @@ def plan(
         NotYetComplete: one is not closed, as while it is written or copied.
         UnreadableImage: the path is a single file and no image can be read from it.
     """
-    root, found = _recognised(path, _Wish(pattern, as_files, containers), depth, exclude)
+    root, found = _recognised(path, _Wish(pattern, as_files), depth, exclude)
     return msgspec.structs.replace(found, root=str(root), filesets=_renamed(found, name).filesets)
 
 
@@ -162,7 +161,7 @@ def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
             return plan_plain_tiff(folder)
         if is_container(path.name):
             together = DiskFolder(path.parent, only={path.name, *companions(path.name)})
-            return recognise(together, (), otherwise=wish.containers)
+            return recognise(together, (), otherwise=container_planner(together.root))
         raise NothingToImport(
             f"{path} is not a TIFF file",
             hint="Give a TIFF file, a .companion.ome, or the folder of a plate; --as-files stores any file as it is.",

@@ -12,7 +12,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+BIOFORMATS_JAR = os.environ.get("HCS_MESH_TEST_BIOFORMATS_JAR", "")
 LEFT_OUT = pytest.StashKey[int]()
+WITHOUT_JAR = pytest.StashKey[int]()
 WITHOUT_ROOT = pytest.StashKey[int]()
 TOLD = pytest.StashKey[list[str]]()
 
@@ -57,6 +59,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def bioformats_jar() -> Path:
+    """Bio-Formats' own jar, which is not ours to hand on; without it the tests that ask for it are left out."""
+    return Path(BIOFORMATS_JAR)
+
+
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Tests marked anyio run on asyncio, as the mesh does."""
     return "asyncio"
@@ -72,6 +80,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the tests on the shared data where there is none, and outside CI those that only root can run."""
     if not os.environ.get("CI") and not PARTS["root"].is_there():
         config.stash[WITHOUT_ROOT] = _leave_out(config, items, [item for item in items if "root" in needs(item)])
+    if not BIOFORMATS_JAR:
+        with_jar = [item for item in items if "bioformats_jar" in getattr(item, "fixturenames", ())]
+        config.stash[WITHOUT_JAR] = _leave_out(config, items, with_jar)
     if SHARED_DATA.is_dir():
         return
     on_data = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
@@ -104,6 +115,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     n_without_root = config.stash.get(WITHOUT_ROOT, 0)
     if n_without_root:
         terminalreporter.write_line(f"{n_without_root} tests left out: they mount a small tmpfs, which takes root.")
+    n_without_jar = config.stash.get(WITHOUT_JAR, 0)
+    if n_without_jar:
+        terminalreporter.write_line(
+            f"{n_without_jar} tests of Bio-Formats left out: HCS_MESH_TEST_BIOFORMATS_JAR names no jar."
+        )
     n_left_out = config.stash.get(LEFT_OUT, 0)
     if n_left_out:
         terminalreporter.write_line(

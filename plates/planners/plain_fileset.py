@@ -12,7 +12,7 @@ STORED_ONLY = "stored byte for byte; no reader here knows it"
 # One file holds everything, or names what lies beside it. Not here: TIFF under other names, and HDF5, which holds
 # anything.
 _CONTAINERS = frozenset(
-    "c01 czi dcimg dv ics ims lif lof lsm mrxs nd2 oib oif oir poir r3d sld sldy vsi xlef zvi".split()  # noqa: SIM905
+    "c01 czi dcimg dv ics ims lif lof mrxs nd2 oib oif oir poir r3d sld sldy vsi xlef zvi".split()  # noqa: SIM905
 )
 
 
