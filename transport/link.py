@@ -1,4 +1,4 @@
-"""One conversation with one peer: asks waiting for answers, and what is said within a tick put together."""
+"""One conversation with one peer: what is said within a tick leaves together, what is heard goes where it belongs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import msgspec
 from ..config.tracing import carried, followed
 from . import codec
 from .codec import Envelope, Kind
-from .errors import AskTimedOut, BadMessage, PeerGone
-from .failures import exception_of, failure_of
+from .errors import BadMessage, PeerGone
+from .failures import failure_of
 from .messages import INNER, Event, Failure, Principal, Request
 from .offences import Offences
 from .outgoing import Outgoing
+from .questions import Question, Questions
 from .refs import ASK_TIMEOUT_S
 
 R = TypeVar("R")
 
-EXPIRY_TICK_S = 0.1
 _REPLY, _FAIL = int(Kind.REPLY), int(Kind.FAIL)
 _ANSWERS = (_REPLY, _FAIL)
 _ASK, _TELL, _SEND, _RUN = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND), int(Kind.RUN)
@@ -52,14 +52,6 @@ class DeliverRuns(Protocol):
         ...
 
 
-class _Pending(msgspec.Struct):
-    future: asyncio.Future[Any]
-    decoder: msgspec.msgpack.Decoder[Any]
-    deadline: float
-    kind: type
-    target: str
-
-
 class Link:
     """What this process says to one peer and hears from it."""
 
@@ -89,12 +81,10 @@ class Link:
         self._max_bytes = max_message_bytes - codec.HEAD_BYTES
         self._batch_bytes = min(codec.BATCH_BYTES, self._max_bytes)
         self._loop = asyncio.get_running_loop()
-        self._asks: dict[int, _Pending] = {}
-        self._last_id = 0
+        self._questions = Questions(name, self._loop)
         self._out = Outgoing()
         self._out_bulk = Outgoing()
         self._collecting = False
-        self._expiry: asyncio.TimerHandle | None = None
         self._gone = ""
         self.n_in = 0
         self.n_out = 0
@@ -261,23 +251,15 @@ class Link:
         if self._gone:
             return
         self._gone = why or "gone"
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        waiting, self._asks = self._asks, {}
-        for pending in waiting.values():
-            if not pending.future.done():
-                pending.future.set_exception(PeerGone(f"{self._what(pending)}: the peer is gone ({why})"))
+        self._questions.close()
+        self._questions.fail(self._peer_gone)
         callbacks, self.on_lost = self.on_lost, []
         for callback in callbacks:
             callback(why)
 
     def fail_asks(self, error: Exception) -> None:
         """Let every waiting ask fail with this error; the link itself stays."""
-        waiting, self._asks = self._asks, {}
-        for pending in waiting.values():
-            if not pending.future.done():
-                pending.future.set_exception(error)
+        self._questions.fail(lambda question: error)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Counts for console and metrics."""
@@ -285,66 +267,33 @@ class Link:
             "in": self.n_in,
             "out": self.n_out,
             "refused_by_peer": self.n_refused,
-            "asks_waiting": len(self._asks),
+            "asks_waiting": len(self._questions),
             "silent_s": self._loop.time() - self.last_heard,
         }
 
     def _expect(
         self, kind: int, target: str, message: Any, decoder: msgspec.msgpack.Decoder[Any], timeout_s: float
     ) -> asyncio.Future[Any]:
-        loop = self._loop
+        loop, questions = self._loop, self._questions
         future: asyncio.Future[Any] = loop.create_future()
-        pending = _Pending(future, decoder, loop.time() + timeout_s, type(message), target)
+        question = Question(future, decoder, loop.time() + timeout_s, type(message), target)
         if self._gone:
-            future.set_exception(PeerGone(f"{self._what(pending)}: the peer is gone ({self._gone})"))
+            future.set_exception(self._peer_gone(question))
             return future
-        self._last_id = id = self._last_id + 1  # noqa: A001
-        self._asks[id] = pending
+        number = questions.add(question)
         try:
-            self._leave(codec.seal(kind, id, target, timeout_s, message, carried()), message, False)  # noqa: FBT003
+            self._leave(codec.seal(kind, number, target, timeout_s, message, carried()), message, False)  # noqa: FBT003
         except BadMessage as error:
-            del self._asks[id]
+            questions.drop(number)
             future.set_exception(error)
-            return future
-        if self._expiry is None and self._asks:
-            self._expiry = loop.call_later(EXPIRY_TICK_S, self._expire)
         return future
 
-    def _what(self, pending: _Pending) -> str:
-        return f"{pending.kind.__name__} to {pending.target} on {self.name}"
+    def _peer_gone(self, question: Question) -> PeerGone:
+        return PeerGone(f"{self._questions.what(question)}: the peer is gone ({self._gone})")
 
     def _settle(self, envelope: Envelope) -> None:
-        pending = self._asks.pop(envelope.id, None)
-        if pending is None:
-            # The asker gave up meanwhile: a late answer has nobody to go to.
-            if envelope.kind == _FAIL and envelope.id == 0:
-                failure: Failure = codec.decode(envelope.body, codec.decoder(Failure))
-                self.n_refused += 1
-                self.offences.add(f"{self.name} did not take what it was told: {failure.message}")
-            return
-        if pending.future.done():
-            return
-        try:
-            if envelope.kind == _FAIL:
-                pending.future.set_exception(exception_of(codec.decode(envelope.body, codec.decoder(Failure))))
-            else:
-                pending.future.set_result(codec.decode(envelope.body, pending.decoder))
-        except BadMessage as error:
-            pending.future.set_exception(error)
-
-    def _expire(self) -> None:
-        self._expiry = None
-        now = self._loop.time()
-        for id, pending in list(self._asks.items()):  # noqa: A001
-            if pending.future.done():
-                del self._asks[id]
-            elif pending.deadline <= now:
-                del self._asks[id]
-                pending.future.set_exception(
-                    AskTimedOut(
-                        f"{self._what(pending)}: no answer in time",
-                        hint="hcs-mesh ps shows whether the actor is up and how much it has waiting",
-                    )
-                )
-        if self._asks:
-            self._expiry = self._loop.call_later(EXPIRY_TICK_S, self._expire)
+        # Without a question the asker gave up meanwhile: a late answer has nobody to go to.
+        if not self._questions.settle(envelope) and envelope.kind == _FAIL and envelope.id == 0:
+            failure: Failure = codec.decode(envelope.body, codec.decoder(Failure))
+            self.n_refused += 1
+            self.offences.add(f"{self.name} did not take what it was told: {failure.message}")

@@ -21,8 +21,8 @@ from hcs_mesh.supervisors.journal import Journal, JournalFull, segments
 from hcs_mesh.supervisors.journal.writer import Writer
 from hcs_mesh.supervisors.life import Life
 from hcs_mesh.supervisors.roster import Roster
-from hcs_mesh.transport.link import Link
 from hcs_mesh.transport.planes.allocator import SlotAllocator
+from hcs_mesh.transport.questions import Questions
 
 Patches = tuple[tuple[Any, str, Any], ...]
 
@@ -114,18 +114,18 @@ def _letter_lost_on_restart() -> Patches:
 
 
 def _stale_reply() -> Patches:
-    real = Link._expect
+    real = Questions.add
 
-    def expect(self: Any, *arguments: Any) -> Any:
-        if not self._asks:
-            self._last_id = 0
-        return real(self, *arguments)
+    def add(self: Any, question: Any) -> int:
+        if not len(self):
+            self._last = 0
+        return real(self, question)
 
-    return ((Link, "_expect", expect),)
+    return ((Questions, "add", add),)
 
 
 def _asks_never_expire() -> Patches:
-    return ((Link, "_expire", lambda self: None), (Cell, "expire", lambda self, now: None))
+    return ((Questions, "_expire", lambda self: None), (Cell, "expire", lambda self, now: None))
 
 
 def _restart_count_reset() -> Patches:
