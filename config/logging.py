@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from .journald import JournalLines, is_journal
 from .settings import LogSettings
 from .tracing import ACTOR, TRACE
 
@@ -88,17 +89,19 @@ def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handle
     import structlog
 
     handler = logging.StreamHandler(terminal)
-    for_people = settings.format == "plain" or (settings.format == "auto" and terminal.isatty())
+    to_journal = is_journal(terminal)
+    for_people = settings.format == "plain" or (settings.format == "auto" and (terminal.isatty() or to_journal))
     renderer = (
         structlog.dev.ConsoleRenderer(colors=terminal.isatty(), sort_keys=False)
         if for_people
         else structlog.processors.JSONRenderer()
     )
-    handler.setFormatter(_formatter(renderer))
+    formatter = _formatter(renderer, with_time=not to_journal)
+    handler.setFormatter(JournalLines(formatter) if to_journal else formatter)
     return handler
 
 
-def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
+def _formatter(renderer: structlog.typing.Processor, *, with_time: bool = True) -> logging.Formatter:
     import structlog
 
     as_text: list[structlog.typing.Processor] = []
@@ -109,7 +112,7 @@ def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
             _take_fields,
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([structlog.processors.TimeStamper(fmt="iso", utc=True)] if with_time else []),
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *as_text, renderer],
     )

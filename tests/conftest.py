@@ -30,6 +30,7 @@ PARTS = {
     "napari": Part(lambda: importlib.util.find_spec("napari") is not None, "pip install 'hcs-mesh[napari]'"),
     "xvfb": Part(lambda: shutil.which("xvfb-run") is not None, "apt-get install xvfb xauth"),
     "xfs": Part(lambda: shutil.which("mkfs.xfs") is not None, "apt-get install xfsprogs"),
+    "systemd": Part(lambda: shutil.which("systemd-analyze") is not None, "apt-get install systemd"),
     "root": Part(lambda: hasattr(os, "geteuid") and os.geteuid() == 0, "run the tests as root: they mount a tmpfs"),
 }
 

@@ -25,6 +25,7 @@ PACKAGES = (
     "libxcb-xinerama0",
     "libxkbcommon-x11-0",
     "strace",
+    "systemd",
     "tmux",
     "xauth",
     "xfsprogs",

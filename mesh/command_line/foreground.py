@@ -15,6 +15,7 @@ from ..joined_node import JoinedNode
 from ..layout import DataLayout
 from ..mesh import Mesh
 from ..messages.control import ActorRow, MeshStatus
+from ..service_manager import ServiceManager
 from ..transport import MeshCard
 from .descriptors import raise_descriptor_limit
 from .errors import CommandFailed
@@ -61,6 +62,7 @@ def run_mesh(
 
 async def _serve(settings: Settings, data: Path, announce: Announce, join: Joining | None) -> None:
     loop = asyncio.get_running_loop()
+    manager = ServiceManager.of_this_process()
     mesh = Mesh(settings, data=data) if join is None else JoinedNode(settings, data=data, card=join.card, key=join.key)
     for number in (signal.SIGINT, signal.SIGTERM):
         if os.name == "posix":
@@ -69,10 +71,13 @@ async def _serve(settings: Settings, data: Path, announce: Announce, join: Joini
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(mesh.stop_asked.set))
     async with mesh:
         announce(await mesh.status(), mesh.rows())
+        watched = loop.create_task(manager.watch(mesh.status))
         gave_up = loop.create_task(mesh.wait())
         stopped = loop.create_task(mesh.stop_asked.wait())
         await asyncio.wait((gave_up, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        watched.cancel()
+        manager.tell("STOPPING=1", "STATUS=stopping in order")
         if gave_up.done() and not mesh.stop_asked.is_set():
             end = gave_up.result()
             raise CommandFailed(
