@@ -146,7 +146,8 @@ def test_work_is_told_in_the_facilitys_words(mesh: Any, terminal: Callable[..., 
     screen.until(rf"{job} +done +{plate} .*4 of 4")
     screen.press("4")
     shown = screen.until(r"jobs: the latest")
-    assert "import.accepted" in shown
+    assert re.search(r"^ *\d+ +import\.\w+", shown, re.MULTILINE)
+    assert re.search(r"^ *\d+ +job\.\w+", shown, re.MULTILINE)
     # The job's message is followed from the front to the executors' processes.
     hops = mesh("trace", "compute.submit").value
     assert {hop["trace"] for hop in hops} == {hops[0]["trace"]}

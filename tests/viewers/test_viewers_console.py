@@ -348,6 +348,15 @@ async def test_what_cannot_be_told_of_one_actor_is_no_trouble_of_the_mesh(mesh: 
         assert cells(pilot, "#tree")[-1][1] == "away"
 
 
+def test_journals_share_the_lines_and_one_with_little_to_say_leaves_its_own_to_the_others() -> None:
+    def journal(name: str, n: int) -> tuple[JournalLine, ...]:
+        return tuple(JournalLine(sequence=number, tag=f"{name}.written", text="") for number in range(n))
+
+    told = words.journal_text({one: journal(one, n) for one, n in (("a", 9), ("b", 1), ("c", 9))}, n_records=9)
+    assert [told.count(f"{one}.written") for one in "abc"] == [4, 1, 4]
+    assert told.splitlines()[1].split()[0] == "8", "the last first"
+
+
 async def test_what_happened_is_told_with_its_time(mesh: NotingMesh) -> None:
     assert words.clock_text(1.0) in words.detail_text(await mesh.inspect("imports"))
 

@@ -168,9 +168,8 @@ class Console(App[None]):
 
     async def _journal_text(self, _: str) -> str:
         names = await self._mesh.journals()
-        each = max(N_RECORDS // max(len(names), 1), 3)
-        told = {name: await self._mesh.tail_journal(name, n_records=each) for name in names}
-        return words.journal_text(told) or "this node keeps no journals"
+        told = {name: await self._mesh.tail_journal(name, n_records=N_RECORDS) for name in names}
+        return words.journal_text(told, n_records=N_RECORDS) or "this node keeps no journals"
 
     @property
     def tab(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
@@ -37,15 +37,16 @@ async def snapshot(mesh: ConsoleMesh) -> Snapshot:
     """
     silent: list[str] = []
 
-    async def part(name: str, asked: Awaitable[tuple[T, ...]]) -> tuple[T, ...]:
+    async def part(name: str, ask: Callable[[], Awaitable[tuple[T, ...]]]) -> tuple[T, ...]:
         try:
-            return await asyncio.wait_for(asked, PART_S)
+            # Asked in here: a screen that goes before this begins leaves no question behind.
+            return await asyncio.wait_for(ask(), PART_S)
         except (TransportError, AskFailed, TimeoutError):
             silent.append(name)
             return ()
 
     status, rows, imports, jobs = await asyncio.gather(
-        mesh.status(), mesh.tree(), part("imports", mesh.imports()), part("scheduler", mesh.jobs())
+        mesh.status(), mesh.tree(), part("imports", mesh.imports), part("scheduler", mesh.jobs)
     )
     return Snapshot(
         at_s=time.monotonic(), mesh=status, rows=rows, imports=imports, jobs=jobs, silent=tuple(sorted(silent))

@@ -147,10 +147,15 @@ def log_text(lines: Iterable[LogLine]) -> str:
     return "\n".join(f"{one.at[11:23]}  {one.level:<7}  {one.source:<14}  {one.text}" for one in lines)
 
 
-def journal_text(journals: Mapping[str, Sequence[JournalLine]]) -> str:
-    """The ends of the journals, each under its name."""
+def journal_text(journals: Mapping[str, Sequence[JournalLine]], *, n_records: int) -> str:
+    """The ends of the journals, each under its name: ``n_records`` in all, of which short ones leave theirs to others."""
     said = []
-    for name, lines in journals.items():
+    kept = {name: len(lines) for name, lines in journals.items()}
+    while sum(kept.values()) > n_records:
+        longest = max(kept, key=lambda name: kept[name])
+        kept[longest] -= 1
+    for name, all_lines in journals.items():
+        lines = all_lines[len(all_lines) - kept[name] :]
         said.append(f"{name}: the latest {len(lines)} records, the last first")
         said += [f"  {one.sequence:>6}  {one.tag:<22}  {one.text[:LONGEST]}" for one in reversed(lines)]
     return "\n".join(said)
