@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from io import FileIO
 from pathlib import Path
 
 from ..checksums import TITLES, new_digest
 from ..repository import StoredFile, ignore_bytes, never
 from .adoption import whats_wrong
-from .copying import BUFFER_BYTES
 from .crew import work_through
+from .disk_file import DiskFile, disk_buffer
 from .errors import ChecksumMismatch, TransferCancelled, repository_error
 
-N_THREADS = 2
+N_THREADS = 3
+"""One more than cores that hash: while one waits for the disk, the others are not idle."""
 NAMED_FILES = 3
 
 
@@ -26,7 +26,7 @@ class Verifier:
         self._folder = folder
         self._on_bytes = on_bytes
         self._cancelled = cancelled
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = disk_buffer()
 
     def check(self, file: StoredFile) -> str:
         """Return what is wrong with a file, or an empty string.
@@ -48,12 +48,8 @@ class Verifier:
             return "is a link, and no copy"
         n_bytes = 0
         try:
-            with FileIO(path, "rb") as reader:
-                if hasattr(os, "posix_fadvise"):
-                    # What is clean leaves the page cache, so that the disk is read and not our own copy.
-                    os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                    os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                while n := reader.readinto(self._buffer):
+            with closing(DiskFile(path)) as reader:
+                while n := reader.read_into(self._buffer):
                     if self._cancelled():
                         raise TransferCancelled("The verification was cancelled; the next one starts again.")
                     digest.update(self._buffer[:n])

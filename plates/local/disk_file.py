@@ -1,0 +1,70 @@
+"""A stored file as it lies on the disk, read past the page cache as far as the system allows."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import sys
+from io import FileIO
+
+if sys.platform != "win32":
+    import fcntl
+
+BUFFER_BYTES = 1 << 20
+
+
+def disk_buffer() -> memoryview:
+    """A buffer into which a disk can write without a copy between: it begins at a page."""
+    return memoryview(mmap.mmap(-1, BUFFER_BYTES))
+
+
+class DiskFile:
+    """Open for reading from its first byte on; where the file system has no direct reads, what is cached is dropped."""
+
+    def __init__(self, path: str) -> None:
+        """Open a file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self._direct = getattr(os, "O_DIRECT", 0)
+        try:
+            descriptor = os.open(path, flags | self._direct)
+        except OSError as error:
+            if not self._direct or error.errno != errno.EINVAL:
+                raise
+            self._direct = 0
+            descriptor = os.open(path, flags)
+        self._file = FileIO(descriptor, "rb")
+        if hasattr(os, "posix_fadvise"):
+            # Also before direct reads: what is clean leaves the cache, which others need more.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read the next bytes into a buffer of :func:`disk_buffer` and return how many; 0 at the end.
+
+        Raises:
+            OSError: the disk does not hand them out.
+        """
+        try:
+            return self._file.readinto(buffer) or 0
+        except OSError as error:
+            if not self._direct or error.errno != errno.EINVAL:
+                raise
+        # Opened, but not read: a network or user-space file system that wants other sizes than pages.
+        self._direct = _leave_direct(self._file.fileno())
+        return self._file.readinto(buffer) or 0
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _leave_direct(descriptor: int) -> int:
+    if sys.platform != "win32":
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~getattr(os, "O_DIRECT", 0))
+    return 0
