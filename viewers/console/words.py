@@ -148,7 +148,7 @@ def log_text(lines: Iterable[LogLine]) -> str:
 
 
 def journal_text(journals: Mapping[str, Sequence[JournalLine]], *, n_records: int) -> str:
-    """The ends of the journals, each under its name: ``n_records`` in all, of which short ones leave theirs to others."""
+    """The ends of the journals, each under its name: ``n_records`` in all, which those that are long share."""
     said = []
     kept = {name: len(lines) for name, lines in journals.items()}
     while sum(kept.values()) > n_records:
