@@ -21,6 +21,10 @@ class ImportedAlready(MeshError, FileExistsError):
     """The same files are in the repository, or on their way to it."""
 
 
+class NotAllowed(MeshError, PermissionError):
+    """An order that this person may not give."""
+
+
 class NotTheirs(MeshError, PermissionError):
     """Only its owner, or who may act for others, can ask this."""
 

@@ -9,10 +9,10 @@ from typing import Protocol
 from ..config import MeshError, get_logger
 from ..messages.imports import ImportStatus
 from ..transport import Principal
-from ..transport.messages import ROLES
 from .errors import ImportEnded, ImportNotFound, NotTheirs
 from .import_life import REOPENABLE, ImportLife
 from .import_means import ImportMeans
+from .import_places import is_administrator
 from .import_records import Cancelled, Forgotten, Retried
 
 log = get_logger(__name__)
@@ -132,7 +132,7 @@ class ImportDecisions:
 
     def _theirs(self, import_id: str, asker: Principal) -> ImportStatus:
         status = self.status(import_id)
-        if status.owner not in ("", asker.name) and ROLES.index(asker.role) < ROLES.index("administrator"):
+        if status.owner not in ("", asker.name) and not is_administrator(asker):
             raise NotTheirs(
                 f"import {import_id} is {status.owner}'s, and {asker.name} decides about no other's",
                 hint=f"ask {status.owner} or an administrator",

@@ -12,6 +12,7 @@ from .errors import NotTheirs
 from .import_life import ImportLife
 from .import_means import ImportMeans
 from .import_notes import plan_notes
+from .import_places import ImportPlaces, is_administrator
 from .import_readiness import manifest_digest
 from .import_records import Accepted
 from .import_source import ImportSource
@@ -27,12 +28,11 @@ class ImportIntake:
         self,
         means: ImportMeans,
         *,
-        check: Callable[[ImportOrder, Principal], None],
+        places: ImportPlaces,
         rate_bytes_s: Callable[[], float],
     ) -> None:
-        """``check`` refuses what this person may not read or ask for; it blocks and runs in a thread."""
         self._means = means
-        self._check = check
+        self._places = places
         self._rate_bytes_s = rate_bytes_s
 
     async def accept(self, order: ImportOrder, key: str, on_behalf_of: str, asker: Principal) -> ImportLife:
@@ -44,10 +44,18 @@ class ImportIntake:
         """
         means = self._means
         owner = owner_of(on_behalf_of, asker)
-        await means.threads.run(lambda: self._check(order, asker))
+        await means.threads.run(lambda: self._places.check(order, asker))
         import_id = means.book.new_id()
         await means.ledger.write(
-            Accepted(import_id=import_id, at_unix_s=time.time(), key=key, order=order, owner=owner, by=asker.name)
+            Accepted(
+                import_id=import_id,
+                at_unix_s=time.time(),
+                key=key,
+                order=order,
+                owner=owner,
+                by=asker.name,
+                administrator=is_administrator(asker),
+            )
         )
         return means.book.lives[import_id]
 
@@ -59,8 +67,17 @@ class ImportIntake:
             MeshError: nothing could be imported, and why.
         """
         means = self._means
-        await means.threads.run(lambda: self._check(order, asker))
-        life = ImportLife(Accepted(import_id=PREVIEW, at_unix_s=time.time(), key="", order=order))
+        await means.threads.run(lambda: self._places.check(order, asker))
+        life = ImportLife(
+            Accepted(
+                import_id=PREVIEW,
+                at_unix_s=time.time(),
+                key="",
+                order=order,
+                owner=asker.name,
+                administrator=is_administrator(asker),
+            )
+        )
         source: ImportSource = means.open_source(life)
         plan = await source.plan(lambda reason: None)
         files = await source.manifest(plan)

@@ -45,6 +45,7 @@ class ImportLife:
         self.key = accepted.key
         self.order = accepted.order
         self.owner = accepted.owner
+        self.administrator = accepted.administrator
         self.state: ImportState = "running"
         self.phase: ImportPhase = "accepted"
         self.reason = ""

@@ -2,17 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..plates.repository import SourceReader
+from ..config import ImportSettings, RootSettings
+from ..messages.imports import ImportOrder
+from ..plates.access import account_named, accounts_count, check_readable, resolve_allowed
+from ..plates.repository import SourceFile, SourceReader
+from ..transport import Principal
+from ..transport.messages import ROLES
+from .errors import NotAllowed
+from .settling import check_source
 
 
 class ImportPlaces:
-    """What is settled of the places that imports read from and write to."""
+    """What is settled of the places that imports read from and write to; every call blocks."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, settings: ImportSettings) -> None:
+        """Keep what must survive in ``data``."""
         self.data = data
+        self._settings = settings
+
+    def check(self, order: ImportOrder, asker: Principal) -> None:
+        """Promise that somebody may give this order.
+
+        Raises:
+            PathNotAllowed: the path leads to where he may not import from.
+            NotAllowed: the source may not be deleted from there.
+            NoSuchSource, SourceNotFound, SourceUnreadable: there is nothing, or nothing that can be looked at.
+        """
+        if is_administrator(asker):
+            check_source(order.path)
+        allowed = resolve_allowed(
+            order.path, self._settings.roots, requester=asker.name, administrator=is_administrator(asker)
+        )
+        if not order.delete_source:
+            return
+        if order.mode == "in-place":
+            raise NotAllowed(
+                "what is imported in place is not deleted: the repository has nothing but links to it",
+                hint="import by upload, or leave --delete-source out",
+            )
+        if allowed.root is None or not allowed.root.delete_source:
+            raise NotAllowed(
+                f"sources below {allowed.root.path if allowed.root else allowed.path} are not deleted by the mesh",
+                hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
+            )
+
+    def check_files(self, owner: str, root: Path, files: Sequence[SourceFile], *, administrator: bool) -> None:
+        """Promise that the owner could read each file himself, and that no link leads out of the roots.
+
+        Raises:
+            PathNotAllowed: one is not for him; the first ones are named.
+            NoSuchAccount: nobody knows what he may read.
+        """
+        counts = accounts_count(self._settings.accounts, administrator=administrator)
+        if counts or self._settings.roots:
+            check_readable(root, files, self._settings.roots, account_named(owner) if counts else None)
+
+    def root_of(self, path: Path) -> RootSettings | None:
+        """The root that a source lies below, if any is set."""
+        if not self._settings.roots:
+            return None
+        return resolve_allowed(path, self._settings.roots, requester="", administrator=True).root
 
     def paced(self, reader: SourceReader, root: Path) -> SourceReader:
         """The reader at the pace that is allowed for what lies below ``root``."""
         return reader
+
+
+def is_administrator(asker: Principal) -> bool:
+    """Whether a key may do what only administrators may."""
+    return ROLES.index(asker.role) >= ROLES.index("administrator")

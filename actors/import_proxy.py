@@ -13,7 +13,6 @@ from ..messages.imports import (
     CancelImport,
     ForgetImport,
     GetImport,
-    ImportOrder,
     ImportStatus,
     ListImports,
     PreviewImport,
@@ -51,10 +50,6 @@ MAX_TOLD = 3
 DAY_S = 86_400.0
 
 
-def allow_all(order: ImportOrder, asker: Principal) -> None:
-    """Refuse nothing: for programs that hand over for themselves alone."""
-
-
 class ImportProxy(Actor[Inbox]):
     """Answers for every import, and has each driven on after any death from where its journal says it stood."""
 
@@ -66,15 +61,13 @@ class ImportProxy(Actor[Inbox]):
         *,
         inspector: InspectorSettings | None = None,
         end_inspector: Callable[[str], None] = lambda why: None,
-        check: Callable[[ImportOrder, Principal], None] = allow_all,
         prover: Prover | None = None,
         places: ImportPlaces | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         """Import into ``repository``.
 
-        ``end_inspector`` is called when a question takes longer than it may; ``check`` refuses orders that the
-        person may not give; ``prover`` certifies. ``places`` has the data folder, else it is the journal's.
+        ``end_inspector`` is called when a question takes longer than it may; ``prover`` certifies.
         """
         self._repository = repository
         self._folder = journal_folder
@@ -82,9 +75,8 @@ class ImportProxy(Actor[Inbox]):
         self._settings = settings
         self._inspector = inspector or InspectorSettings()
         self._end_inspector = end_inspector
-        self._check = check
         self._prover = prover or NoKey()
-        self._places = places or ImportPlaces(journal_folder)
+        self._places = places or ImportPlaces(journal_folder, settings)
         self._threads = Threads("import")
         self._book = ImportBook()
         self._ledger: Ledger[Record] = Ledger(
@@ -109,7 +101,7 @@ class ImportProxy(Actor[Inbox]):
         phases = ImportPhases(means, self._inspection, self._prover)
         self._driver = ImportDriver(means, phases, news)
         self._decisions = ImportDecisions(means, self._driver)
-        self._intake = ImportIntake(means, check=self._check, rate_bytes_s=phases.rate_bytes_s)
+        self._intake = ImportIntake(means, places=self._places, rate_bytes_s=phases.rate_bytes_s)
         await self._forget_the_old()
         for life in list(self._book.lives.values()):
             if life.next_phase is not None:
@@ -175,13 +167,7 @@ class ImportProxy(Actor[Inbox]):
         return self._decisions.status(message.import_id)
 
     def _source(self, life: ImportLife) -> ImportSource:
-        return LocalSource(
-            life.order,
-            life.import_id,
-            threads=self._threads,
-            inspection=self._inspection,
-            places=self._places,
-        )
+        return LocalSource(life, threads=self._threads, inspection=self._inspection, places=self._places)
 
     async def _forget_the_old(self) -> None:
         """Take finished imports off the list that are older than the settings keep them."""

@@ -24,6 +24,8 @@ class Accepted(ImportRecord, frozen=True, kw_only=True, tag="import.accepted"):
     order: ImportOrder
     owner: str = ""
     by: str = ""
+    administrator: bool = False
+    """Whether who handed it over could name any file."""
 
 
 class Entered(ImportRecord, frozen=True, kw_only=True, tag="import.entered"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..messages.imports import ImportOrder, PlanSource
+from ..messages.imports import PlanSource
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
 from ..plates.local import FolderReader
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, SourceReader
+from .import_life import ImportLife
 from .import_places import ImportPlaces
 from .import_readiness import Scan
 from .inspection import Inspection
@@ -20,11 +21,10 @@ from .threads import Threads
 class LocalSource:
     """A folder or file that this host's file system names; its files are opened by the inspector alone."""
 
-    def __init__(
-        self, order: ImportOrder, import_id: str, *, threads: Threads, inspection: Inspection, places: ImportPlaces
-    ) -> None:
-        self._order = order
-        self._import_id = import_id
+    def __init__(self, life: ImportLife, *, threads: Threads, inspection: Inspection, places: ImportPlaces) -> None:
+        self._life = life
+        self._order = life.order
+        self._import_id = life.import_id
         self._threads = threads
         self._inspection = inspection
         self._places = places
@@ -51,15 +51,27 @@ class LocalSource:
         await self._inspection.probe(plan, Path(plan.root), self._order.path, self._import_id, say)
 
     async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
-        """Every file of a plan as it looks now."""
-        return await self._threads.run(lambda: manifest(plan))
+        """Every file of a plan as it looks now, each one that its owner could read himself."""
+
+        def look() -> tuple[SourceFile, ...]:
+            files = manifest(plan)
+            self._places.check_files(self._life.owner, Path(plan.root), files, administrator=self._life.administrator)
+            return files
+
+        return await self._threads.run(look)
 
     async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
         """Link or clone the files where that can be done, watch them where it cannot."""
 
         def take_hold() -> Hold:
             root = Path(plan.root)
-            staging = choose_staging(root, data=self._places.data)
+            allowed = self._places.root_of(root)
+            staging = choose_staging(
+                root,
+                data=self._places.data,
+                staging=Path(allowed.staging) if allowed is not None and allowed.staging else None,
+                root=Path(allowed.path) if allowed is not None else None,
+            )
             return hold(files, root, staging.folder, self._import_id, why=staging.reason)
 
         return await self._threads.run(take_hold, group=self._import_id)

@@ -1,6 +1,7 @@
 """What an installation decides: settings, where they come from, the root of the errors, and logs."""
 
 from .errors import ConfigError, MeshError
+from .import_settings import GuestSettings, ImportSettings, RootSettings
 from .loading import check_settings, data_folder, load_settings
 from .logging import get_logger, start_logging
 from .notice_settings import MailSettings, NoticeKind, NoticeSettings, WebhookSettings
@@ -9,7 +10,6 @@ from .settings import (
     DeviceSettings,
     ExecutorSettings,
     FrontSettings,
-    ImportSettings,
     InspectorSettings,
     JournalSettings,
     LimitSettings,
@@ -27,6 +27,7 @@ __all__ = [
     "DeviceSettings",
     "ExecutorSettings",
     "FrontSettings",
+    "GuestSettings",
     "ImportSettings",
     "InspectorSettings",
     "JournalSettings",
@@ -38,6 +39,7 @@ __all__ = [
     "MetricsSettings",
     "NoticeKind",
     "NoticeSettings",
+    "RootSettings",
     "Settings",
     "StreamSettings",
     "WebhookSettings",

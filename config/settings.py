@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .format_settings import BioformatsSettings, check_java_memory
+from .import_settings import GuestSettings, ImportSettings
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
 from .section import Count, Seconds, Section
 
@@ -56,50 +57,6 @@ class DeviceSettings(Section, frozen=True, kw_only=True):
     def n_cpu_slots(self, n_cores: int) -> int:
         """The CPU executors to start on a machine of ``n_cores``."""
         return min(max(n_cores, 1), 8) if self.cpu_slots == "auto" else self.cpu_slots
-
-
-class ImportSettings(Section, frozen=True, kw_only=True):
-    """How an import watches, copies, proves and tries again."""
-
-    settle_s: Seconds = 1.0
-    """Time between two looks at a folder that may still be written to."""
-    settle_scans: Count = 2
-    """Looks in a row that must find the same names, sizes and times."""
-    pending_patience_s: Annotated[float, Meta(ge=0)] = 20.0
-    """How long a source must be quiet before what its metadata declare and is not there counts as missing."""
-    settling_at_once: Count = 16
-    """Sources that are watched, planned and probed at the same time; the others wait in their order."""
-    copying_at_once: Count = 2
-    """Imports that are copied or verified at the same time; those of a higher priority first."""
-    transfer_threads: Count = 2
-    """Files copied and hashed at the same time."""
-    checksum: Literal["sha1", "sha256"] = "sha1"
-    """What files are hashed with on their way into the repository; SHA-1 is OMERO's own."""
-    certify_same_disk: bool = False
-    """Whether an import gets its safe-to-delete certificate although source and repository share a disk."""
-    max_attempts: Count = 8
-    """Tries of one phase before the import fails; `imports retry` takes it up again where it stopped."""
-    first_retry_s: Seconds = 1.0
-    """The wait before the second try; each further one doubles it."""
-    longest_retry_s: Seconds = 300.0
-    """The longest wait between two tries."""
-    keep_days: Annotated[float, Meta(gt=0)] = 365.0
-    """Days for which a finished import stays on the list; its plates and its certificate stay for good."""
-    certify_same_disk: bool = False
-    """Whether an import is certified whose source lies on the repository's own device: both are lost with it."""
-
-    def __post_init__(self) -> None:
-        """Refuse a first wait above the longest.
-
-        Raises:
-            ConfigError: When first_retry_s is above longest_retry_s.
-        """
-        if self.first_retry_s > self.longest_retry_s:
-            raise ConfigError(
-                f"imports.first_retry_s ({self.first_retry_s:g}) is above imports.longest_retry_s "
-                f"({self.longest_retry_s:g}).",
-                hint="Raise longest_retry_s or lower first_retry_s.",
-            )
 
 
 class InspectorSettings(Section, frozen=True, kw_only=True):
@@ -187,6 +144,7 @@ class Settings(Section, frozen=True, kw_only=True):
     front: FrontSettings = FrontSettings()
     devices: DeviceSettings = DeviceSettings()
     imports: ImportSettings = ImportSettings()
+    guest: GuestSettings = GuestSettings()
     inspector: InspectorSettings = InspectorSettings()
     bioformats: BioformatsSettings = BioformatsSettings()
     executors: ExecutorSettings = ExecutorSettings()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from .actors.console_desk import ConsoleDesk, Inside
 from .actors.control_desk import ControlDesk
+from .actors.import_places import ImportPlaces
 from .actors.import_proxy import ImportProxy
 from .actors.join_desk import JoinDesk
 from .actors.joined_nodes import RemoteNode
@@ -141,6 +142,7 @@ def mesh_tree(
                             layout.journal("imports"),
                             settings.imports,
                             inspector=settings.inspector,
+                            places=ImportPlaces(layout.data, settings.imports),
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
                         ),

@@ -87,7 +87,13 @@ async def test_an_import_waits_for_an_inspector_that_is_between_two_lives(place:
 
 async def test_the_same_key_is_the_same_import_even_after_a_restart(place: Place) -> None:
     await place.written(
-        Accepted(import_id="import-0004", at_unix_s=1.0, key="k", order=ImportOrder(path=str(place.source)))
+        Accepted(
+            import_id="import-0004",
+            at_unix_s=1.0,
+            key="k",
+            order=ImportOrder(path=str(place.source)),
+            administrator=True,
+        )
     )
     await place.start_inspector()
     await place.start_imports()
@@ -100,7 +106,13 @@ async def test_the_same_key_is_the_same_import_even_after_a_restart(place: Place
 
 async def test_two_people_who_retry_at_once_start_one_import(place: Place) -> None:
     await place.written(
-        Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path=str(place.source))),
+        Accepted(
+            import_id="import-0001",
+            at_unix_s=1.0,
+            key="k",
+            order=ImportOrder(path=str(place.source)),
+            administrator=True,
+        ),
         Entered(import_id="import-0001", at_unix_s=2.0, phase="settling"),
         Failed(import_id="import-0001", at_unix_s=3.0, reason="no disk"),
     )
@@ -120,7 +132,13 @@ async def test_what_a_cancelled_import_left_behind_goes_at_the_next_start(place:
     left.mkdir(parents=True)
     (left / "a.tif.part").write_bytes(b"half")
     await place.written(
-        Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path=str(place.source))),
+        Accepted(
+            import_id="import-0001",
+            at_unix_s=1.0,
+            key="k",
+            order=ImportOrder(path=str(place.source)),
+            administrator=True,
+        ),
         Entered(import_id="import-0001", at_unix_s=2.0, phase="transferring"),
         Cancelled(import_id="import-0001", at_unix_s=3.0),
     )
