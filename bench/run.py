@@ -128,8 +128,8 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
             "",
             f"Of *{BLOCK}*: one copy at the speed of memcpy itself would reach {most:.1f} on this machine.",
             f"Of a plane's {there_us:.0f} us {copy_us:.0f} are the copy and {max(0, put_us - copy_us):.0f} the ring;",
-            f"{max(0, there_us - put_us):.0f} pass until the consumer has woken up, looked and answered. To wait for that",
-            "is cheaper than to fill another slot meanwhile, which is in no cache.",
+            f"{max(0, there_us - put_us):.0f} pass until the consumer has woken up, looked and answered. To wait for",
+            "that is cheaper than to fill another slot meanwhile, which is in no cache.",
         ]
     if unmeasured:
         lines += ["", "Not measured in this run:", ""]
