@@ -6,7 +6,7 @@ import math
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -60,6 +60,11 @@ class DiskFolder:
     def files(self) -> Mapping[str, int]:
         """The size in bytes of every regular file, in the order of their paths."""
         return self._files
+
+    @property
+    def excluded(self) -> Container[str]:
+        """What the patterns of ``exclude`` match."""
+        return self._exclusion
 
     def text(self, path: str, encoding: str = "utf-8") -> str:
         """The text of a small metadata file.

@@ -1,7 +1,7 @@
 """A folder that exists as names alone: what a planner sees, without a disk."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import IO
 
 from hcs_mesh.plates import UnreadableImage
@@ -14,6 +14,7 @@ class NamedFolder:
     """A folder whose files are names with texts; TIFF files have one header, or none where they are damaged."""
 
     name = "plate"
+    excluded: Container[str] = ()
 
     def __init__(self, *names: str, texts: Mapping[str, str | bytes] = {}, heads: Mapping[str, TiffHead] = {}) -> None:
         self._texts = {name: text.encode() if isinstance(text, str) else text for name, text in texts.items()}

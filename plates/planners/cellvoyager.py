@@ -14,7 +14,7 @@ from ..errors import MetadataError, NotYetComplete
 from ..model import ImageKind, Missing, Plate
 from ..wells import plate_format
 from .cellvoyager_files import Detail, ErrorRecord, ImageRecord, read_channels, read_detail, read_records
-from .folder import Folder, is_tiff, join, split
+from .folder import Folder, is_settled, is_tiff, join, split
 from .plan import Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneKey, PlaneTable
 
@@ -97,8 +97,8 @@ def _plate(
         c = place_of.get(channel, place_of.get(_Channel(one.channel), 0))
         kind: ImageKind = "projection" if one.is_projection else "plane"
         file = join(above, one.file) if one.file else None
+        n_there += is_settled(folder, file)
         if file is not None and file in folder.files:
-            n_there += 1
             table.claim(one.well, file, field=one.field, c=c, z=one.z, t=one.t, kind=kind)
         else:
             z = 0 if one.is_projection else one.z

@@ -41,6 +41,10 @@ class Folder(Protocol):
     def files(self) -> Mapping[str, int]:
         """The size in bytes of every file below, in the order of their paths."""
 
+    @property
+    def excluded(self) -> Container[str]:
+        """The paths that somebody wants left out, whether anything lies there or not."""
+
     def text(self, path: str, encoding: str = "utf-8") -> str:
         """The text of a small metadata file.
 
@@ -77,6 +81,7 @@ class PartOfFolder:
         self._whole = whole
         self._files = {path: n_bytes for path, n_bytes in whole.files.items() if path in kept}
         self.name = whole.name
+        self.excluded = whole.excluded
         self.text = whole.text
         self.stream = whole.stream
         self.tiff = whole.tiff
@@ -86,6 +91,11 @@ class PartOfFolder:
     def files(self) -> Mapping[str, int]:
         """The size in bytes of every file that was kept."""
         return self._files
+
+
+def is_settled(folder: Folder, path: str | None) -> bool:
+    """Whether nothing more will come of a path that metadata names: it is there, or it was left out on purpose."""
+    return path is not None and (path in folder.files or path in folder.excluded)
 
 
 def join(folder: str, path: str) -> str | None:

@@ -15,7 +15,7 @@ from ..errors import MetadataError, NotYetComplete
 from ..model import ImageKind, Missing, Plate
 from ..wells import well_label
 from .acquired_files import AcquiredFile, acquired_files, claim_files, steps_of
-from .folder import Folder, join, split, stem
+from .folder import Folder, is_settled, join, split, stem
 from .metaseries import channel_names, describe
 from .plan import THUMBNAIL, Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneKey, PlaneTable
@@ -150,6 +150,7 @@ def _plate(folder: Folder, root: str, htds: list[str], files: list[AcquiredFile]
         if PlaneKey(expected.well, expected.field, expected.t, expected.c, expected.kind, expected.z) in keys:
             n_there += 1
         else:
+            n_there += is_settled(folder, expected.file)
             table.miss(expected)
     plate = table.plate(
         name=_name(folder, root, stem(source)),

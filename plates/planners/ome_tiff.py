@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..errors import MetadataError, UnreadableImage
 from ..model import Missing, Plate
 from ..wells import well_label
-from .folder import Folder, TiffHead, is_tiff, join, split, stem
+from .folder import Folder, TiffHead, is_settled, is_tiff, join, split, stem
 from .ome_xml import Ome, OmeImage, TiffData, parse_ome, planes
 from .plan import Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneTable
@@ -92,7 +92,7 @@ def set_of(folder: Folder, path: str) -> frozenset[str]:
 def _due(folder: Folder, source: str, ome: Ome) -> tuple[str, ...]:
     above = split(source)[0]
     named = ome.files - {ome.metadata_file}
-    return still_due(source, len(named), sum(join(above, name) in folder.files for name in named), what="file")
+    return still_due(source, len(named), sum(is_settled(folder, join(above, name)) for name in named), what="file")
 
 
 def _fileset(folder: Folder, source: str, ome: Ome) -> Fileset:

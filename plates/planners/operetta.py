@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..errors import DuplicatePlane, MetadataError
 from ..model import Missing, Plate
 from ..wells import well_label
-from .folder import Folder, is_tiff, join, split
+from .folder import Folder, is_settled, is_tiff, join, split
 from .metaseries import channel_names
 from .plan import Fileset, Plan, planned_files, still_due
 from .plane_table import PlaneTable
@@ -195,8 +195,8 @@ def _plate(folder: Folder, path: str, root: str, index: _Index) -> tuple[Plate, 
         file = file_of(record.url) if record.url else None
         c, z = numbers.index(record.channel), record.plane - first_plane
         t = record.time_point - first_time
+        n_there += is_settled(folder, file)
         if file is not None and file in folder.files:
-            n_there += 1
             table.claim(record.well, file, field=record.field, c=c, z=z, t=t)
         else:
             table.miss(Missing(well=record.well, field=record.field, c=c, z=z, t=t, file=file or record.url))

@@ -119,6 +119,18 @@ def test_a_member_of_a_set_can_be_excluded_where_one_file_is_given(shared_data: 
     assert [one.file for one in found.plates[0].missing] == ["multifile-Z2.ome.tiff"]
 
 
+def test_what_was_excluded_is_missing_and_not_waited_for(shared_data: Path) -> None:
+    source = shared_data / "metaxpress-htd-9987" / "9987_Plate_3433"
+    found = plan(source, exclude=("*_w2.TIF",))
+    assert (len(found.plates[0].missing), found.pending) == (12, ())
+    (measured,) = (shared_data / "yokogawa-cv8000-minimal").glob("CV8000*/CV8000*")
+    found = plan(measured, exclude=("*C02.tif",))
+    assert (found.plates[0].n_images, len(found.plates[0].missing), found.pending) == (48, 48, ())
+    found = plan(shared_data / "operetta-ball", exclude=("*f02p01*",))
+    assert (found.plates[0].n_images, len(found.plates[0].missing), found.pending) == (1, 1, ())
+    assert plan(shared_data / "ome-tiff-companion", exclude=("multifile-Z2*",)).pending == ()
+
+
 def test_a_folder_that_is_looked_at_alone_lists_its_files_alone(tmp_path: Path) -> None:
     write_plate(tmp_path / "one")
     (tmp_path / "a.txt").touch()
