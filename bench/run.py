@@ -27,6 +27,7 @@ ROOMS = (
     "slow_cable",
     "journal",
     "imports",
+    "guest",
     "index",
     "pipeline",
     "plate_run",

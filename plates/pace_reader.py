@@ -1,0 +1,181 @@
+"""Reading at a pace: a source whose every read waits until a guest may have it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from ..config.import_settings import GuestSettings
+from .pace import MIB, UNLIMITED, BackOff, TokenBucket
+from .pace_hours import parse_hours
+from .pace_priority import stand_back
+from .pace_traffic import TrafficWatch
+from .repository import OpenSource, SourceFile, SourceReader, never
+
+LOOK_EVERY_S = 0.25
+_NAP_S = 0.25
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+class Pace:
+    """What all imports of one mesh may read together; it outlives them, and so knows how fast they can be."""
+
+    def __init__(
+        self,
+        settings: GuestSettings,
+        repository: Path,
+        *,
+        free_rate: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], datetime] = _now,
+        sleep: Callable[[float], None] = time.sleep,
+        watch: Callable[[Path, Path], TrafficWatch] = TrafficWatch,
+    ) -> None:
+        """Pace by ``settings``; ``repository`` is a folder on the disk to which imports are written.
+
+        ``free_rate`` is what an earlier life of the mesh reached, in bytes a second; 0 is not known.
+
+        Raises:
+            ConfigError: the hours are not written as they should be.
+        """
+        self._settings = settings
+        self._repository = repository
+        self._hours = parse_hours(settings.hours, settings.weekdays)
+        self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
+        self._limit = settings.limit_mib_s * MIB or UNLIMITED
+        self._make_watch = watch
+        self._back_off = BackOff(free_rate=free_rate, least_share=settings.least_share)
+        self._bucket = TokenBucket(min(self._limit, self._back_off.rate) if settings.back_off else self._limit)
+        self._watches: dict[Path, TrafficWatch] = {}
+        self._looked_s = clock()
+        self._own_bytes = 0
+        self._taking = threading.Lock()
+        self._lowered = threading.local()
+
+    @property
+    def rate(self) -> float:
+        """The bytes a second allowed now; infinite without a limit."""
+        return self._bucket.rate
+
+    @property
+    def free_rate(self) -> float:
+        """The bytes a second that are read when nobody else writes: worth keeping for the mesh's next life."""
+        return self._back_off.free_rate
+
+    @property
+    def yields(self) -> bool:
+        """Whether somebody else writes and is made way for."""
+        return self._back_off.yields
+
+    def why(self) -> str:
+        """Why imports read slowly, or not at all, for people; empty when they are free."""
+        waits = self._hours.why(self._wall_clock())
+        if waits:
+            return waits
+        if self._back_off.yields:
+            return f"making way for somebody else who writes: reading {self.rate / MIB:,.0f} MiB/s"
+        return ""
+
+    def reader(self, inner: SourceReader, source: Path | None, *, cancelled: Callable[[], bool] = never) -> PacedReader:
+        """A reader at this pace; ``source`` is the folder on this host that it reads from, if it is one.
+
+        ``cancelled`` ends every wait: the read goes on at once, so that the transfer sees to its own end.
+        """
+        folder = source or self._repository
+        with self._taking:
+            self._watches.setdefault(folder, self._make_watch(folder, self._repository))
+        return PacedReader(inner, self, cancelled)
+
+    def forget(self, source: Path) -> None:
+        """Look no longer at the disk of a source whose import is over."""
+        with self._taking:
+            self._watches.pop(source, None)
+
+    def lower_thread(self) -> None:
+        """Have the calling thread stand back, once."""
+        if not getattr(self._lowered, "done", False):
+            self._lowered.done = True
+            stand_back(self._settings.nice, self._settings.io_class)
+
+    def take(self, n_bytes: int, cancelled: Callable[[], bool]) -> None:
+        """Count bytes that were read, and wait until more may be."""
+        with self._taking:
+            now = self._clock()
+            self._own_bytes += n_bytes
+            self._look(now)
+            wait_s = self._bucket.take(n_bytes, now)
+        self._wait(wait_s, cancelled)
+
+    def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
+        """Wait until the timetable lets sources be read."""
+        while not cancelled() and not self._hours.is_open(now := self._wall_clock()):
+            # In naps: a cancellation is to be seen, and the clock may be put forward.
+            self._sleep(min(_NAP_S, (self._hours.opens_at(now) - now).total_seconds()))
+
+    def _wait(self, wait_s: float, cancelled: Callable[[], bool]) -> None:
+        until_s = self._clock() + wait_s
+        while (left_s := until_s - self._clock()) > 0 and not cancelled():
+            self._sleep(min(_NAP_S, left_s))
+
+    def _look(self, now_s: float) -> None:
+        duration_s = now_s - self._looked_s
+        if not self._settings.back_off or duration_s < LOOK_EVERY_S:
+            return
+        seen = [watch.look(duration_s, self._own_bytes) for watch in self._watches.values()]
+        self._looked_s, self._own_bytes = now_s, 0
+        # An old look says nothing of now: an import that rested begins with care.
+        if seen and duration_s < 20 * LOOK_EVERY_S:
+            worst = max(seen, key=lambda one: one.foreign_bytes)
+            self._bucket.set_rate(min(self._limit, self._back_off.step(worst)), now_s)
+        else:
+            self._bucket.set_rate(min(self._limit, self._back_off.least_rate), now_s)
+
+
+class PacedReader:
+    """Opens the files of a source so that they are read at a pace."""
+
+    def __init__(self, inner: SourceReader, pace: Pace, cancelled: Callable[[], bool]) -> None:
+        self._inner = inner
+        self._pace = pace
+        self._cancelled = cancelled
+
+    def open(self, path: str) -> OpenSource:
+        """Open a file once the timetable lets it be read; the calling thread stands back from then on.
+
+        Raises:
+            MeshError: what the reader inside says.
+        """
+        self._pace.lower_thread()
+        self._pace.wait_for_hours(self._cancelled)
+        return _PacedFile(self._inner.open(path), self._pace, self._cancelled)
+
+
+class _PacedFile:
+    """One file, read at a pace."""
+
+    def __init__(self, inner: OpenSource, pace: Pace, cancelled: Callable[[], bool]) -> None:
+        self._inner = inner
+        self._pace = pace
+        self._cancelled = cancelled
+        self.name = inner.name
+
+    def read_into(self, buffer: memoryview) -> int:
+        # Never less than was asked for: a transfer that resumes compares as much as it reads.
+        n = self._inner.read_into(buffer)
+        self._pace.take(n, self._cancelled)
+        return n
+
+    def seek(self, offset: int) -> None:
+        self._inner.seek(offset)
+
+    def look(self) -> SourceFile:
+        return self._inner.look()
+
+    def close(self) -> None:
+        self._inner.close()

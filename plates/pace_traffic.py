@@ -1,0 +1,93 @@
+"""Who else writes to the disks of a source and of the repository, as far as this system says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .pace import Traffic
+
+_SECTOR_BYTES = 512
+_DISKSTATS = Path("/proc/diskstats")
+
+
+class _Disk(NamedTuple):
+    """Counters of one disk since its start, and how many bytes of its file system are in use."""
+
+    written: int
+    n_writes: int
+    writing_ms: int
+    used: int
+
+
+class TrafficWatch:
+    """Compares what was written to some disks with what we have written there ourselves.
+
+    Two signs count: a file system that fills faster than we fill it, which is known at once and over a network as
+    well, and a disk that writes more than we gave it, which also finds who overwrites or deletes.
+    """
+
+    def __init__(self, source: Path, repository: Path) -> None:
+        self._folders = {}
+        for folder in (source, repository):
+            try:
+                self._folders[os.stat(folder).st_dev] = folder  # noqa: PTH116
+            except OSError:
+                continue
+        try:
+            self._ours = os.stat(repository).st_dev  # noqa: PTH116
+        except OSError:
+            self._ours = -1
+        self._last: dict[int, _Disk] = {}
+        self._backlog = 0.0
+
+    def look(self, duration_s: float, own_bytes: int) -> Traffic:
+        """Say what was seen since the last look, in which we had ``own_bytes`` read and written."""
+        foreign = 0.0
+        latency_ms = 0.0
+        counters = _counters()
+        self._backlog += own_bytes
+        for device, folder in self._folders.items():
+            now = _disk(device, folder, counters)
+            if now is None:
+                continue
+            before, self._last[device] = self._last.get(device), now
+            if before is None:
+                continue
+            own = own_bytes if device == self._ours else 0
+            written = float(now.written - before.written)
+            if device == self._ours:
+                # Bytes of ours reach the disk late, and are taken for ours once they may be.
+                written, self._backlog = max(0.0, written - self._backlog), max(0.0, self._backlog - written)
+            foreign += max(0.0, now.used - before.used - own, written)
+            n_writes = now.n_writes - before.n_writes
+            if n_writes > 0:
+                latency_ms = max(latency_ms, (now.writing_ms - before.writing_ms) / n_writes)
+        return Traffic(duration_s, foreign, own_bytes, latency_ms)
+
+
+def _counters() -> dict[tuple[int, int], Sequence[str]]:
+    if sys.platform != "linux":
+        return {}
+    try:
+        lines = [line.split() for line in _DISKSTATS.read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return {}
+    return {(int(words[0]), int(words[1])): words for words in lines if len(words) > 10}
+
+
+def _disk(device: int, folder: Path, counters: dict[tuple[int, int], Sequence[str]]) -> _Disk | None:
+    if sys.platform == "win32":
+        return None
+    try:
+        space = os.statvfs(folder)
+    except OSError:
+        return None
+    used = (space.f_blocks - space.f_bfree) * space.f_frsize
+    words = counters.get((os.major(device), os.minor(device)))
+    if words is None:
+        return _Disk(0, 0, 0, used)
+    return _Disk(int(words[9]) * _SECTOR_BYTES, int(words[7]), int(words[10]), used)

@@ -1,0 +1,180 @@
+"""A source that is read at a pace: real files, with a clock that the test moves."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hcs_mesh.config.import_settings import GuestSettings
+from hcs_mesh.plates.local import FolderReader, LocalRepository
+from hcs_mesh.plates.pace import MIB, UNLIMITED, Traffic
+from hcs_mesh.plates.pace_priority import stand_back
+from hcs_mesh.plates.pace_reader import Pace
+from hcs_mesh.plates.pace_traffic import TrafficWatch
+from hcs_mesh.plates.repository import SourceFile
+
+N_BYTES = 8 * MIB
+
+
+class World:
+    """A clock that goes on only while somebody waits, and a disk on which the test says what is written."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.today = datetime(2026, 11, 21, 12, tzinfo=UTC)
+        self.foreign_rate = 0.0
+
+    def sleep(self, wait_s: float) -> None:
+        self.now_s += wait_s
+        self.today += timedelta(seconds=wait_s)
+
+    def watch(self, source: Path, repository: Path) -> TrafficWatch:
+        world = self
+
+        class Watch(TrafficWatch):
+            def look(self, duration_s: float, own_bytes: int) -> Traffic:
+                return Traffic(duration_s, world.foreign_rate * duration_s, own_bytes, 5.0)
+
+        return Watch(source, repository)
+
+    def pace(self, settings: GuestSettings, folder: Path, free_rate: float = 0.0) -> Pace:
+        return Pace(
+            settings,
+            folder,
+            free_rate=free_rate,
+            clock=lambda: self.now_s,
+            wall_clock=lambda: self.today,
+            sleep=self.sleep,
+            watch=self.watch,
+        )
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    (folder / "A01.tif").write_bytes(os.urandom(N_BYTES))
+    return folder
+
+
+def read(pace: Pace, source: Path) -> bytes:
+    """All bytes, as a thread of its own reads them: what is lowered stays so."""
+    found: list[bytes] = []
+
+    def work() -> None:
+        buffer = bytearray(MIB)
+        with closing(pace.reader(FolderReader(source), source).open("A01.tif")) as opened:
+            while n := opened.read_into(memoryview(buffer)):
+                found.append(bytes(buffer[:n]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return b"".join(found)
+
+
+def test_a_limit_is_kept_and_the_bytes_stay_what_they_are(source: Path) -> None:
+    world = World()
+    pace = world.pace(GuestSettings(limit_mib_s=2.0, back_off=False), source)
+    assert read(pace, source) == (source / "A01.tif").read_bytes()
+    assert world.now_s - 100.0 == pytest.approx(N_BYTES / MIB / 2.0, rel=0.05)
+
+
+def test_a_transfer_takes_over_what_is_read_at_a_pace(source: Path, tmp_path: Path) -> None:
+    repository = LocalRepository(tmp_path / "data")
+    pace = World().pace(GuestSettings(limit_mib_s=50.0), source)
+    reader = pace.reader(FolderReader(source), source)
+    (stored,) = repository.transfer("import-0001", reader, [SourceFile(path="A01.tif", size=N_BYTES)])
+    repository.verify("import-0001", [stored])
+    repository.close()
+
+
+def test_while_somebody_else_writes_a_quarter_is_read_and_it_is_told(source: Path) -> None:
+    world = World()
+    world.foreign_rate = 80.0 * MIB
+    pace = world.pace(GuestSettings(), source, free_rate=16.0 * MIB)
+    read(pace, source)
+    assert 4 * MIB <= pace.rate <= 8 * MIB
+    assert pace.yields
+    assert pace.why().startswith("making way for somebody else who writes: reading")
+
+
+def test_without_back_off_nothing_is_made_way_for(source: Path) -> None:
+    world = World()
+    world.foreign_rate = 80.0 * MIB
+    pace = world.pace(GuestSettings(back_off=False), source)
+    read(pace, source)
+    assert (pace.rate, pace.why()) == (UNLIMITED, "")
+
+
+def test_an_import_waits_for_its_hours_and_says_so(source: Path) -> None:
+    world = World()
+    world.today += timedelta(hours=5, minutes=59)
+    pace = world.pace(GuestSettings(hours="18:00-07:00", back_off=False), source)
+    assert "from 18:00" in pace.why()
+    read(pace, source)
+    assert world.today.hour == 18
+    assert pace.why() == ""
+
+
+def test_a_cancelled_import_waits_for_nothing(source: Path) -> None:
+    world = World()
+    pace = world.pace(GuestSettings(hours="18:00-07:00", limit_mib_s=0.001, back_off=False), source)
+    reader = pace.reader(FolderReader(source), source, cancelled=lambda: True)
+    done: list[int] = []
+
+    def work() -> None:
+        with closing(reader.open("A01.tif")) as opened:
+            done.append(opened.read_into(memoryview(bytearray(MIB))))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert (done, world.now_s) == ([MIB], 100.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="priorities belong to threads on Linux alone")
+def test_only_the_thread_that_copies_stands_back() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    nice: list[int] = []
+
+    def work() -> None:
+        stand_back(15, "idle")
+        nice.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert nice == [15]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system on which nobody else writes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.needs("root")
+def test_what_others_write_is_told_from_what_we_write_ourselves(disk: Path) -> None:
+    watch = TrafficWatch(disk, disk)
+    watch.look(1.0, 0)
+    (disk / "ours").write_bytes(bytes(8 * MIB))
+    assert watch.look(1.0, 8 * MIB).foreign_bytes < 64 << 10
+    (disk / "theirs").write_bytes(bytes(4 * MIB))
+    assert watch.look(1.0, 0).foreign_bytes == pytest.approx(4 * MIB, rel=0.05)
+    assert watch.look(1.0, 0).foreign_bytes == 0
+
+
+def test_a_folder_that_is_not_there_any_more_tells_nothing(tmp_path: Path) -> None:
+    watch = TrafficWatch(tmp_path / "gone", tmp_path / "gone too")
+    assert watch.look(1.0, 5).foreign_bytes == 0
