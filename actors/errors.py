@@ -33,10 +33,6 @@ class NoCertificate(MeshError, ValueError):
     """An import that cannot be certified, and why."""
 
 
-class SourceStays(MeshError, OSError):
-    """A source that was to be deleted and is not, and why."""
-
-
 class InspectorKeepsDying(MeshError, RuntimeError):
     """Reading a source ends or stalls the process that reads it."""
 

@@ -31,8 +31,12 @@ class ImportCopying:
         means = self._means
         await means.enter(life, "held")
         if life.order.mode == "upload":
-            hold = await means.open_source(life).hold(life.files, life.plan)
-            await means.ledger.write(Held(import_id=life.import_id, at_unix_s=time.time(), hold=hold))
+            source = means.open_source(life)
+            device = await source.device(life.plan)
+            hold = await source.hold(life.files, life.plan)
+            await means.ledger.write(
+                Held(import_id=life.import_id, at_unix_s=time.time(), hold=hold, source_device=device)
+            )
         life.finish_phase()
 
     async def reconcile(self, life: ImportLife) -> None:

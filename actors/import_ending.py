@@ -8,9 +8,10 @@ from typing import Protocol
 from ..config import get_logger
 from ..messages.metadata import PlatesStored
 from ..plates.labels import Target
+from ..plates.local.deletion import SourceStays
 from ..plates.repository import StoredFileset
 from ..transport import TransportError
-from .errors import NoCertificate, SourceStays
+from .errors import NoCertificate
 from .import_life import ImportLife
 from .import_means import ImportMeans
 from .import_records import Certified, Finished, SourceDeleted

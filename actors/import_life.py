@@ -7,6 +7,7 @@ replaying the journal gives the same import that was lost with the process.
 from __future__ import annotations
 
 from ..messages.imports import IMPORT_PHASES, DecodedPlane, ImportPhase, ImportState, ImportStatus, PhaseEntry
+from ..plates.certificate import Device
 from ..plates.holding import Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
@@ -73,6 +74,8 @@ class ImportLife:
         self.hold: Hold | None = None
         self.stored: dict[str, StoredFile] = {}
         self.decoded: tuple[DecodedPlane, ...] = ()
+        self.source_device: Device | None = None
+        self.verified_at_unix_s = 0.0
         self.n_bytes_done = 0
         self._unfinished = False
 
@@ -102,13 +105,13 @@ class ImportLife:
             case Settled(plan=plan, files=files, digest=digest):
                 self.plan, self.files, self.digest = plan, files, digest
                 self.state, self.reason, self._unfinished = "running", "", False
-            case Held(hold=hold):
-                self.hold = hold
+            case Held(hold=hold, source_device=device):
+                self.hold, self.source_device = hold, device
                 return str(hold)
             case Stored(files=stored):
                 self.stored.update((file.path, file) for file in stored)
-            case Verified(planes=planes):
-                self.decoded = planes
+            case Verified(planes=planes, at_unix_s=at_unix_s):
+                self.decoded, self.verified_at_unix_s = planes, at_unix_s
             case Certified(path=path, note=note):
                 self.certificate, self.certificate_note = path, note
                 return note or f"certified: {path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..messages.imports import DecodedPlane, ImportOrder, ImportPhase
+from ..plates.certificate import Device
 from ..plates.holding import Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
@@ -53,6 +54,7 @@ class Held(ImportRecord, frozen=True, kw_only=True, tag="import.held"):
     """How the source is kept from vanishing until it is stored."""
 
     hold: Hold
+    source_device: Device
 
 
 class Verified(ImportRecord, frozen=True, kw_only=True, tag="import.verified"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ..plates.certificate import Device
 from ..plates.holding import HeldSpace, Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, SourceReader
@@ -42,6 +43,9 @@ class ImportSource(Protocol):
 
     async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
         """Every file of a plan as it looks now, each once."""
+
+    async def device(self, plan: Plan) -> Device:
+        """What the source lies on."""
 
     async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
         """Keep the files from vanishing as well as can be."""

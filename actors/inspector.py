@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, assert_never
 
-import numpy as np
-
 from ..messages.imports import DecodedPlane, PlanSource, ProbePlane, ProbePlanes
 from ..plates.errors import UnreadableImage
-from ..plates.pixels import read_plane
+from ..plates.local.certifying import decode_plane
 from ..plates.planners import Plan
 from ..plates.planning import plan
 from ..supervisors import Actor
@@ -52,19 +49,18 @@ def _probe(message: ProbePlanes) -> tuple[DecodedPlane, ...]:
 
 
 def _decoded(one: ProbePlane) -> DecodedPlane:
-    plane = read_plane(Path(one.root), one.file, one.page)
-    if plane.shape != (one.height, one.width) or plane.dtype.name != one.dtype:
+    plane = decode_plane(Path(one.root), one.file, one.page)
+    if (plane.height, plane.width, plane.dtype) != (one.height, one.width, one.dtype):
         raise UnreadableImage(
-            f"{one.file} holds {plane.shape[1]} x {plane.shape[0]} {plane.dtype.name} where the plate has "
+            f"{one.file} holds {plane.width} x {plane.height} {plane.dtype} where the plate has "
             f"{one.width} x {one.height} {one.dtype}",
             hint="was the file replaced after the acquisition?",
         )
-    pixels = np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("<"))
     return DecodedPlane(
-        file=one.file,
-        page=one.page,
-        height=one.height,
-        width=one.width,
-        dtype=one.dtype,
-        sha256=hashlib.sha256(pixels.data).hexdigest(),
+        file=plane.file,
+        page=plane.page,
+        height=plane.height,
+        width=plane.width,
+        dtype=plane.dtype,
+        checksum=plane.checksum,
     )

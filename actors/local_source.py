@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..messages.imports import PlanSource
+from ..plates.certificate import Device
+from ..plates.devices import device_of
+from ..plates.errors import SourceNotFound
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
 from ..plates.local import FolderReader
 from ..plates.planners import Plan
@@ -57,6 +60,17 @@ class LocalSource:
             files = manifest(plan)
             self._places.check_files(self._life.owner, Path(plan.root), files, administrator=self._life.administrator)
             return files
+
+        return await self._threads.run(look)
+
+    async def device(self, plan: Plan) -> Device:
+        """What the source lies on."""
+
+        def look() -> Device:
+            try:
+                return device_of(Path(plan.root))
+            except OSError as error:
+                raise SourceNotFound(f"{plan.root} cannot be looked at: {error.strerror}") from error
 
         return await self._threads.run(look)
 

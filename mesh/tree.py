@@ -8,6 +8,7 @@ from collections.abc import Callable
 from .actors.console_desk import ConsoleDesk, Inside
 from .actors.control_desk import ControlDesk
 from .actors.import_places import ImportPlaces
+from .actors.import_prover import LocalProver
 from .actors.import_proxy import ImportProxy
 from .actors.join_desk import JoinDesk
 from .actors.joined_nodes import RemoteNode
@@ -143,6 +144,7 @@ def mesh_tree(
                             settings.imports,
                             inspector=settings.inspector,
                             places=ImportPlaces(layout.data, settings.imports),
+                            prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
                         ),

@@ -219,14 +219,14 @@ class ProbePlane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecodedPlane(msgspec.Struct, frozen=True, kw_only=True):
-    """A plane (Y, X) that was opened: where it is, and the SHA-256 of its pixels, row by row, little-endian."""
+    """A plane (Y, X) that was opened: where it is, and the SHA-1 of its pixels, row by row, little-endian."""
 
     file: str
     page: int
     height: int
     width: int
     dtype: str
-    sha256: str
+    checksum: str
 
 
 class ProbePlanes(Request[tuple[DecodedPlane, ...]], frozen=True, kw_only=True, tag="inspection.probe"):

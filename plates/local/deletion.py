@@ -1,0 +1,94 @@
+"""Deleting a source: only files that are still what was stored, and only below the folder that was imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...config.errors import MeshError
+from ..repository import StoredFile
+
+_NAMED = 3
+
+
+class SourceStays(MeshError, OSError):
+    """A source that was to be deleted and is not, or not whole; what stays is named."""
+
+
+def delete_source(source: Path, root: Path, files: Sequence[StoredFile]) -> int:
+    """Delete ``files`` below ``root`` and the folders of ``source`` that are empty then; return how many were there.
+
+    A file that is gone already is no matter, so that the call can be repeated after a crash. Folders are held open
+    while their files are looked at and deleted: a link laid in their place leads nowhere.
+
+    Raises:
+        SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses.
+    """
+    inside = os.path.realpath(root)
+    by_folder: dict[str, list[StoredFile]] = {}
+    for file in files:
+        by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
+    stays: list[str] = []
+    n_deleted = 0
+    for folder, held in by_folder.items():
+        deleted, left = _delete_in(inside, folder, held)
+        n_deleted += deleted
+        stays += left
+    if stays:
+        more = f" and {len(stays) - _NAMED} more" if len(stays) > _NAMED else ""
+        raise SourceStays(
+            f"{len(stays)} of {len(files)} files were not deleted: {'; '.join(stays[:_NAMED])}{more}",
+            hint="What was imported is in the repository; look at these files and delete them by hand.",
+        )
+    _remove_empty_folders(source)
+    return n_deleted
+
+
+def _delete_in(inside: str, folder: str, files: Sequence[StoredFile]) -> tuple[int, list[str]]:
+    """Delete the files of one folder; returns how many were there, and why others stay."""
+    try:
+        opened = os.open(Path(inside, folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0, []
+    except OSError as error:
+        return 0, [f"{file.path} ({error.strerror})" for file in files]
+    n_deleted, stays = 0, []
+    try:
+        real = os.path.realpath(Path(inside, folder))
+        outside = real != inside and not real.startswith(inside + os.sep)
+        if outside or not os.path.samestat(os.fstat(opened), os.lstat(real)):
+            return 0, [f"{file.path} (a link leads out of the source)" for file in files]
+        for file in files:
+            name = file.path.rpartition("/")[2]
+            try:
+                seen = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                if not _is_what_was_stored(file, seen):
+                    stays.append(f"{file.path} (changed since it was stored)")
+                    continue
+                os.unlink(name, dir_fd=opened)
+                n_deleted += 1
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                stays.append(f"{file.path} ({error.strerror})")
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+    return n_deleted, stays
+
+
+def _is_what_was_stored(file: StoredFile, seen: os.stat_result) -> bool:
+    return seen.st_size == file.size and file.mtime_ns in (0, seen.st_mtime_ns)
+
+
+def _remove_empty_folders(source: Path) -> None:
+    """Take away the folders of the source in which nothing is left."""
+    if not source.is_dir() or source.is_symlink():
+        return
+    for folder, _, _ in os.walk(source, topdown=False):
+        try:
+            Path(folder).rmdir()
+        except OSError:
+            # Something that was not imported lies in it, and stays.
+            continue

@@ -1,0 +1,67 @@
+"""Deleting a source: what was stored goes, whatever else lies there stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hcs_mesh.plates.local.deletion import SourceStays, delete_source
+from hcs_mesh.plates.repository import StoredFile
+
+
+def stored(root: Path, *paths: str) -> tuple[StoredFile, ...]:
+    found: list[StoredFile] = []
+    for path in paths:
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(path.encode())
+        seen = file.stat()
+        found.append(
+            StoredFile(path=path, size=seen.st_size, checksum="x", mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
+        )
+    return tuple(found)
+
+
+def test_what_was_stored_is_deleted_with_the_folders_that_are_empty_then(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "a.tif", "z/b.tif", "z/c.tif")
+    assert delete_source(source, source, files) == 3
+    assert not source.exists()
+    assert delete_source(source, source, files) == 0, "after a crash it is called again"
+
+
+def test_what_was_not_imported_stays_with_its_folders(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "a.tif", "z/b.tif")
+    (source / "z" / "notes.txt").write_text("mine")
+    assert delete_source(source, source, files) == 2
+    assert [path.name for path in source.rglob("*") if path.is_file()] == ["notes.txt"]
+
+
+def test_a_file_that_changed_since_stays_and_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "a.tif", "b.tif")
+    (source / "a.tif").write_bytes(b"acquired again")
+    with pytest.raises(SourceStays, match=r"1 of 2 files .* a\.tif \(changed since it was stored\)"):
+        delete_source(source, source, files)
+    assert [path.name for path in source.iterdir()] == ["a.tif"]
+
+
+def test_a_link_that_is_laid_in_a_folders_place_leads_to_no_deletion(tmp_path: Path) -> None:
+    source, other = tmp_path / "plate", tmp_path / "other"
+    files = stored(source, "z/b.tif")
+    stored(other, "b.tif")
+    os.utime(other / "b.tif", ns=(files[0].mtime_ns, files[0].mtime_ns))
+    (source / "z").rename(tmp_path / "aside")
+    (source / "z").symlink_to(other)
+    with pytest.raises(SourceStays, match="a link leads out of the source"):
+        delete_source(source, source, files)
+    assert (other / "b.tif").exists()
+
+
+def test_a_single_file_takes_no_folder_with_it(tmp_path: Path) -> None:
+    files = stored(tmp_path, "image.ome.tif")
+    assert delete_source(tmp_path / "image.ome.tif", tmp_path, files) == 1
+    assert tmp_path.exists()
