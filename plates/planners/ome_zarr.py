@@ -23,39 +23,43 @@ def plan_ome_zarr(folder: Folder) -> Plan:
     """One fileset for each outermost Zarr folder with a plate or an image in it.
 
     Raises:
-        MetadataError: a plate's or a single image's metadata is damaged, or names arrays that are not there.
+        NotYetComplete: a single image's metadata names arrays that are not there, or ends before its end.
+        MetadataError: a plate's or a single image's metadata is damaged.
     """
     zarr = ZarrHierarchy(folder)
     claimed: set[str] = set()
     plates: dict[str, list[Plate]] = {}
+    pending: list[str] = []
     for group in zarr.groups():
         if any(above in claimed for above in _with_parents(group)):
             continue
         ome = zarr.ome(group)
         if "plate" in ome:
-            made = _plate(zarr, group, ome["plate"])
+            made, table = _plate(zarr, group, ome["plate"])
         elif "multiscales" in ome and "image-label" not in ome:
-            made = _image(zarr, group)
+            made, table = _image(zarr, group)
         else:
             continue
+        pending += table.pending(group or folder.name)
         claimed.add(group)
         plates.setdefault(zarr.outermost(group), []).append(made)
     return Plan(
         filesets=tuple(
-            Fileset(planner="ome-zarr", root=root, files=planned_files(folder, zarr.below(root)), plates=tuple(made))
-            for root, made in plates.items()
-        )
+            Fileset(planner="ome-zarr", root=root, files=planned_files(folder, zarr.below(root)), plates=tuple(held))
+            for root, held in plates.items()
+        ),
+        pending=tuple(pending),
     )
 
 
-def _image(zarr: ZarrHierarchy, group: str) -> Plate:
+def _image(zarr: ZarrHierarchy, group: str) -> tuple[Plate, FieldTable]:
     table = FieldTable()
     field = read_field(zarr, group)
     table.claim(field)
-    return table.plate(name=_title(zarr, group, field.scale.name), kind="image")
+    return table.plate(name=_title(zarr, group, field.scale.name), kind="image"), table
 
 
-def _plate(zarr: ZarrHierarchy, group: str, declared: Any) -> Plate:
+def _plate(zarr: ZarrHierarchy, group: str, declared: Any) -> tuple[Plate, FieldTable]:
     table = FieldTable()
     wells = _wells(declared, group or zarr.name, table)
     for well, path in sorted(wells.items(), key=lambda one: well_order(one[0])):
@@ -73,12 +77,13 @@ def _plate(zarr: ZarrHierarchy, group: str, declared: Any) -> Plate:
             else:
                 table.claim(field, well, number)
     positions = [well_position(well) for well in wells]
-    return table.plate(
+    plate = table.plate(
         name=_title(zarr, group, declared.get("name")),
         kind="plate",
         n_rows=max(_count(declared.get("rows")), *(row + 1 for row, _ in positions)),
         n_columns=max(_count(declared.get("columns")), *(column + 1 for _, column in positions)),
     )
+    return plate, table
 
 
 def _wells(declared: Any, source: str, table: FieldTable) -> dict[str, str]:

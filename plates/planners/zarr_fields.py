@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import MetadataError
 from ..model import Image, Missing, Plate, PlateKind, build_plate
 from .folder import split
+from .plan import still_due
 from .zarr_hierarchy import ZarrHierarchy, at
 from .zarr_metadata import MAX_PLANES, Multiscale, ZarrArray, channel_labels, parse_multiscales
 
@@ -34,6 +35,11 @@ class FieldTable:
         self._missing: list[Missing] = []
         self._widest: ZarrField | None = None
         self._notes: dict[str, list[str]] = {}
+        self._n_absent = 0
+
+    def pending(self, source: str) -> tuple[str, ...]:
+        """Why the acquisition may still go on: what is declared and not there."""
+        return still_due(source, len(self._images) + self._n_absent, len(self._images), what="plane")
 
     def note(self, kind: str, example: str) -> None:
         """Note something of a field; of all notes of one kind the first is told with their number."""
@@ -42,6 +48,7 @@ class FieldTable:
     def miss(self, well: str, number: int, group: str, why: MetadataError) -> None:
         """Note a field of which nothing can be known."""
         self._missing.append(Missing(well=well, field=number, c=0, z=0, t=0, file=at(group, ".zattrs")))
+        self._n_absent += 1
         self.note("cannot be read", str(why))
 
     def claim(self, field: ZarrField, well: str = "", number: int = 1) -> None:
@@ -61,6 +68,7 @@ class FieldTable:
             n_there = field.chunks[tuple(place[axis] // chunk[axis] for axis in others)]
             if array.refusal or not n_there or (n_there < n_due and not array.fill_declared):
                 self._missing.append(Missing(well=well, field=number, c=c, z=z, t=t, file=field.file))
+                self._n_absent += not array.refusal
                 self.note("planes cannot be read", array.refusal or f"{folder} lacks its chunks")
                 continue
             if n_there < n_due:

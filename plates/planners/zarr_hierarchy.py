@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from ..errors import MetadataError
+from ..errors import NotYetComplete
 from .folder import Folder, join, split
 from .zarr_metadata import ARRAY_FILES, Json, ZarrArray, ome_attributes, parse_array, parse_json
 
@@ -48,14 +48,15 @@ class ZarrHierarchy:
         """Metadata file and shape of the array at a path from a group.
 
         Raises:
-            MetadataError: there is none, or it is damaged.
+            NotYetComplete: there is none (yet).
+            MetadataError: it is damaged.
         """
         folder = join(group, path)
         for name in ARRAY_FILES if folder is not None else ():
             file = f"{folder}/{name}"
             if file in self._folder.files:
                 return file, parse_array(parse_json(self._folder.text(file), source=file), source=file)
-        raise MetadataError(
+        raise NotYetComplete(
             f"{group or self.name} names the array {path}, and there is none", hint="Has the copy finished?"
         )
 

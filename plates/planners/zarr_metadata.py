@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import MetadataError
+from ..errors import MetadataError, NotYetComplete
 
 ARRAY_FILES = (".zarray", "zarr.json")
 """What the metadata of an array is called; an image of a plate names its array by this file."""
@@ -26,15 +26,7 @@ _CODECS_2 = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "delta", "sh
 _CODECS_3 = {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"}
 _TYPE_2 = re.compile(r"[<>|=]?([uif])([1248])|[<>|=]?b1")
 _TYPES = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64))} - {"float8"}
-_MICROMETRES = {
-    "angstrom": 1e-4,
-    "picometer": 1e-6,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}
+_MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 
 
 class ZarrArray(NamedTuple):
@@ -62,11 +54,14 @@ class ZarrArray(NamedTuple):
         parts = path.split(self.separator)
         if self.prefix and parts.pop(0) != self.prefix:
             return None
-        if len(parts) != len(self.shape) or not all(part.isdecimal() for part in parts):
+        if len(parts) != len(self.shape) or not "".join(parts).isdecimal() or "" in parts:
             return None
         position = tuple(map(int, parts))
-        inside = all(p * chunk < size for p, chunk, size in zip(position, self.chunks, self.shape, strict=True))
-        return position if inside else None
+        # One by one: there is a chunk for each of a plate's hundred thousand files.
+        for index, chunk, size in zip(position, self.chunks, self.shape, strict=True):
+            if index * chunk >= size:
+                return None
+        return position
 
 
 class Multiscale(NamedTuple):
@@ -105,11 +100,17 @@ def parse_json(text: str, *, source: str) -> Json:
     """A JSON object.
 
     Raises:
-        MetadataError: the text is none.
+        NotYetComplete: the text is the beginning of one.
+        MetadataError: it is none.
     """
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
+        cut = isinstance(error, json.JSONDecodeError) and (
+            error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+        )
+        if cut:
+            raise NotYetComplete(f"{source} ends before its end: {error}", hint="Copy the file again.") from error
         raise MetadataError(f"{source} is not JSON: {error}", hint="Copy the file again.") from error
     if not isinstance(found, dict):
         raise MetadataError(f"{source} holds no JSON object", hint="Copy the file again.")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcs_mesh.plates import MetadataError, NothingToImport, Plate, UnreadableImage, plan, read_image, read_plane
+from hcs_mesh.plates.errors import NotYetComplete
 from hcs_mesh.plates.folder import DiskFolder
 from hcs_mesh.plates.planners import Fileset
 from hcs_mesh.plates.planners.ome_zarr import plan_ome_zarr
@@ -251,6 +252,19 @@ def test_an_absent_chunk_of_an_array_without_fill_value_is_an_absent_plane(image
     assert [one.z for one in only(image)[1].missing] == [1]
     with pytest.raises(UnreadableImage, match="a chunk of plane 1 is missing, the first 1/1/0"):
         read_plane(image, "0/.zarray", 1)
+
+
+def test_what_is_declared_and_not_there_yet_is_a_reason_to_wait(image: Path) -> None:
+    assert plan(image).pending == ()
+    shutil.rmtree(image / "0" / "1")
+    assert plan(image).pending == ("one.zarr declares 3 planes and 2 are there",)
+    shutil.rmtree(image / "0")
+    with pytest.raises(NotYetComplete, match="names the array 0, and there is none"):
+        plan(image)
+    text = (image / ".zattrs").read_text()
+    (image / ".zattrs").write_text(text[: len(text) // 2])
+    with pytest.raises(NotYetComplete, match=r"\.zattrs ends before its end"):
+        plan(image)
 
 
 def test_a_damaged_chunk_is_told_with_its_array(image: Path) -> None:
