@@ -1,7 +1,7 @@
 """Whether an acquisition has ended, by what its microscope wrote: each vendor's end marker, there and not there."""
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 import pytest
@@ -11,10 +11,13 @@ from named_folder import NamedFolder
 
 from hcs_mesh.plates import MetadataError, NothingToImport, Plan, plan
 from hcs_mesh.plates.errors import NOT_YET, NothingYet, NotYetComplete
+from hcs_mesh.plates.folder import DiskFolder
 from hcs_mesh.plates.planners import TiffHead, recognise
+from hcs_mesh.plates.planners.folder import PartOfFolder
 from hcs_mesh.plates.planners.metaxpress import plan_metaxpress
 from hcs_mesh.plates.planners.ome_tiff import plan_ome_tiff
 from hcs_mesh.plates.planners.operetta import plan_operetta
+from hcs_mesh.plates.planning import BUILT_IN
 
 INDEX = """\ufeff<?xml version="1.0"?><EvaluationInputData xmlns="http://x/HarmonyV5"><Plates><Plate><Name>P</Name>
 <PlateRows>16</PlateRows></Plate></Plates><Wells><Well><id>0101</id>{listed}</Well></Wells><Images>{images}</Images>
@@ -189,3 +192,29 @@ def test_a_plan_that_waits_travels() -> None:
     found = plan_metaxpress(NamedFolder(*exported(1), texts={"x.HTD": HTD.format(t=2) + END}))
     assert found.pending
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Plan) == found
+
+
+REAL_PLATES = [
+    ("metaxpress-htd-9987/9987_Plate_3433", "*.TIF", 1),
+    ("yokogawa-cv8000-minimal", "*_T0001F*.tif", 12),
+    ("yokogawa-cv8000-minimal", "Measurement*", 1),
+    ("operetta-ball", "*.tiff", 1),
+    ("operetta-ball", "Index.idx.xml", 1),
+    ("ome-tiff-companion", "multifile*", 1),
+]
+
+
+@pytest.mark.parametrize(("source", "pattern", "every"), REAL_PLATES)
+def test_a_real_plate_that_lacks_any_one_file_has_not_ended(
+    shared_data: Path, source: str, pattern: str, every: int
+) -> None:
+    folder = DiskFolder(shared_data / source)
+    assert recognise(folder, BUILT_IN).pending == ()
+    files = [path for path in folder.files if PurePosixPath(path).match(pattern)]
+    assert files
+    for path in files[::every]:
+        try:
+            pending = recognise(PartOfFolder(folder, set(folder.files) - {path}), BUILT_IN).pending
+        except NotYetComplete as error:
+            pending = (str(error),)
+        assert pending, f"nothing is said of {path}"
