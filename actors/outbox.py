@@ -136,13 +136,15 @@ class Outbox:
         )
 
     def counts(self) -> Mapping[str, int | float | str]:
-        """How many deliveries wait and failed, and what the lanes last complained of."""
-        states = [leg.state for notice in self._notices.values() for leg in notice.legs.values()]
+        """How many deliveries wait and failed, and the last trouble of a lane, or else of one of these."""
+        legs = [leg for notice in self._notices.values() for leg in notice.legs.values()]
+        states = [leg.state for leg in legs]
+        lanes = "; ".join(f"{name}: {lane.reason}" for name, lane in self._lanes.items() if lane.reason)
         return {
             "notices": len(self._notices),
             "deliveries_waiting": states.count("waiting"),
             "deliveries_failed": states.count("failed"),
-            "last_trouble": "; ".join(f"{name}: {lane.reason}" for name, lane in self._lanes.items() if lane.reason),
+            "last_trouble": lanes or next((leg.reason for leg in reversed(legs) if leg.reason), ""),
         }
 
     def has(self, key: str) -> bool:
@@ -193,13 +195,12 @@ class Outbox:
             return None
         for notice_id, notice, to, leg in self._waiting(lane):
             if leg.at_unix_s <= now_unix_s:
-                everybody = tuple(one for one in notice.legs if lane_of(one) == lane)
                 return Delivery(
                     notice_id=notice_id,
                     to=to,
                     notice=notice.posted.notice,
                     posted_unix_s=notice.posted.at_unix_s,
-                    everybody=everybody,
+                    everybody=tuple(one for one in notice.legs if lane_of(one) == lane),
                 )
         return None
 

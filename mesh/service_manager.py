@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Self
 
@@ -40,17 +41,16 @@ class ServiceManager:
 
     def tell(self, *lines: str) -> None:
         """Tell it something, such as ``READY=1``; that it does not listen is said once, in the log."""
-        if not self._address:
-            return
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
-                to.settimeout(0)
-                to.sendto("\n".join(lines).encode(), self._address)
-            self._in_trouble = False
-        except OSError as error:
-            if not self._in_trouble:
-                log.warning("the service manager cannot be told", address=self._address, reason=str(error))
-            self._in_trouble = True
+        if sys.platform != "win32" and self._address:
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+                    to.settimeout(0)
+                    to.sendto("\n".join(lines).encode(), self._address)
+                self._in_trouble = False
+            except OSError as error:
+                if not self._in_trouble:
+                    log.warning("the service manager cannot be told", address=self._address, reason=str(error))
+                self._in_trouble = True
 
     async def watch(self, ask: Callable[[], Awaitable[MeshStatus]]) -> None:
         """Say that we are up, then again and again that we are alive, as long as ``ask`` is answered."""

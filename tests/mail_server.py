@@ -45,6 +45,8 @@ class MailServer:
         self.rcpt: Callable[[str], str] = lambda address: "250 OK"
         self.data: Callable[[Mail], str] = lambda mail: "250 taken"
         """The answer once a mail is in; "drop" hangs up instead."""
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.port = 0
 
     async def handle_EHLO(  # noqa: N802
@@ -66,6 +68,7 @@ class MailServer:
         mail = Mail([str(one) for one in envelope.rcpt_tos], cast(bytes, envelope.original_content))
         self.mails.append(mail)
         said = self.data(mail)
+        await self.may_answer.wait()
         if said == "drop":
             assert server.transport is not None
             server.transport.abort()

@@ -137,7 +137,7 @@ def _home(*, user: bool) -> Path:
 
 def _target(*, user: bool) -> tuple[Path, bool]:
     """The file to write, and whether root has to bring it home."""
-    if user or os.geteuid() == 0:
+    if user or (sys.platform != "win32" and os.geteuid() == 0):
         return _home(user=user) / NAME, False
     return Path.cwd() / NAME, True
 

@@ -261,6 +261,27 @@ async def test_a_server_that_dies_before_its_answer_gets_the_very_same_mail_agai
     assert first.message["Message-ID"] == second.message["Message-ID"]
 
 
+async def test_an_ordered_stop_waits_for_the_answer_so_that_nothing_is_sent_twice(tmp_path: Path) -> None:
+    async with mail_server() as server:
+        server.may_answer.clear()
+        node = Node("hub")
+        life = await node.start_actor("notifier", lambda: Notifier(tmp_path / "journal", QUICK, to(server)))
+        await Told(node).send("k")
+        await Told(node).send("left for the next life")
+        await eventually(lambda: server.mails)
+        stopping = asyncio.ensure_future(life.stop())
+        # One turn of the loop: the stop is under way before the server answers.
+        await asyncio.sleep(0)
+        server.may_answer.set()
+        await stopping
+        await life.wait()
+        await node.close()
+        async with notifying(tmp_path, to(server)) as told:
+            await eventually(lambda: len(server.mails) == 2)
+            await told.until("delivered", lambda one: one.key != "k")
+    assert len({mail.message["Message-ID"] for mail in server.mails}) == 2
+
+
 async def test_what_was_tried_for_too_long_has_failed_until_somebody_retries(tmp_path: Path) -> None:
     async with mail_server() as gone:
         port = gone.port

@@ -78,6 +78,20 @@ def test_what_is_overdue_fails_with_the_last_reason_and_a_retry_begins_anew() ->
     assert box.overdue("mail", AT + DAY_S + 1) == ()
 
 
+def test_the_last_trouble_is_the_lanes_or_else_that_of_one_notice() -> None:
+    box = outbox(posted(1), posted(2, HOOK), Failed(notice_id="notice-0001", at_unix_s=AT, to=MAIL, reason="550 no"))
+    assert box.counts() == {
+        "notices": 2,
+        "deliveries_waiting": 1,
+        "deliveries_failed": 1,
+        "last_trouble": "550 no",
+    }
+    box.closed(HOOK, AT, "away", "")
+    assert box.counts()["last_trouble"] == "webhook lims: away"
+    box.opened(HOOK)
+    assert outbox(posted(1), Delivered(notice_id="notice-0001", at_unix_s=AT, to=MAIL)).counts()["last_trouble"] == ""
+
+
 def test_a_clock_that_is_set_back_delays_nobody_for_longer_than_the_longest_wait() -> None:
     box = outbox(posted(1))
     box.closed("mail", AT, "down", "")
