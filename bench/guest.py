@@ -22,6 +22,7 @@ from rows import Row
 
 from hcs_mesh.config.import_settings import GuestSettings
 from hcs_mesh.plates.local import FolderReader, LocalRepository, TransferCancelled
+from hcs_mesh.plates.local.disk import sync_files
 from hcs_mesh.plates.pace_reader import Pace
 from hcs_mesh.plates.repository import SourceFile, SourceReader
 
@@ -119,7 +120,8 @@ def measure(rounds: int = ROUNDS) -> list[Row]:
         os.sync()
         repository = LocalRepository(folder / "data")
         for told, gap_s in (("ten frames of 8 MiB/s", 0.1), ("flat out", 0.0)):
-            found = [one_round(folder, repository, source, files, gap_s) for _ in range(rounds)]
+            # Who comes first takes turns as well: whoever comes second finds the other's bytes on their way to the disk.
+            found = [one_round(folder, repository, source, files, gap_s, swap=n % 2 == 1) for n in range(rounds)]
             alone, beside, free, guest = (statistics.median(column) for column in zip(*found, strict=True))
             kept = statistics.median(one[1] / one[0] for one in found)
             share = statistics.median(one[3] / one[2] for one in found)
@@ -145,18 +147,29 @@ def measure(rounds: int = ROUNDS) -> list[Row]:
 
 
 def one_round(
-    folder: Path, repository: LocalRepository, source: Path, files: list[SourceFile], gap_s: float
+    folder: Path, repository: LocalRepository, source: Path, files: list[SourceFile], gap_s: float, *, swap: bool
 ) -> tuple[float, float, float, float]:
     """MiB/s of the writer alone and beside the import, and of the import unhindered and beside the writer."""
     frames = folder / "frames"
-    with Importing(repository, source, files) as importing:
-        free = importing.rate_while(lambda: time.sleep(SECONDS))
-    alone = written(frames, gap_s)
-    pace = Pace(GuestSettings(), folder / "data", free_rate=free * MIB)
-    beside: list[float] = []
-    with Importing(repository, source, files, pace) as importing:
-        guest = importing.rate_while(lambda: beside.append(written(frames, gap_s)))
-    return alone, beside[0], free, guest
+    speeds: dict[str, float] = {}
+
+    def unhindered() -> None:
+        with Importing(repository, source, files) as importing:
+            speeds["free"] = importing.rate_while(lambda: time.sleep(SECONDS))
+
+    def alone() -> None:
+        speeds["alone"] = written(frames, gap_s)
+
+    def together() -> None:
+        pace = Pace(GuestSettings(), folder / "data", free_rate=speeds["free"] * MIB)
+        with Importing(repository, source, files, pace) as importing:
+            speeds["guest"] = importing.rate_while(lambda: speeds.update(beside=written(frames, gap_s)))
+
+    for part in (unhindered, together, alone) if swap else (unhindered, alone, together):
+        part()
+        # What is on its way to the disk is nobody's in the next part.
+        sync_files(folder, [])
+    return speeds["alone"], speeds["beside"], speeds["free"], speeds["guest"]
 
 
 if __name__ == "__main__":

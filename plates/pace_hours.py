@@ -46,7 +46,7 @@ class Hours:
             return ""
         opens = self.opens_at(now)
         day = "" if opens.date() == now.date() else f" on {WEEKDAYS[opens.weekday()].capitalize()}"
-        return f"sources are read again from {opens:%H:%M}{day} on, as imports.guest.hours says"
+        return f"sources are read again from {opens:%H:%M}{day} on, as guest.hours says"
 
     def _openings(self, now: datetime) -> list[tuple[datetime, datetime]]:
         """What opens from yesterday, which may reach into today, until a week from now."""
@@ -73,12 +73,12 @@ def parse_hours(text: str, weekdays: Sequence[str] = ()) -> Hours:
         minutes = [int(number) for number in found.groups()] if found else []
         if not minutes or minutes[0] > 23 or minutes[2] > 24 or minutes[1] > 59 or minutes[3] > 59:
             raise ConfigError(
-                f"imports.guest.hours: {part.strip()!r} is no span of hours.",
+                f"guest.hours: {part.strip()!r} is no span of hours.",
                 hint='Write it as "18:00-07:00", more than one separated by commas.',
             )
         start, end = minutes[0] * 60 + minutes[1], minutes[2] * 60 + minutes[3]
         spans.append(Span(start, (end - start) % _DAY_MINUTES or _DAY_MINUTES))
     unknown = [day for day in weekdays if day not in WEEKDAYS]
     if unknown:
-        raise ConfigError(f"imports.guest.weekdays: {unknown[0]!r} is none of {', '.join(WEEKDAYS)}.")
+        raise ConfigError(f"guest.weekdays: {unknown[0]!r} is none of {', '.join(WEEKDAYS)}.")
     return Hours(spans, weekdays)
