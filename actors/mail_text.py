@@ -43,20 +43,25 @@ def is_address(text: str) -> bool:
     return len(text) <= MAX_ADDRESS and _ADDRESS.fullmatch(text) is not None
 
 
-def message_id(key: str, sender: str) -> str:
-    """The Message-ID of the notice of a key, the same each time."""
-    return f"<{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:40]}@{sender.rpartition('@')[2]}>"
+def identity(key: str, posted_unix_s: float) -> str:
+    """What a notice is known by, the same each time; the moment tells the imports 1 of two meshes apart."""
+    return hashlib.sha256(f"{key}\n{posted_unix_s!r}".encode(errors="surrogatepass")).hexdigest()[:40]
+
+
+def message_id(known_by: str, sender: str) -> str:
+    """The Message-ID of what is known by this."""
+    return f"<{known_by}@{sender.rpartition('@')[2]}>"
 
 
 def compose(delivery: Delivery, *, sender: str, attachment: Attachment | None = None) -> bytes:
     """A mail as it goes over the wire."""
     notice = delivery.notice
-    identity = message_id(notice.key, sender)
+    known_by = identity(notice.key, delivery.posted_unix_s)
     mail = _mail(
         sender=sender,
         to=[one.partition(" ")[2] for one in delivery.everybody],
         subject=subject(delivery),
-        identity=identity,
+        identity=message_id(known_by, sender),
         at_unix_s=delivery.posted_unix_s,
     )
     mail["X-Hcs-Mesh-Notice"] = f"{delivery.notice_id} {notice.kind}"
@@ -67,7 +72,7 @@ def compose(delivery: Delivery, *, sender: str, attachment: Attachment | None = 
             attachment.data, maintype="application", subtype=subtype, filename=plain(attachment.name) or "certificate"
         )
         # Else a random one, and a second copy would differ.
-        mail.set_boundary(f"=={identity[1:41]}==")
+        mail.set_boundary(f"=={known_by}==")
     return mail.as_bytes(policy=SMTP)
 
 

@@ -107,7 +107,8 @@ class Notifier(Actor[Inbox]):
         if not to or self._outbox.has(message.key):
             return
         posted = Posted(notice_id=self._outbox.new_id(), at_unix_s=time.time(), notice=message, to=to)
-        await self._ledger.write(posted)
+        # Whoever asks repeats it, and may have nobody to tell of a full disk: that is what the notice may be about.
+        await self._ledger.write_surely(posted)
         for lane in dict.fromkeys(map(lane_of, to)):
             self._wake(lane)
 

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from ..config import WebhookSettings
-from .mail_text import plain
+from .mail_text import identity, plain
 from .notice_errors import NoticePutOff, NoticeRefused, WayClosed
 from .outbox import Delivery
 from .secret_files import read_secret
@@ -43,7 +43,7 @@ class WebhookWay:
             "Content-Type": "application/json",
             "User-Agent": "hcs-mesh",
             EVENT: delivery.notice.kind,
-            IDEMPOTENCY_KEY: hashlib.sha256(delivery.notice.key.encode(errors="surrogatepass")).hexdigest()[:40],
+            IDEMPOTENCY_KEY: identity(delivery.notice.key, delivery.posted_unix_s),
         }
         if settings.secret_file:
             secret = await asyncio.to_thread(read_secret, settings.secret_file, of="webhook.secret_file")

@@ -6,7 +6,7 @@ from email.policy import SMTP as WIRE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.mail_text import compose, is_address, message_id
+from hcs_mesh.actors.mail_text import compose, identity, is_address, message_id
 from hcs_mesh.actors.notice_records import Delivered, Failed, Posted, Record, Retried, Stumbled
 from hcs_mesh.actors.outbox import Delivery, Outbox, lane_of
 from hcs_mesh.config import NoticeSettings
@@ -169,7 +169,7 @@ def test_nothing_that_somebody_named_becomes_a_header_or_a_line_of_its_own(
         "Content-Transfer-Encoding",
         "MIME-Version",
     ]
-    assert mail["Message-ID"] == message_id(key, "mesh@example.org")
+    assert mail["Message-ID"] == message_id(identity(key, AT), "mesh@example.org")
     assert "Bcc" not in str(mail["To"])
     text = mail.get_content()  # type: ignore[attr-defined]
     starts = ("This import", "Reason: ", "import ", "source ", "plate ", " " * 12, "- ", "")
@@ -181,6 +181,11 @@ def test_an_address_is_what_no_server_can_take_for_more() -> None:
     assert all(map(is_address, ("a@b.org", "a.b+c@x-y.org", "root@localhost")))
     bad = ("", "a", "a@", "@b", "a@b\n", "a b@c", "a@b,c@d", "<a@b>", 'a"@b', "ä@b.org", "a@b..c", f"{'a' * 250}@b.org")
     assert not any(map(is_address, bad))
+
+
+def test_the_same_key_at_another_moment_is_another_notice() -> None:
+    assert identity("import-0001/done", AT) == identity("import-0001/done", AT)
+    assert identity("import-0001/done", AT) != identity("import-0001/done", AT + 1)
 
 
 def test_all_mails_leave_by_one_lane_and_each_hook_by_its_own() -> None:
