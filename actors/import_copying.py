@@ -9,6 +9,7 @@ from pathlib import Path
 from ..plates.repository import StoredFile
 from .import_life import ImportLife
 from .import_means import ImportMeans
+from .import_places import ImportPlaces
 from .import_progress import ImportProgress
 from .import_records import Held, Stored, Verified
 from .inspection import Inspection
@@ -17,8 +18,9 @@ from .inspection import Inspection
 class ImportCopying:
     """Brings the bytes home; each step may be had again after a crash, and finds what it had done."""
 
-    def __init__(self, means: ImportMeans, inspection: Inspection) -> None:
+    def __init__(self, means: ImportMeans, inspection: Inspection, places: ImportPlaces) -> None:
         self._means = means
+        self._places = places
         self._inspection = inspection
         self._rate_bytes_s = 0.0
 
@@ -54,7 +56,12 @@ class ImportCopying:
             await means.enter(life, "transferring")
             loop = asyncio.get_running_loop()
             known = tuple(life.stored.values())
-            progress = ImportProgress(life, means.ledger.changes.tell, n_bytes_done=sum(file.size for file in known))
+            progress = ImportProgress(
+                life,
+                means.ledger.changes.tell,
+                n_bytes_done=sum(file.size for file in known),
+                why_slow=self._places.why_slow,
+            )
 
             def on_files(files: tuple[StoredFile, ...]) -> None:
                 record = Stored(import_id=life.import_id, at_unix_s=time.time(), files=files)
@@ -67,7 +74,7 @@ class ImportCopying:
             def upload() -> None:
                 means.repository.transfer(
                     life.import_id,
-                    source.reader(life.plan, life.hold),
+                    source.reader(life.plan, life.hold, cancelled),
                     life.hold.expected if life.hold is not None else life.files,
                     known=known,
                     on_bytes=progress.add,
@@ -100,15 +107,17 @@ class ImportCopying:
         async with means.turn(means.copying, life, "verifying"):
             await means.enter(life, "verifying")
             files = tuple(life.stored[file.path] for file in life.files)
-            progress = ImportProgress(life, means.ledger.changes.tell)
+            progress = ImportProgress(life, means.ledger.changes.tell, why_slow=self._places.why_slow)
+
+            def cancelled() -> bool:
+                return means.stopped(life.import_id)
+
+            def on_bytes(n_bytes: int) -> None:
+                progress.add(n_bytes)
+                self._places.count(n_bytes, cancelled)
 
             def verify() -> None:
-                means.repository.verify(
-                    life.import_id,
-                    files,
-                    on_bytes=progress.add,
-                    cancelled=lambda: means.stopped(life.import_id),
-                )
+                means.repository.verify(life.import_id, files, on_bytes=on_bytes, cancelled=cancelled)
 
             await progress.follow(means.threads.run(verify, group=life.import_id))
             folder = await means.threads.run(lambda: means.repository.files_folder(life.import_id))

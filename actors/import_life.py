@@ -170,6 +170,14 @@ class ImportLife:
             self.state, self.reason = "waiting", reason
             self.revision += 1
 
+    def goes_on(self, n_bytes_done: int, reason: str) -> bool:
+        """Say how far its phase is and what holds it up; whether that is news."""
+        if (n_bytes_done, reason) == (self.n_bytes_done, self.reason):
+            return False
+        self.n_bytes_done, self.reason = n_bytes_done, reason
+        self.revision += 1
+        return True
+
     def status(self, *, with_history: bool = True) -> ImportStatus:
         """How it stands, as a message."""
         return ImportStatus(

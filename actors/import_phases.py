@@ -9,6 +9,7 @@ from .import_copying import ImportCopying
 from .import_ending import ImportEnding, Prover
 from .import_life import ImportLife
 from .import_means import ImportMeans
+from .import_places import ImportPlaces
 from .import_settling import ImportSettling
 from .inspection import Inspection
 
@@ -16,8 +17,8 @@ from .inspection import Inspection
 class ImportPhases:
     """The effects of every phase; each may be had again after a crash, and finds what it had done."""
 
-    def __init__(self, means: ImportMeans, inspection: Inspection, prover: Prover) -> None:
-        copying = ImportCopying(means, inspection)
+    def __init__(self, means: ImportMeans, inspection: Inspection, prover: Prover, places: ImportPlaces) -> None:
+        copying = ImportCopying(means, inspection, places)
         ending = ImportEnding(means, prover)
         self.rate_bytes_s = copying.rate_bytes_s
         self._effects: dict[ImportPhase, Callable[[ImportLife], Awaitable[None]]] = {

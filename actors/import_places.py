@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..config import ImportSettings, RootSettings
+from ..config import GuestSettings, ImportSettings, RootSettings
 from ..messages.imports import ImportOrder
 from ..plates.access import account_named, accounts_count, check_readable, resolve_allowed
+from ..plates.pace_reader import Pace
 from ..plates.repository import SourceFile, SourceReader
 from ..transport import Principal
 from ..transport.messages import ROLES
@@ -18,10 +19,15 @@ from .settling import check_source
 class ImportPlaces:
     """What is settled of the places that imports read from and write to; every call blocks."""
 
-    def __init__(self, data: Path, settings: ImportSettings) -> None:
-        """Keep what must survive in ``data``."""
+    def __init__(self, data: Path, settings: ImportSettings, guest: GuestSettings | None = None) -> None:
+        """Keep what must survive in ``data``, and work as a ``guest`` does; without it, as fast as can be.
+
+        Raises:
+            ConfigError: the hours of the guest are not written as they should be.
+        """
         self.data = data
         self._settings = settings
+        self._pace = Pace(guest, data) if guest is not None else None
 
     def check(self, order: ImportOrder, asker: Principal) -> None:
         """Promise that somebody may give this order.
@@ -66,9 +72,24 @@ class ImportPlaces:
             return None
         return resolve_allowed(path, self._settings.roots, requester="", administrator=True).root
 
-    def paced(self, reader: SourceReader, root: Path) -> SourceReader:
-        """The reader at the pace that is allowed for what lies below ``root``."""
-        return reader
+    def paced(self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool]) -> SourceReader:
+        """The reader at a guest's pace; ``source`` is the folder that it reads from, if it is on this host."""
+        return reader if self._pace is None else self._pace.reader(reader, source, cancelled=cancelled)
+
+    def unpaced(self, source: Path) -> None:
+        """Look no longer at the disk of a source whose import is over."""
+        if self._pace is not None:
+            self._pace.forget(source)
+
+    def count(self, n_bytes: int, cancelled: Callable[[], bool]) -> None:
+        """Count bytes that a thread has read from the repository, and wait until it may read on."""
+        if self._pace is not None:
+            self._pace.lower_thread()
+            self._pace.take(n_bytes, cancelled)
+
+    def why_slow(self) -> str:
+        """Why nothing is read just now, or slowly; empty when it is as fast as can be."""
+        return "" if self._pace is None else self._pace.why()
 
 
 def is_administrator(asker: Principal) -> bool:

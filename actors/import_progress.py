@@ -17,8 +17,16 @@ LOOK_S = 0.2
 class ImportProgress:
     """Counts the bytes of one phase and says so where people look."""
 
-    def __init__(self, life: ImportLife, tell_changed: Callable[[str], None], *, n_bytes_done: int = 0) -> None:
-        """Count on from ``n_bytes_done``."""
+    def __init__(
+        self,
+        life: ImportLife,
+        tell_changed: Callable[[str], None],
+        *,
+        n_bytes_done: int = 0,
+        why_slow: Callable[[], str] = str,
+    ) -> None:
+        """Count on from ``n_bytes_done``; ``why_slow`` says what holds the work up, if anything."""
+        self._why_slow = why_slow
         self._life = life
         self._tell_changed = tell_changed
         self._n_bytes = n_bytes_done
@@ -44,7 +52,5 @@ class ImportProgress:
     def _show(self) -> None:
         # What is copied once more counts twice, and yet there is never more than all.
         n_bytes = min(self._n_bytes, self._life.plan.n_bytes)
-        if n_bytes != self._life.n_bytes_done:
-            self._life.n_bytes_done = n_bytes
-            self._life.revision += 1
+        if self._life.goes_on(n_bytes, self._why_slow()):
             self._tell_changed(self._life.import_id)

@@ -98,7 +98,7 @@ class ImportProxy(Actor[Inbox]):
             stopped=lambda import_id: self._driver.has_stopped(import_id) or self._threads.finishing,
         )
         news = ImportNews(means)
-        phases = ImportPhases(means, self._inspection, self._prover)
+        phases = ImportPhases(means, self._inspection, self._prover, self._places)
         self._driver = ImportDriver(means, phases, news)
         self._decisions = ImportDecisions(means, self._driver)
         self._intake = ImportIntake(means, places=self._places, rate_bytes_s=phases.rate_bytes_s)

@@ -59,8 +59,8 @@ class ImportSource(Protocol):
     async def release(self, held: Hold) -> None:
         """Let the files go."""
 
-    def reader(self, plan: Plan, held: Hold | None) -> SourceReader:
-        """What the files are read through; used from threads."""
+    def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
+        """What the files are read through; used from threads, whose waits end once ``cancelled`` says so."""
 
     def local_root(self, plan: Plan) -> Path | None:
         """The folder that a plan's files are relative to, if it is on this host."""

@@ -101,11 +101,12 @@ class LocalSource:
     async def release(self, held: Hold) -> None:
         """Let the files go."""
         await self._threads.run(lambda: release(held))
+        self._places.unpaced(Path(held.source))
 
-    def reader(self, plan: Plan, held: Hold | None) -> SourceReader:
+    def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
         """Read what is held, at the pace that a guest keeps."""
         reader: SourceReader = HeldReader(held) if held is not None else FolderReader(Path(plan.root))
-        return self._places.paced(reader, Path(plan.root))
+        return self._places.paced(reader, Path(plan.root), cancelled)
 
     def local_root(self, plan: Plan) -> Path | None:
         """The folder that a plan's files are relative to."""

@@ -143,7 +143,7 @@ def mesh_tree(
                             layout.journal("imports"),
                             settings.imports,
                             inspector=settings.inspector,
-                            places=ImportPlaces(layout.data, settings.imports),
+                            places=ImportPlaces(layout.data, settings.imports, settings.guest),
                             prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
