@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..messages.imports import IMPORT_PHASES, DecodedPlane, ImportPhase, ImportState, ImportStatus, PhaseEntry
 from ..plates.certificate import Device
-from ..plates.holding import Hold
+from ..plates.holding.guarantees import Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
 from .import_notes import plan_notes

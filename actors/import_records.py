@@ -6,7 +6,7 @@ import msgspec
 
 from ..messages.imports import DecodedPlane, ImportOrder, ImportPhase
 from ..plates.certificate import Device
-from ..plates.holding import Hold
+from ..plates.holding.guarantees import Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
 
