@@ -134,7 +134,7 @@ def _table(facts: NoticeFacts) -> Iterator[str]:
         ("requested by", facts.owner),
         ("source", facts.source),
         *(("plate" if n == 0 else "", name) for n, name in enumerate([*plates, *more])),
-        ("now in", facts.repository),
+        ("now in", facts.repository if facts.plates else ""),
         ("files", f"{facts.n_files:,} ({bytes_text(facts.n_bytes)})" if facts.n_files else ""),
         ("wells", f"{facts.n_wells:,}" if facts.n_wells else ""),
         ("images", f"{facts.n_images:,}" if facts.n_images else ""),
