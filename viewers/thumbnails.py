@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..plates.errors import ReaderUnavailable
 from ..plates.model import Image, Plate
 from ..plates.pixels import read_plane
 
@@ -57,7 +58,11 @@ def thumbnails(plate: Plate) -> Callable[[str], bytes]:
 def _small(plate: Plate, well: str, c: int) -> NDArray[np.float32] | None:
     fields = plate.fields(well)
     shown = next((one for one in plate.images(well=well, field=fields[0]) if one.c == c), None) if fields else None
-    return None if shown is None else _shrunk(plate, shown)
+    try:
+        return None if shown is None else _shrunk(plate, shown)
+    except ReaderUnavailable:
+        # A report is whole without pictures; its numbers are not this process's to read.
+        return None
 
 
 def _shrunk(plate: Plate, shown: Image) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from ..model import Image, Missing, Plate, PlateKind, build_plate
 from .folder import split
 from .plan import still_due
 from .zarr_hierarchy import ZarrHierarchy, at
-from .zarr_metadata import MAX_PLANES, Multiscale, ZarrArray, channel_labels, parse_multiscales
+from .zarr_metadata import MAX_PLANES, Json, Multiscale, ZarrArray, parse_multiscales
 
 
 class ZarrField(NamedTuple):
@@ -122,9 +122,19 @@ def read_field(zarr: ZarrHierarchy, group: str) -> ZarrField:
     n_planes = sizes["t"] * sizes["c"] * sizes["z"]
     if n_planes > MAX_PLANES:
         raise MetadataError(f"{source} claims {n_planes} planes, and at most {MAX_PLANES} are read")
-    labels = channel_labels(ome)
+    labels = _channel_labels(ome)
     channels = tuple(labels[c] if c < len(labels) and labels[c] else f"c{c}" for c in range(sizes["c"]))
     return ZarrField(scale, array, file, channels, _chunks(zarr, scale, array, split(file)[0]), tuple(notes))
+
+
+def _channel_labels(ome: Json) -> tuple[str, ...]:
+    """The channels' labels in the transitional 'omero' metadata, empty where one has none."""
+    omero = ome.get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(channels, list):
+        return ()
+    labels = (one.get("label") if isinstance(one, dict) else None for one in channels)
+    return tuple(label if isinstance(label, str) else "" for label in labels)
 
 
 def _chunks(zarr: ZarrHierarchy, scale: Multiscale, array: ZarrArray, folder: str) -> Counter[tuple[int, ...]]:

@@ -106,8 +106,10 @@ def parse_json(text: str, *, source: str) -> Json:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
+        # A file that is being copied may hold zeros where its end will be.
+        end = text.rstrip("\0 \r\n")
         cut = isinstance(error, json.JSONDecodeError) and (
-            error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+            text.endswith("\0") or error.pos >= len(end) or error.msg.startswith("Unterminated")
         )
         if cut:
             raise NotYetComplete(f"{source} ends before its end: {error}", hint="Copy the file again.") from error
@@ -139,16 +141,6 @@ def parse_multiscales(ome: Json, *, source: str) -> tuple[Multiscale, ...]:
     if not isinstance(found, list) or not found:
         raise MetadataError(f"{source}: multiscales is empty", hint="An OME-Zarr image has at least one.")
     return tuple(_multiscale(_object(one, "multiscales", source), source) for one in found)
-
-
-def channel_labels(ome: Json) -> tuple[str, ...]:
-    """The channels' labels in the transitional 'omero' metadata, empty where one has none."""
-    omero = ome.get("omero")
-    channels = omero.get("channels") if isinstance(omero, dict) else None
-    if not isinstance(channels, list):
-        return ()
-    labels = (one.get("label") if isinstance(one, dict) else None for one in channels)
-    return tuple(label if isinstance(label, str) else "" for label in labels)
 
 
 def parse_array(metadata: Json, *, source: str) -> ZarrArray:
