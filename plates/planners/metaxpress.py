@@ -21,6 +21,8 @@ from .plan import THUMBNAIL, Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneKey, PlaneTable
 
 _END = '"EndFile"'
+# A day of time points of a whole plate is below; a number of twenty digits is a damaged file, not a large plate.
+_MAX_IMAGES = 2_000_000
 _NAME = re.compile(
     r"(?P<plate>.+?)_(?P<well>[A-Z]{1,2}\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>\d{1,2}?))?(?P<thumb>_thumb)?"
     r"(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.tiff?",
@@ -56,7 +58,10 @@ def parse_htd(text: str) -> Htd:
         raise ValueError("it has no HTSInfoFile header or no plate size")
 
     def number(key: str, default: int = 1) -> int:
-        return int(values[key][0]) if values.get(key) else default
+        count = int(values[key][0]) if values.get(key) else default
+        if count > _MAX_IMAGES:
+            raise ValueError(f"{key} is {count}, which is not possible")
+        return count
 
     def flags(key: str, n: int) -> Iterator[list[bool]]:
         for index in range(1, n + 1):
@@ -81,6 +86,9 @@ def parse_htd(text: str) -> Htd:
         if (values.get(f"WaveCollect{wave}") or ["1"])[0] != "0"
     }
     stacked = values.get("ZSeries", ["FALSE"])[0].upper() == "TRUE"
+    n_z, n_t = max(1, number("ZSteps")) if stacked else 1, max(1, number("TimePoints"))
+    if len(wells) * sum(sites) * len(waves) * n_z * n_t > _MAX_IMAGES:
+        raise ValueError(f"{n_z} z steps and {n_t} time points of {len(wells)} wells are not possible")
     return Htd(
         n_rows,
         n_columns,
@@ -88,8 +96,8 @@ def parse_htd(text: str) -> Htd:
         sum(sites),
         tuple(index for index, flag in enumerate(sites, 1) if flag),
         waves,
-        max(1, number("ZSteps")) if stacked else 1,
-        max(1, number("TimePoints")),
+        n_z,
+        n_t,
         _END.strip('"') in values,
     )
 

@@ -149,6 +149,17 @@ def test_an_htd_without_its_last_line_is_pending_and_one_that_says_too_little_is
     assert not isinstance(caught.value, NotYetComplete)
 
 
+@pytest.mark.parametrize("count", ["TimePoints", "NWavelengths", "ZSteps", "YSites"])
+@pytest.mark.parametrize("value", [3_000_000, 10**20])
+def test_numbers_that_no_plate_has_are_damage_and_cost_nothing(count: str, value: int) -> None:
+    text = HTD.format(t=1) + f'"ZSeries", TRUE\n"{count}", {value}\n' + END
+    with pytest.raises(MetadataError, match=f"{count} is {value}, which is not possible"):
+        plan_metaxpress(NamedFolder(*exported(1), texts={"x.HTD": text}))
+    text = HTD.format(t=9000) + f'"ZSeries", TRUE\n"ZSteps", 9000\n{END}'
+    with pytest.raises(MetadataError, match="9000 z steps and 9000 time points of 2 wells are not possible"):
+        plan_metaxpress(NamedFolder(*exported(1), texts={"x.HTD": text}))
+
+
 def test_a_declared_plate_of_which_nothing_is_there_may_still_come() -> None:
     with pytest.raises(NothingYet, match="plate x declares 4 images and none of their files is there"):
         recognise(NamedFolder(texts={"x.HTD": HTD.format(t=1) + END}), (plan_metaxpress,))
