@@ -27,6 +27,7 @@ ROOMS = (
     "slow_cable",
     "journal",
     "imports",
+    "many_files",
     "guest",
     "index",
     "pipeline",

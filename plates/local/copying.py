@@ -23,8 +23,10 @@ BUFFER_BYTES = 1 << 20
 if TYPE_CHECKING:
     import hashlib
 
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_OPEN = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 """Never through a link: what an import in place left under this name leads to somebody's only copy."""
+
+_UTIME_BY_HANDLE = os.utime in os.supports_fd
 
 
 class Copier:
@@ -75,41 +77,42 @@ class Copier:
         )
 
     def _fill(self, reader: OpenSource, part: str, before: SourceFile) -> str:
+        descriptor, fresh = _opened(part)
         try:
-            # Never truncated here: what an earlier call left is compared and continued.
-            descriptor = os.open(part, _OPEN, 0o644)
-        except OSError as error:
-            raise repository_error(error, part) from error
-        with FileIO(descriptor, "r+b") as writer:
             digest = new_digest(self._algorithm)
-            position = self._compare(reader, writer, digest, part, before.size)
-            while n := self._read(reader, position, before.size):
+            position = 0 if fresh else self._compare(reader, descriptor, digest, part, before.size)
+            # No read finds the end: that the file has not grown is what the look after it says.
+            while position < before.size and (n := self._read(reader, position, before.size)):
                 digest.update(self._buffer[:n])
-                self._write(writer, part, n)
+                self._write(descriptor, part, n)
                 position += n
                 self._on_bytes(n)
-            with repository_errors(part):
-                if os.fstat(writer.fileno()).st_size != position:
-                    writer.truncate(position)
-                if before.mtime_ns:
-                    os.utime(
-                        writer.fileno() if os.utime in os.supports_fd else part,
-                        ns=(before.mtime_ns, before.mtime_ns),
-                    )
+            self._finish(descriptor, part, position, before, fresh=fresh)
+        finally:
+            os.close(descriptor)
         if position != before.size:
             raise source_changed(reader.name, before.size, position)
         return digest.hexdigest()
 
-    def _compare(self, reader: OpenSource, writer: FileIO, digest: hashlib._Hash, part: str, size: int) -> int:
+    def _finish(self, descriptor: int, part: str, position: int, before: SourceFile, *, fresh: bool) -> None:
+        try:
+            if not fresh and os.fstat(descriptor).st_size != position:
+                os.ftruncate(descriptor, position)
+            if before.mtime_ns:
+                os.utime(descriptor if _UTIME_BY_HANDLE else part, ns=(before.mtime_ns, before.mtime_ns))
+        except OSError as error:
+            raise repository_error(error, part) from error
+
+    def _compare(self, reader: OpenSource, descriptor: int, digest: hashlib._Hash, part: str, size: int) -> int:
         """Hash what is there already as long as it equals the source, and return where copying goes on.
 
         Comparing costs one more read and finds what a power cut left and a source that changed since.
         """
         position = 0
         with repository_errors(part):
-            n_there = os.fstat(writer.fileno()).st_size
-            if not n_there:
-                return 0
+            # A second handle on the same open file: what it reads, the writing goes on behind.
+            writer = FileIO(descriptor, "r+b", closefd=False)
+            n_there = os.fstat(descriptor).st_size
             while position < min(n_there, size):
                 here = writer.readinto(self._there) or 0
                 n = self._read(reader, position, size)
@@ -128,15 +131,27 @@ class Copier:
     def _read(self, reader: OpenSource, position: int, size: int) -> int:
         if self._cancelled():
             raise TransferCancelled("The transfer was cancelled; what is there is continued by the next one.")
-        return reader.read_into(self._buffer[: max(0, size + 1 - position)])
+        return reader.read_into(self._buffer[: size - position] if size - position < BUFFER_BYTES else self._buffer)
 
-    def _write(self, writer: FileIO, part: str, n: int) -> None:
+    def _write(self, descriptor: int, part: str, n: int) -> None:
         n_written = 0
         try:
             while n_written < n:
-                n_written += writer.write(self._buffer[n_written:n])
+                n_written += os.write(descriptor, self._buffer[n_written:n])
         except OSError as error:
             raise repository_error(error, part, n_bytes_free=_free(part)) from error
+
+
+def _opened(part: str) -> tuple[int, bool]:
+    """Open a file in transit and say whether it is a new one."""
+    try:
+        try:
+            return os.open(part, _OPEN | os.O_CREAT | os.O_EXCL, 0o644), True
+        except FileExistsError:
+            # Never truncated here: what an earlier call left is compared and continued.
+            return os.open(part, _OPEN), False
+    except OSError as error:
+        raise repository_error(error, part) from error
 
 
 def _free(part: str) -> int | None:

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
 from typing import TypeVar
 
+from ..repository import SourceFile, StoredFile
+
+SMALL_BYTES = 1 << 16
+HANDFUL_FILES = 32
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+File = TypeVar("File", SourceFile, StoredFile)
+
+
+def handfuls(files: Sequence[File], n_threads: int) -> Iterator[tuple[File, ...]]:
+    """Cut a list into what a thread takes at once: a large file, or several small ones.
+
+    Handing a small file over costs as much as copying it; with few files each thread still gets its share.
+    """
+    n_at_once = max(1, min(HANDFUL_FILES, len(files) // (4 * n_threads)))
+    some: list[File] = []
+    for file in files:
+        if file.size > SMALL_BYTES:
+            yield (file,)
+            continue
+        some.append(file)
+        if len(some) == n_at_once:
+            yield tuple(some)
+            some.clear()
+    if some:
+        yield tuple(some)
 
 
 def work_through(

@@ -22,14 +22,14 @@ def disk_buffer() -> memoryview:
 class DiskFile:
     """Open for reading from its first byte on; where the file system has no direct reads, what is cached is dropped."""
 
-    def __init__(self, path: str) -> None:
-        """Open a file.
+    def __init__(self, path: str, *, fetched: bool = False) -> None:
+        """Open a file; one that was ``fetched`` has just come from the disk.
 
         Raises:
             OSError: it cannot be opened.
         """
         flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        self._direct = getattr(os, "O_DIRECT", 0)
+        self._direct = 0 if fetched else getattr(os, "O_DIRECT", 0)
         try:
             descriptor = os.open(path, flags | self._direct)
         except OSError as error:
@@ -38,7 +38,7 @@ class DiskFile:
             self._direct = 0
             descriptor = os.open(path, flags)
         self._file = FileIO(descriptor, "rb")
-        if hasattr(os, "posix_fadvise"):
+        if hasattr(os, "posix_fadvise") and not fetched:
             # Also before direct reads: what is clean leaves the cache, which others need more.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -61,6 +61,23 @@ class DiskFile:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+def fetch(path: str) -> bool:
+    """Have the disk begin to bring a small file anew, and say whether it does: many at once cost as much as a few.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _leave_direct(descriptor: int) -> int:

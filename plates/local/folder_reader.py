@@ -34,8 +34,10 @@ class OpenFile:
         self._path = path
         try:
             self._file = FileIO(name, "rb")
+            self._first: os.stat_result | None = os.fstat(self._file.fileno())
         except OSError as error:
             raise source_error(error, name) from error
+        self._inode = self._first.st_ino
 
     def read_into(self, buffer: memoryview) -> int:
         """Read the next bytes and return how many; 0 at the end of the file.
@@ -53,23 +55,25 @@ class OpenFile:
         self._file.seek(offset)
 
     def look(self) -> SourceFile:
-        """Say what the file is like now.
+        """Say what the file is like now; the first look is the one at its opening.
 
         Raises:
             SourceChanged: its name leads to another file by now.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be looked at.
         """
-        try:
-            # By handle for a change in place, by name for a file that was put in its place.
-            here, named = os.fstat(self._file.fileno()), os.stat(self.name)  # noqa: PTH116 - see FolderReader
-        except OSError as error:
-            raise source_error(error, self.name) from error
-        if (here.st_ino, here.st_size, here.st_mtime_ns) != (named.st_ino, named.st_size, named.st_mtime_ns):
-            raise SourceChanged(
-                f"{self.name} changed while it was read: another file of {named.st_size:,} bytes took its place.",
-                hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
-            )
-        return SourceFile(path=self._path, size=here.st_size, mtime_ns=here.st_mtime_ns, inode=here.st_ino)
+        seen, self._first = self._first, None
+        if seen is None:
+            try:
+                # By name: the same inode as at the opening tells of a change in place, another one of a replacement.
+                seen = os.stat(self.name)  # noqa: PTH116 - see FolderReader
+            except OSError as error:
+                raise source_error(error, self.name) from error
+            if seen.st_ino != self._inode:
+                raise SourceChanged(
+                    f"{self.name} changed while it was read: another file of {seen.st_size:,} bytes took its place.",
+                    hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
+                )
+        return SourceFile(path=self._path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from ..checksums import Algorithm
 from ..repository import SourceFile, SourceReader, StoredFile, ignore_bytes, ignore_files, never
 from .copying import Copier
-from .crew import work_through
+from .crew import handfuls, work_through
 from .disk import free_bytes, make_folders, sync_files, sync_folder
 from .errors import RepositoryFull, repository_errors
 from .names import PART, checked_path
 
 N_THREADS = 2
 BATCH_BYTES = 1 << 30
-BATCH_FILES = 1024
+BATCH_FILES = 8192
 
 
 def transfer(
@@ -64,14 +64,15 @@ def transfer(
     n_bytes = 0
     n_published = 0
 
-    def worker() -> Callable[[SourceFile], StoredFile]:
-        return Copier(source, target, algorithm, on_bytes, cancelled).copy
+    def worker() -> Callable[[tuple[SourceFile, ...]], list[StoredFile]]:
+        copier = Copier(source, target, algorithm, on_bytes, cancelled)
+        return lambda handful: [copier.copy(file) for file in handful]
 
     # The threads go on copying while a batch is synced here.
-    with closing(work_through(todo, worker, min(n_threads, len(todo)) or 1)) as copied:
-        for one in copied:
-            batch.append(one)
-            n_bytes += one.size
+    with closing(work_through(handfuls(todo, n_threads), worker, min(n_threads, len(todo)) or 1)) as copied:
+        for some in copied:
+            batch.extend(some)
+            n_bytes += sum(one.size for one in some)
             if len(batch) == len(todo) - n_published or len(batch) >= BATCH_FILES or n_bytes >= BATCH_BYTES:
                 _publish(target, batch)
                 on_files(tuple(batch))

@@ -10,8 +10,8 @@ from pathlib import Path
 from ..checksums import TITLES, new_digest
 from ..repository import StoredFile, ignore_bytes, never
 from .adoption import whats_wrong
-from .crew import work_through
-from .disk_file import DiskFile, disk_buffer
+from .crew import handfuls, work_through
+from .disk_file import DiskFile, disk_buffer, fetch
 from .errors import ChecksumMismatch, TransferCancelled, repository_error
 
 N_THREADS = 3
@@ -28,8 +28,30 @@ class Verifier:
         self._cancelled = cancelled
         self._buffer = disk_buffer()
 
-    def check(self, file: StoredFile) -> str:
-        """Return what is wrong with a file, or an empty string.
+    def check_all(self, handful: Sequence[StoredFile]) -> list[tuple[str, str]]:
+        """Return the files' paths, each with what is wrong with it, or an empty string.
+
+        Raises:
+            TransferCancelled: the caller wanted no more.
+            RepositoryFailed, RepositoryNotWritable: the disk does not hand a file out.
+        """
+        return [
+            (file.path, self.check(file, fetched=fetched))
+            for file, fetched in zip(handful, self._fetch(handful), strict=True)
+        ]
+
+    def _fetch(self, handful: Sequence[StoredFile]) -> list[bool]:
+        fetched = []
+        for file in handful:
+            try:
+                fetched.append(len(handful) > 1 and fetch(f"{self._folder}/{file.path}"))
+            except OSError:
+                # Whether it is missing or cannot be read is told when it is its turn.
+                fetched.append(False)
+        return fetched
+
+    def check(self, file: StoredFile, *, fetched: bool = False) -> str:
+        """Return what is wrong with a file, or an empty string; ``fetched`` that it has just come from the disk.
 
         Raises:
             TransferCancelled: the caller wanted no more.
@@ -48,7 +70,7 @@ class Verifier:
             return "is a link, and no copy"
         n_bytes = 0
         try:
-            with closing(DiskFile(path)) as reader:
+            with closing(DiskFile(path, fetched=fetched)) as reader:
                 while n := reader.read_into(self._buffer):
                     if self._cancelled():
                         raise TransferCancelled("The verification was cancelled; the next one starts again.")
@@ -81,12 +103,11 @@ def examine(
         RepositoryFailed: the disk does not hand a file out.
     """
 
-    def worker() -> Callable[[StoredFile], tuple[str, str]]:
-        verifier = Verifier(folder, on_bytes, cancelled)
-        return lambda file: (file.path, verifier.check(file))
+    def worker() -> Callable[[tuple[StoredFile, ...]], list[tuple[str, str]]]:
+        return Verifier(folder, on_bytes, cancelled).check_all
 
-    with closing(work_through(files, worker, min(N_THREADS, len(files)) or 1)) as checked:
-        return sorted((path, reason) for path, reason in checked if reason)
+    with closing(work_through(handfuls(files, N_THREADS), worker, min(N_THREADS, len(files)) or 1)) as checked:
+        return sorted((path, reason) for some in checked for path, reason in some if reason)
 
 
 def verify(
