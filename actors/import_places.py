@@ -8,6 +8,7 @@ from pathlib import Path
 from ..config import GuestSettings, ImportSettings, RootSettings
 from ..messages.imports import ImportOrder
 from ..plates.access import account_named, accounts_count, check_readable, resolve_allowed
+from ..plates.holding import HELD_FOLDER, staging_of
 from ..plates.pace_reader import Pace
 from ..plates.repository import SourceFile, SourceReader
 from ..transport import Principal
@@ -65,6 +66,11 @@ class ImportPlaces:
         counts = accounts_count(self._settings.accounts, administrator=administrator)
         if counts or self._settings.roots:
             check_readable(root, files, self._settings.roots, account_named(owner) if counts else None)
+
+    def stagings(self) -> tuple[Path, ...]:
+        """The folders in which this mesh may hold sources, whether they are there or not."""
+        above = [Path(root.staging or Path(root.path, HELD_FOLDER)) for root in self._settings.roots]
+        return tuple(staging_of(self.data, one) for one in (*above, self.data / HELD_FOLDER))
 
     def root_of(self, path: Path) -> RootSettings | None:
         """The root that a source lies below, if any is set."""

@@ -27,6 +27,7 @@ from .import_book import ImportBook
 from .import_decisions import ImportDecisions
 from .import_driver import ImportDriver
 from .import_ending import NoKey, Prover
+from .import_holds import ImportHolds
 from .import_intake import ImportIntake
 from .import_life import ImportLife
 from .import_means import ImportMeans
@@ -110,6 +111,10 @@ class ImportProxy(Actor[Inbox]):
                 self.context.spawn(self._decisions.remove(life))
         for import_id in self._book.untold():
             news.tell(import_id)
+        holds = ImportHolds(means)
+        for staging in self._places.stagings():
+            await holds.sweep(staging)
+        self.context.spawn(holds.watch())
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""

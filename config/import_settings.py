@@ -85,6 +85,10 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """The wait before the second try; each further one doubles it."""
     longest_retry_s: Seconds = 300.0
     """The longest wait between two tries."""
+    held_look_s: Seconds = 30.0
+    """Time between two looks at what held sources cost."""
+    held_floor_gib: Annotated[float, Meta(ge=0)] = 10.0
+    """Free space, in GiB, below which held files are let go of that can be read again from their source."""
     keep_days: Annotated[float, Meta(gt=0)] = 365.0
     """Days for which a finished import stays on the list; its plates and its certificate stay for good."""
     accounts: Accounts = "auto"

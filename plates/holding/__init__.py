@@ -5,7 +5,7 @@ from .guarantees import GUARANTEES, Guarantee, HeldFile, HeldSpace, Hold, Relief
 from .hold import hold, release
 from .reader import HeldReader
 from .space import held_bytes, held_space, let_go
-from .staging import HELD_FOLDER, Staging, choose_staging, sweep
+from .staging import HELD_FOLDER, Staging, choose_staging, staging_of, sweep
 
 __all__ = [
     "GUARANTEES",
@@ -26,6 +26,7 @@ __all__ = [
     "let_go",
     "pressure",
     "release",
+    "staging_of",
     "sweep",
     "weakest",
 ]

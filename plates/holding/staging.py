@@ -31,17 +31,21 @@ def choose_staging(source: Path, *, data: Path, staging: Path | None = None, roo
 
     Meshes that share a root keep apart: each has a folder named after its data folder.
     """
-    tag = hashlib.sha1(os.fsencode(data.absolute()), usedforsecurity=False).hexdigest()[:12]
     candidates = [staging] if staging else [root / HELD_FOLDER] if root else []
     candidates.append(data / HELD_FOLDER)
     reason = ""
     for candidate in candidates:
-        folder = candidate / tag
+        folder = staging_of(data, candidate)
         why_not = _why_not(source, candidate, folder)
         if not why_not:
             return Staging(folder, reason)
         reason = reason or why_not
     return Staging(None, reason)
+
+
+def staging_of(data: Path, above: Path) -> Path:
+    """The folder below ``above`` that is this mesh's own: meshes that share a root keep apart."""
+    return above / hashlib.sha1(os.fsencode(data.absolute()), usedforsecurity=False).hexdigest()[:12]
 
 
 def _why_not(source: Path, candidate: Path, folder: Path) -> str:

@@ -1,0 +1,128 @@
+"""Held sources while they are held: a deleted source is still imported, and a filling disk is relieved."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import eventually
+
+from hcs_mesh.actors.import_proxy import ImportProxy
+from hcs_mesh.actors.inspector import Inspector
+from hcs_mesh.config import ImportSettings
+from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportOrder, ImportStatus, SubmitImport
+from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.repository import StoredFile
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+from hcs_mesh.supervisors import Node
+from hcs_mesh.transport import Ref
+
+pytestmark = pytest.mark.anyio
+
+
+class SlowRepository(LocalRepository):
+    """A repository that begins to copy when it is told to."""
+
+    may_copy: threading.Event
+
+    def transfer(self, *given: Any, **named: Any) -> tuple[StoredFile, ...]:
+        assert self.may_copy.wait(30.0)
+        return super().transfer(*given, **named)
+
+
+class Place:
+    """A node that imports into a repository which waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.repository = SlowRepository(folder / "data")
+        self.repository.may_copy = threading.Event()
+        self.node = Node("hub")
+        self.imports: Ref = self.node.find("imports")
+
+    async def start(self, settings: ImportSettings) -> None:
+        await self.node.start_actor("inspector", Inspector)
+        self.life = await self.node.start_actor(
+            "imports", lambda: ImportProxy(self.repository, self.folder / "journal", settings)
+        )
+
+    def source(self, name: str) -> Path:
+        write_plate(self.folder / name, Recipe(name=name, n_rows=1, n_columns=1, n_fields=1, size_px=64))
+        return self.folder / name
+
+    async def submitted(self, source: Path) -> str:
+        import_id: str = await self.imports.ask(SubmitImport(order=ImportOrder(path=str(source)), key=source.name))
+        return import_id
+
+    async def status(self, import_id: str) -> ImportStatus:
+        status: ImportStatus = await self.imports.ask(GetImport(import_id=import_id))
+        return status
+
+    async def until_over(self, import_id: str) -> ImportStatus:
+        status = await self.status(import_id)
+        while status.state in ("running", "waiting"):
+            status = await self.imports.ask(AwaitImport(import_id=import_id, revision=status.revision))
+        return status
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    found = Place(tmp_path)
+    yield found
+    found.repository.may_copy.set()
+    await found.life.stop()
+    await found.life.wait()
+    await found.node.close()
+    found.repository.close()
+
+
+async def test_a_source_that_is_deleted_once_it_is_held_is_imported_all_the_same(place: Place) -> None:
+    await place.start(ImportSettings(settle_s=0.01, held_look_s=0.02))
+    source = place.source("plate")
+    before = {path.name: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    import_id = await place.submitted(source)
+
+    async def transferring() -> bool:
+        return (await place.status(import_id)).phase == "transferring"
+
+    await eventually(transferring)
+    shutil.rmtree(source)
+
+    async def told() -> bool:
+        return (await place.status(import_id)).n_bytes_held > 0
+
+    await eventually(told, what="that bytes are held which nothing else names")
+    place.repository.may_copy.set()
+    status = await place.until_over(import_id)
+    assert (status.state, status.held) == ("done", "hard link")
+    stored = place.repository.files_folder(import_id)
+    assert {path.name: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before
+    assert not list(place.folder.rglob(".hcs-mesh-held/*/*")), "what is stored is held no longer"
+
+
+async def test_a_full_disk_is_relieved_of_what_can_be_read_again(place: Place) -> None:
+    settings = ImportSettings(
+        settle_s=0.01, held_look_s=0.02, held_floor_gib=1e6, copying_at_once=1, first_retry_s=0.01
+    )
+    await place.start(settings)
+    first = await place.submitted(place.source("first"))
+
+    async def copying() -> bool:
+        return (await place.status(first)).phase == "transferring"
+
+    await eventually(copying)
+    second = await place.submitted(place.source("second"))
+
+    async def waits() -> bool:
+        return "waiting for its turn at copying" in (await place.status(second)).reason
+
+    await eventually(waits)
+    # Links cost nothing while the source names their files: there is nothing to let go of.
+    assert (await place.status(second)).held == "hard link"
+    place.repository.may_copy.set()
+    assert (await place.until_over(first)).state == "done"
+    assert (await place.until_over(second)).state == "done"
