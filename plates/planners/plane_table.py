@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..errors import DuplicatePlane, UnreadableImage
+from ..errors import DuplicatePlane, MetadataError, UnreadableImage
 from ..model import Image, ImageKind, Missing, Plate, PlateKind, build_plate
 from ..wells import well_order
 from .folder import Folder, TiffHead
+
+# What a column of a plate holds.
+_MAX_NUMBER = 2**31 - 1
 
 
 class PlaneKey(NamedTuple):
@@ -72,7 +75,9 @@ class PlaneTable:
 
         Raises:
             DuplicatePlane: another file is the same plane.
+            MetadataError: a number is negative, or larger than any plate's.
         """
+        _check(file, field=field, c=c, z=z, t=t, page=page)
         key = PlaneKey(well, field, t, c, kind, 0 if kind == "projection" else z)
         other = self._claims.setdefault(key, (file, page, head))
         if other[:2] != (file, page):
@@ -83,7 +88,12 @@ class PlaneTable:
             )
 
     def miss(self, missing: Missing) -> None:
-        """Note a plane that is declared and that no file holds."""
+        """Note a plane that is declared and that no file holds.
+
+        Raises:
+            MetadataError: a number is negative, or larger than any plate's.
+        """
+        _check(missing.file, field=missing.field, c=missing.c, z=missing.z, t=missing.t)
         self._missing.append(missing)
 
     def plate(
@@ -150,6 +160,12 @@ class PlaneTable:
             except UnreadableImage as error:
                 self._heads[file] = error
         return self._heads[file]
+
+
+def _check(file: str, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number <= _MAX_NUMBER:
+            raise MetadataError(f"{file or 'an image'} would be {name} {number}, which no plate has")
 
 
 def _broken_notes(broken: Sequence[str]) -> tuple[str, ...]:
