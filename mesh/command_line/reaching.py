@@ -11,7 +11,7 @@ from ..config import data_folder, load_settings
 from ..transport import MeshCard, find_card
 from .errors import CommandFailed
 
-HERE_ONLY = frozenset({"up", "down", "demo", "doctor", "config", "journal", "keys", "web"})
+HERE_ONLY = frozenset({"up", "down", "demo", "doctor", "config", "journal", "keys", "verify", "web"})
 """Commands about this host: they have no meaning for a mesh elsewhere."""
 
 
