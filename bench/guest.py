@@ -120,7 +120,7 @@ def measure(rounds: int = ROUNDS) -> list[Row]:
         os.sync()
         repository = LocalRepository(folder / "data")
         for told, gap_s in (("ten frames of 8 MiB/s", 0.1), ("flat out", 0.0)):
-            # Who comes first takes turns as well: whoever comes second finds the other's bytes on their way to the disk.
+            # Who comes first takes turns as well: whoever comes second finds the other's bytes still on their way.
             found = [one_round(folder, repository, source, files, gap_s, swap=n % 2 == 1) for n in range(rounds)]
             alone, beside, free, guest = (statistics.median(column) for column in zip(*found, strict=True))
             kept = statistics.median(one[1] / one[0] for one in found)

@@ -44,7 +44,7 @@ class RootSettings(Section, frozen=True, kw_only=True):
 class GuestSettings(Section, frozen=True, kw_only=True):
     """How much of a machine an import may take that is there for something else."""
 
-    nice: Annotated[int, Meta(ge=0, le=19)] = 10
+    nice: Annotated[int, Meta(ge=0, le=19)] = 19
     """How far copying threads stand back from the processor; 19 is furthest."""
     io_class: Literal["idle", "best-effort", "none"] = "best-effort"
     """The disk's priority: "idle" is served when nobody else asks, "best-effort" last among equals, "none" as all."""
@@ -56,7 +56,7 @@ class GuestSettings(Section, frozen=True, kw_only=True):
     """The days on which the hours begin; empty is every day."""
     back_off: bool = True
     """Whether imports make way while somebody else writes to the same disk."""
-    least_share: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    least_share: Annotated[float, Meta(gt=0, le=1)] = 0.22
     """What is read all the same while others write, of what is read when nobody does: imports come to their end."""
 
 

@@ -26,10 +26,10 @@ def stand_back(nice: int, io_class: IoClass) -> None:
     if sys.platform != "linux":
         return
     me = threading.get_native_id()
+    # A thread that stays where it was is limited by its rate all the same.
     with suppress(OSError):
         if nice > os.getpriority(os.PRIO_PROCESS, me):
             os.setpriority(os.PRIO_PROCESS, me, nice)
     number = _SYSCALLS.get(platform.machine())
     if number is not None and io_class != "none":
-        # A refusal leaves the thread as it was: the rate is limited all the same.
         ctypes.CDLL(None).syscall(number, _WHO_THREAD, 0, _PRIORITIES[io_class])

@@ -168,6 +168,7 @@ class _Holder:
             # A link is the next best: that there are no reflinks is worth a word only where neither can be had.
             return None
         finally:
+            # What was renamed is not there; what was not would be swept away with the hold.
             with suppress(OSError):
                 os.unlink(cloning)  # noqa: PTH108
 
