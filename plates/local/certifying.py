@@ -22,7 +22,7 @@ from ..certificate import (
 from ..devices import device_of
 from ..pixels import read_plane
 from ..repository import Repository, StoredFile, ignore_bytes, never
-from .disk import make_folders, sync_file, sync_files, sync_folder
+from .disk import make_folders, sync_file, sync_files, sync_folder, sync_folders
 from .errors import (
     CertificateUnreadable,
     ImportedInPlace,
@@ -154,10 +154,9 @@ def store(data: Path, signed: SignedCertificate) -> SignedCertificate:
         if path.exists():
             return load(path)
         folder = Path(signed.certificate.repository)
-        below = {folder / file.path.rpartition("/")[0] for file in signed.certificate.files}
+        below = {str(folder / file.path.rpartition("/")[0]) for file in signed.certificate.files}
         sync_files(folder, (folder / file.path for file in signed.certificate.files))
-        for one in sorted({folder, folder.parent, folder.parent.parent, *below}):
-            sync_folder(one)
+        sync_folders(folder, below | {str(folder), str(folder.parent), str(folder.parent.parent)})
         make_folders(path.parent)
         new = path.with_name(path.name + PART)
         new.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=1) + b"\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 
@@ -22,6 +22,8 @@ def _load_syncfs() -> Callable[[int], int] | None:
 
 
 _syncfs = _load_syncfs()
+_FEW_FOLDERS = 8
+"""Folders that are synced one by one; a syncfs may have to wait for other writers of the same disk."""
 
 
 def sync_files(folder: Path, files: Iterable[Path | str]) -> None:
@@ -67,6 +69,37 @@ def sync_folder(path: Path) -> None:
     """
     if os.name == "posix":
         sync_file(path)
+
+
+def sync_folders(top: Path, folders: Collection[str]) -> None:
+    """Return when the names in all these folders, which lie in ``top``, are on the disk.
+
+    An OME-Zarr has ten thousand folders of a few files each: one syncfs stands for many.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    if _syncfs is not None and len(folders) > _FEW_FOLDERS:
+        sync_files(top, folders)
+        return
+    for folder in sorted(folders):
+        sync_folder(Path(folder))
+
+
+def make_all_folders(top: Path, folders: Iterable[str]) -> None:
+    """Make these folders, paths relative to ``top`` (which is there), and those above them, durably.
+
+    Raises:
+        OSError: the disk or its permissions refused.
+    """
+    above: set[str] = set()
+    for folder in folders:
+        path = top / folder
+        while not path.is_dir():
+            path = path.parent
+            above.add(str(path))
+        (top / folder).mkdir(parents=True, exist_ok=True)
+    sync_folders(top, above)
 
 
 def make_folders(path: Path) -> None:

@@ -11,7 +11,7 @@ from ..checksums import Algorithm
 from ..repository import SourceFile, SourceReader, StoredFile, ignore_bytes, ignore_files, never
 from .copying import Copier
 from .crew import handfuls, work_through
-from .disk import free_bytes, make_folders, sync_files, sync_folder
+from .disk import free_bytes, make_all_folders, make_folders, sync_files, sync_folders
 from .errors import RepositoryFull, repository_errors
 from .names import PART, checked_path
 
@@ -51,8 +51,7 @@ def transfer(
         stored = {file.path: file for file in known if file.checksum and there.get(file.path) == file.size}
         todo = [file for file in files if file.path not in stored]
         _check_room(target, todo, there)
-        for folder in sorted({file.path.rpartition("/")[0] for file in todo}):
-            make_folders(target / folder)
+        make_all_folders(target, {file.path.rpartition("/")[0] for file in todo})
         for file in todo:
             if file.path in there:
                 # Complete since an earlier call, but nobody knows its hash: it is in transit again.
@@ -91,8 +90,7 @@ def _publish(target: Path, batch: Sequence[StoredFile]) -> None:
         sync_files(target, [name + PART for name in names])
         for name in names:
             os.replace(name + PART, name)  # noqa: PTH105 - see above
-        for folder in sorted({name.rpartition("/")[0] for name in names}):
-            sync_folder(Path(folder))
+        sync_folders(target, {name.rpartition("/")[0] for name in names})
 
 
 def take_back(path: Path) -> None:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from hcs_mesh.plates import MetadataError, NothingToImport, Plate, UnreadableImage, plan, read_image, read_plane
 from hcs_mesh.plates.errors import NotYetComplete
 from hcs_mesh.plates.folder import DiskFolder
+from hcs_mesh.plates.local import FolderReader, LocalRepository
 from hcs_mesh.plates.planners import Fileset
 from hcs_mesh.plates.planners.ome_zarr import plan_ome_zarr
 from hcs_mesh.plates.planners.zarr_metadata import Multiscale, parse_array
+from hcs_mesh.plates.repository import SourceFile, StoredFileset
 
 KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 FORMATS = pytest.mark.parametrize("zarr_format", [2, 3])
@@ -366,3 +368,24 @@ def test_chunks_are_found_by_either_way_of_naming_them() -> None:
     assert array.chunk_position("c.3.1.0") == (3, 1, 0)
     assert array.chunk_position("c.3.2.0") is None
     assert array.chunk_position("zarr.json") is None
+
+
+@FORMATS
+def test_a_plate_is_read_from_the_repository_as_from_its_source(tmp_path: Path, zarr_format: int) -> None:
+    source = tmp_path / "source"
+    write_plate(source / "assay.zarr", zarr_format, pixels_of)
+    (fileset,) = plan(source).filesets
+    files = [SourceFile(path=file.path, size=file.n_bytes) for file in fileset.files]
+    repository = LocalRepository(tmp_path / "data")
+    try:
+        stored = repository.transfer("imp-1", FolderReader(source), files)
+        kept = StoredFileset(planner=fileset.planner, files=stored, plates=fileset.plates)
+        (plate_id,) = repository.register("imp-1", [kept], source=str(source))
+        plate = repository.plate(plate_id)
+        assert {file.path for file in repository.files(plate_id)} == {file.path for file in fileset.files}
+    finally:
+        repository.close()
+    shutil.rmtree(source)
+    for image in plate.images():
+        written = pixels_of({"B02": "B/2", "B11": "B/11"}[image.well], image.field - 1)
+        np.testing.assert_array_equal(read_image(plate, image), written[image.t, image.c, image.z])

@@ -88,8 +88,8 @@ def killed(data: Path, work: str, moment: str, *arguments: Path) -> None:
         "bytes:7000000",
         "before:transfer:sync_files",
         "after:transfer:sync_files",
-        "before:transfer:sync_folder",
-        "after:transfer:sync_folder",
+        "before:transfer:sync_folders",
+        "after:transfer:sync_folders",
     ],
 )
 def test_a_killed_transfer_is_continued_and_never_shows_half_a_file(tmp_path: Path, moment: str) -> None:
