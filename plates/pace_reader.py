@@ -56,6 +56,7 @@ class Pace:
         self._looked_s = clock()
         self._own_bytes = 0
         self._taking = threading.Lock()
+        self._looking = threading.Lock()
         self._lowered = threading.local()
 
     @property
@@ -106,10 +107,15 @@ class Pace:
     def take(self, n_bytes: int, cancelled: Callable[[], bool]) -> None:
         """Count bytes that were read, and wait until more may be."""
         with self._taking:
-            now = self._clock()
             self._own_bytes += n_bytes
-            self._look(now)
-            wait_s = self._bucket.take(n_bytes, now)
+        # One thread looks, and the others go on: a network drive that hangs holds up whoever reads from it alone.
+        if self._settings.back_off and self._looking.acquire(blocking=False):
+            try:
+                self._look(self._clock())
+            finally:
+                self._looking.release()
+        with self._taking:
+            wait_s = self._bucket.take(n_bytes, self._clock())
         self._wait(wait_s, cancelled)
 
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
@@ -125,16 +131,17 @@ class Pace:
 
     def _look(self, now_s: float) -> None:
         duration_s = now_s - self._looked_s
-        if not self._settings.back_off or duration_s < LOOK_EVERY_S:
+        if duration_s < LOOK_EVERY_S:
             return
-        seen = [watch.look(duration_s, self._own_bytes) for watch in self._watches.values()]
-        self._looked_s, self._own_bytes = now_s, 0
+        with self._taking:
+            watches = tuple(self._watches.values())
+            own_bytes, self._own_bytes, self._looked_s = self._own_bytes, 0, now_s
+        seen = [watch.look(duration_s, own_bytes) for watch in watches]
         # An old look says nothing of now: an import that rested begins with care.
-        if seen and duration_s < 20 * LOOK_EVERY_S:
-            worst = max(seen, key=lambda one: one.foreign_bytes)
-            self._bucket.set_rate(min(self._limit, self._back_off.step(worst)), now_s)
-        else:
-            self._bucket.set_rate(min(self._limit, self._back_off.least_rate), now_s)
+        fresh = seen and duration_s < 20 * LOOK_EVERY_S
+        rate = self._back_off.step(max(seen, key=lambda one: one.foreign_bytes)) if fresh else self._back_off.least_rate
+        with self._taking:
+            self._bucket.set_rate(min(self._limit, rate), self._clock())
 
 
 class PacedReader:

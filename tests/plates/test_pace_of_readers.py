@@ -178,3 +178,28 @@ def test_what_others_write_is_told_from_what_we_write_ourselves(disk: Path) -> N
 def test_a_folder_that_is_not_there_any_more_tells_nothing(tmp_path: Path) -> None:
     watch = TrafficWatch(tmp_path / "gone", tmp_path / "gone too")
     assert watch.look(1.0, 5).foreign_bytes == 0
+
+
+def test_a_drive_that_hangs_holds_up_nobody_but_who_reads_from_it(source: Path) -> None:
+    world, hanging, go_on = World(), threading.Event(), threading.Event()
+
+    class Hanging(TrafficWatch):
+        def look(self, duration_s: float, own_bytes: int) -> Traffic:
+            hanging.set()
+            go_on.wait()
+            return Traffic(duration_s, 0.0, own_bytes)
+
+    pace = Pace(
+        GuestSettings(),
+        source,
+        clock=lambda: world.now_s,
+        wall_clock=lambda: world.today,
+        sleep=world.sleep,
+        watch=Hanging,
+    )
+    first = threading.Thread(target=read, args=(pace, source))
+    first.start()
+    assert hanging.wait(10)
+    assert len(read(pace, source)) == N_BYTES
+    go_on.set()
+    first.join()
