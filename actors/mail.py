@@ -13,8 +13,9 @@ from pathlib import Path
 import aiosmtplib
 
 from ..config import MailSettings
+from ..config.mail_address import is_address
 from ..messages.notices import MailTried
-from .mail_text import Attachment, bytes_text, compose, compose_trial, is_address, message_id, plain
+from .mail_text import Attachment, bytes_text, compose, compose_trial, message_id, plain
 from .notice_errors import NoticePutOff, NoticeRefused, WayClosed
 from .outbox import Delivery
 from .secret_files import read_secret

@@ -17,15 +17,13 @@ from pathlib import PurePath
 
 import msgspec
 
+from ..config.mail_address import is_address
 from ..messages.notices import NoticeFacts
 from .outbox import Delivery
 
 # What moves a cursor, begins a header line or turns the writing round, and bytes of a path that are no text.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
-MAX_ADDRESS = 254
 MAX_SUBJECT = 160
 MAX_NAMES = 50
 
@@ -36,11 +34,6 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     data: bytes = b""
     why_not: str = ""
-
-
-def is_address(text: str) -> bool:
-    """Whether mail can be sent there as plain ASCII; what could end a header line or an envelope's field is none."""
-    return len(text) <= MAX_ADDRESS and _ADDRESS.fullmatch(text) is not None
 
 
 def identity(key: str, posted_unix_s: float) -> str:

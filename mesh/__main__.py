@@ -12,12 +12,12 @@ import typer.main
 from .command_line import inside_commands
 from .command_line.config_commands import config_app
 from .command_line.failures import CommandLine, tell_unexpected
-from .command_line.import_commands import imports_app
+from .command_line.import_commands import import_, imports_app
 from .command_line.job_commands import jobs_app
 from .command_line.journal_commands import journal_app
 from .command_line.key_commands import keys_app
 from .command_line.notice_commands import notices_app
-from .command_line.options import Config, Data, Json, Key, MeshKey, Wait, folder_of, full_id, plain, wells_of
+from .command_line.options import Config, Data, Json, Key, MeshKey, Wait, folder_of, full_id, wells_of
 from .command_line.service_commands import service_app
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -119,22 +119,7 @@ def ps(data: Data = None, key: Key = None, as_json: Json = False) -> None:
     asking.tree(asking.Question(data, key, as_json))
 
 
-@app.command("import")
-def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder or file as the microscope wrote it.")],
-    name: Annotated[str, typer.Option("--name", metavar="N", callback=plain, help="The plate's name.")] = "",
-    pattern: Annotated[
-        str, typer.Option("--pattern", metavar="P", help="For TIFF folders, e.g. '{well}_{field}_{channel}.tif'.")
-    ] = "",
-    wait: Wait = False,
-    data: Data = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Hand a plate over; prints the import's id at once."""
-    from .command_line import asking, handing_over
-
-    handing_over.import_path(asking.Question(data, key, as_json), path, name=name, pattern=pattern, wait=wait)
+app.command("import")(import_)
 
 
 @app.command()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
+from .asker import PATIENCE_S
 from .config import MeshError
+from .import_calls import ImportCalls
 from .messages.compute import AwaitJob, CancelJob, GetJob, JobStatus, ListJobs, SubmitJob
 from .messages.console import (
     ActorDetail,
@@ -28,50 +25,26 @@ from .messages.console import (
     WhoAmI,
 )
 from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
-from .messages.imports import (
-    AwaitImport,
-    CancelImport,
-    GetImport,
-    ImportOrder,
-    ImportStatus,
-    ListImports,
-    RetryImport,
-    SubmitImport,
-)
 from .messages.metadata import GetLabels, GetPlate, ListPlates
 from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
 from .messages.viewing import ListViewers, ViewerInfo
 from .plates.labels import Labels
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
-from .plates.source_names import check_source_name
-from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Principal, Request
-
-R = TypeVar("R")
+from .transport import Principal
 
 RESTART_S = 180.0
 """How long a restart may take: what stops in order is given its time."""
 TRY_MAIL_S = 120.0
 """How long a mail server may take over a test mail."""
-PATIENCE_S = 120.0
-"""How long a follower waits for a mesh that went away to come back."""
 
 
 class NothingToRetry(MeshError, ValueError):
     """A job is still running, or has done all its wells."""
 
 
-class Commands(ABC):
+class Commands(ImportCalls):
     """The calls of a user or embedder, each one ask to one actor."""
-
-    @abstractmethod
-    async def ask(self, actor: str, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> R:
-        """Ask an actor of the mesh.
-
-        Raises:
-            AskFailed: the actor's answer is a failure; its text and hint are for the user.
-            AskTimedOut, PeerGone, KeyRefused, NotPermitted: there is no answer.
-        """
 
     # -- the mesh ---------------------------------------------------------------------------------
 
@@ -129,7 +102,7 @@ class Commands(ABC):
         """Let a paused actor read its mailbox again; for administrators."""
         await self.ask("console", ResumeActor(actor=actor))
 
-    # -- plates and imports -----------------------------------------------------------------------
+    # -- plates (imports are in import_calls.py) -----------------------------------------------------------------------
 
     async def plates(self) -> tuple[PlateSummary, ...]:
         """Every plate."""
@@ -153,42 +126,6 @@ class Commands(ABC):
         check_plate_id(plate_id)
         return await self.ask("metadata", GetLabels(plate_id=plate_id))
 
-    async def submit_import(self, path: Path, *, name: str = "", pattern: str = "") -> str:
-        """Hand a folder or file over; returns the import's id.
-
-        Raises:
-            BadSourceName: the path holds bytes that are not text.
-            AskFailed: the path is not there, or this key may not import it.
-        """
-        return await self.submit_order(ImportOrder(path=_absolute(path), name=name, pattern=pattern))
-
-    async def submit_order(self, order: ImportOrder, *, on_behalf_of: str = "") -> str:
-        """Hand over what an order names, by an absolute path; returns the import's id.
-
-        Raises:
-            BadSourceName: the path holds bytes that are not text.
-            AskFailed: the path is not there, or this key may not import it, or not for somebody else.
-        """
-        check_source_name(order.path)
-        request = SubmitImport(order=order, key=uuid.uuid4().hex, on_behalf_of=on_behalf_of)
-        return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
-
-    async def imports(self) -> tuple[ImportStatus, ...]:
-        """Every import."""
-        return await self.ask("imports", ListImports())
-
-    async def get_import(self, import_id: str) -> ImportStatus:
-        """How one import stands."""
-        return await self.ask("imports", GetImport(import_id=import_id))
-
-    async def retry_import(self, import_id: str) -> ImportStatus:
-        """Take an import up again."""
-        return await self.ask("imports", RetryImport(import_id=import_id))
-
-    async def cancel_import(self, import_id: str) -> ImportStatus:
-        """Stop an import for good."""
-        return await self.ask("imports", CancelImport(import_id=import_id))
-
     # -- notices ----------------------------------------------------------------------------------
 
     async def notices(self) -> tuple[NoticeStatus, ...]:
@@ -202,21 +139,6 @@ class Commands(ABC):
     async def try_mail(self, address: str) -> MailTried:
         """Send one test mail now, and learn what happened; for administrators."""
         return await self.ask("notifier", TryMail(address=address), timeout_s=TRY_MAIL_S)
-
-    async def follow_import(self, import_id: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[ImportStatus]:
-        """Every change of an import, until it is done, failed or cancelled; outlives restarts of the mesh."""
-        revision = -1
-        while True:
-            request = AwaitImport(import_id=import_id, revision=revision)
-            status = await self._patiently(
-                lambda timeout_s, request=request: self.ask("imports", request, timeout_s=timeout_s),  # type: ignore[misc]
-                patience_s,
-            )
-            if status.revision != revision:
-                revision = status.revision
-                yield status
-            if status.state in ("done", "failed", "cancelled"):
-                return
 
     # -- analysis ---------------------------------------------------------------------------------
 
@@ -278,23 +200,3 @@ class Commands(ABC):
                 yield status
             if status.state != "running":
                 return
-
-    async def _patiently(self, ask: Callable[[float], Awaitable[R]], patience_s: float, *, ask_s: float = 20.0) -> R:
-        """Ask again while the mesh is away; every request that is sent this way may be repeated."""
-        until = time.monotonic() + patience_s
-        while True:
-            try:
-                return await ask(ask_s)
-            except (PeerGone, AskTimedOut) as error:
-                if time.monotonic() >= until:
-                    raise MeshError(
-                        f"the mesh has not answered for {patience_s:g} s: {error}",
-                        hint="hcs-mesh up takes the work up again; nothing that was accepted is lost",
-                    ) from error
-            # Deliberate: the other side is starting, and says nothing while it does.
-            await asyncio.sleep(0.2)
-
-
-def _absolute(path: Path) -> str:
-    # What the caller means is relative to the caller; the mesh has a folder of its own. No disk is asked.
-    return str(path.absolute())

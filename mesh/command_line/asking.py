@@ -15,6 +15,7 @@ from ..plates.model import Plate
 from ..transport import TransportError
 from . import machine_form as machine
 from . import text_form as text
+from .import_text import print_import, print_imports
 from .options import full_id
 from .printing import print_json
 from .reaching import client_of
@@ -74,25 +75,32 @@ async def _viewers(mesh: Client) -> tuple[ViewerInfo, ...]:
 def imports(question: Question) -> None:
     """List the imports."""
     answer = question.ask(lambda mesh: mesh.imports())
-    print_json([machine.import_form(one) for one in answer]) if question.as_json else text.print_imports(answer)
+    print_json([machine.import_form(one) for one in answer]) if question.as_json else print_imports(answer)
 
 
 def one_import(question: Question, given: str) -> None:
     """Show one import."""
     answer = question.ask(lambda mesh: mesh.get_import(full_id("import", given)))
-    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
+    print_json(machine.import_form(answer)) if question.as_json else print_import(answer)
 
 
 def retry_import(question: Question, given: str) -> None:
     """Take an import up again."""
     answer = question.ask(lambda mesh: mesh.retry_import(full_id("import", given)))
-    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
+    print_json(machine.import_form(answer)) if question.as_json else print_import(answer)
 
 
 def cancel_import(question: Question, given: str) -> None:
     """Stop an import for good."""
     answer = question.ask(lambda mesh: mesh.cancel_import(full_id("import", given)))
-    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
+    print_json(machine.import_form(answer)) if question.as_json else print_import(answer)
+
+
+def forget_import(question: Question, given: str) -> None:
+    """Take an import off the list."""
+    name = full_id("import", given)
+    question.ask(lambda mesh: mesh.forget_import(name))
+    print_json({"import": name, "forgotten": True}) if question.as_json else print(f"{name} is off the list")
 
 
 def plates(question: Question) -> None:

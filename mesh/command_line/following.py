@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .printing import console
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..commands import Commands
     from ..messages.compute import JobStatus
     from ..messages.imports import ImportStatus
+
+
+MAX_BARS = 8
+"""Imports that are followed with a bar for each, wherever they stand."""
 
 
 class Bar:
@@ -36,6 +40,15 @@ class Bar:
         elif not self._quiet and told != self._said:
             print(told, file=sys.stderr, flush=True)
         self._said = told
+
+    def beside(self) -> Bar:
+        """Another bar below this one."""
+        return Bar(self._progress, quiet=self._quiet)
+
+    def visible(self, *, shown: bool) -> None:
+        """Show the bar, or keep its place for others."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, visible=shown)
 
 
 @contextlib.contextmanager
@@ -66,12 +79,45 @@ async def follow_import(mesh: Commands, import_id: str, *, for_machine: bool) ->
     Raises:
         MeshError: the mesh has been away for too long.
     """
+    (status,) = await follow_imports(mesh, (import_id,), for_machine=for_machine)
+    return status
+
+
+async def follow_imports(mesh: Commands, import_ids: Sequence[str], *, for_machine: bool) -> list[ImportStatus]:
+    """Show the progress of several imports until all have ended; where they are many, of those at work.
+
+    Raises:
+        MeshError: the mesh has been away for too long.
+    """
+    if not import_ids:
+        return []
+    many = len(import_ids) > MAX_BARS
+    command = f"hcs-mesh imports {import_ids[0]}" if len(import_ids) == 1 else "hcs-mesh imports"
+    with progress_bar(in_bytes=True, for_machine=for_machine) as bar, _left_alone(command):
+        bars = [bar, *(bar.beside() for _ in import_ids[1:])]
+        following = [
+            asyncio.ensure_future(_follow(mesh, import_id, own, only_at_work=many))
+            for import_id, own in zip(import_ids, bars, strict=True)
+        ]
+        try:
+            return await asyncio.gather(*following)
+        except BaseException:
+            for one in following:
+                one.cancel()
+            await asyncio.wait(following)
+            raise
+
+
+async def _follow(mesh: Commands, import_id: str, bar: Bar, *, only_at_work: bool) -> ImportStatus:
     last: ImportStatus | None = None
-    with progress_bar(in_bytes=True, for_machine=for_machine) as bar, _left_alone(f"hcs-mesh imports {import_id}"):
-        async for status in mesh.follow_import(import_id):
-            last = status
-            waits = f"waits: {status.reason}" if status.state == "waiting" else ""
-            bar.show(f"{import_id} {status.phase}", status.n_bytes_done, status.n_bytes, waits)
+    if only_at_work:
+        bar.visible(shown=False)
+    async for status in mesh.follow_import(import_id):
+        last = status
+        waits = f"waits: {status.reason}" if status.state == "waiting" else ""
+        bar.show(f"{import_id} {status.phase}", status.n_bytes_done, status.n_bytes, waits)
+        if only_at_work:
+            bar.visible(shown=status.state == "running")
     assert last is not None, "an import has a status"
     return last
 

@@ -2,44 +2,164 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..client import Client
+from ..config.errors import MeshError
+from ..config.mail_address import NoAddress
 from ..messages.compute import JobStatus
-from ..messages.imports import ImportStatus
+from ..messages.imports import ImportPreview, ImportStatus
+from ..plates.errors import BadSourceName
+from ..transport import AskFailed, NotPermitted
 from . import machine_form as machine
 from . import text_form as text
 from .asking import Question
 from .errors import CommandFailed
-from .following import follow_import, follow_job
+from .following import follow_imports, follow_job
+from .import_text import print_end, print_import
 from .options import full_id
+from .orders import MAX_SHOWN, Wish
+from .preview_form import preview_machine_form, print_preview
 from .printing import console, print_json
+from .reaching import elsewhere
 from .results import copy_planes, results_form, write_results
 
 
-def import_path(question: Question, path: Path, *, name: str, pattern: str, wait: bool) -> None:
-    """Hand a folder or file over.
+class Refusal(NamedTuple):
+    """A wish that the mesh did not take, and why."""
+
+    wish: Wish
+    error: MeshError
+
+    def __str__(self) -> str:
+        return f"{self.wish.place or self.wish.order.path}: {self.error}"
+
+
+def hand_over(question: Question, wishes: Sequence[Wish], *, wait: bool, single: bool) -> None:
+    """Hand folders or files over; ``single`` is told as one, not as a list of one.
 
     Raises:
-        CommandFailed: the import, which was waited for, failed or was cancelled.
+        CommandFailed: the mesh refused one, the others went on; or one that was waited for failed or was cancelled.
+        MeshError: the mesh refused the only one.
     """
+    if not single:
+        _check_there(wishes)
 
-    async def hand_over(mesh: Client) -> ImportStatus | str:
-        import_id = await mesh.submit_import(path, name=name, pattern=pattern)
+    async def submit(mesh: Client) -> list[str | Refusal] | list[ImportStatus | Refusal]:
+        taken: list[str | Refusal] = []
+        for wish in wishes:
+            try:
+                taken.append(await mesh.submit_order(wish.order, on_behalf_of=wish.on_behalf_of))
+            except (AskFailed, NotPermitted, BadSourceName, NoAddress) as error:
+                if single:
+                    raise
+                taken.append(Refusal(wish, error))
+            if not single and not question.as_json and isinstance(taken[-1], str):
+                print(taken[-1], flush=True)
         if not wait:
-            return import_id
-        return await follow_import(mesh, import_id, for_machine=question.as_json)
+            return taken
+        accepted = [one for one in taken if isinstance(one, str)]
+        followed = iter(await follow_imports(mesh, accepted, for_machine=question.as_json))
+        return [one if isinstance(one, Refusal) else next(followed) for one in taken]
 
-    answer = question.ask(hand_over)
-    if isinstance(answer, str):
-        print_json({"import": answer}) if question.as_json else print(answer)
+    answers = question.ask(submit)
+    forms = [_answer_form(one) for one in answers]
+    if question.as_json:
+        print_json(forms[0] if single else forms)
+    else:
+        _show(answers, single=single)
+    _judge(answers)
+
+
+def _show(answers: Sequence[str | ImportStatus | Refusal], *, single: bool) -> None:
+    """What came of each; the ids of several were printed as they came."""
+    for one in answers:
+        if isinstance(one, ImportStatus):
+            print_import(one) if single else print_end(one)
+        elif isinstance(one, str) and single:
+            print(one)
+
+
+def _check_there(wishes: Sequence[Wish]) -> None:
+    """Promise that a mesh of this host will find every path, before the first is handed over.
+
+    Raises:
+        CommandFailed: there is nothing at one of them.
+    """
+    if elsewhere() is not None:
         return
-    print_json(machine.import_form(answer)) if question.as_json else text.print_import(answer)
-    if answer.state != "done":
+    absent = [one for one in wishes if not one.order.agent and not os.path.lexists(one.order.path)]
+    if absent:
         raise CommandFailed(
-            f"{answer.import_id} {answer.state}: {answer.reason or 'no reason was given'}",
-            hint=answer.hint or f"hcs-mesh imports retry {answer.import_id} takes it up again",
+            "\n".join(f"{one.place or 'import'}: there is nothing at {one.order.path}" for one in absent[:MAX_SHOWN]),
+            hint="nothing was handed over; give the paths of folders or image files",
         )
+
+
+def _answer_form(answer: str | ImportStatus | Refusal) -> dict[str, Any]:
+    if isinstance(answer, Refusal):
+        return {"source": answer.wish.order.path, "error": str(answer.error), "hint": answer.error.hint}
+    return machine.import_form(answer) if isinstance(answer, ImportStatus) else {"import": answer}
+
+
+def _judge(answers: Sequence[str | ImportStatus | Refusal]) -> None:
+    """Let the command fail with whatever failed.
+
+    Raises:
+        CommandFailed: something did.
+    """
+    refused = [one for one in answers if isinstance(one, Refusal)]
+    lost = [one for one in answers if isinstance(one, ImportStatus) and one.state != "done"]
+    if not refused and not lost:
+        return
+    told = [str(one) for one in refused]
+    told += [f"{one.import_id} {one.state}: {one.reason or 'no reason was given'}" for one in lost]
+    hints = [one.error.hint for one in refused]
+    hints += [one.hint or f"hcs-mesh imports retry {one.import_id} takes it up again" for one in lost]
+    n_more = len(answers) - len(told)
+    if n_more:
+        hints.append(f"the other {n_more} went on: hcs-mesh imports lists them")
+    raise CommandFailed("\n".join(told), hint="\n".join(dict.fromkeys(one for one in hints if one)))
+
+
+def preview(question: Question, wishes: Sequence[Wish]) -> None:
+    """Say what orders would do.
+
+    Raises:
+        CommandFailed: one of several could not be imported, and why.
+        MeshError: the only one could not.
+    """
+    single = len(wishes) == 1
+
+    async def look(mesh: Client) -> list[ImportPreview | Refusal]:
+        seen: list[ImportPreview | Refusal] = []
+        for wish in wishes:
+            try:
+                seen.append(await mesh.preview_import(wish.order))
+            except (AskFailed, NotPermitted, BadSourceName) as error:
+                if single:
+                    raise
+                seen.append(Refusal(wish, error))
+        return seen
+
+    answers = question.ask(look)
+    forms = []
+    for wish, one in zip(wishes, answers, strict=True):
+        if isinstance(one, Refusal):
+            forms.append(_answer_form(one))
+        elif question.as_json:
+            forms.append(preview_machine_form(wish.order, one))
+        else:
+            print_preview(wish.order, one)
+    if question.as_json:
+        print_json(forms[0] if single else forms)
+    refused = [one for one in answers if isinstance(one, Refusal)]
+    if refused:
+        hints = dict.fromkeys(one.error.hint for one in refused if one.error.hint)
+        raise CommandFailed("\n".join(map(str, refused)), hint="\n".join(hints))
 
 
 def run_pipeline(question: Question, plate_id: int, pipeline: Path, *, wells: tuple[str, ...], wait: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..plates.labels import UNLABELLED, Labels
 from .machine_form import IMAGE_KEY
-from .printing import bytes_text, console, moment_text, row, state_text, table
+from .printing import console, moment_text, row, state_text, table
 from .written_out import shown
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from ..messages.compute import JobStatus
     from ..messages.control import ActorRow, MeshStatus
-    from ..messages.imports import ImportStatus
     from ..messages.viewing import ViewerInfo
     from ..plates.model import Plate, PlateSummary
 
@@ -86,49 +85,13 @@ def print_viewers(viewers: Iterable[ViewerInfo]) -> None:
         console().print(told, markup=False, soft_wrap=True)
 
 
-def print_imports(imports: Iterable[ImportStatus]) -> None:
-    """The list of imports."""
-    listed = table("import", "state", "phase", "plates", "files", "size", "source", right=("files", "size"))
-    for one in imports:
-        plates = ", ".join(map(str, one.plate_ids))
-        size = bytes_text(one.n_bytes)
-        row(listed, one.import_id, state_text(one.state), one.phase, plates, one.n_files, size, one.source)
-    _print_listed(listed, "no imports yet: hcs-mesh import PATH")
-
-
-def print_import(one: ImportStatus) -> None:
-    """One import with its history."""
-    out = console()
-    out.print(
-        one.import_id,
-        state_text(one.state),
-        f"phase {one.phase}",
-        f"from {shown(one.source)}",
-        markup=False,
-        soft_wrap=True,
-    )
-    if one.plate_ids:
-        out.print("plates", ", ".join(map(str, one.plate_ids)), f"{one.n_files} files, {bytes_text(one.n_bytes)}")
-    if one.reason:
-        out.print(one.reason, markup=False, soft_wrap=True)
-    if one.hint:
-        out.print("hint:", one.hint, markup=False, soft_wrap=True)
-    for note in one.notes:
-        out.print("note:", note, markup=False, soft_wrap=True)
-    history = table("when", "phase", "state", "note")
-    for entry in one.history:
-        row(history, moment_text(entry.at_unix_s), entry.phase, state_text(entry.state), entry.note)
-    if one.history:
-        out.print(history)
-
-
 def print_plates(plates: Iterable[PlateSummary]) -> None:
     """The list of plates."""
     numbers = ("id", "wells", "fields", "images")
     listed = table("id", "name", "kind", "wells", "fields", "images", right=numbers)
     for one in plates:
         row(listed, one.id, one.name, one.kind, one.n_wells, one.n_fields, one.n_images)
-    _print_listed(listed, "no plates yet: hcs-mesh import PATH")
+    print_listed(listed, "no plates yet: hcs-mesh import PATH")
 
 
 def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
@@ -188,7 +151,7 @@ def print_jobs(jobs: Iterable[JobStatus]) -> None:
         wells = f"{done} of {len(one.wells)}"
         when = moment_text(one.submitted_at_unix_s)
         row(listed, one.job, state_text(one.state), plate, one.pipeline, wells, objects, when)
-    _print_listed(listed, "no jobs yet: hcs-mesh run PLATE PIPELINE.py")
+    print_listed(listed, "no jobs yet: hcs-mesh run PLATE PIPELINE.py")
 
 
 def print_job(job: JobStatus) -> None:
@@ -222,7 +185,8 @@ def print_job(job: JobStatus) -> None:
         out.print(word, fault, markup=False, soft_wrap=True)
 
 
-def _print_listed(listed: object, nothing: str) -> None:
+def print_listed(listed: object, nothing: str) -> None:
+    """A table, or a line that says what to do where it has none."""
     out = console()
     if getattr(listed, "row_count", 0):
         out.print(listed)

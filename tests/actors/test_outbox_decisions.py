@@ -6,7 +6,8 @@ from email.policy import SMTP as WIRE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.mail_text import compose, identity, is_address, message_id
+from hcs_mesh.actors.mail_text import compose, identity, message_id
+from hcs_mesh.config.mail_address import is_address
 from hcs_mesh.actors.notice_records import Delivered, Failed, Posted, Record, Retried, Stumbled
 from hcs_mesh.actors.outbox import Delivery, Outbox, lane_of
 from hcs_mesh.config import NoticeSettings

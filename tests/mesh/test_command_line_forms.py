@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hcs_mesh.command_line import machine_form, text_form
+from hcs_mesh.command_line import import_text, machine_form, text_form
 from hcs_mesh.command_line.failures import tell
 from hcs_mesh.command_line.printing import print_json
 from hcs_mesh.messages.compute import JobStatus, WellStatus
@@ -115,7 +115,7 @@ def test_people_see_every_well_and_what_is_missing(plate: Plate, capsys: pytest.
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    text_form.print_imports([ImportStatus(import_id="import-0001", order=ImportOrder(path="/data/[bold]plate[/]"))])
+    import_text.print_imports([ImportStatus(import_id="import-0001", order=ImportOrder(path="/data/[bold]plate[/]"))])
     assert "/data/[bold]plate[/]" in capsys.readouterr().out
 
 
@@ -127,8 +127,8 @@ def test_names_that_a_terminal_would_obey_are_written_out(capsys: pytest.Capture
     plate = build_plate([image("A01", 1, 0)], id=1, name=EVIL, root=EVIL, channels=(EVIL,), notes=(EVIL,))
     text_form.print_plate(plate)
     text_form.print_plates([PlateSummary(id=1, name=EVIL, n_wells=1, n_fields=1, n_images=1)])
-    text_form.print_imports([ImportStatus(import_id="import-0001", order=ImportOrder(path=EVIL))])
-    text_form.print_import(
+    import_text.print_imports([ImportStatus(import_id="import-0001", order=ImportOrder(path=EVIL))])
+    import_text.print_import(
         ImportStatus(import_id="import-0001", order=ImportOrder(path=EVIL), reason=EVIL, hint=EVIL, notes=(EVIL,))
     )
     job = JobStatus(job="job-0001", plate_id=1, plate_name=EVIL, reason=EVIL, wells=(WellStatus(well="A01"),))
