@@ -86,6 +86,16 @@ def test_a_microscopes_container_is_stored_and_listed_without_a_plate(mesh: Any,
     assert ("files",) in planners
 
 
+def test_anything_is_stored_where_the_user_says_so(mesh: Any, tmp_path: Path) -> None:
+    (tmp_path / ".hidden").mkdir()
+    for name in ("notes.txt", ".hidden/table.csv"):
+        (tmp_path / name).write_text(name)
+    told = mesh("import", tmp_path, "--as-files", "--wait").value
+    assert (told["state"], told["plates"], told["n_files"]) == ("done", [], 2)
+    stored = mesh.data / "repository" / "imports" / told["import"] / "files"
+    assert (stored / ".hidden" / "table.csv").read_text() == ".hidden/table.csv"
+
+
 @pytest.fixture(scope="module")
 def mesh_with_jar(mesh_up: Any, bioformats_jar: Path) -> Iterator[Any]:
     with mesh_up(more_settings=f'\n[bioformats]\njar = "{bioformats_jar}"\n') as mesh:
