@@ -11,7 +11,7 @@ from ..checksums import Algorithm, new_digest
 from ..repository import SourceFile, StoredFile, ignore_bytes, ignore_files, never
 from .copying import BUFFER_BYTES, check_settled, source_changed
 from .crew import work_through
-from .disk import make_folders, sync_files, sync_folder
+from .disk import make_all_folders, make_folders, sync_files, sync_folders
 from .errors import TransferCancelled, repository_errors
 from .folder_reader import FolderReader
 from .names import PART, checked_path
@@ -87,8 +87,8 @@ def adopt(
     stored = {file.path: file for file in known if file.links_to and _leads(target / file.path) == file.links_to}
     todo = [file for file in files if file.path not in stored]
     with repository_errors(target):
-        for folder in sorted({"", *(file.path.rpartition("/")[0] for file in todo)}):
-            make_folders(target / folder)
+        make_folders(target)
+        make_all_folders(target, {file.path.rpartition("/")[0] for file in todo})
     for durable in stored.values():
         on_bytes(durable.size)
 
@@ -137,8 +137,7 @@ def _link(target: Path, batch: Sequence[StoredFile]) -> None:
             os.symlink(file.links_to, name + PART)  # noqa: PTH211 - as above
             os.replace(name + PART, name)  # noqa: PTH105 - as above
         sync_files(target, ())
-        for folder in sorted({name.rpartition("/")[0] for name in names}):
-            sync_folder(Path(folder))
+        sync_folders(target, {name.rpartition("/")[0] for name in names})
 
 
 def _leads(path: Path) -> str:

@@ -78,7 +78,7 @@ def issue(
 
     Raises:
         ImportedInPlace: the repository holds links and none of the bytes.
-        SameDisk: source and repository share a disk, and ``allow_same_disk`` is not given.
+        SameDisk: source and repository share a disk, or nobody knows, and ``allow_same_disk`` is not given.
         NothingToCertify: the import is not registered, or some file of it is not complete.
         RepositoryFailed: the disk refuses.
     """
@@ -101,6 +101,11 @@ def issue(
     folder = repository.files_folder(import_id)
     with repository_errors(folder):
         repository_device = device_of(folder)
+    if not source_device.host and not allow_same_disk:
+        raise SameDisk(
+            f"Import {import_id} gets no certificate: what disk {source} lay on is not known.",
+            hint="It could be the repository's. Set imports.certify_same_disk = true if that is no matter.",
+        )
     if share_a_disk(source_device, repository_device) and not allow_same_disk:
         raise SameDisk(
             f"Import {import_id} gets no certificate: {source} and the repository {folder} lie on one disk"

@@ -127,6 +127,8 @@ def test_one_disk_for_both_is_refused_unless_it_is_allowed(
     with pytest.raises(SameDisk, match="on one disk") as caught:
         certified(repository, data, stored, source_device=device_of(source))
     assert "certify_same_disk" in caught.value.hint
+    with pytest.raises(SameDisk, match="is not known"):
+        certified(repository, data, stored, source_device=Device())
     certified(repository, data, stored, source_device=device_of(source), allow_same_disk=True)
 
 
