@@ -104,10 +104,14 @@ class Pace:
             self._lowered.done = True
             stand_back(self._settings.nice, self._settings.io_class)
 
-    def take(self, n_bytes: int, cancelled: Callable[[], bool]) -> None:
-        """Count bytes that were read, and wait until more may be."""
+    def take(self, n_bytes: int, cancelled: Callable[[], bool], *, writes: bool = True) -> None:
+        """Count bytes that were read, and wait until more may be.
+
+        ``writes`` says whether they are written to the repository as well, as a verification's are not: what fills
+        the disk then is somebody else's.
+        """
         with self._taking:
-            self._own_bytes += n_bytes
+            self._own_bytes += n_bytes if writes else 0
         # One thread looks, and the others go on: a network drive that hangs holds up whoever reads from it alone.
         if self._settings.back_off and self._looking.acquire(blocking=False):
             try:

@@ -203,3 +203,20 @@ def test_a_drive_that_hangs_holds_up_nobody_but_who_reads_from_it(source: Path) 
     assert len(read(pace, source)) == N_BYTES
     go_on.set()
     first.join()
+
+
+def test_bytes_that_are_read_and_not_written_do_not_hide_who_else_writes(source: Path) -> None:
+    world = World()
+    own: list[int] = []
+
+    class Noting(TrafficWatch):
+        def look(self, duration_s: float, own_bytes: int) -> Traffic:
+            own.append(own_bytes)
+            return Traffic(duration_s, 0.0, own_bytes)
+
+    pace = Pace(GuestSettings(), source, clock=lambda: world.now_s, sleep=world.sleep, watch=Noting)
+    pace.reader(FolderReader(source), source)
+    for _ in range(2):
+        world.now_s += 1.0
+        pace.take(MIB, lambda: False, writes=False)
+    assert own == [0, 0]
