@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .blocking_client import BlockingClient
     from .client import Client
     from .commands import Commands
     from .config import MeshError, Settings, load_settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "Actor": ".supervisors",
+    "BlockingClient": ".blocking_client",
     "Client": ".client",
     "Commands": ".commands",
     "Deferred": ".supervisors",
@@ -35,6 +37,7 @@ _ROOMS = {
 
 __all__ = [
     "Actor",
+    "BlockingClient",
     "Client",
     "Commands",
     "Deferred",

@@ -102,7 +102,7 @@ class Commands(ImportCalls):
         """Let a paused actor read its mailbox again; for administrators."""
         await self.ask("console", ResumeActor(actor=actor))
 
-    # -- plates (imports are in import_calls.py) -----------------------------------------------------------------------
+    # -- plates (the calls about imports are in import_calls.py) --------------------------------------
 
     async def plates(self) -> tuple[PlateSummary, ...]:
         """Every plate."""

@@ -1,0 +1,111 @@
+"""A loop in a thread of its own, for callers that have none to wait in, or one that they must not stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_END: Any = object()
+
+
+class OwnLoop:
+    """Keeps an async context open in a thread, and runs what blocking callers ask of it there."""
+
+    def __init__(self, context: AbstractAsyncContextManager[object], *, name: str) -> None:
+        """Enter ``context`` in a new thread.
+
+        Raises:
+            BaseException: whatever entering it raised.
+        """
+        self._entered: Future[asyncio.AbstractEventLoop] = Future()
+        self._leave = asyncio.Event()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._awaited: set[Future[Any]] = set()
+        # A daemon: a script that forgets to close comes to its end all the same.
+        self._thread = threading.Thread(target=self._main, args=(context,), name=name, daemon=True)
+        self._thread.start()
+        try:
+            self._loop = self._entered.result()
+        except BaseException:
+            self._thread.join()
+            raise
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for the outcome of ``work``; whoever interrupts the wait ends the work as well.
+
+        Raises:
+            CancelledError: another thread has closed this, or did meanwhile.
+        """
+        with self._lock:
+            # A loop that is ending would take the work and never say what became of it.
+            if self._closed:
+                work.close()
+                raise CancelledError
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._awaited.add(future)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        finally:
+            with self._lock:
+                self._awaited.discard(future)
+
+    def iterate(self, following: AsyncIterator[T]) -> Iterator[T]:
+        """What an async generator yields, each waited for when it is asked for."""
+        turn = asyncio.Lock()
+
+        async def step() -> T:
+            async with turn:
+                return await anext(following, _END)
+
+        async def close() -> None:
+            # A step that was interrupted is still on its way out.
+            async with turn:
+                ending = getattr(following, "aclose", None)
+                if ending is not None:
+                    await ending()
+
+        try:
+            while (one := self.run(step())) is not _END:
+                yield one
+        finally:
+            # The end of the loop closes what is left of it.
+            if not self._closed:
+                self.run(close())
+
+    def close(self) -> None:
+        """Leave the context and end the thread; closing again does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._loop.call_soon_threadsafe(self._cancel_all)
+        self._thread.join()
+
+    def _cancel_all(self) -> None:
+        with self._lock:
+            awaited = tuple(self._awaited)
+        for future in awaited:
+            future.cancel()
+        self._leave.set()
+
+    def _main(self, context: AbstractAsyncContextManager[object]) -> None:
+        try:
+            asyncio.run(self._stay(context))
+        except BaseException as error:
+            if self._entered.done():
+                raise
+            self._entered.set_exception(error)
+
+    async def _stay(self, context: AbstractAsyncContextManager[object]) -> None:
+        async with context:
+            self._entered.set_result(asyncio.get_running_loop())
+            await self._leave.wait()
