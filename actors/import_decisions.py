@@ -52,6 +52,7 @@ class ImportDecisions:
 
         Raises:
             ImportNotFound, NotTheirs, ImportEnded: it cannot be.
+            ImportedAlready: its files are in the repository by now, or on their way to it.
         """
         async with self._decision(import_id):
             status = self._theirs(import_id, asker)
@@ -61,11 +62,15 @@ class ImportDecisions:
                     f"import {import_id} is {status.state}: there is nothing to retry",
                     hint="only a failed, cancelled or waiting import can be retried",
                 )
-            await self._driver.stop(life)
-            try:
-                await self._means.ledger.write(Retried(import_id=import_id, at_unix_s=time.time(), by=asker.name))
-            finally:
-                self._driver.drive(life)
+            async with self._means.one_of_twins:
+                if status.state == "failed":
+                    # While it had failed, the same files may have come in with another order.
+                    self._means.refuse_twin(life, life.digest)
+                await self._driver.stop(life)
+                try:
+                    await self._means.ledger.write(Retried(import_id=import_id, at_unix_s=time.time(), by=asker.name))
+                finally:
+                    self._driver.drive(life)
             return life.status()
 
     async def cancel(self, import_id: str, asker: Principal) -> ImportStatus:

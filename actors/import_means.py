@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,6 +12,7 @@ from ..config import ImportSettings
 from ..messages.imports import ImportPhase
 from ..plates.repository import Repository
 from ..supervisors import Context
+from .errors import ImportedAlready
 from .import_book import ImportBook
 from .import_life import ImportLife
 from .import_records import Entered, Record
@@ -38,6 +40,8 @@ class ImportMeans:
     stopped: Callable[[str], bool]
     looking: Turns = field(init=False)
     copying: Turns = field(init=False)
+    one_of_twins: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    """Held from ``refuse_twin`` until the record is written that the next look finds."""
 
     def __post_init__(self) -> None:
         self.looking = Turns(self.settings.settling_at_once)
@@ -46,6 +50,19 @@ class ImportMeans:
     async def enter(self, life: ImportLife, phase: ImportPhase, note: str = "") -> None:
         """Write down that a phase begins, before it has any effect."""
         await self.ledger.write(Entered(import_id=life.import_id, at_unix_s=time.time(), phase=phase, note=note))
+
+    def refuse_twin(self, life: ImportLife, digest: str) -> None:
+        """Promise that no other import has these files, or is about to have them.
+
+        Raises:
+            ImportedAlready: one has, and this order is not forced.
+        """
+        same = None if life.order.forced else self.book.same_as(digest, but=life.import_id)
+        if same is not None:
+            raise ImportedAlready(
+                f"{life.order.path} holds the files of {same}, by their names, sizes and times",
+                hint=f"hcs-mesh imports {same} shows where they are; --force imports them once more",
+            )
 
     def waits(self, life: ImportLife, reason: str) -> None:
         """Show people why nothing moves just now."""

@@ -7,10 +7,7 @@ import time
 
 from ..config import MeshError
 from ..plates.errors import NOT_YET
-from ..plates.planners import Plan
-from ..plates.repository import SourceFile
 from ..transport import AskFailed
-from .errors import ImportedAlready
 from .import_life import ImportLife
 from .import_means import ImportMeans
 from .import_readiness import Quiet, Scan, manifest_digest, why_not_ended
@@ -39,7 +36,10 @@ class ImportSettling:
             async with means.turn(means.looking, life, "looking at its source"):
                 settled = await self._look(life, source, quiet)
             if settled is not None:
-                await means.ledger.write(settled)
+                # Two orders for one folder come to rest at the same moment: one of them goes on.
+                async with means.one_of_twins:
+                    means.refuse_twin(life, settled.digest)
+                    await means.ledger.write(settled)
                 return
             await asyncio.sleep(means.settings.settle_s)
 
@@ -74,7 +74,9 @@ class ImportSettling:
             say(after.changes_since(scan))
             quiet.broken(means.context.now())
             return None
-        return self._settled(life, plan, files_digest=manifest_digest(files), files=files)
+        return Settled(
+            import_id=life.import_id, at_unix_s=time.time(), plan=plan, files=files, digest=manifest_digest(files)
+        )
 
     async def _at_rest(self, life: ImportLife, source: ImportSource) -> Scan | None:
         """The source, once a few looks at it in a row have found the same; None as soon as two differ."""
@@ -89,15 +91,6 @@ class ImportSettling:
                 return None
             last = scan
         return last
-
-    def _settled(self, life: ImportLife, plan: Plan, *, files_digest: str, files: tuple[SourceFile, ...]) -> Settled:
-        same = None if life.order.forced else self._means.book.same_as(files_digest, but=life.import_id)
-        if same is not None:
-            raise ImportedAlready(
-                f"{life.order.path} holds the files of {same}, by their names, sizes and times",
-                hint=f"hcs-mesh imports {same} shows where they are; --force imports them once more",
-            )
-        return Settled(import_id=life.import_id, at_unix_s=time.time(), plan=plan, files=files, digest=files_digest)
 
 
 def _not_yet(error: MeshError, *, quiet_s: float, patience_s: float) -> str:
