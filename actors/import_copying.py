@@ -64,9 +64,12 @@ class ImportCopying:
             )
 
             def on_files(files: tuple[StoredFile, ...]) -> None:
-                record = Stored(import_id=life.import_id, at_unix_s=time.time(), files=files)
                 # The thread waits, so that no file counts as stored before the journal says so.
-                asyncio.run_coroutine_threadsafe(means.ledger.write(record), loop).result()
+                asyncio.run_coroutine_threadsafe(keep(files), loop).result()
+
+            async def keep(files: tuple[StoredFile, ...]) -> None:
+                await source.confirm(files)
+                await means.ledger.write(Stored(import_id=life.import_id, at_unix_s=time.time(), files=files))
 
             def cancelled() -> bool:
                 return means.stopped(life.import_id)

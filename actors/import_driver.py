@@ -14,6 +14,7 @@ from .import_means import ImportMeans
 from .import_news import ImportNews
 from .import_phases import ImportPhases
 from .import_records import Failed, Returned, Stumbled
+from .serving_agents import AgentAway
 
 
 class ImportDriver:
@@ -72,6 +73,10 @@ class ImportDriver:
             except JournalFull:
                 # No stumble: that would be a record as well.
                 raise
+            except AgentAway as away:
+                # Nobody's fault, and no number of tries is too many: a workstation may be off for the weekend.
+                self._means.waits(life, str(away))
+                await self._means.open_source(life).reachable()
             except MeshError as error:
                 await self._stumble(life, error)
         except JournalFull as full:

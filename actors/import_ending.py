@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Protocol
 
 from ..config import get_logger
 from ..messages.metadata import PlatesStored
+from ..plates.errors import PlanError
 from ..plates.labels import Target
 from ..plates.local.deletion import SourceStays
 from ..plates.repository import StoredFileset
@@ -14,13 +16,17 @@ from ..transport import TransportError
 from .errors import NoCertificate
 from .import_life import ImportLife
 from .import_means import ImportMeans
-from .import_records import Certified, Finished, SourceDeleted
+from .import_notes import late_files
+from .import_records import CameLate, Certified, Finished, SourceDeleted
 
 log = get_logger(__name__)
 
+MAX_NAMED = 20
+"""Late files that are kept by name."""
+
 
 class Prover(Protocol):
-    """What can be proven of an import, and what may be done once it is; every call blocks."""
+    """What can be proven of an import; every call blocks."""
 
     def certify(self, life: ImportLife) -> str:
         """Write the certificate and return its path; the same one if it is there already.
@@ -28,13 +34,6 @@ class Prover(Protocol):
         Raises:
             NoCertificate: there can be none, and why.
             MeshError: the disk refuses.
-        """
-
-    def delete_source(self, life: ImportLife) -> int:
-        """Delete the files of the source that the certificate covers, and return how many were there.
-
-        Raises:
-            MeshError: a file is not what was stored any more, or cannot be deleted.
         """
 
 
@@ -48,14 +47,6 @@ class NoKey:
             NoCertificate: always.
         """
         raise NoCertificate("this import proxy has no key to sign with")
-
-    def delete_source(self, life: ImportLife) -> int:
-        """Refuse.
-
-        Raises:
-            SourceStays: always.
-        """
-        raise SourceStays("only what is certified is deleted")
 
 
 class ImportEnding:
@@ -115,6 +106,7 @@ class ImportEnding:
 
         await means.threads.run(annotate, group=life.import_id)
         await self._certify(life)
+        await self._look_for_late(life)
         await self._delete_source(life)
         life.finish_phase()
 
@@ -129,6 +121,24 @@ class ImportEnding:
             note = f"not certified: {error}"
         await means.ledger.write(Certified(import_id=life.import_id, at_unix_s=time.time(), path=path, note=note))
 
+    async def _look_for_late(self, life: ImportLife) -> None:
+        """Name what came since the source had settled: it is no failure, and nobody else would say so."""
+        means = self._means
+        # Beside a single file others come and go as they like.
+        if life.order.agent or life.source_deleted or Path(life.plan.root) != Path(life.order.path):
+            return
+        try:
+            scan = await means.open_source(life).scan()
+        except PlanError:
+            # It was taken away as soon as it was held: nothing of it came late.
+            return
+        now = {path: size for path, (size, _, _) in scan.files.items()}
+        late = late_files(life.plan, now)
+        if late:
+            await means.ledger.write(
+                CameLate(import_id=life.import_id, at_unix_s=time.time(), n_files=len(late), files=late[:MAX_NAMED])
+            )
+
     async def _delete_source(self, life: ImportLife) -> None:
         """What cannot be deleted stays and is told; the import is safe either way."""
         means = self._means
@@ -136,8 +146,9 @@ class ImportEnding:
             return
         n_files, note = 0, ""
         if life.certificate:
+            files = tuple(life.stored[file.path] for file in life.files)
             try:
-                n_files = await means.threads.run(lambda: self._prover.delete_source(life), group=life.import_id)
+                n_files = await means.open_source(life).delete(life.plan, files)
             except SourceStays as error:
                 note = f"the source stays: {error}"
         else:

@@ -45,6 +45,7 @@ class ImportIntake:
         means = self._means
         owner = owner_of(on_behalf_of, asker)
         await means.threads.run(lambda: self._places.check(order, asker))
+        await self._places.look_elsewhere(order)
         import_id = means.book.new_id()
         await means.ledger.write(
             Accepted(
@@ -68,6 +69,7 @@ class ImportIntake:
         """
         means = self._means
         await means.threads.run(lambda: self._places.check(order, asker))
+        await self._places.look_elsewhere(order)
         life = ImportLife(
             Accepted(
                 import_id=PREVIEW,

@@ -14,19 +14,29 @@ from ..plates.repository import SourceFile, SourceReader
 from ..transport import Principal
 from ..transport.messages import ROLES
 from .errors import NotAllowed
+from .serving_agents import ServingAgents
 from .settling import check_source
 
 
 class ImportPlaces:
     """What is settled of the places that imports read from and write to; every call blocks."""
 
-    def __init__(self, data: Path, settings: ImportSettings, guest: GuestSettings | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        settings: ImportSettings,
+        guest: GuestSettings | None = None,
+        agents: ServingAgents | None = None,
+    ) -> None:
         """Keep what must survive in ``data``, and work as a ``guest`` does; without it, as fast as can be.
+
+        ``agents`` are the workstations from which may be imported beside this host.
 
         Raises:
             ConfigError: the hours of the guest are not written as they should be.
         """
         self.data = data
+        self.agents = agents or ServingAgents()
         self._settings = settings
         self._pace = Pace(guest, data) if guest is not None else None
 
@@ -35,9 +45,13 @@ class ImportPlaces:
 
         Raises:
             PathNotAllowed: the path leads to where he may not import from.
-            NotAllowed: the source may not be deleted from there.
+            NoSuchAgent: nothing is known of the workstation.
+            NotAllowed: he may not import from that workstation, or the source may not be deleted from there.
             NoSuchSource, SourceNotFound, SourceUnreadable: there is nothing, or nothing that can be looked at.
         """
+        if order.agent:
+            self.agents.check(order, asker)
+            return
         if is_administrator(asker):
             check_source(order.path)
         allowed = resolve_allowed(
@@ -55,6 +69,15 @@ class ImportPlaces:
                 f"sources below {allowed.root.path if allowed.root else allowed.path} are not deleted by the mesh",
                 hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
             )
+
+    async def look_elsewhere(self, order: ImportOrder) -> None:
+        """Promise that a workstation serves the path, as far as it can be asked now.
+
+        Raises:
+            AskFailed: it does not.
+        """
+        if order.agent:
+            await self.agents.look_at(order)
 
     def check_files(self, owner: str, root: Path, files: Sequence[SourceFile], *, administrator: bool) -> None:
         """Promise that the owner could read each file himself, and that no link leads out of the roots.

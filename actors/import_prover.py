@@ -1,4 +1,4 @@
-"""The prover: certifies what the local repository holds, and deletes sources that are certified."""
+"""The prover: certifies what the local repository holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from ..config import ImportSettings
 from ..plates.certificate import CertifiedPlane, Device
 from ..plates.local.certifying import certificate_path, issue, store
-from ..plates.local.deletion import delete_source
 from ..plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
 from ..plates.local.signing import load_or_make_key, sign
 from ..plates.repository import Repository
@@ -65,12 +64,3 @@ class LocalProver:
             raise NoCertificate(str(error), hint=error.hint) from error
         store(self._data, sign(certificate, key))
         return str(certificate_path(self._data, life.import_id))
-
-    def delete_source(self, life: ImportLife) -> int:
-        """Delete the files that the certificate covers.
-
-        Raises:
-            SourceStays: some are not what was stored any more, or cannot be deleted.
-        """
-        files = tuple(life.stored[file.path] for file in life.files)
-        return delete_source(Path(life.order.path), Path(life.plan.root), files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..plates.repository import Repository
 from ..supervisors import Actor
 from ..supervisors.journal import SEGMENT_BYTES
 from ..transport import Principal
+from .agent_source import AgentSource
 from .import_book import ImportBook
 from .import_decisions import ImportDecisions
 from .import_driver import ImportDriver
@@ -139,8 +141,8 @@ class ImportProxy(Actor[Inbox]):
         match message:
             case SubmitImport():
                 return self.defer_once(("submit", message.key), lambda: self._submit(message, asker))
-            case PreviewImport(order=order):
-                return self.defer(self._intake.preview(order, asker))
+            case PreviewImport(order=order, on_behalf_of=on_behalf_of):
+                return self.defer(self._intake.preview(order, on_behalf_of, asker))
             case GetImport(import_id=import_id):
                 return self._decisions.status(import_id)
             case AwaitImport():
@@ -172,6 +174,15 @@ class ImportProxy(Actor[Inbox]):
         return self._decisions.status(message.import_id)
 
     def _source(self, life: ImportLife) -> ImportSource:
+        if life.order.agent:
+            return AgentSource(
+                life,
+                agents=self._places.agents,
+                loop=asyncio.get_running_loop(),
+                repository=self._repository,
+                places=self._places,
+                algorithm=self._settings.checksum,
+            )
         return LocalSource(life, threads=self._threads, inspection=self._inspection, places=self._places)
 
     async def _forget_the_old(self) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from ..plates.certificate import Device
 from ..plates.holding import HeldSpace, Hold
 from ..plates.planners import Plan
-from ..plates.repository import SourceFile, SourceReader
+from ..plates.repository import SourceFile, SourceReader, StoredFile
 from .import_readiness import Scan
 
 Say = Callable[[str], None]
@@ -18,6 +18,9 @@ Say = Callable[[str], None]
 
 class ImportSource(Protocol):
     """One source of one import; every call may be repeated after a crash."""
+
+    async def reachable(self) -> None:
+        """Return once the source's host is there."""
 
     async def scan(self) -> Scan:
         """Look at every file.
@@ -58,6 +61,20 @@ class ImportSource(Protocol):
 
     async def release(self, held: Hold) -> None:
         """Let the files go."""
+
+    async def confirm(self, files: tuple[StoredFile, ...]) -> None:
+        """Have what was stored compared with what the source's own host has read.
+
+        Raises:
+            SourceChanged: a file has another checksum there.
+        """
+
+    async def delete(self, plan: Plan, files: tuple[StoredFile, ...]) -> int:
+        """Delete the files of a source that is certified, and return how many were there.
+
+        Raises:
+            SourceStays: some are not what was stored any more, or cannot be deleted.
+        """
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
         """What the files are read through; used from threads, whose waits end once ``cancelled`` says so."""

@@ -11,8 +11,9 @@ from ..plates.devices import device_of
 from ..plates.errors import SourceNotFound
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
 from ..plates.local import FolderReader
+from ..plates.local.deletion import delete_source
 from ..plates.planners import Plan
-from ..plates.repository import SourceFile, SourceReader
+from ..plates.repository import SourceFile, SourceReader, StoredFile
 from .import_life import ImportLife
 from .import_places import ImportPlaces
 from .import_readiness import Scan
@@ -31,6 +32,9 @@ class LocalSource:
         self._threads = threads
         self._inspection = inspection
         self._places = places
+
+    async def reachable(self) -> None:
+        """Return at once: it is this host."""
 
     async def scan(self) -> Scan:
         """Look at every file."""
@@ -102,6 +106,14 @@ class LocalSource:
         """Let the files go."""
         await self._threads.run(lambda: release(held))
         self._places.unpaced(Path(held.source))
+
+    async def confirm(self, files: tuple[StoredFile, ...]) -> None:
+        """Say nothing: what was stored is what was read in the same process."""
+
+    async def delete(self, plan: Plan, files: tuple[StoredFile, ...]) -> int:
+        """Delete the files that are certified."""
+        source, root = Path(self._order.path), Path(plan.root)
+        return await self._threads.run(lambda: delete_source(source, root, files), group=self._import_id)
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
         """Read what is held, at the pace that a guest keeps."""

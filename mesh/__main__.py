@@ -10,6 +10,7 @@ import typer
 import typer.main
 
 from .command_line import inside_commands
+from .command_line.agent_commands import agent, agents
 from .command_line.config_commands import config_app
 from .command_line.failures import CommandLine, tell_unexpected
 from .command_line.import_commands import import_, imports_app
@@ -120,6 +121,8 @@ def ps(data: Data = None, key: Key = None, as_json: Json = False) -> None:
 
 
 app.command("import")(import_)
+app.command()(agent)
+app.command()(agents)
 
 
 @app.command()

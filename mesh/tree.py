@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from .actors.agent_desk import AgentDesk
 from .actors.console_desk import ConsoleDesk, Inside
 from .actors.control_desk import ControlDesk
 from .actors.import_places import ImportPlaces
@@ -19,6 +20,7 @@ from .actors.publisher import Publisher
 from .actors.remote_executor import RemoteExecutor
 from .actors.ring_keeper import RingKeeper
 from .actors.scheduler import Scheduler
+from .actors.serving_agents import ServingAgents
 from .actors.viewer_bridge import ViewerBridge
 from .config import Settings
 from .devices import devices
@@ -65,6 +67,7 @@ def mesh_tree(
         _tell(node, ExecutorDown(executor=name, pid=pid))
 
     joined = node.joined
+    agents = ServingAgents(layout.data / "agents.json")
     elsewhere = Supervisor("executors elsewhere", on_exhausted="quarantine")
     appearing: set[asyncio.Task[object]] = set()
 
@@ -143,7 +146,7 @@ def mesh_tree(
                             layout.journal("imports"),
                             settings.imports,
                             inspector=settings.inspector,
-                            places=ImportPlaces(layout.data, settings.imports, settings.guest),
+                            places=ImportPlaces(layout.data, settings.imports, settings.guest, agents),
                             prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
@@ -216,7 +219,12 @@ def mesh_tree(
                             grace_s=settings.front.node_grace_s,
                         ),
                         kind=JoinDesk,
-                    )
+                    ),
+                    node.actor(
+                        "agents",
+                        lambda: AgentDesk(agents, hang_up=node.hang_up, silence_s=settings.front.silence_s),
+                        kind=AgentDesk,
+                    ),
                 ],
                 on_exhausted="quarantine",
             ),

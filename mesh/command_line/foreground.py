@@ -41,6 +41,23 @@ def run_mesh(
     Raises:
         MeshError: it cannot come up, or it gave up.
     """
+
+    def make() -> Mesh:
+        return (
+            Mesh(settings, data=data) if join is None else JoinedNode(settings, data=data, card=join.card, key=join.key)
+        )
+
+    run_node(settings, data, make, announce, quiet=quiet)
+
+
+def run_node(
+    settings: Settings, data: Path, make: Callable[[], Mesh], announce: Announce, *, quiet: bool = False
+) -> None:
+    """Run what ``make`` makes on the running loop, until a signal; it keeps its own things in ``data``.
+
+    Raises:
+        MeshError: it cannot come up, or it gave up.
+    """
     layout = DataLayout(data)
     raise_descriptor_limit()
     try:
@@ -53,17 +70,17 @@ def run_mesh(
             hint="choose another with --data, or make it writable for this user",
         ) from error
     if sys.platform == "win32":
-        asyncio.run(_serve(settings, data, announce, join))
+        asyncio.run(_serve(data, make, announce))
     else:
         import uvloop
 
-        uvloop.run(_serve(settings, data, announce, join))
+        uvloop.run(_serve(data, make, announce))
 
 
-async def _serve(settings: Settings, data: Path, announce: Announce, join: Joining | None) -> None:
+async def _serve(data: Path, make: Callable[[], Mesh], announce: Announce) -> None:
     loop = asyncio.get_running_loop()
     manager = ServiceManager.of_this_process()
-    mesh = Mesh(settings, data=data) if join is None else JoinedNode(settings, data=data, card=join.card, key=join.key)
+    mesh = make()
     for number in (signal.SIGINT, signal.SIGTERM):
         if os.name == "posix":
             loop.add_signal_handler(number, mesh.stop_asked.set)

@@ -1,0 +1,132 @@
+"""An agent on a workstation: serves chosen folders to a mesh elsewhere, with an inspector of its own beside it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from .actors.agent_uplink import AgentUplink, offer_folders
+from .actors.console_desk import ConsoleDesk
+from .actors.control_desk import ControlDesk
+from .actors.folder_agent import FolderAgent
+from .actors.joined_nodes import UPLINK
+from .actors.served_source import ServedSource
+from .actors.serving_agents import FOLDERS
+from .config import Settings
+from .inside import Incidents, MeshInside
+from .layout import DataLayout
+from .mesh import Mesh
+from .mesh_node import MeshNode
+from .messages.agents import AgentOffer
+from .plates.served_folders import ServedFolder, ServedFolders
+from .processes import Processes
+from .supervisors import RestartIntensity
+from .supervisors.supervisor import Supervisor
+from .transport import Dialer, MeshCard, ServerKey, load_pair
+
+
+class FolderNode(Mesh):
+    """A workstation's agent: its folders are imported from by a mesh elsewhere, which it dials itself.
+
+    >>> async with FolderNode(card=card, key=key, serve=(ServedFolder(name="plates", path="/data/plates"),)):
+    ...     await asyncio.Event().wait()
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        data: Path | None = None,
+        card: MeshCard,
+        key: Path,
+        serve: Sequence[ServedFolder],
+        label: str = "",
+        users: tuple[str, ...] = (),
+        limit_mib_s: float = 0.0,
+        may_delete: bool = False,
+    ) -> None:
+        """Prepare to serve folders to the mesh of ``card`` with a key of the role "agent".
+
+        ``data`` is this agent's own folder, ``users`` may import from here (all who have a key, if nobody is named),
+        ``label`` tells several agents with one key apart, ``limit_mib_s`` bounds what is sent.
+
+        Raises:
+            ConfigError: a setting is wrong.
+            KeyFileError: the key cannot be read.
+            NotServed: there is nothing to serve, or two folders have one name.
+        """
+        super().__init__(settings, data=data)
+        self._card = card
+        self._pair = load_pair(key)
+        self._folders = ServedFolders(serve)
+        self._label = label
+        self._offer = AgentOffer(
+            folders=self._folders.folders,
+            users=users,
+            may_delete=may_delete,
+            limit_mib_s=limit_mib_s,
+            host=socket.gethostname(),
+            place=str(self.data),
+        )
+
+    async def _plant(
+        self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
+    ) -> Supervisor:
+        settings = self.settings
+
+        def dial() -> Dialer:
+            return node.dial(
+                self._card.endpoint,
+                self._pair,
+                ServerKey(public=self._card.public),
+                max_message_bytes=settings.limits.message_bytes,
+                silence_s=settings.front.silence_s,
+            )
+
+        # Whether the mesh takes these folders is known before anything is started.
+        first = dial()
+        try:
+            terms = await offer_folders(first.link, self._offer, self._label)
+        finally:
+            first.close()
+        self._repository_kind = f"none: agent {terms.name} of the mesh at {self._card.address}"
+
+        def agent() -> FolderAgent:
+            return FolderAgent(
+                ServedSource(self._folders, self.data),
+                inspector=settings.inspector,
+                end_inspector=lambda why: processes.end("inspector", why),
+                limit_mib_s=self._offer.limit_mib_s,
+                may_delete=self._offer.may_delete,
+            )
+
+        return Supervisor(
+            "agent",
+            [
+                node.actor(
+                    "control", lambda: ControlDesk(self.describe, self.rows, self.stop_asked.set), kind=ControlDesk
+                ),
+                node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
+                # A damaged file may end the inspector again and again: that must not end the agent.
+                Supervisor(
+                    "inspectors",
+                    [
+                        processes.child(
+                            processes.spec("inspector", "inspector"),
+                            memory_bytes=settings.inspector.memory_mib << 20,
+                        )
+                    ],
+                    intensity=RestartIntensity(max_restarts=100, window_s=60.0),
+                    on_exhausted="quarantine",
+                ),
+                node.actor(FOLDERS, agent, kind=FolderAgent),
+                # Last, so that the mesh hears of folders that can be asked for, and that this agent leaves before.
+                node.actor(
+                    UPLINK,
+                    lambda: AgentUplink(dial, self._offer, self._label),
+                    kind=AgentUplink,
+                ),
+            ],
+            reporter=incidents.add,
+        )
