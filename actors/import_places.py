@@ -8,9 +8,10 @@ from pathlib import Path
 from ..config import GuestSettings, ImportSettings, RootSettings
 from ..messages.imports import ImportOrder
 from ..plates.access import account_named, accounts_count, check_readable, resolve_allowed
-from ..plates.holding import HELD_FOLDER, staging_of
+from ..plates.holding import staging_of
 from ..plates.pace_reader import Pace
 from ..plates.repository import SourceFile, SourceReader
+from ..plates.source_names import HELD_FOLDER
 from ..transport import Principal
 from ..transport.messages import ROLES
 from .errors import NotAllowed

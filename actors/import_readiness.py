@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 
 import msgspec
 
 from ..plates.repository import SourceFile
+
+N_PAUSES = 2
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -19,6 +22,12 @@ class Scan(msgspec.Struct, frozen=True):
     def newest_unix_s(self) -> float:
         """When the youngest of its files was written, by the source's own clock; 0 without any."""
         return max((mtime_ns for _, mtime_ns, _ in self.files.values()), default=0) / 1e9
+
+    @property
+    def longest_pause_s(self) -> float:
+        """The longest time in which no file of it was written, between the first and the last."""
+        times = sorted(mtime_ns for _, mtime_ns, _ in self.files.values() if mtime_ns)
+        return max((after - before for before, after in pairwise(times)), default=0) / 1e9
 
     def changes_since(self, before: Scan) -> str:
         """What is different, for people; empty if nothing is."""
@@ -49,12 +58,20 @@ class Quiet:
         return max(now_s - self._since_s, now_unix_s - scan.newest_unix_s if scan.files else 0.0)
 
 
+def patience_s(scan: Scan, *, at_least_s: float, at_most_s: float) -> float:
+    """How long to wait for what is declared: twice the longest pause that this acquisition has made so far."""
+    return max(at_least_s, min(at_most_s, N_PAUSES * scan.longest_pause_s))
+
+
 def why_not_ended(pending: tuple[str, ...], *, quiet_s: float, patience_s: float) -> str:
     """Why to wait although nothing changes; empty if there is no reason, or it was waited for long enough."""
     if not pending or quiet_s >= patience_s:
         return ""
     more = f", and {len(pending) - 1} more" if len(pending) > 1 else ""
-    return f"the acquisition has not ended: {pending[0]}{more}; waiting {patience_s - quiet_s:.0f} s more for a change"
+    return (
+        f"the acquisition has not ended: {pending[0]}{more}; waiting {patience_s - quiet_s:.0f} s more for a change "
+        "(--ended takes a source as it is)"
+    )
 
 
 def manifest_digest(files: Iterable[SourceFile]) -> str:

@@ -7,12 +7,13 @@ import time
 
 from ..config import MeshError
 from ..plates.errors import NOT_YET
+from ..plates.planners import Plan
 from ..transport import AskFailed
 from .import_life import ImportLife
 from .import_means import ImportMeans
-from .import_readiness import Quiet, Scan, manifest_digest, why_not_ended
+from .import_readiness import Quiet, Scan, manifest_digest, patience_s, why_not_ended
 from .import_records import Settled
-from .import_source import ImportSource
+from .import_source import ImportSource, Say
 
 
 class ImportSettling:
@@ -20,6 +21,7 @@ class ImportSettling:
 
     def __init__(self, means: ImportMeans) -> None:
         self._means = means
+        self._pending: dict[str, tuple[Scan, Plan]] = {}
 
     async def settle(self, life: ImportLife) -> None:
         """Wait until the source is at rest, then ask the inspector what it is and whether it opens.
@@ -36,6 +38,7 @@ class ImportSettling:
             async with means.turn(means.looking, life, "looking at its source"):
                 settled = await self._look(life, source, quiet)
             if settled is not None:
+                self._pending.pop(life.import_id, None)
                 # Two orders for one folder come to rest at the same moment: one of them goes on.
                 async with means.one_of_twins:
                     means.refuse_twin(life, settled.digest)
@@ -55,15 +58,17 @@ class ImportSettling:
             quiet.broken(means.context.now())
             return None
         quiet_s = quiet.for_s(scan, now_s=means.context.now(), now_unix_s=time.time())
-        patience_s = 0.0 if life.order.ended else means.settings.pending_patience_s
+        settings = means.settings
+        patience = patience_s(scan, at_least_s=settings.pending_patience_s, at_most_s=settings.longest_patience_s)
+        patience = 0.0 if life.order.ended else patience
         try:
-            plan = await source.plan(say)
+            plan = await self._planned(life, source, scan, say)
         except MeshError as error:
-            if not (why := _not_yet(error, quiet_s=quiet_s, patience_s=patience_s)):
+            if not (why := _not_yet(error, quiet_s=quiet_s, patience=patience)):
                 raise
             say(why)
             return None
-        if why := why_not_ended(plan.pending, quiet_s=quiet_s, patience_s=patience_s):
+        if why := why_not_ended(plan.pending, quiet_s=quiet_s, patience_s=patience):
             say(why)
             return None
         await source.probe(plan, say)
@@ -77,6 +82,17 @@ class ImportSettling:
         return Settled(
             import_id=life.import_id, at_unix_s=time.time(), plan=plan, files=files, digest=manifest_digest(files)
         )
+
+    async def _planned(self, life: ImportLife, source: ImportSource, scan: Scan, say: Say) -> Plan:
+        """The plan of a source; asked again only once something in it has changed, since a plan costs its headers."""
+        known = self._pending.get(life.import_id)
+        if known is not None and known[0] == scan:
+            return known[1]
+        plan = await source.plan(say)
+        self._pending.pop(life.import_id, None)
+        if plan.pending:
+            self._pending[life.import_id] = (scan, plan)
+        return plan
 
     async def _at_rest(self, life: ImportLife, source: ImportSource) -> Scan | None:
         """The source, once a few looks at it in a row have found the same; None as soon as two differ."""
@@ -93,7 +109,7 @@ class ImportSettling:
         return last
 
 
-def _not_yet(error: MeshError, *, quiet_s: float, patience_s: float) -> str:
+def _not_yet(error: MeshError, *, quiet_s: float, patience: float) -> str:
     """What is waited for, if it is something that more of the source may cure; else nothing."""
     kind = error.failure.kind if isinstance(error, AskFailed) else type(error).__name__
-    return why_not_ended((str(error),), quiet_s=quiet_s, patience_s=patience_s) if kind in NOT_YET else ""
+    return why_not_ended((str(error),), quiet_s=quiet_s, patience_s=patience) if kind in NOT_YET else ""

@@ -68,7 +68,10 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     settle_scans: Count = 2
     """Looks in a row that must find the same names, sizes and times."""
     pending_patience_s: Annotated[float, Meta(ge=0)] = 20.0
-    """How long a source must be quiet before what its metadata declare and is not there counts as missing."""
+    """How long a source must be quiet before what its metadata declare and is not there counts as missing; it is
+    waited for twice as long as the acquisition has paused so far, if that is longer."""
+    longest_patience_s: Annotated[float, Meta(ge=0)] = 21_600.0
+    """The longest such wait, whatever the acquisition's pauses were: six hours."""
     settling_at_once: Count = 16
     """Sources that are watched, planned and probed at the same time; the others wait in their order."""
     copying_at_once: Count = 2

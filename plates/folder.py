@@ -17,7 +17,7 @@ from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
 from .exclusion import Exclusion
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
-from .source_names import check_source_name
+from .source_names import HELD_FOLDER, check_source_name
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
 # Headers are asked for a few times in a row; OME-XML makes single ones megabytes large.
@@ -151,11 +151,7 @@ class DiskFolder:
             )
 
     def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, levels: float) -> None:
-        try:
-            entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise _unreadable(folder or str(self.root), error) from error
-        for entry in entries:
+        for entry in self._entries(folder):
             path = f"{folder}/{entry.name}" if folder else entry.name
             if only is not None and path not in only:
                 continue
@@ -184,6 +180,13 @@ class DiskFolder:
                     self.left_out.append(LeftOut(path, "not a regular file"))
             except OSError as error:
                 raise _unreadable(path, error) from error
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise _unreadable(folder or str(self.root), error) from error
+        return [entry for entry in entries if entry.name != HELD_FOLDER]
 
     def _stays_inside(self, path: str) -> bool:
         try:

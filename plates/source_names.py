@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .errors import BadSourceName
 
+HELD_FOLDER = ".hcs-mesh-held"
+"""The name of a folder of links to held sources: nobody's data, and passed by wherever it lies."""
+
 
 def check_source_name(path: str) -> None:
     """Refuse a name whose bytes are no UTF-8, which the operating system lets pass and no message carries.

@@ -5,11 +5,10 @@ from .guarantees import GUARANTEES, Guarantee, HeldFile, HeldSpace, Hold, Relief
 from .hold import hold, release
 from .reader import HeldReader
 from .space import held_bytes, held_space, let_go
-from .staging import HELD_FOLDER, Staging, choose_staging, staging_of, sweep
+from .staging import Staging, choose_staging, staging_of, sweep
 
 __all__ = [
     "GUARANTEES",
-    "HELD_FOLDER",
     "Guarantee",
     "HeldFile",
     "HeldReader",

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..local.disk import sync_folder
+from ..source_names import HELD_FOLDER
 from .errors import StagingFailed
-
-HELD_FOLDER = ".hcs-mesh-held"
-"""The name of a staging folder; whoever scans an allowed root passes it by."""
 
 
 class Staging(NamedTuple):

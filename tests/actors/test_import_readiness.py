@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hcs_mesh.actors.import_readiness import Quiet, Scan, manifest_digest, why_not_ended
+from hcs_mesh.actors.import_readiness import Quiet, Scan, manifest_digest, patience_s, why_not_ended
 from hcs_mesh.plates.repository import SourceFile
 
 HOUR_S = 3600.0
@@ -45,3 +45,11 @@ def test_a_manifest_is_told_from_others_by_names_sizes_and_times_alone() -> None
         SourceFile(path="c.tif", size=1, mtime_ns=2),
     ]
     assert len({manifest_digest([one]), *(manifest_digest([file]) for file in changed)}) == 4
+
+
+def test_an_acquisition_that_pauses_for_long_is_waited_for_twice_as_long() -> None:
+    # Two time points, half an hour apart.
+    written = Scan({"t1.tif": (10, int(1_000e9), 1), "t2.tif": (10, int(2_800e9), 2), "t2b.tif": (10, int(2_801e9), 3)})
+    assert patience_s(written, at_least_s=20.0, at_most_s=9_999.0) == 3_600.0
+    assert patience_s(written, at_least_s=20.0, at_most_s=600.0) == 600.0
+    assert patience_s(scan(written_at_s=1_000.0), at_least_s=20.0, at_most_s=600.0) == 20.0

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcs_mesh.actors.mail_text import compose, identity, message_id
-from hcs_mesh.config.mail_address import is_address
 from hcs_mesh.actors.notice_records import Delivered, Failed, Posted, Record, Retried, Stumbled
 from hcs_mesh.actors.outbox import Delivery, Outbox, lane_of
 from hcs_mesh.config import NoticeSettings
+from hcs_mesh.config.mail_address import is_address
 from hcs_mesh.messages.notices import NoticeFacts, SendNotice
 
 SETTINGS = NoticeSettings(first_retry_s=10, longest_retry_s=40, give_up_days=1, keep_days=2)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from hcs_mesh.plates.holding import (
-    HELD_FOLDER,
     HeldReader,
     HeldSpace,
     Hold,
@@ -27,6 +26,7 @@ from hcs_mesh.plates.holding import (
 )
 from hcs_mesh.plates.local import SourceChanged, SourceMissing
 from hcs_mesh.plates.repository import SourceFile
+from hcs_mesh.plates.source_names import HELD_FOLDER
 
 NOBODY = 65534
 CONTENT = b"plate" * 4000
