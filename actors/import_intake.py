@@ -60,14 +60,16 @@ class ImportIntake:
         )
         return means.book.lives[import_id]
 
-    async def preview(self, order: ImportOrder, asker: Principal) -> ImportPreview:
+    async def preview(self, order: ImportOrder, on_behalf_of: str, asker: Principal) -> ImportPreview:
         """What an order would do.
 
         Raises:
+            NotTheirs: the asker may not hand over for somebody else.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             MeshError: nothing could be imported, and why.
         """
         means = self._means
+        owner = owner_of(on_behalf_of, asker)
         await means.threads.run(lambda: self._places.check(order, asker))
         await self._places.look_elsewhere(order)
         life = ImportLife(
@@ -76,7 +78,7 @@ class ImportIntake:
                 at_unix_s=time.time(),
                 key="",
                 order=order,
-                owner=asker.name,
+                owner=owner,
                 administrator=is_administrator(asker),
             )
         )

@@ -226,14 +226,14 @@ class BlockingClient:
         """
         return self._run(self._client.submit_order(order, on_behalf_of=on_behalf_of))
 
-    def preview_import(self, order: ImportOrder) -> ImportPreview:
+    def preview_import(self, order: ImportOrder, *, on_behalf_of: str = "") -> ImportPreview:
         """What an order would do if it were given; nothing is taken over.
 
         Raises:
             BadSourceName: the path holds bytes that are not text.
-            AskFailed: nothing could be imported, and why, or this key may not import it.
+            AskFailed: nothing could be imported, and why, or this key may not import it, or not for somebody else.
         """
-        return self._run(self._client.preview_import(order))
+        return self._run(self._client.preview_import(order, on_behalf_of=on_behalf_of))
 
     def imports(self) -> tuple[ImportStatus, ...]:
         """Every import."""

@@ -52,15 +52,15 @@ class ImportCalls(Asker):
         request = SubmitImport(order=order, key=uuid.uuid4().hex, on_behalf_of=on_behalf_of)
         return await self._patiently(lambda timeout_s: self.ask("imports", request, timeout_s=timeout_s), 30.0)
 
-    async def preview_import(self, order: ImportOrder) -> ImportPreview:
+    async def preview_import(self, order: ImportOrder, *, on_behalf_of: str = "") -> ImportPreview:
         """What an order would do if it were given; nothing is taken over.
 
         Raises:
             BadSourceName: the path holds bytes that are not text.
-            AskFailed: nothing could be imported, and why, or this key may not import it.
+            AskFailed: nothing could be imported, and why, or this key may not import it, or not for somebody else.
         """
         check_source_name(order.path)
-        return await self.ask("imports", PreviewImport(order=order), timeout_s=PREVIEW_S)
+        return await self.ask("imports", PreviewImport(order=order, on_behalf_of=on_behalf_of), timeout_s=PREVIEW_S)
 
     async def imports(self) -> tuple[ImportStatus, ...]:
         """Every import."""

@@ -138,12 +138,13 @@ class ImportPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewImport(Request[ImportPreview], frozen=True, kw_only=True, tag="imports.preview"):
-    """Ask what an order would do; nothing is taken over."""
+    """Ask what an order would do, for oneself or for whom it is given; nothing is taken over."""
 
     audience: ClassVar[Role | None] = "user"
 
     order: ImportOrder
 
+    on_behalf_of: str = ""
 
 class GetImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.get"):
     """Ask how one import stands."""

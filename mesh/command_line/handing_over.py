@@ -138,7 +138,7 @@ def preview(question: Question, wishes: Sequence[Wish]) -> None:
         seen: list[ImportPreview | Refusal] = []
         for wish in wishes:
             try:
-                seen.append(await mesh.preview_import(wish.order))
+                seen.append(await mesh.preview_import(wish.order, on_behalf_of=wish.on_behalf_of))
             except (AskFailed, NotPermitted, BadSourceName) as error:
                 if single:
                     raise
