@@ -65,8 +65,8 @@ class MeshOnData:
         return Answer(ended.returncode, ended.stdout, ended.stderr)
 
     def imported(self, source: Path, *words: object) -> int:
-        """Import a source that holds one plate, and return the plate's id."""
-        told = self("import", source, "--wait", *words).value
+        """Import a source that holds one plate, imported before or not, and return the plate's id."""
+        told = self("import", source, "--wait", "--force", *words).value
         assert told["state"] == "done"
         (plate,) = told["plates"]
         return int(plate)

@@ -118,7 +118,7 @@ class KillSession:
 
     async def round(self, client: Client, source: Path, pipeline: str, number: str) -> JobStatus:
         """One import and one job of its plate, each done; what is asked twice is done once."""
-        submit = SubmitImport(order=ImportOrder(path=str(source)), key=f"import of round {number}")
+        submit = SubmitImport(order=ImportOrder(path=str(source), forced=True), key=f"import of round {number}")
         import_id = self.imports[submit.key] = await self.ask(client, "imports", submit)
         imported: ImportStatus = await self._follow(
             lambda revision: self.ask(client, "imports", AwaitImport(import_id=import_id, revision=revision)),

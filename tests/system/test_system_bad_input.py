@@ -349,7 +349,8 @@ def test_what_is_over_cannot_be_cancelled_or_retried(mesh: Any, plate: int, nucl
 
 def test_a_source_that_vanishes_fails_and_goes_on_when_it_is_back(mesh: Any, good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "Moving"
-    shutil.copytree(good, folder)
+    # With times of its own, or it would be the plate that is imported already.
+    shutil.copytree(good, folder, copy_function=shutil.copy)
 
     async def take_away() -> tuple[Any, Any]:
         async with Client.at(mesh.data) as client:
@@ -485,7 +486,7 @@ def test_a_full_disk_stops_what_needs_it_and_nothing_else(mesh_up: Any, good: Pa
         plate_id = mesh.imported(good)
         before = mesh.rows()
         ballast = fill(disk)
-        assert "bytes free" in mesh("import", good, "--wait").refusal
+        assert "bytes free" in mesh("import", good, "--wait", "--force").refusal
         job = mesh("run", plate_id, nuclei).value["job"]
         waiting = asyncio.run(until(mesh.data, job, lambda status: "full" in status.reason))
         assert (waiting.state, waiting.faults) == ("running", ())

@@ -122,7 +122,7 @@ def test_status_and_ps_say_what_runs(up: Path) -> None:
 
 def test_an_import_is_told_as_scripts_expect(up: Path, plate: tuple[Path, Truth]) -> None:
     source, truth = plate
-    waited = mesh(up, "import", source, "--name", "again", "--wait").told
+    waited = mesh(up, "import", source, "--name", "again", "--wait", "--force").told
     assert {"import", "state", "plates", "n_files", "n_bytes"} <= set(waited)
     assert (waited["state"], waited["n_files"], waited["n_bytes"]) == ("done", truth.n_files, truth.n_bytes)
     at_once = mesh(up, "import", source, "--name", "third").told

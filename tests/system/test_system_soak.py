@@ -19,6 +19,7 @@ import pytest
 from hcs_mesh import Mesh, Settings
 from hcs_mesh.command_line.demo_pipeline import DEMO_PIPELINE
 from hcs_mesh.config import DeviceSettings
+from hcs_mesh.messages.imports import ImportOrder
 from hcs_mesh.pipelines import to_source
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 
@@ -54,7 +55,9 @@ class Load:
     async def imports(self) -> None:
         while not self.over.is_set():
             # The same few plates under new ids: neither the sources nor what is known of them grows without end.
-            import_id = await self.mesh.submit_import(self.folder / f"P{self.n_imports % 2}")
+            import_id = await self.mesh.submit_order(
+                ImportOrder(path=str(self.folder / f"P{self.n_imports % 2}"), forced=True)
+            )
             async for status in self.mesh.follow_import(import_id):
                 ended = status
             assert ended.state == "done", ended
