@@ -11,9 +11,10 @@ from ..plates.certificate import Device
 from ..plates.holding.guarantees import Hold
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
-from .import_notes import plan_notes
+from .import_notes import late_notes, plan_notes
 from .import_records import (
     Accepted,
+    CameLate,
     Cancelled,
     Certified,
     Entered,
@@ -76,6 +77,8 @@ class ImportLife:
         self.decoded: tuple[DecodedPlane, ...] = ()
         self.source_device: Device | None = None
         self.verified_at_unix_s = 0.0
+        self.n_late = 0
+        self.late: tuple[str, ...] = ()
         self.n_bytes_done = 0
         self._unfinished = False
 
@@ -118,6 +121,8 @@ class ImportLife:
             case SourceDeleted(n_files=n_files, note=note):
                 self.source_deleted, self.deletion_tried = not note, True
                 return note or f"the source's {n_files} files were deleted, as ordered"
+            case CameLate(n_files=n_files, files=late):
+                self.n_late, self.late = n_files, late
             case Told(of=of):
                 # Of an earlier failure, it says nothing of how it ended since.
                 self.untold = "" if of == self.untold else self.untold
@@ -199,7 +204,7 @@ class ImportLife:
             certificate_note=self.certificate_note,
             source_deleted=self.source_deleted,
             digest=self.digest,
-            notes=plan_notes(self.plan),
+            notes=(*plan_notes(self.plan), *late_notes(self.n_late, self.late, self.order.path)),
             history=tuple(self.history) if with_history else (),
             revision=self.revision,
         )

@@ -77,6 +77,13 @@ class SourceDeleted(ImportRecord, frozen=True, kw_only=True, tag="import.source_
     note: str = ""
 
 
+class CameLate(ImportRecord, frozen=True, kw_only=True, tag="import.came_late"):
+    """At its end the source held these files beside what was imported, or in another size; the first are named."""
+
+    n_files: int
+    files: tuple[str, ...] = ()
+
+
 class Returned(ImportRecord, frozen=True, kw_only=True, tag="import.returned"):
     """What was read cannot be trusted: the import goes back to settling with nothing stored."""
 
@@ -147,6 +154,7 @@ Record = (
     | Verified
     | Certified
     | SourceDeleted
+    | CameLate
     | Returned
     | Stumbled
     | Failed

@@ -41,6 +41,7 @@ def _plan(message: PlanSource) -> Plan:
         depth=message.depth,
         as_files=message.as_files,
         exclude=message.exclude,
+        only=message.only,
     )
 
 

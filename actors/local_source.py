@@ -38,13 +38,14 @@ class LocalSource:
 
     async def scan(self) -> Scan:
         """Look at every file."""
-        return await self._threads.run(lambda: scan_source(Path(self._order.path)))
+        return await self._threads.run(lambda: scan_source(Path(self._order.path), self._order.only))
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
         """Ask the inspector what it holds."""
         order = self._order
         question = PlanSource(
             path=order.path,
+            only=order.only,
             pattern=order.pattern,
             name=order.name,
             as_files=order.as_files,

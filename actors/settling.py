@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..plates.errors import SourceNotFound, SourceUnreadable
@@ -42,8 +43,8 @@ def check_source(source: str) -> None:
         raise NoSuchSource(f"{source!r} is no path: {error}", hint=hint) from error
 
 
-def scan_source(source: Path) -> Scan:
-    """Look at every file of a source; links to folders are not followed.
+def scan_source(source: Path, only: Sequence[str] = ()) -> Scan:
+    """Look at every file of a source, or at those right in it that ``only`` names; folders' links are not followed.
 
     Raises:
         SourceNotFound: there is nothing there.
@@ -59,6 +60,8 @@ def scan_source(source: Path) -> Scan:
         if not source.is_dir():
             found[source.name] = _seen(source)
             return Scan(found)
+        if only:
+            return Scan({Path(name).name: _seen(source / Path(name).name) for name in only})
         n_top = len(str(source).rstrip(os.sep)) + 1
         for folder, folders, names in os.walk(source, onerror=refuse):
             folders.sort()

@@ -20,6 +20,7 @@ from .settings import (
     StreamSettings,
 )
 from .toml import to_toml
+from .watch_settings import WatchSettings
 
 __all__ = [
     "ConfigError",
@@ -42,6 +43,7 @@ __all__ = [
     "RootSettings",
     "Settings",
     "StreamSettings",
+    "WatchSettings",
     "WebhookSettings",
     "check_settings",
     "data_folder",

@@ -12,6 +12,7 @@ from .format_settings import BioformatsSettings, check_java_memory
 from .import_settings import GuestSettings, ImportSettings
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
 from .section import Count, Seconds, Section
+from .watch_settings import WatchSettings, check_watches
 
 DATA_CHANNEL_OFFSET = 1000
 """The data channel's port lies this far above the control channel's; see docs/decisions."""
@@ -157,6 +158,8 @@ class Settings(Section, frozen=True, kw_only=True):
     mail: MailSettings = MailSettings()
     webhook: tuple[WebhookSettings, ...] = ()
     """Where notices are sent as JSON: one table [[webhook]] each."""
+    watch: tuple[WatchSettings, ...] = ()
+    """The folders from which acquisitions are imported by themselves: one table [[watch]] each."""
     shutdown_s: Seconds = 20.0
     """Time for an ordered stop, after which what still runs is killed."""
 
@@ -164,9 +167,10 @@ class Settings(Section, frozen=True, kw_only=True):
         """Refuse what would go astray.
 
         Raises:
-            ConfigError: When two webhooks have one name.
+            ConfigError: When two webhooks have one name, two watched folders overlap, or Java has no room.
         """
         check_webhooks(self.webhook)
+        check_watches(self.watch, self.data.folder)
         check_java_memory(self.bioformats, self.inspector.memory_mib)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from .actors.joined_nodes import JoinedNodes
 from .commands import Commands
 from .config import Settings, check_settings, data_folder
+from .config.watch_settings import check_watches
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .mesh_node import MeshNode
@@ -57,6 +58,7 @@ class Mesh(Commands):
         """
         self.settings = check_settings(settings or Settings())
         self.data = data.absolute() if data is not None else data_folder(self.settings)
+        check_watches(self.settings.watch, str(self.data))
         self.endpoints: tuple[Endpoint, ...] = ()
         self.stop_asked = asyncio.Event()
         self._extra: list[tuple[str, Callable[[], Actor[Any]]]] = []

@@ -22,6 +22,7 @@ from .actors.ring_keeper import RingKeeper
 from .actors.scheduler import Scheduler
 from .actors.serving_agents import ServingAgents
 from .actors.viewer_bridge import ViewerBridge
+from .actors.watcher import Watcher
 from .config import Settings
 from .devices import devices
 from .layout import DataLayout
@@ -154,6 +155,19 @@ def mesh_tree(
                         kind=ImportProxy,
                         # A running copy is given time to come to the end of its file.
                         shutdown_s=settings.shutdown_s,
+                    ),
+                    node.actor(
+                        "watches",
+                        lambda: Watcher(
+                            settings.watch,
+                            layout.journal("watches"),
+                            repository,
+                            data=layout.data,
+                            inspector=settings.inspector,
+                            end_inspector=lambda why: processes.end("inspector", why),
+                            segment_bytes=settings.journal.segment_bytes,
+                        ),
+                        kind=Watcher,
                     ),
                 ],
                 on_exhausted="quarantine",

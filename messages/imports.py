@@ -39,10 +39,11 @@ class ImportOrder(msgspec.Struct, frozen=True, kw_only=True):
     ``as_files`` stores what none can read, byte for byte. ``depth`` limits the folders below the source (0: all),
     ``exclude`` holds globs of paths that stay behind. ``agent`` names the workstation that the path is on; empty,
     it is the mesh's own host. ``forced`` imports what was imported before; ``ended`` says that nothing more will
-    come, whatever the metadata declares.
+    come, whatever the metadata declares. ``only`` names the files right in the folder that are meant; empty, all are.
     """
 
     path: str
+    only: tuple[str, ...] = ()
     agent: str = ""
     name: str = ""
     pattern: str = ""
@@ -201,6 +202,7 @@ class PlanSource(Request[Plan], frozen=True, kw_only=True, tag="inspection.plan"
     """Ask which filesets and plates a source holds; answered in the inspector's process."""
 
     path: str
+    only: tuple[str, ...] = ()
     pattern: str = ""
     name: str = ""
     as_files: bool = False

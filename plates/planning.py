@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
@@ -73,13 +73,15 @@ def plan(
     depth: int = 0,
     exclude: Sequence[str] = (),
     as_files: bool = False,
+    only: Collection[str] = (),
 ) -> Plan:
     """Which filesets and plates lie at a path; ``name`` is what a single plate will be called.
 
     With a pattern no other layout is looked for, and ``as_files`` none at all: every file is stored, and no plate is
     made of them. Where nothing else was found, microscopes' own files (czi, lif, nd2...) are filesets too. ``depth``
     says how many levels of folders are looked into, 1 for the path alone and 0 for all; ``exclude`` are glob patterns
-    on relative paths, see :class:`Exclusion`. The source is only read.
+    on relative paths, see :class:`Exclusion`; ``only`` names the files right in a folder that are looked at. The
+    source is only read.
 
     Raises:
         SourceNotFound: there is nothing at the path.
@@ -93,14 +95,16 @@ def plan(
         NotYetComplete: one is not closed, as while it is written or copied.
         UnreadableImage: the path is a single file and no image can be read from it.
     """
-    root, found = _recognised(path, _Wish(pattern, as_files), depth, exclude)
+    root, found = _recognised(path, _Wish(pattern, as_files), depth, exclude, only)
     return msgspec.structs.replace(found, root=str(root), filesets=_renamed(found, name).filesets)
 
 
-def _recognised(path: Path, wish: _Wish, depth: int, exclude: Sequence[str]) -> tuple[Path, Plan]:
+def _recognised(
+    path: Path, wish: _Wish, depth: int, exclude: Sequence[str], only: Collection[str]
+) -> tuple[Path, Plan]:
     mode = _mode(path)
     if stat.S_ISDIR(mode):
-        folder = DiskFolder(path, depth=depth, exclude=exclude)
+        folder = DiskFolder(path, only=set(only) or None, depth=depth, exclude=exclude)
         try:
             found = wish.recognise(folder)
         except (NothingToImport, PatternError) as error:

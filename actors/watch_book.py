@@ -1,0 +1,67 @@
+"""The book of watched folders: what was handed over to the imports, and in which shape (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+Step = Literal["handing over", "handed over", "refused"]
+
+
+class WatchedUnit(msgspec.Struct, frozen=True, kw_only=True, tag="watch.unit"):
+    """One folder or fileset of a watched folder as the journal knows it; the latest record of it counts.
+
+    A folder's ``unit`` ends in "/"; that of loose files is the first of their ``names``. ``digest`` tells the names
+    and sizes that were last taken note of. ``gone`` says that it was taken away; it is remembered, so that what
+    comes under its name later is another generation.
+    """
+
+    folder: str
+    unit: str
+    at_unix_s: float
+    step: Step
+    generation: int = 1
+    forced: bool = False
+    digest: str = ""
+    names: tuple[str, ...] = ()
+    import_id: str = ""
+    reason: str = ""
+    late: tuple[str, ...] = ()
+    n_late: int = 0
+    gone: bool = False
+
+    @property
+    def key(self) -> str:
+        """What makes handing it over again harmless."""
+        return f"watch {self.folder} {self.unit} {self.generation}"
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, and no loose files."""
+        return self.unit.endswith("/")
+
+
+class WatchBook:
+    """The units of every watched folder."""
+
+    def __init__(self) -> None:
+        self._units: dict[str, dict[str, WatchedUnit]] = {}
+
+    def apply(self, record: WatchedUnit) -> None:
+        """Take a record in."""
+        self._units.setdefault(record.folder, {})[record.unit] = record
+
+    def units(self, folder: str) -> Mapping[str, WatchedUnit]:
+        """The units of one watched folder, by name; it stays up to date."""
+        return self._units.setdefault(folder, {})
+
+    def compacted(self) -> tuple[WatchedUnit, ...]:
+        """The records that a checkpoint needs: the latest of each unit."""
+        return tuple(record for units in self._units.values() for record in units.values())
+
+
+def loose_names(units: Iterable[WatchedUnit]) -> dict[str, str]:
+    """For each loose file that was handed over the unit that it belongs to."""
+    return {name: one.unit for one in units if not one.gone for name in one.names}

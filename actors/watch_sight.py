@@ -1,0 +1,52 @@
+"""What is asked of a look at a watched folder, and what it found (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class Seen(NamedTuple):
+    """A unit as a look found it: what tells its names and sizes from others, and how many files it has."""
+
+    digest: str
+    n_files: int
+
+
+class Wish(NamedTuple):
+    """What a look is to find out.
+
+    ``folders`` were handed over: their own times are enough. ``loose`` are the files of each loose fileset that was.
+    ``restless`` are units among both whose files are to be looked at in any case, ``aside`` loose files that are no
+    images.
+    """
+
+    folders: frozenset[str] = frozenset()
+    loose: Mapping[str, tuple[str, ...]] = {}
+    restless: frozenset[str] = frozenset()
+    aside: frozenset[str] = frozenset()
+
+
+class Sight(NamedTuple):
+    """What a look found; with ``missing`` nothing can be concluded from it, and that is why.
+
+    ``names`` is everything that lies in the folder itself, folders with "/" behind. ``units`` holds what was looked
+    at closely, ``loose`` the sizes of the loose files that no unit has.
+    """
+
+    missing: str = ""
+    names: frozenset[str] = frozenset()
+    units: Mapping[str, Seen] = {}
+    loose: Mapping[str, int] = {}
+    trouble: Mapping[str, str] = {}
+
+
+def seen(files: Iterable[tuple[str, int]]) -> Seen:
+    """What tells these names and sizes from others; neither times nor permissions do."""
+    digest = hashlib.blake2b(digest_size=16)
+    n_files = 0
+    for name, size in sorted(files):
+        digest.update(f"{name}\0{size}\n".encode())
+        n_files += 1
+    return Seen(digest.hexdigest(), n_files)
