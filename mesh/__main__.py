@@ -126,6 +126,14 @@ app.command()(agents)
 
 
 @app.command()
+def watches(data: Data = None, key: Key = None, as_json: Json = False) -> None:
+    """List the watched folders: whether each is there, what waits in it, what was handed over, what came late."""
+    from .command_line import asking, watches
+
+    watches.list_all(asking.Question(data, key, as_json))
+
+
+@app.command()
 def verify(
     certificate: Annotated[str, typer.Argument(metavar="CERTIFICATE", help="Its file, or the import's id.")],
     signature_only: Annotated[

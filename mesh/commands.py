@@ -28,6 +28,7 @@ from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from .messages.metadata import GetLabels, GetPlate, ListPlates
 from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
 from .messages.viewing import ListViewers, ViewerInfo
+from .messages.watches import ListWatches, WatchStatus
 from .plates.labels import Labels
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
@@ -125,6 +126,10 @@ class Commands(ImportCalls):
         """
         check_plate_id(plate_id)
         return await self.ask("metadata", GetLabels(plate_id=plate_id))
+
+    async def watches(self) -> tuple[WatchStatus, ...]:
+        """Every watched folder, in the order of the settings."""
+        return await self.ask("watches", ListWatches())
 
     # -- notices ----------------------------------------------------------------------------------
 

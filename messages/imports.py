@@ -144,8 +144,8 @@ class PreviewImport(Request[ImportPreview], frozen=True, kw_only=True, tag="impo
     audience: ClassVar[Role | None] = "user"
 
     order: ImportOrder
-
     on_behalf_of: str = ""
+
 
 class GetImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.get"):
     """Ask how one import stands."""
