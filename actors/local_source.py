@@ -9,6 +9,7 @@ from ..messages.imports import PlanSource
 from ..plates.certificate import Device
 from ..plates.devices import device_of
 from ..plates.errors import SourceNotFound
+from ..plates.exclusion import Exclusion
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
 from ..plates.local import FolderReader
 from ..plates.local.deletion import delete_source
@@ -38,7 +39,9 @@ class LocalSource:
 
     async def scan(self) -> Scan:
         """Look at every file."""
-        return await self._threads.run(lambda: scan_source(Path(self._order.path), self._order.only))
+        order = self._order
+        exclude = Exclusion(order.exclude)
+        return await self._threads.run(lambda: scan_source(Path(order.path), order.only, exclude=exclude))
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
         """Ask the inspector what it holds."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from ..plates.errors import SourceNotFound, SourceUnreadable
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile
-from ..plates.source_names import check_source_name
+from ..plates.source_names import HELD_FOLDER, check_source_name
 from .errors import NoSuchSource
 from .import_readiness import Scan
 
@@ -43,8 +43,10 @@ def check_source(source: str) -> None:
         raise NoSuchSource(f"{source!r} is no path: {error}", hint=hint) from error
 
 
-def scan_source(source: Path, only: Sequence[str] = ()) -> Scan:
+def scan_source(source: Path, only: Sequence[str] = (), *, exclude: Container[str] = ()) -> Scan:
     """Look at every file of a source, or at those right in it that ``only`` names; folders' links are not followed.
+
+    What ``exclude`` holds is not looked at, nor are links to held sources.
 
     Raises:
         SourceNotFound: there is nothing there.
@@ -64,14 +66,15 @@ def scan_source(source: Path, only: Sequence[str] = ()) -> Scan:
             return Scan({Path(name).name: _seen(source / Path(name).name) for name in only})
         n_top = len(str(source).rstrip(os.sep)) + 1
         for folder, folders, names in os.walk(source, onerror=refuse):
-            folders.sort()
+            folders[:] = sorted(one for one in folders if one != HELD_FOLDER)
             # Strings, not paths: an OME-Zarr has a hundred thousand small files, and is looked at again and again.
             above = folder if folder.endswith(os.sep) else f"{folder}{os.sep}"
             for name in names:
                 path = above + name
                 relative = path[n_top:]
                 check_source_name(relative)
-                found[relative] = _seen_or_dangling(path)
+                if relative not in exclude:
+                    found[relative] = _seen_or_dangling(path)
     except FileNotFoundError as error:
         raise SourceNotFound(
             f"{error.filename} is not there (any more)", hint="put it back and retry the import, or cancel it"
