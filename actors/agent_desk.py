@@ -85,16 +85,18 @@ class AgentDesk(Actor[Inbox]):
         if link is None:
             raise AgentThere(f"{asker.name} offers folders over a link", hint="hcs-mesh agent")
         name = agent_name(asker.name, message.label)
+        terms = AgentTerms(name=name, beat_s=min(BEAT_S, self._silence_s / 4))
         agent = self._agents.agents.get(name)
+        before, now = agent.offer if agent is not None else message.offer, message.offer
+        if agent is not None and agent.here and (before.host, before.place) != (now.host, now.place):
+            raise AgentThere(
+                f"an agent {name} is there already, on {before.host}", hint="give this one a key of its own, or --name"
+            )
+        if message.trial:
+            return terms
         if agent is None:
             agent = self._agents.agents[name] = ServingAgent(name, asker.name, message.offer)
         elif agent.link is not link:
-            before, now = agent.offer, message.offer
-            if agent.here and (before.host, before.place) != (now.host, now.place):
-                raise AgentThere(
-                    f"an agent {name} is there already, on {before.host}",
-                    hint="give this one a key of its own, or --name",
-                )
             self._away(agent, "it has come anew")
         await self._settle(agent, link)
         agent.offer, agent.link, agent.heard_s = message.offer, link, self.context.now()
@@ -109,7 +111,7 @@ class AgentDesk(Actor[Inbox]):
         log.info("a workstation offers folders", agent=name, folders=[one.path for one in message.offer.folders])
         await asyncio.to_thread(self._agents.remember)
         agent.stirred()
-        return AgentTerms(name=name, beat_s=min(BEAT_S, self._silence_s / 4))
+        return terms
 
     async def _settle(self, agent: ServingAgent, link: Link) -> None:
         """Have it let go of what it owes, before anybody else can ask it for anything."""

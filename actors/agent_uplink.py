@@ -22,13 +22,13 @@ AGAIN_S = 0.5
 LEAVE_S = 1.0
 
 
-async def offer_folders(link: Link, offer: AgentOffer, label: str) -> AgentTerms:
-    """Offer folders over a link.
+async def offer_folders(link: Link, offer: AgentOffer, label: str, *, trial: bool = False) -> AgentTerms:
+    """Offer folders over a link, or with ``trial`` ask whether they would be taken.
 
     Raises:
         KeyRefused, NotPermitted, AskTimedOut, PeerGone, AskFailed: the mesh cannot be reached, or does not want them.
     """
-    return await link.ask(DESK, OfferFolders(offer=offer, label=label), timeout_s=OFFER_S)
+    return await link.ask(DESK, OfferFolders(offer=offer, label=label, trial=trial), timeout_s=OFFER_S)
 
 
 class AgentUplink(Actor[AgentLost]):

@@ -13,7 +13,7 @@ from ..plates.certificate import Device
 from ..plates.checksums import Algorithm, new_digest
 from ..plates.devices import device_of
 from ..plates.errors import SourceNotFound
-from ..plates.holding import HELD_FOLDER, HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release, staging_of
 from ..plates.holding.guarantees import STAGED, HeldFile
 from ..plates.local import FolderReader
 from ..plates.local.deletion import delete_source
@@ -21,6 +21,7 @@ from ..plates.local.names import checked_id, checked_path
 from ..plates.planners import Plan
 from ..plates.repository import OpenSource, SourceFile, StoredFile
 from ..plates.served_folders import NotServed, ServedFolders
+from ..plates.source_names import HELD_FOLDER
 from .settling import manifest, scan_source
 
 BUFFER_BYTES = 1 << 20
@@ -193,8 +194,9 @@ class ServedSource:
 
     def _check_staging(self, import_id: str, staging: str) -> None:
         folder = Path(staging)
-        homes = {str(Path(one.path) / HELD_FOLDER) for one in self.folders.folders} | {str(self._data / HELD_FOLDER)}
-        if folder.name != checked_id(import_id) or ".." in folder.parts or str(folder.parent.parent) not in homes:
+        above = [*(Path(one.path) for one in self.folders.folders), self._data]
+        homes = {staging_of(self._data, one / HELD_FOLDER) for one in above}
+        if folder.name != checked_id(import_id) or folder.parent not in homes:
             raise NotServed(f"{staging} is no folder in which this agent holds files")
 
     def _check_inside(self, path: Path, opened: OpenSource) -> None:

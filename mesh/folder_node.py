@@ -87,7 +87,7 @@ class FolderNode(Mesh):
         # Whether the mesh takes these folders is known before anything is started.
         first = dial()
         try:
-            terms = await offer_folders(first.link, self._offer, self._label)
+            terms = await offer_folders(first.link, self._offer, self._label, trial=True)
         finally:
             first.close()
         self._repository_kind = f"none: agent {terms.name} of the mesh at {self._card.address}"

@@ -54,12 +54,16 @@ class AgentTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfferFolders(Request[AgentTerms], frozen=True, kw_only=True, tag="agents.offer"):
-    """Offer folders, or come back after a break; ``label`` tells several agents with one key apart."""
+    """Offer folders, or come back after a break; ``label`` tells several agents with one key apart.
+
+    With ``trial`` it is only asked whether they would be taken, and under which name.
+    """
 
     audience: ClassVar[Role | None] = "agent"
 
     offer: AgentOffer
     label: str = ""
+    trial: bool = False
 
 
 class AgentBeat(Request[bool], frozen=True, kw_only=True, tag="agents.beat"):

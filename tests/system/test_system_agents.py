@@ -1,0 +1,411 @@
+"""Workstations that serve folders to a mesh elsewhere: over TCP and CURVE, in processes of their own where one dies."""
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from waiting import eventually
+
+from hcs_mesh import Client, Mesh, Settings
+from hcs_mesh.actors import agent_reader, served_file
+from hcs_mesh.actors.served_source import ServedSource
+from hcs_mesh.config import DeviceSettings, GuestSettings, ImportSettings, MeshError
+from hcs_mesh.config.settings import FrontSettings
+from hcs_mesh.folder_node import FolderNode
+from hcs_mesh.layout import DataLayout
+from hcs_mesh.messages.agents import AgentInfo, Chunk, ListAgents, ScanFolder
+from hcs_mesh.messages.imports import ImportOrder, ImportStatus
+from hcs_mesh.plates.holding import HeldFile, Hold
+from hcs_mesh.plates.local.errors import BadName
+from hcs_mesh.plates.served_folders import NotServed, ServedFolder, ServedFolders
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+from hcs_mesh.transport import KeyRing, MeshCard, Principal, load_or_create_pair
+
+T = TypeVar("T")
+
+MIB = 1 << 20
+NO_DEVICES = DeviceSettings(cpu_slots=0, gpu="off")
+QUICK = ImportSettings(settle_s=0.05, first_retry_s=0.05, certify_same_disk=True)
+HELD = HeldFile(path="x", guarantee="hard link", size=1, mtime_ns=0, inode=0)
+RECIPE = Recipe(name="Agents", n_rows=1, n_columns=2, n_fields=1, size_px=128)
+
+pytestmark = pytest.mark.timeout(90)
+
+
+class Place(NamedTuple):
+    """A mesh that listens, and what a workstation needs to reach it."""
+
+    mesh: Mesh
+    card: MeshCard
+    folder: Path
+
+    def key(self, name: str, role: Any) -> Path:
+        file = self.folder / f"{name}.secret"
+        pair = load_or_create_pair(file)
+        KeyRing(DataLayout(self.mesh.data).allowed_keys).allow(Principal(name=name, role=role), pair.public)
+        return file
+
+    def agent(self, name: str, **how: Any) -> FolderNode:
+        served = ServedFolder(name="plates", path=str(self.folder / "served"))
+        return FolderNode(
+            Settings(devices=NO_DEVICES),
+            data=self.folder / f"{name}-data",
+            card=self.card,
+            key=self.key(name, how.pop("role", "agent")),
+            serve=(served,),
+            **how,
+        )
+
+    async def agents(self) -> dict[str, AgentInfo]:
+        return {one.name: one for one in await self.mesh.ask("agents", ListAgents())}
+
+    async def ended(self, order: ImportOrder) -> ImportStatus:
+        import_id = await self.mesh.submit_order(order)
+        async for status in self.mesh.follow_import(import_id):
+            last = status
+        return last
+
+    def same(self, status: ImportStatus, source: Path) -> bool:
+        stored = DataLayout(self.mesh.data).data / "repository" / "imports" / status.import_id / "files"
+        return digests(stored) == digests(source)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]) % 50_000 + 10_000
+
+
+@asynccontextmanager
+async def place(folder: Path) -> AsyncIterator[Place]:
+    (folder / "served").mkdir()
+    port = free_port()
+    settings = Settings(
+        devices=NO_DEVICES,
+        front=FrontSettings(tcp_host="127.0.0.1", tcp_port=port),
+        imports=QUICK,
+        guest=GuestSettings(back_off=False),
+    )
+    async with Mesh(settings, data=folder / "mesh") as mesh:
+        public = load_or_create_pair(DataLayout(mesh.data).mesh_secret).public
+        yield Place(mesh, MeshCard(address=f"127.0.0.1:{port}", public=public), folder)
+
+
+def test_a_plate_of_a_workstation_is_imported_byte_for_byte_and_certified(tmp_path: Path) -> None:
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            source = tmp_path / "served" / "one" / "plate"
+            write_plate(source, RECIPE)
+            async with there.agent("scope", users=("eva",)):
+                await eventually(lambda: _here(there, "scope"), what="the agent")
+                order = ImportOrder(path="plates/one/plate", agent="scope")
+                preview = await there.mesh.preview_import(order)
+                assert preview.plan.n_files == len(digests(source))
+                status = await there.ended(order)
+                assert (status.state, status.reason) == ("done", "")
+                assert status.held == "hard link"
+                assert there.same(status, source)
+                assert '"scope"' in Path(status.certificate).read_text()  # noqa: ASYNC240
+                held = [
+                    one for one in (tmp_path / "served").rglob("*") if ".hcs-mesh-held" in str(one) and one.is_file()
+                ]
+                assert held == [], "nothing is held once it is done"
+
+                for key, role, allowed in (("eva", "user", True), ("ida", "user", False)):
+                    async with Client.to(there.card, key=there.key(key, role)) as client:
+                        again = ImportOrder(path=str(source), agent="scope", forced=True)
+                        if allowed:
+                            assert await client.submit_order(again)
+                        else:
+                            with pytest.raises(MeshError, match="ida may not import from the workstation scope"):
+                                await client.submit_order(again)
+                for refused, why in (
+                    (ImportOrder(path="plates/one/plate", agent="scope", delete_source=True), "deletes nothing"),
+                    (ImportOrder(path="plates/one/plate", agent="scope", mode="in-place"), "in place"),
+                    (ImportOrder(path="plates/one/plate", agent="nobody"), "no workstation 'nobody'"),
+                ):
+                    with pytest.raises(MeshError, match=why):
+                        await there.mesh.submit_order(refused)
+            assert (await there.agents())["scope"].away_because == "it was stopped"
+
+    asyncio.run(program())
+
+
+async def _here(there: Place, name: str) -> bool:
+    known = await there.agents()
+    return name in known and known[name].here
+
+
+def test_what_lies_outside_of_the_served_folders_cannot_be_named(tmp_path: Path) -> None:
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            write_plate(tmp_path / "secret", RECIPE)
+            served = tmp_path / "served"
+            write_plate(served / "plate", RECIPE)
+            (served / "way-out").symlink_to(tmp_path / "secret")
+            image = next((served / "plate").rglob("*.TIF"))
+            image.unlink()
+            secret = next((tmp_path / "secret").rglob("*.TIF"))
+            secret.write_bytes(secret.read_bytes() + b"secret")
+            image.symlink_to(secret)
+            with pytest.raises(MeshError, match="OfferFolders is not for eve"):
+                await there.agent("eve", role="user").__aenter__()
+            async with there.agent("scope"):
+                await eventually(lambda: _here(there, "scope"), what="the agent")
+                for path in (
+                    str(tmp_path / "secret"),
+                    "/etc/passwd",
+                    "plates/../secret",
+                    f"{served}/../secret",
+                    "plates/way-out",
+                    str(served / "way-out"),
+                    "other/plate",
+                    "../secret",
+                    "",
+                ):
+                    with pytest.raises(MeshError, match="is not served by this workstation"):
+                        await there.mesh.submit_order(ImportOrder(path=path, agent="scope"))
+                status = await there.ended(ImportOrder(path="plates/plate", agent="scope", ended=True))
+                stored = digests(DataLayout(there.mesh.data).data / "repository")
+                assert digests(tmp_path / "secret")[str(secret.relative_to(tmp_path / "secret"))] not in stored.values()
+                assert status.n_files < 5
+                # What the agent answers is asked for over its own connection only.
+                async with Client.to(there.card, key=there.key("ida", "administrator")) as client:
+                    with pytest.raises(MeshError, match="no actor 'folders'"):
+                        await client.ask("folders", ScanFolder(path="plates/plate"))
+            source = ServedSource(ServedFolders([ServedFolder(name="plates", path=str(served))]), tmp_path / "data")
+            named = str(image.relative_to(served))
+            for open_it in (
+                lambda: source.open("import-1", str(served), named, "", None),
+                lambda: source.open("import-1", str(tmp_path / "secret"), secret.name, "", None),
+                lambda: source.open("import-1", str(served), "../secret/x", "", None),
+                lambda: source.open("import-1", str(served), "x", str(tmp_path / "secret"), HELD),
+                lambda: source.release(Hold(import_id="secret", source=str(served), staging=str(tmp_path / "secret"))),
+            ):
+                with pytest.raises((NotServed, BadName)):
+                    open_it()
+            assert (tmp_path / "secret").exists()
+
+    asyncio.run(program())
+
+
+def test_bytes_that_arrive_changed_are_found_by_their_chunk_or_by_their_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = served_file.ServedFile.read
+    planted: list[str] = []
+
+    def changed(data: bytes) -> bytes:
+        return data[:1000] + bytes([data[1000] ^ 1]) + data[1001:]
+
+    def read(self: served_file.ServedFile, offset: int, n_bytes: int) -> Chunk:
+        chunk = honest(self, offset, n_bytes)
+        if offset == MIB and "chunk" not in planted:
+            planted.append("chunk")
+            return Chunk(data=changed(chunk.data), crc32c=chunk.crc32c)
+        if offset == 2 * MIB and "seen" not in planted:
+            # Asked for ahead, and dropped with the damaged one before it.
+            planted.append("seen")
+        elif offset == 2 * MIB and "whole" not in planted:
+            planted.append("whole")
+            wrong = changed(chunk.data)
+            return Chunk(data=wrong, crc32c=served_file.google_crc32c.value(wrong))
+        return chunk
+
+    monkeypatch.setattr(served_file.ServedFile, "read", read)
+
+    async def program() -> None:
+        async with place(tmp_path) as there, there.agent("scope"):
+            source = tmp_path / "served" / "big"
+            source.mkdir()
+            (source / "image.czi").write_bytes(os.urandom(3 * MIB + 4321))
+            await eventually(lambda: _here(there, "scope"), what="the agent")
+            status = await there.ended(ImportOrder(path="plates/big", agent="scope", as_files=True))
+            assert status.state == "done"
+            assert there.same(status, source)
+            assert planted == ["chunk", "seen", "whole"]
+            told = [entry.note for entry in status.history if "are not what the workstation has read" in entry.note]
+            assert len(told) == 1, "the whole file's checksum found what its chunk's did not"
+
+    asyncio.run(program())
+
+
+def test_a_certified_source_is_deleted_by_an_agent_that_may(tmp_path: Path) -> None:
+    async def program() -> None:
+        async with place(tmp_path) as there, there.agent("scope", may_delete=True, label="left"):
+            source = tmp_path / "served" / "plate"
+            write_plate(source, RECIPE)
+            await eventually(lambda: _here(there, "scope/left"), what="the agent")
+            order = ImportOrder(path="plates/plate", agent="scope/left", delete_source=True)
+            status = await there.ended(order)
+            assert status.state == "done"
+            assert status.source_deleted
+            assert not source.exists()
+
+    asyncio.run(program())
+
+
+# -- in processes of their own, of which one is killed ------------------------------------------
+
+
+class Program:
+    """The command line in processes of its own; each is ended with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.started: list[subprocess.Popen[str]] = []
+        self.environment = {
+            **os.environ,
+            "HCS_MESH_DATA": str(folder / "mesh"),
+            "HCS_MESH__DEVICES__CPU_SLOTS": "0",
+            "HCS_MESH__DEVICES__GPU": '"off"',
+            "HCS_MESH__IMPORTS__SETTLE_S": "0.05",
+            "HCS_MESH__GUEST__BACK_OFF": "false",
+            "HCS_MESH__FRONT__SILENCE_S": "1.0",
+        }
+
+    def __call__(self, *words: object) -> Any:
+        done = subprocess.run(self._argv(*words), env=self.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def start(self, *words: object, told: str) -> subprocess.Popen[str]:
+        """Start what runs until it is ended, and wait until it says so."""
+        process = subprocess.Popen(
+            self._argv(*words), env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.started.append(process)
+        assert process.stdout is not None
+        assert any(told in line for line in process.stdout), f"{words[0]} has ended"
+        return process
+
+    def up(self) -> subprocess.Popen[str]:
+        return self.start("up", "--quiet", "--listen", f"127.0.0.1:{self.port}", told='"actors"')
+
+    def agent(self, limit_mib_s: float) -> subprocess.Popen[str]:
+        return self.start(
+            *("agent", "--quiet", "--mesh", self.folder / "card.toml", "--key", self.folder / "scope.secret"),
+            *("--serve", f"plates={self.folder / 'served'}", "--data", self.folder / "agent"),
+            *("--limit-mib-s", limit_mib_s),
+            told='"folders"',
+        )
+
+    def ask(self, what: Callable[[Client], Awaitable[T]], folder: str = "mesh") -> T:
+        async def dialled() -> T:
+            async with Client.at(self.folder / folder) as client:
+                return await what(client)
+
+        return asyncio.run(dialled())
+
+    def n_sent(self) -> int:
+        told = self.ask(lambda agent: agent.inspect("folders"), "agent")
+        return next(int(one.value) for one in told.statistics if one.name == "bytes_sent")
+
+    def is_here(self) -> bool:
+        (agent,) = self.ask(lambda mesh: mesh.ask("agents", ListAgents()))
+        return agent.here
+
+    def import_it(self) -> str:
+        order = ImportOrder(path="plates/big", agent="scope", as_files=True, forced=True)
+        return self.ask(lambda mesh: mesh.submit_order(order))
+
+    def done(self, import_id: str) -> bool:
+        return self.ask(lambda mesh: mesh.get_import(import_id)).state == "done"
+
+    def _argv(self, *words: object) -> list[str]:
+        return [sys.executable, "-P", "-m", "hcs_mesh", *map(str, words), "--json"]
+
+
+@contextmanager
+def programs(folder: Path) -> Iterator[Program]:
+    program = Program(folder)
+    try:
+        yield program
+    finally:
+        for process in reversed(program.started):
+            process.terminate()
+        for process in program.started:
+            process.wait(20)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within_s
+        time.sleep(0.02)
+
+
+def test_a_transfer_keeps_to_its_limit_and_outlives_agent_and_mesh_without_a_byte_sent_twice(tmp_path: Path) -> None:
+    limit_mib_s, n_bytes = 16.0, 20 * MIB + 777
+    source = tmp_path / "served" / "big" / "image.czi"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(os.urandom(n_bytes))
+    with programs(tmp_path) as program:
+        mesh = program.up()
+        card = program("keys", "card")
+        (tmp_path / "card.toml").write_text(f"address = '{card['address']}'\npublic = '{card['public']}'\n")
+        program("keys", "new", "scope", "--role", "agent", "--out", tmp_path / "scope.secret")
+        agent = program.agent(limit_mib_s)
+        until(program.is_here)
+
+        # Nobody dies: the limit holds.
+        first = program.import_it()
+        until(lambda: program.done(first))
+        history = program.ask(lambda mesh: mesh.get_import(first)).history
+        at = {entry.phase: entry.at_unix_s for entry in reversed(history)}
+        rate_mib_s = n_bytes / MIB / (at["verifying"] - at["transferring"])
+        assert 0.8 * limit_mib_s < rate_mib_s < 1.2 * limit_mib_s
+        assert program.n_sent() == n_bytes
+
+        # The agent dies in the middle of the file.
+        second = program.import_it()
+        part = _stored(tmp_path, second).with_name("image.czi.part")
+        until(lambda: part.exists() and part.stat().st_size > 4 * MIB)
+        agent.send_signal(signal.SIGKILL)
+        agent.wait(10)
+        until(lambda: not program.is_here())
+        there = part.stat().st_size
+        assert there < n_bytes
+        program.agent(limit_mib_s)
+        until(lambda: program.done(second))
+        assert program.n_sent() == n_bytes - there
+        assert _stored(tmp_path, second).read_bytes() == source.read_bytes()
+
+        # The mesh dies in the middle of the file.
+        before = program.n_sent()
+        third = program.import_it()
+        part = _stored(tmp_path, third).with_name("image.czi.part")
+        until(lambda: part.exists() and part.stat().st_size > 4 * MIB)
+        mesh.send_signal(signal.SIGKILL)
+        mesh.wait(10)
+        program.up()
+        until(lambda: program.done(third))
+        sent_twice = program.n_sent() - before - n_bytes
+        assert 0 <= sent_twice <= (agent_reader.N_AHEAD + 1) * MIB, "at most what was on its way"
+        assert _stored(tmp_path, third).read_bytes() == source.read_bytes()
+
+
+def _stored(folder: Path, import_id: str) -> Path:
+    return folder / "mesh" / "repository" / "imports" / import_id / "files" / "image.czi"
