@@ -31,11 +31,15 @@ class ImportSettling:
             MeshError: the source cannot be looked at, or is nothing that can be imported.
         """
         means = self._means
-        await means.enter(life, "settling")
         source = means.open_source(life)
         quiet = Quiet(means.context.now())
+        entered = False
         while True:
             async with means.turn(means.looking, life, "looking at its source"):
+                if not entered:
+                    # Not before its turn: ten thousand that wait would write this down at each start.
+                    await means.enter(life, "settling")
+                    entered = True
                 settled = await self._look(life, source, quiet)
             if settled is not None:
                 self._pending.pop(life.import_id, None)

@@ -16,7 +16,7 @@ class Turns:
     def __init__(self, n_places: int) -> None:
         """Have ``n_places`` at work at a time."""
         self._n_free = n_places
-        self._waiting: list[tuple[int, int, Callable[[], None]]] = []
+        self._waiting: list[tuple[int, int, Callable[[], bool]]] = []
         self._gone: set[int] = set()
         self._last = 0
 
@@ -25,8 +25,11 @@ class Turns:
         """How many wait for a place."""
         return len(self._waiting) - len(self._gone)
 
-    def ask(self, priority: ImportPriority, call: Callable[[], None]) -> int:
-        """Ask for a place; ``call`` is called when it is there, at once if one is free. Returns the ticket."""
+    def ask(self, priority: ImportPriority, call: Callable[[], bool]) -> int:
+        """Ask for a place; returns the ticket.
+
+        ``call`` is called when the place is there, at once if one is free, and says whether it is still wanted.
+        """
         self._last += 1
         if self._n_free:
             self._n_free -= 1
@@ -46,6 +49,7 @@ class Turns:
             if ticket in self._gone:
                 self._gone.discard(ticket)
                 continue
-            call()
-            return
+            # In a loop and not by calls in calls: ten thousand may go at once.
+            if call():
+                return
         self._n_free += 1

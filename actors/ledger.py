@@ -22,6 +22,9 @@ log = get_logger(__name__)
 AGAIN_S = 1.0
 """The wait before something is written again that a full disk refused."""
 
+SHORTER = 2
+"""How much shorter a journal must become to be worth writing anew: one that is long because much is open is not."""
+
 
 class Book(Protocol[R]):
     """What records add up to."""
@@ -64,10 +67,10 @@ class Ledger(Generic[R]):
         for record in journal.replay():
             self._book.apply(record)
             n_records += 1
-        if n_records > self._compact_records:
+        if n_records > self._compact_records and n_records >= SHORTER * len(compacted := self._book.compacted()):
             # On a full disk the long journal is as good as a short one.
             with suppress(JournalFull):
-                await journal.checkpoint(self._book.compacted())
+                await journal.checkpoint(compacted)
 
     async def write(self, record: R) -> None:
         """Make a record durable and take it in; cancelled, it still counts, since the journal may hold it.

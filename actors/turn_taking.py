@@ -15,12 +15,15 @@ async def turn(turns: Turns, priority: ImportPriority, say: Callable[[int], None
     """Hold a place for as long as the block runs; ``say`` is told how many wait if there is none at once."""
     called = asyncio.get_running_loop().create_future()
 
-    def call() -> None:
-        if called.cancelled():
-            # Cancelled in the tick in which its place came: that is the next one's.
-            turns.give_back()
-        else:
+    passed_on = False
+
+    def call() -> bool:
+        nonlocal passed_on
+        # Cancelled in the tick in which its place came: that is the next one's.
+        passed_on = called.cancelled()
+        if not passed_on:
             called.set_result(None)
+        return not passed_on
 
     ticket = turns.ask(priority, call)
     if not called.done():
@@ -30,7 +33,7 @@ async def turn(turns: Turns, priority: ImportPriority, say: Callable[[int], None
     except asyncio.CancelledError:
         if called.done() and not called.cancelled():
             turns.give_back()
-        else:
+        elif not passed_on:
             turns.leave(ticket)
         raise
     try:

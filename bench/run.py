@@ -29,6 +29,7 @@ ROOMS = (
     "imports",
     "many_files",
     "guest",
+    "submissions",
     "index",
     "pipeline",
     "plate_run",

@@ -26,7 +26,7 @@ def test_the_urgent_go_first_and_the_others_in_order() -> None:
         ("fourth", "high"),
     ]
     for name, priority in orders:
-        turns.ask(priority, lambda name=name: called.append(name))  # type: ignore[misc]
+        turns.ask(priority, lambda name=name: not called.append(name))  # type: ignore[misc,func-returns-value]
     for _ in orders:
         turns.give_back()
     assert called == ["first", "fourth", "second", "third"]
@@ -41,10 +41,11 @@ def test_there_are_never_more_at_work_than_places_and_never_a_free_place_while_s
     waiting: list[int] = []
 
     def ask(priority: ImportPriority, number: int) -> None:
-        def call() -> None:
+        def call() -> bool:
             if number in tickets:
                 waiting.remove(number)
             at_work.append(number)
+            return True
 
         ticket = turns.ask(priority, call)
         tickets[number] = ticket
@@ -87,3 +88,22 @@ async def test_a_task_that_is_cancelled_as_its_place_comes_hands_it_on() -> None
     await third
     assert at_work == ["third"]
     assert turns.n_waiting == 0
+
+
+@pytest.mark.anyio
+async def test_ten_thousand_who_go_at_once_leave_nothing_behind() -> None:
+    turns = Turns(1)
+
+    async def wait() -> None:
+        async with turn(turns, "normal", lambda n: None):
+            await asyncio.Event().wait()
+
+    waiting = [asyncio.ensure_future(wait()) for _ in range(10_000)]
+    await asyncio.sleep(0)
+    for one in waiting:
+        one.cancel()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(one) for one in ended} == {asyncio.CancelledError}
+    assert turns.n_waiting == 0
+    async with turn(turns, "low", lambda n: pytest.fail("the place is free")):
+        pass

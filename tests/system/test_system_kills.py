@@ -54,7 +54,7 @@ def findings(result: StoredResult) -> tuple[object, ...]:
     contents = []
     for file in result.files:
         found = (folder / file.path).read_bytes()
-        assert (len(found), hashlib.sha1(found, usedforsecurity=False).hexdigest()) == (file.size, file.checksum)
+        assert (len(found), hashlib.sha1(found, usedforsecurity=False).hexdigest()) == (file.size, file.sha1)
         contents.append((file.path, found if file.kind == "table" else tifffile.imread(folder / file.path).tobytes()))
     return result.n_objects, result.measurements, contents, result.notes
 
