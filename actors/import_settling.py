@@ -31,15 +31,14 @@ class ImportSettling:
             MeshError: the source cannot be looked at, or is nothing that can be imported.
         """
         means = self._means
-        source = means.open_source(life)
+        source: ImportSource | None = None
         quiet = Quiet(means.context.now())
-        entered = False
         while True:
             async with means.turn(means.looking, life, "looking at its source"):
-                if not entered:
+                if source is None:
                     # Not before its turn: ten thousand that wait would write this down at each start.
                     await means.enter(life, "settling")
-                    entered = True
+                    source = means.open_source(life)
                 settled = await self._look(life, source, quiet)
             if settled is not None:
                 self._pending.pop(life.import_id, None)
