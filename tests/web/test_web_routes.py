@@ -106,7 +106,9 @@ def test_every_address_answers_as_json() -> None:
     assert get("/api/status").json()["n_actors"] == 5
     assert [one["name"] for one in get("/api/ps").json()] == ["hub", "metadata"]
     plates = get("/api/plates").json()
+    labels = plates[0].pop("labels")
     assert plates == [{"id": 3, "name": "Demo24", "n_wells": 1, "n_fields": 1, "n_images": 2, "kind": "plate"}]
+    assert (labels["screen"], labels["tags"]) == ("", [])
     assert [(one["job"], one["state"]) for one in get("/api/jobs").json()] == [("j-1", "done")]
     assert get("/api/jobs/j-1").json()["wells"][0]["well"] == "B03"
 
