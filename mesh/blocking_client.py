@@ -15,6 +15,7 @@ from .messages.control import ActorRow, MeshStatus
 from .messages.imports import ImportOrder, ImportPreview, ImportStatus
 from .messages.notices import MailTried, NoticeStatus
 from .messages.viewing import ViewerInfo
+from .messages.watches import WatchStatus
 from .own_loop import OwnLoop
 from .plates.labels import Labels
 from .plates.model import Plate, PlateSummary
@@ -159,6 +160,10 @@ class BlockingClient:
             PlateNotFound: no plate can have this id.
         """
         return self._run(self._client.labels(plate_id))
+
+    def watches(self) -> tuple[WatchStatus, ...]:
+        """Every watched folder, in the order of the settings."""
+        return self._run(self._client.watches())
 
     def notices(self) -> tuple[NoticeStatus, ...]:
         """Every notice that is kept, oldest first."""
