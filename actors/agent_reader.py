@@ -95,6 +95,7 @@ class AgentReader:
             TransferCancelled: nobody wants it any more.
         """
         there: IO[bytes] | None = None
+        # Nothing of it is here yet, as a rule.
         with suppress(OSError):
             there = self._begun(path).open("rb")
         question = OpenFile(

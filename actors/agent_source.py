@@ -74,7 +74,7 @@ class AgentSource:
 
     async def scan(self) -> Scan:
         """Look at every file."""
-        files = await self._line.ask(ScanFolder(path=self._order.path), timeout_s=LOOK_S)
+        files = await self._line.ask(ScanFolder(path=self._order.path, only=self._order.only), timeout_s=LOOK_S)
         return Scan({file.path: (file.size, file.mtime_ns, file.inode) for file in files})
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
@@ -88,6 +88,7 @@ class AgentSource:
             as_files=order.as_files,
             depth=order.depth,
             exclude=order.exclude,
+            only=order.only,
         )
         return await self._line.ask(question, timeout_s=LOOK_S)
 

@@ -109,8 +109,8 @@ class FolderAgent(Actor[Inbox]):
         match message:
             case LookAtSource(path=path):
                 return self.defer(run(lambda: str(source.folders.resolve(path))))
-            case ScanFolder(path=path):
-                return self.defer(run(lambda: source.scan(path)))
+            case ScanFolder(path=path, only=only):
+                return self.defer(run(lambda: source.scan(path, only)))
             case PlanFolder():
                 return self.defer(self._plan(message))
             case ProbeFolder():
@@ -170,6 +170,7 @@ class FolderAgent(Actor[Inbox]):
             as_files=message.as_files,
             depth=message.depth,
             exclude=message.exclude,
+            only=message.only,
         )
         return await self._inspection.plan(question, message.import_id, lambda reason: None)
 

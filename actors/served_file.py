@@ -24,6 +24,8 @@ class ServedFile:
         self._at = 0
         self._n_hashed = 0
         self._digest = new_digest(algorithm)
+        # Kept: a fresh one for each read costs as much as a third of the hashing, in pages that are new to it.
+        self._buffer = memoryview(b"")
 
     def read(self, offset: int, n_bytes: int) -> Chunk:
         """Bytes of the file.
@@ -62,9 +64,11 @@ class ServedFile:
     def _read(self, offset: int, n_bytes: int) -> memoryview:
         if offset != self._at:
             self._open.seek(offset)
-        buffer = memoryview(bytearray(n_bytes))
+        if len(self._buffer) < n_bytes:
+            self._buffer = memoryview(bytearray(n_bytes))
+        buffer = self._buffer
         n = 0
-        while n < n_bytes and (more := self._open.read_into(buffer[n:])):
+        while n < n_bytes and (more := self._open.read_into(buffer[n:n_bytes])):
             n += more
         self._at = offset + n
         if offset <= self._n_hashed < self._at:

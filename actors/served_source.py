@@ -34,14 +34,14 @@ class ServedSource:
         self.folders = folders
         self._data = data
 
-    def scan(self, path: str) -> tuple[SourceFile, ...]:
-        """Every file of a source as it looks now.
+    def scan(self, path: str, only: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+        """Every file of a source as it looks now, or those right in it that ``only`` names.
 
         Raises:
             NotServed: the path leads elsewhere.
             SourceNotFound, SourceUnreadable, BadSourceName: it cannot be looked at.
         """
-        seen = scan_source(self.folders.resolve(path)).files
+        seen = scan_source(self.folders.resolve(path), only).files
         return tuple(
             SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
             for path, (size, mtime_ns, inode) in seen.items()

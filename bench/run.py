@@ -28,6 +28,7 @@ ROOMS = (
     "journal",
     "imports",
     "many_files",
+    "agent_transfer",
     "guest",
     "submissions",
     "index",

@@ -108,9 +108,10 @@ class LookAtSource(Request[str], frozen=True, kw_only=True, tag="agents.look_at"
 
 
 class ScanFolder(Request[tuple[SourceFile, ...]], frozen=True, kw_only=True, tag="agents.scan"):
-    """Ask for every file of a source as it looks now."""
+    """Ask for every file of a source as it looks now, or for those right in it that ``only`` names."""
 
     path: str
+    only: tuple[str, ...] = ()
 
 
 class PlanFolder(Request[Plan], frozen=True, kw_only=True, tag="agents.plan"):
@@ -123,6 +124,7 @@ class PlanFolder(Request[Plan], frozen=True, kw_only=True, tag="agents.plan"):
     as_files: bool = False
     depth: int = 0
     exclude: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
 
 class ProbeFolder(Request[tuple[DecodedPlane, ...]], frozen=True, kw_only=True, tag="agents.probe"):
