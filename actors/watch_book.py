@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -43,23 +43,55 @@ class WatchedUnit(msgspec.Struct, frozen=True, kw_only=True, tag="watch.unit"):
         return self.unit.endswith("/")
 
 
+class KnownUnits(Mapping[str, WatchedUnit]):
+    """The units of one watched folder, by name; ``revision`` grows with every change."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._not_taken: set[str] = set()
+        self._units: dict[str, WatchedUnit] = {}
+
+    def __getitem__(self, unit: str) -> WatchedUnit:
+        return self._units[unit]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._units)
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def put(self, record: WatchedUnit) -> None:
+        """Take the latest of a unit in."""
+        self._units[record.unit] = record
+        (self._not_taken.discard if record.step == "handed over" or record.gone else self._not_taken.add)(record.unit)
+        self.revision += 1
+
+    def not_taken(self) -> tuple[WatchedUnit, ...]:
+        """Those that the imports do not have, as far as is known, although it was tried."""
+        return tuple(self._units[unit] for unit in sorted(self._not_taken))
+
+    def there(self) -> Iterator[WatchedUnit]:
+        """Those that were not taken away."""
+        return (one for one in self._units.values() if not one.gone)
+
+
 class WatchBook:
     """The units of every watched folder."""
 
     def __init__(self) -> None:
-        self._units: dict[str, dict[str, WatchedUnit]] = {}
+        self._folders: dict[str, KnownUnits] = {}
 
     def apply(self, record: WatchedUnit) -> None:
         """Take a record in."""
-        self._units.setdefault(record.folder, {})[record.unit] = record
+        self.units(record.folder).put(record)
 
-    def units(self, folder: str) -> Mapping[str, WatchedUnit]:
-        """The units of one watched folder, by name; it stays up to date."""
-        return self._units.setdefault(folder, {})
+    def units(self, folder: str) -> KnownUnits:
+        """The units of one watched folder; they stay up to date."""
+        return self._folders.setdefault(folder, KnownUnits())
 
     def compacted(self) -> tuple[WatchedUnit, ...]:
         """The records that a checkpoint needs: the latest of each unit."""
-        return tuple(record for units in self._units.values() for record in units.values())
+        return tuple(record for units in self._folders.values() for record in units.values())
 
 
 def loose_names(units: Iterable[WatchedUnit]) -> dict[str, str]:

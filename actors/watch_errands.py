@@ -67,8 +67,7 @@ class WatchErrands:
 
         The settings for which one was refused may be others in this life, so that it is asked about once.
         """
-        steps = ("handing over",) if self._asked_again else ("handing over", "refused")
-        return tuple(one for one in self._folder.units.values() if one.step in steps and not one.gone)
+        return tuple(one for one in self._folder.units.not_taken() if one.step != "refused" or not self._asked_again)
 
     async def run(self, instructions: Iterable[Instruction]) -> None:
         """Do them one after the other; what cannot be done now is decided anew at the next look."""

@@ -40,6 +40,10 @@ class WatchEye:
         self._mtime_ns = -1
         self._listed: int | None = None
         self._names: frozenset[str] = frozenset()
+        self._folders: tuple[str, ...] = ()
+        self._files: frozenset[str] = frozenset()
+        self._rest_of: tuple[object, object] = (None, None)
+        self._rest: tuple[str, ...] = ()
         self._trouble: dict[str, str] = {}
         self._times: dict[str, dict[str, int]] = {}
         self._unsure: set[str] = set()
@@ -102,6 +106,9 @@ class WatchEye:
         except OSError as error:
             raise MountAway(f"it cannot be listed: {error.strerror}") from error
         self._names, self._listed, self._mtime_ns = frozenset(names), listed, mtime_ns
+        beside = {f"{one}/" for name in names for one in companions(name)}
+        self._folders = tuple(sorted(name for name in names if name.endswith("/") and name not in beside))
+        self._files = frozenset(name for name in names if not name.endswith("/"))
 
     def _counts(self, name: str) -> bool:
         # What systems, shells and this mesh itself keep beside the data.
@@ -116,14 +123,14 @@ class WatchEye:
 
     def _units(self, wish: Wish, now_s: float) -> tuple[dict[str, Seen], dict[str, str]]:
         """The folders: new ones closely, known ones where a folder's time in them has changed."""
-        beside = {f"{one}/" for name in self._names for one in companions(name)}
-        folders = [name for name in self._names if name.endswith("/") and name not in beside]
-        close = [name for name in folders if name not in wish.folders or name in wish.restless]
+        close = [name for name in self._folders if name not in wish.folders or name in wish.restless]
         found: dict[str, Seen] = {}
         trouble: dict[str, str] = {}
         if now_s >= self._known_at_s:
             began_s = time.thread_time()
-            close += [name for name in folders if name in wish.folders and name not in close and self._moved(name)]
+            close += [
+                name for name in self._folders if name in wish.folders and name not in close and self._moved(name)
+            ]
             self._known_at_s = now_s + max(self._settings.full_look_s, COST * (time.thread_time() - began_s))
         for name in close:
             try:
@@ -137,7 +144,7 @@ class WatchEye:
         for unit in [unit for unit in self._times if unit not in self._names]:
             del self._times[unit]
             self._unsure.discard(unit)
-        found.update((unit, self._seen_loose(names)) for unit, names in wish.loose.items() if unit in wish.restless)
+        found.update((unit, self._seen_loose(wish.loose[unit])) for unit in wish.restless if unit in wish.loose)
         return found, trouble
 
     def _moved(self, unit: str) -> bool:
@@ -178,15 +185,10 @@ class WatchEye:
 
     def _loose(self, wish: Wish, *, deep: bool) -> dict[str, int]:
         """The sizes of the loose files that no unit has."""
-        taken = {name for names in wish.loose.values() for name in names}
-        found: dict[str, int] = {}
-        for name in self._names:
-            if name.endswith("/") or name in taken or (name in wish.aside and not deep):
-                continue
-            size = self._size(name)
-            if size is not None:
-                found[name] = size
-        return found
+        if self._rest_of[0] is not self._names or self._rest_of[1] is not wish:
+            self._rest_of, self._rest = (self._names, wish), tuple(self._files - wish.taken)
+        sizes = {name: self._size(name) for name in self._rest if deep or name not in wish.aside}
+        return {name: size for name, size in sizes.items() if size is not None}
 
     def _handed_over_deep(self, wish: Wish) -> dict[str, Seen]:
         """Every file of what was handed over."""

@@ -17,13 +17,14 @@ class Seen(NamedTuple):
 class Wish(NamedTuple):
     """What a look is to find out.
 
-    ``folders`` were handed over: their own times are enough. ``loose`` are the files of each loose fileset that was.
-    ``restless`` are units among both whose files are to be looked at in any case, ``aside`` loose files that are no
-    images.
+    ``folders`` were handed over: their own times are enough. ``loose`` are the files of each loose fileset that was,
+    ``taken`` all of them. ``restless`` are units among both whose files are to be looked at in any case, ``aside``
+    loose files that are no images. As long as nothing changes it is the same object.
     """
 
     folders: frozenset[str] = frozenset()
     loose: Mapping[str, tuple[str, ...]] = {}
+    taken: frozenset[str] = frozenset()
     restless: frozenset[str] = frozenset()
     aside: frozenset[str] = frozenset()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..config.watch_settings import WatchSettings
 from ..messages.watches import LateUnit, WaitingUnit, WatchState, WatchStatus
-from .watch_book import WatchedUnit, loose_names
+from .watch_book import KnownUnits, WatchedUnit, loose_names
 from .watch_sight import Seen, Sight, Wish, seen
 
 MAX_ASIDE = 20
@@ -53,35 +53,45 @@ Instruction = HandOver | Compare | Group | Vanished
 class WatchedFolder:
     """One watched folder: which of its units are at rest, new, changed or gone."""
 
-    def __init__(self, settings: WatchSettings, units: Mapping[str, WatchedUnit]) -> None:
+    def __init__(self, settings: WatchSettings, units: KnownUnits) -> None:
         """Decide by the units that the book knows of it, which stay up to date."""
         self.settings = settings
         self.units = units
         self.n_looks = 0
         self._state: WatchState = "not looked at"
-        self._missing = ""
+        self.missing = ""
         self._looked_at_unix_s = 0.0
         self._rest: dict[str, tuple[object, float]] = {}
         self._aside: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
+        self._sizes: Mapping[str, int] = {}
         self._waiting: dict[str, str] = {}
         self._grouped_at_s: float | None = None
+        self._wish = Wish()
+        self._wished_at: object = None
+        self._gone_at: tuple[object, int] = (None, -1)
 
     def wish(self) -> Wish:
         """What the next look is to find out."""
-        there = [one for one in self.units.values() if not one.gone]
-        return Wish(
-            folders=frozenset(one.unit for one in there if one.is_folder),
-            loose={one.unit: one.names for one in there if not one.is_folder},
-            restless=frozenset(one.unit for one in there if one.unit in self._rest),
-            aside=frozenset(self._aside),
-        )
+        state = (self.units.revision, frozenset(self._rest), frozenset(self._aside))
+        if state != self._wished_at:
+            # With ten thousand units this costs too much for every look.
+            there = list(self.units.there())
+            loose = {one.unit: one.names for one in there if not one.is_folder}
+            self._wish = Wish(
+                folders=frozenset(one.unit for one in there if one.is_folder),
+                loose=loose,
+                taken=frozenset(name for names in loose.values() for name in names),
+                restless=frozenset(one.unit for one in there if one.unit in self._rest),
+                aside=frozenset(self._aside),
+            )
+            self._wished_at = state
+        return self._wish
 
     def see(self, sight: Sight, *, now_s: float, now_unix_s: float) -> tuple[Instruction, ...]:
         """What is to be done; it is said again at the next look as long as nothing was done."""
         missing = sight.missing or self._doubt(sight)
         self._looked_at_unix_s = now_unix_s
-        self._state, self._missing = ("missing", missing) if missing else ("there", "")
+        self._state, self.missing = ("missing", missing) if missing else ("there", "")
         self.n_looks += 1
         if missing:
             # What is behind the mount now may be anything: rest is seen anew.
@@ -98,12 +108,12 @@ class WatchedFolder:
 
     def status(self) -> WatchStatus:
         """How it stands with the folder."""
-        there = [one for one in self.units.values() if not one.gone]
+        there = list(self.units.there())
         return WatchStatus(
             folder=self.settings.path,
             name=self.settings.label,
             state=self._state,
-            reason=self._missing,
+            reason=self.missing,
             looked_at_unix_s=self._looked_at_unix_s,
             n_units=len(there) + sum(unit not in self.units or self.units[unit].gone for unit in self._waiting),
             n_handed_over=sum(one.step == "handed over" for one in there),
@@ -118,25 +128,33 @@ class WatchedFolder:
 
     def _told_waiting(self) -> Iterator[tuple[str, str]]:
         yield from self._waiting.items()
-        for one in self.units.values():
-            if one.step == "refused" and not one.gone:
-                yield one.unit, f"refused: {one.reason}"
+        for one in self.units.not_taken():
+            yield one.unit, f"refused: {one.reason}" if one.step == "refused" else "the imports do not answer"
         for name in sorted(self._aside)[:MAX_ASIDE]:
             yield name, "nothing here reads it as an image"
 
     def _doubt(self, sight: Sight) -> str:
-        there = sum(not one.gone for one in self.units.values())
-        if sight.names or self.settings.sentinel or not there:
+        if sight.names or self.settings.sentinel:
+            return ""
+        there = sum(1 for _ in self.units.there())
+        if not there:
             return ""
         units = "the unit that was" if there == 1 else f"all {there} units that were"
         return f"{units} there are gone at once, as when a mount is not there; a sentinel would tell"
 
     def _gone(self, sight: Sight) -> Iterator[Vanished]:
-        for one in self.units.values():
-            there = one.unit in sight.names or any(name in sight.names for name in one.names)
-            if not there and not one.gone:
-                self._rest.pop(one.unit, None)
-                yield Vanished(one.unit, gone=True)
+        if self._gone_at[0] is sight.names and self._gone_at[1] == self.units.revision:
+            return
+        found = [
+            one.unit
+            for one in self.units.there()
+            if one.unit not in sight.names and not any(name in sight.names for name in one.names)
+        ]
+        if not found:
+            self._gone_at = (sight.names, self.units.revision)
+        for unit in found:
+            self._rest.pop(unit, None)
+            yield Vanished(unit, gone=True)
 
     def _units_of(self, sight: Sight, now_s: float) -> Iterator[Instruction]:
         for unit, now in sight.units.items():
@@ -150,6 +168,8 @@ class WatchedFolder:
                     yield HandOver(unit, now.digest, generation=known.generation + 1 if known else 1)
             elif self._rests(unit, now.digest, now_s):
                 yield Compare(unit, now.digest, known.names)
+            else:
+                self._waiting[unit] = f"it has changed since it was handed over: {self._why(unit, now_s)}"
 
     def _folder_rests(self, unit: str, now: Seen, now_s: float) -> bool:
         if not now.n_files:
@@ -173,15 +193,14 @@ class WatchedFolder:
     def _loose_of(self, sight: Sight, now_s: float) -> Iterator[Instruction]:
         for gone in [name for name in self._aside if name not in sight.names]:
             del self._aside[gone]
-        self._sizes = dict(sight.loose)
+        self._sizes = sight.loose
         new = {name: size for name, size in sight.loose.items() if self._aside.get(name) != size}
         ready = frozenset(name for name, size in new.items() if self._rests(name, size, now_s))
         for name in new:
             self._waiting[name] = (
                 self._why(name, now_s) if name not in ready else "at rest; it is grouped with what lies beside it"
             )
-        keep = {*new, *self.units, *sight.units}
-        for stale in [name for name in self._rest if name not in keep]:
+        for stale in [name for name in self._rest if not (name in new or name in self.units or name in sight.units)]:
             del self._rest[stale]
         # An acquisition that writes loose files for hours is not to be asked about with each of them.
         if ready and (self._grouped_at_s is None or now_s - self._grouped_at_s >= self.settings.quiet_s):

@@ -104,8 +104,8 @@ class Watcher(Actor[Inbox]):
             wish, now_s = folder.wish(), self.context.now()
             sight = await run_apart(lambda wish=wish, now_s=now_s: eye.look(wish, now_s), f"look at {path}")  # type: ignore[misc]
             instructions = folder.see(sight, now_s=self.context.now(), now_unix_s=time.time())
-            if (now_missing := folder.status().reason) != missing:
-                missing = now_missing
+            if folder.missing != missing:
+                missing = folder.missing
                 if missing:
                     log.warning("a watched folder is not there", folder=path, reason=missing)
                 else:

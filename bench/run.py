@@ -30,6 +30,7 @@ ROOMS = (
     "many_files",
     "agent_transfer",
     "guest",
+    "watches",
     "submissions",
     "index",
     "pipeline",

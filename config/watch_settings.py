@@ -45,7 +45,7 @@ class WatchSettings(Section, frozen=True, kw_only=True):
     """A file in the folder that shows that the mount is there; without it nothing is concluded. Empty means none."""
     look_s: Seconds = 10.0
     """Time between two looks at the folder and at what is still being written."""
-    full_look_s: Seconds = 25.0
+    full_look_s: Seconds = 20.0
     """Time between two listings of the folder, and looks at the times of the folders that were handed over."""
     deep_look_s: Seconds = 600.0
     """Time between two looks at the size of every file that was handed over."""
