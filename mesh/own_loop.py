@@ -23,18 +23,21 @@ class OwnLoop:
         Raises:
             BaseException: whatever entering it raised.
         """
-        self._entered: Future[asyncio.AbstractEventLoop] = Future()
-        self._leave = asyncio.Event()
+        self._context = context
+        # A factory of its own: the caller's thread keeps the loop that it may have.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
         self._lock = threading.Lock()
         self._closed = False
         self._awaited: set[Future[Any]] = set()
         # A daemon: a script that forgets to close comes to its end all the same.
-        self._thread = threading.Thread(target=self._main, args=(context,), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
         try:
-            self._loop = self._entered.result()
+            self.run(self._enter())
         except BaseException:
-            self._thread.join()
+            self._closed = True
+            self._end()
             raise
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -85,27 +88,26 @@ class OwnLoop:
     def close(self) -> None:
         """Leave the context and end the thread; closing again does nothing."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._loop.call_soon_threadsafe(self._cancel_all)
+            closed, self._closed = self._closed, True
+            awaited = tuple(self._awaited)
+        if not closed:
+            for future in awaited:
+                future.cancel()
+            try:
+                asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result()
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def _cancel_all(self) -> None:
-        with self._lock:
-            awaited = tuple(self._awaited)
-        for future in awaited:
-            future.cancel()
-        self._leave.set()
+    def _main(self) -> None:
+        with self._runner:
+            self._loop.run_forever()
 
-    def _main(self, context: AbstractAsyncContextManager[object]) -> None:
-        try:
-            asyncio.run(self._stay(context))
-        except BaseException as error:
-            if self._entered.done():
-                raise
-            self._entered.set_exception(error)
+    async def _enter(self) -> None:
+        await self._context.__aenter__()
 
-    async def _stay(self, context: AbstractAsyncContextManager[object]) -> None:
-        async with context:
-            self._entered.set_result(asyncio.get_running_loop())
-            await self._leave.wait()
+    async def _leave(self) -> None:
+        await self._context.__aexit__(None, None, None)
