@@ -1,0 +1,73 @@
+"""Files that come after a source had settled: named in the import's notes, and no failure."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import eventually
+
+from hcs_mesh.actors.import_life import ImportLife
+from hcs_mesh.actors.import_notes import late_files
+from hcs_mesh.actors.import_proxy import ImportProxy
+from hcs_mesh.actors.import_records import Accepted, CameLate
+from hcs_mesh.actors.inspector import Inspector
+from hcs_mesh.config import ImportSettings
+from hcs_mesh.messages.imports import GetImport, ImportOrder, ImportStatus, SubmitImport
+from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.planning import plan
+from hcs_mesh.plates.synthetic import Recipe, write_plate
+from hcs_mesh.supervisors import Node
+
+
+def test_what_is_neither_taken_nor_left_out_came_late(tmp_path: Path) -> None:
+    write_plate(tmp_path, Recipe(name="Tiny", n_rows=1, n_columns=1, n_fields=1, size_px=64))
+    (tmp_path / "notes.txt").write_text("left out")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "x.tif").write_text("left out with its folder")
+    found = plan(tmp_path, exclude=("old",))
+    now = {path.relative_to(tmp_path).as_posix(): path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()}
+    assert late_files(found, now) == ()
+    grown = next(file.path for fileset in found.filesets for file in fileset.files)
+    assert late_files(found, {**now, "new.tif": 1, grown: now[grown] + 1}) == tuple(sorted(("new.tif", grown)))
+
+
+def test_an_import_says_what_came_late_and_how_it_gets_in() -> None:
+    life = ImportLife(Accepted(import_id="import-0001", at_unix_s=0.0, key="k", order=ImportOrder(path="/in/p")))
+    life.apply(CameLate(import_id="import-0001", at_unix_s=1.0, n_files=4, files=("a", "b", "c", "d")))
+    (note,) = life.status().notes
+    said = "4 files came or grew after it had settled: a, b, c, ...; hcs-mesh import --force /in/p imports it again"
+    assert note == said
+
+
+@pytest.mark.anyio
+async def test_what_comes_while_it_is_verified_is_named_and_the_import_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, repository, node = tmp_path / "source", LocalRepository(tmp_path / "data"), Node("hub")
+    write_plate(source, Recipe(name="Tiny", n_rows=1, n_columns=1, n_fields=1, size_px=64))
+    verify = repository.verify
+
+    def verify_late(*words: Any, **options: Any) -> None:
+        (source / "TimePoint_1" / "late.TIF").write_bytes(b"late")
+        verify(*words, **options)
+
+    monkeypatch.setattr(repository, "verify", verify_late)
+    settings = ImportSettings(settle_s=0.01, pending_patience_s=0.0)
+    lives = [
+        await node.start_actor("inspector", Inspector),
+        await node.start_actor("imports", lambda: ImportProxy(repository, tmp_path / "journal", settings)),
+    ]
+    imports = node.find("imports")
+    import_id = await imports.ask(SubmitImport(order=ImportOrder(path=str(source)), key="k"))
+
+    async def done() -> ImportStatus | None:
+        status = await imports.ask(GetImport(import_id=import_id))
+        return status if status.state == "done" else None
+
+    status = await eventually(done, what="the end of the import")
+    assert any("1 file came or grew after it had settled: TimePoint_1/late.TIF" in note for note in status.notes)
+    for life in reversed(lives):
+        await life.stop()
+        await life.wait()
+    await node.close()
+    repository.close()

@@ -1,0 +1,149 @@
+"""What follows from a look at a watched folder, by an injected clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from hcs_mesh.actors.watch_book import WatchBook, WatchedUnit
+from hcs_mesh.actors.watch_sight import Sight, seen
+from hcs_mesh.actors.watched_folder import Compare, Group, HandOver, Vanished, WatchedFolder, handed_over
+from hcs_mesh.config import ConfigError, Settings, WatchSettings
+from hcs_mesh.config.settings import DataSettings
+
+ONE = seen([("a.tif", 1)])
+TWO = seen([("a.tif", 1), ("b.tif", 1)])
+
+
+class Folder:
+    """A watched folder whose clock stands still until it is told."""
+
+    def __init__(self, **settings: object) -> None:
+        self.book = WatchBook()
+        self.folder = WatchedFolder(WatchSettings(path="/in", **settings), self.book.units("/in"))  # type: ignore[arg-type]
+
+    def known(self, unit: str, **fields: object) -> None:
+        told = {"digest": ONE.digest, "import_id": "import-0001", "step": "handed over", **fields}
+        self.book.apply(WatchedUnit(folder="/in", unit=unit, at_unix_s=0.0, **told))  # type: ignore[arg-type]
+
+    def see(self, now_s: float, **sight: object) -> tuple[object, ...]:
+        units = sight.get("units", {})
+        loose = sight.get("loose", {})
+        names = sight.pop("names", frozenset({*units, *loose}))  # type: ignore[misc]
+        return self.folder.see(Sight(names=names, **sight), now_s=now_s, now_unix_s=now_s)  # type: ignore[arg-type]
+
+
+def test_a_unit_is_handed_over_once_it_was_at_rest_for_long_enough() -> None:
+    folder = Folder()
+    assert folder.see(0.0, units={"p/": ONE}) == ()
+    assert folder.see(50.0, units={"p/": TWO}) == ()
+    assert folder.see(100.0, units={"p/": TWO}) == ()
+    assert folder.folder.status().waiting[0].reason == "at rest for 50 of 60 s"
+    assert folder.see(110.0, units={"p/": TWO}) == (HandOver("p/", TWO.digest),)
+
+
+def test_a_unit_without_files_waits_for_ever() -> None:
+    folder = Folder()
+    assert [folder.see(float(now_s), units={"p/": seen([])}) for now_s in (0, 1000, 9000)] == [(), (), ()]
+
+
+def test_rest_is_seen_anew_after_the_mount_was_away() -> None:
+    folder = Folder()
+    folder.see(0.0, units={"p/": ONE})
+    assert folder.see(59.0, missing="no mount") == ()
+    assert folder.see(60.0, units={"p/": ONE}) == ()
+    assert folder.see(120.0, units={"p/": ONE}) == (HandOver("p/", ONE.digest),)
+
+
+def test_what_was_handed_over_is_compared_when_its_names_or_sizes_changed_and_rest() -> None:
+    folder = Folder(quiet_s=5.0)
+    folder.known("p/")
+    assert folder.see(0.0, units={"p/": ONE}) == ()
+    assert folder.see(1.0, units={"p/": TWO}) == ()
+    assert folder.see(6.0, units={"p/": TWO}) == (Compare("p/", TWO.digest),)
+    assert folder.folder.wish().restless == {"p/"}
+
+
+def test_all_gone_at_once_is_not_believed_without_a_sentinel_that_says_so() -> None:
+    for sentinel, found in (("", ()), (".mounted", (Vanished("p/", gone=True),))):
+        folder = Folder(sentinel=sentinel)
+        folder.known("p/")
+        assert folder.see(0.0) == found
+    assert folder.folder.status().state == "there"
+
+
+def test_what_comes_back_as_it_was_is_the_same_and_what_does_not_is_another_generation() -> None:
+    folder = Folder(quiet_s=0.0)
+    folder.known("p/", gone=True)
+    assert folder.see(0.0, units={"p/": ONE}) == (Vanished("p/", gone=False),)
+    assert folder.see(1.0, units={"p/": TWO}) == (HandOver("p/", TWO.digest, generation=2),)
+
+
+def test_loose_files_are_asked_about_when_one_rests_and_not_again_until_it_pays() -> None:
+    folder = Folder()
+    assert folder.see(0.0, loose={"a.tif": 1, "b.tif": 1}) == ()
+    (group,) = folder.see(60.0, loose={"a.tif": 1, "b.tif": 2})
+    assert group == Group(("a.tif", "b.tif"), frozenset({"a.tif"}), {"a.tif": 1, "b.tif": 2})
+    assert folder.see(70.0, loose={"a.tif": 1, "b.tif": 2}) == ()
+
+
+def test_loose_files_that_are_no_images_are_set_aside_until_they_change() -> None:
+    folder = Folder(quiet_s=0.0)
+    folder.see(0.0, loose={"a.txt": 1})
+    folder.folder.set_aside(["a.txt"])
+    assert folder.see(1.0, loose={"a.txt": 1}) == ()
+    assert folder.folder.wish().aside == {"a.txt"}
+    assert len(folder.see(2.0, loose={"a.txt": 2})) == 1
+
+
+def test_a_fileset_waits_for_its_last_file_and_one_with_a_unit_s_file_is_that_unit() -> None:
+    folder = Folder()
+    folder.known("a1.tif", names=("a1.tif",))
+    sizes = {"a2.tif": 1, "b.tif": 1, "c1.tif": 1, "c2.tif": 1, "d.txt": 1}
+    asked = Group(tuple(sizes), frozenset(sizes) - {"c2.tif"}, sizes)
+    groups = [{"a1.tif": 1, "a2.tif": 1}, {"b.tif": 1}, {"c1.tif": 1, "c2.tif": 1}]
+    found, unread = handed_over(groups, asked, folder.folder.units)
+    compare, new = found
+    assert isinstance(compare, Compare)
+    assert (compare.unit, compare.names) == ("a1.tif", ("a1.tif", "a2.tif"))
+    assert isinstance(new, HandOver)
+    assert (new.unit, new.names, unread) == ("b.tif", ("b.tif",), {"d.txt"})
+
+
+def test_the_latest_record_of_a_unit_counts_and_a_checkpoint_keeps_that_alone() -> None:
+    folder = Folder()
+    folder.known("p/", step="handing over", import_id="")
+    assert [one.unit for one in folder.folder.units.not_taken()] == ["p/"]
+    folder.known("p/")
+    assert folder.folder.units.not_taken() == ()
+    (kept,) = folder.book.compacted()
+    assert (kept.import_id, kept.key) == ("import-0001", "watch /in p/ 1")
+
+
+@pytest.mark.parametrize(
+    ("watches", "said"),
+    [
+        ((("/in", ""), ("/in/a", "")), "lie in each other"),
+        ((("/in", "x"), ("/other", "x")), "called 'x'"),
+        ((("/data/in", ""),), "data folder"),
+        ((("/", ""),), "data folder"),
+    ],
+)
+def test_watches_that_would_import_twice_are_refused(watches: tuple[tuple[str, str], ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Settings(
+            data=DataSettings(folder="/data"),
+            watch=tuple(WatchSettings(path=path, name=name) for path, name in watches),
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"path": "in"}, "absolute"),
+        ({"path": "/in", "sentinel": "../x"}, "sentinel"),
+        ({"path": "/in", "mode": "in-place", "delete_source": True}, "in place"),
+    ],
+)
+def test_a_watch_that_cannot_be_right_is_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        WatchSettings(**fields)  # type: ignore[arg-type]
