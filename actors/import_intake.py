@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..config.mail_address import check_address
 from ..messages.imports import ImportOrder, ImportPreview
 from ..transport import Principal
 from ..transport.messages import ROLES
@@ -41,8 +42,10 @@ class ImportIntake:
         Raises:
             NotTheirs: the asker may not hand over for somebody else.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            NoAddress: mail cannot be sent to where it asks for.
         """
         means = self._means
+        check_address(order.mail)
         owner = owner_of(on_behalf_of, asker)
         await means.threads.run(lambda: self._places.check(order, asker))
         await self._places.look_elsewhere(order)

@@ -55,7 +55,8 @@ def card(
     keys.card(data, address, as_json=as_json)
 
 
-@keys_app.command("allow")
+# A public key may begin with a dash, which is no option then.
+@keys_app.command("allow", context_settings={"ignore_unknown_options": True})
 def allow(
     name: Name,
     public: Annotated[str, typer.Argument(metavar="PUBLIC", help="The public key, or a secret file.")],

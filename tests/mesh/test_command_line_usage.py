@@ -287,3 +287,14 @@ def test_what_nobody_foresaw_is_one_line_and_a_log(tmp_path: Path) -> None:
     assert first == "error: this is a fault in hcs-mesh: ZeroDivisionError: a planted fault"
     assert second == f"hint:  the log holds the traceback: {log}"
     assert "Traceback" in log.read_text()
+
+
+def test_a_public_key_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
+    # Z85 has dashes, so one key in 85 begins with one.
+    public = "-" + "a" * 39
+    done = CliRunner().invoke(
+        app, ["keys", "allow", "ann", public, "--role", "user", "--data", str(tmp_path), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    listed = CliRunner().invoke(app, ["keys", "list", "--data", str(tmp_path), "--json"])
+    assert public in listed.output

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,10 @@ def test_a_real_folder_lies_on_a_device(tmp_path: Path) -> None:
     assert device.host
     assert tmp_path.is_relative_to(device.mount_point)
     assert share_a_disk(device, device_of(tmp_path.parent))
+
+
+def test_two_first_certificates_at_once_are_signed_with_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        keys = list(threads.map(lambda _: load_or_make_key(tmp_path / "keys"), range(32)))
+    assert len({key.public for key in keys}) == 1
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["certificates.pem", "certificates.pub"]
