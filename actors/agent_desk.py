@@ -152,8 +152,12 @@ class AgentDesk(Actor[Inbox]):
     def _look(self) -> None:
         now = self.context.now()
         for agent in self._agents.agents.values():
-            if agent.link is not None and now - agent.heard_s > self._silence_s:
-                self._away(agent, f"nothing was heard of it for {now - agent.heard_s:.1f} s")
+            if agent.link is None:
+                continue
+            # Bytes of a file are a sign of life too.
+            silent_s = now - max(agent.heard_s, agent.link.last_heard)
+            if silent_s > self._silence_s:
+                self._away(agent, f"nothing was heard of it for {silent_s:.1f} s")
         self.context.after(BEAT_S, LookForAgents())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ..messages.agents import (
+    AskFreeSpace,
     AskHeldSpace,
     CompareFiles,
     DeleteFiles,
@@ -112,6 +113,10 @@ class AgentSource:
     async def held_space(self, held: Hold) -> HeldSpace:
         """What the hold costs the workstation now."""
         return await self._line.ask(AskHeldSpace(hold=held), timeout_s=LOOK_S)
+
+    async def free_bytes(self, held: Hold) -> int:
+        """How many bytes are free on the workstation's disk."""
+        return await self._line.ask(AskFreeSpace(root=held.source), timeout_s=LOOK_S)
 
     async def let_go(self, held: Hold) -> Hold:
         """Give up what can be read again from the source."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, assert_never
 from ..config import InspectorSettings, MeshError
 from ..messages.agents import (
     CHUNK_BYTES,
+    AskFreeSpace,
     AskHeldSpace,
     ChunkSum,
     CloseFile,
@@ -50,7 +51,7 @@ MAX_SUMS = 200_000
 """Checksums that are remembered; others are found out again."""
 
 OfSource = LookAtSource | ScanFolder | PlanFolder | ProbeFolder | ListFiles | WhichDevice | DeleteFiles
-OfHold = HoldFiles | AskHeldSpace | LetGoFiles | ReleaseFiles | CompareFiles
+OfHold = HoldFiles | AskHeldSpace | AskFreeSpace | LetGoFiles | ReleaseFiles | CompareFiles
 OfFile = OpenFile | ReadChunk | SumChunk | LookAtFile | CloseFile
 Inbox = OfSource | OfHold | OfFile
 
@@ -135,6 +136,8 @@ class FolderAgent(Actor[Inbox]):
                 return self.defer(run(lambda: source.hold(import_id, root, files)))
             case AskHeldSpace(hold=hold):
                 return self.defer(run(lambda: source.held_space(hold)))
+            case AskFreeSpace(root=root):
+                return self.defer(run(lambda: source.free_bytes(root)))
             case LetGoFiles(hold=hold):
                 return self.defer(run(lambda: source.let_go(hold)))
             case ReleaseFiles(hold=hold):
@@ -175,7 +178,7 @@ class FolderAgent(Actor[Inbox]):
         return await self._inspection.plan(question, message.import_id, lambda reason: None)
 
     async def _probe(self, message: ProbeFolder) -> tuple[DecodedPlane, ...]:
-        root = await self._threads.run(lambda: self._source.folders.resolve(message.plan.root))
+        root = await self._threads.run(lambda: self._source.planned_root(message.plan))
         return await self._inspection.probe(message.plan, root, message.path, message.import_id, lambda reason: None)
 
     async def _opened(self, message: OpenFile) -> OpenedFile:

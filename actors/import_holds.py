@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..config import MeshError, get_logger
 from ..plates.holding import HeldSpace, pressure, sweep
-from ..plates.local.disk import free_bytes
 from .import_life import ENDED, ImportLife
 from .import_means import ImportMeans
 from .import_records import Held
+from .serving_agents import AgentAway
 
 log = get_logger(__name__)
 
@@ -30,13 +30,17 @@ class ImportHolds:
 
     async def look(self) -> None:
         """Count what is held, and let go of what can be read again where the disk has too little left."""
-        by_staging: dict[str, list[ImportLife]] = {}
+        by_staging: dict[tuple[str, str], list[ImportLife]] = {}
         for life in self._means.book.lives.values():
             if life.hold is not None and life.hold.staging and life.state not in ENDED:
-                by_staging.setdefault(str(Path(life.hold.staging).parent), []).append(life)
-        for staging, lives in by_staging.items():
+                place = life.order.agent, str(Path(life.hold.staging).parent)
+                by_staging.setdefault(place, []).append(life)
+        for (_, staging), lives in by_staging.items():
             try:
                 await self._look_at(Path(staging), lives)
+            except AgentAway:
+                # Its disk is looked at again when it is back, which everybody who waits for it is told.
+                continue
             except (MeshError, OSError) as error:
                 # A disk that does not answer now may do so at the next look; nothing was let go of.
                 log.warning("what is held cannot be looked at", staging=staging, reason=str(error))
@@ -60,7 +64,8 @@ class ImportHolds:
             space = await means.open_source(life).held_space(life.hold)
             life.n_bytes_held = space.n_bytes
             spaces.append(space)
-        n_free = await means.threads.run(lambda: free_bytes(staging))
+        assert lives[0].hold is not None
+        n_free = await means.open_source(lives[0]).free_bytes(lives[0].hold)
         relief = pressure(spaces, n_free, int(means.settings.held_floor_gib * 2**30))
         if relief.message:
             log.warning("the disk of held sources fills", staging=str(staging), reason=relief.message)

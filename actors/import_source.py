@@ -56,6 +56,9 @@ class ImportSource(Protocol):
     async def held_space(self, held: Hold) -> HeldSpace:
         """Ask what a hold costs now: bytes that are there only because they are held."""
 
+    async def free_bytes(self, held: Hold) -> int:
+        """Ask how many bytes are free on the disk that holds them."""
+
     async def let_go(self, held: Hold) -> Hold:
         """Give up what can be read again from the source; what has its only copy in the hold stays."""
 

@@ -13,6 +13,7 @@ from ..plates.exclusion import Exclusion
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
 from ..plates.local import FolderReader
 from ..plates.local.deletion import delete_source
+from ..plates.local.disk import free_bytes
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, SourceReader, StoredFile
 from .import_life import ImportLife
@@ -101,6 +102,10 @@ class LocalSource:
     async def held_space(self, held: Hold) -> HeldSpace:
         """What the hold costs now."""
         return await self._threads.run(lambda: held_space(held))
+
+    async def free_bytes(self, held: Hold) -> int:
+        """How many bytes are free on the disk of the links, or of the source where there are none."""
+        return await self._threads.run(lambda: free_bytes(Path(held.staging or held.source)))
 
     async def let_go(self, held: Hold) -> Hold:
         """Give up what can be read again from the source."""

@@ -12,11 +12,12 @@ import msgspec
 from ..plates.certificate import Device
 from ..plates.checksums import Algorithm, new_digest
 from ..plates.devices import device_of
-from ..plates.errors import SourceNotFound
+from ..plates.errors import SourceNotFound, SourceUnreadable
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release, staging_of
 from ..plates.holding.guarantees import STAGED, HeldFile
 from ..plates.local import FolderReader
 from ..plates.local.deletion import delete_source
+from ..plates.local.disk import free_bytes
 from ..plates.local.names import checked_id, checked_path
 from ..plates.planners import Plan
 from ..plates.repository import OpenSource, SourceFile, StoredFile
@@ -62,6 +63,19 @@ class ServedSource:
         self.folders.check_files(folder, files)
         return files
 
+    def planned_root(self, plan: Plan) -> Path:
+        """The folder of a plan whose images may be opened.
+
+        Raises:
+            NotServed: it, or an image of its plates, leads elsewhere.
+            SourceNotFound, SourceUnreadable: it cannot be looked at.
+        """
+        root = self.folders.resolve(plan.root)
+        for file in {plate.image(n).file for plate in plan.plates if plate.n_images for n in (0, plate.n_images - 1)}:
+            if self.folders.holding(Path(os.path.realpath(root / file))) is None:
+                raise NotServed(f"{file} leads out of what this workstation serves")
+        return root
+
     def device(self, root: str) -> Device:
         """What a folder lies on.
 
@@ -98,6 +112,22 @@ class ServedSource:
             NotServed: it is none of this agent's.
         """
         return held_space(self._own(held))
+
+    def free_bytes(self, root: str) -> int:
+        """How many bytes are free on the disk of a source.
+
+        Raises:
+            NotServed: the path leads elsewhere.
+            SourceUnreadable: its disk cannot be looked at.
+        """
+        folder = self.folders.holding(Path(os.path.realpath(root)))
+        if folder is None:
+            raise NotServed(f"{root} is not served by this workstation")
+        try:
+            # The source itself may be gone: only its links are there then.
+            return free_bytes(Path(folder.path))
+        except OSError as error:
+            raise SourceUnreadable(f"{folder.path} cannot be looked at: {error.strerror}") from error
 
     def let_go(self, held: Hold) -> Hold:
         """Give up what can be read again from the source.

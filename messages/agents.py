@@ -162,6 +162,12 @@ class AskHeldSpace(Request[HeldSpace], frozen=True, kw_only=True, tag="agents.he
     hold: Hold
 
 
+class AskFreeSpace(Request[int], frozen=True, kw_only=True, tag="agents.free"):
+    """Ask how many bytes are free on the disk of a source, on which its links lie as well."""
+
+    root: str
+
+
 class LetGoFiles(Request[Hold], frozen=True, kw_only=True, tag="agents.let_go"):
     """Ask that what can be read again from the source be held no longer."""
 
@@ -178,12 +184,16 @@ class ReleaseFiles(Request[None], frozen=True, kw_only=True, tag="agents.release
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """Some bytes of a file, with the CRC-32C that they had where they were read."""
 
+    bulk: ClassVar[bool] = True
+
     data: bytes
     crc32c: int
 
 
 class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that the agent has opened: its handle, how it looks, and its first bytes where they were asked for."""
+
+    bulk: ClassVar[bool] = True
 
     handle: int
     file: SourceFile

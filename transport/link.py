@@ -137,8 +137,8 @@ class Link:
         return self._write([codec.join([codec.seal(_TELL, 0, target, 0.0, event)]), pixels], bulk)
 
     def reply(self, id: int, answer: Any) -> None:  # noqa: A002
-        """Answer the peer's ask."""
-        self.say(_REPLY, id, "", 0.0, answer)
+        """Answer the peer's ask; what is ``bulk`` goes where it delays no other answer."""
+        self.say(_REPLY, id, "", 0.0, answer, bulk=getattr(answer, "bulk", False) is True)
 
     def fail(self, id: int, failure: Failure) -> None:  # noqa: A002
         """Answer the peer's ask with a failure; id 0 speaks of what it told."""
