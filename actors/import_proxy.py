@@ -148,7 +148,7 @@ class ImportProxy(Actor[Inbox]):
             case AwaitImport():
                 return self.defer(self._await(message))
             case ListImports():
-                return tuple(one.status(with_history=False) for one in self._book)
+                return tuple(one.status(with_history=False).listed() for one in self._book)
             case RetryImport(import_id=import_id):
                 return self.defer(self._decisions.retry(import_id, asker))
             case CancelImport(import_id=import_id):

@@ -104,6 +104,11 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[PhaseEntry, ...] = ()
     revision: int = 0
 
+    def listed(self) -> ImportStatus:
+        """It as a list shows it: without what may be long."""
+        order = msgspec.structs.replace(self.order, only=()) if self.order.only else self.order
+        return msgspec.structs.replace(self, order=order, history=())
+
     @property
     def source(self) -> str:
         """The source as people name it, the workstation before the path."""
