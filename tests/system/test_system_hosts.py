@@ -299,3 +299,47 @@ def test_a_node_whose_key_is_revoked_is_out(meshes: Meshes) -> None:
     job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
     assert job["state"] == "done"
     assert n_elsewhere(job) == 0
+
+
+def test_a_transfer_from_a_workstation_goes_on_at_its_byte_when_the_cable_is_plugged_in_again(
+    meshes: Meshes, tmp_path: Path
+) -> None:
+    limit_mib_s, n_bytes = 6, 12 << 20
+    source = tmp_path / "served" / "image.czi"
+    source.parent.mkdir()
+    source.write_bytes(os.urandom(n_bytes))
+    meshes.a("keys", "new", "scope", "--role", "agent", "--out", tmp_path / "scope.secret")
+    words = (
+        "agent",
+        "--quiet",
+        "--mesh",
+        meshes.card,
+        "--key",
+        tmp_path / "scope.secret",
+        "--data",
+        tmp_path / "agent",
+    )
+    serve = ("--serve", f"plates={source.parent}", "--limit-mib-s", limit_mib_s)
+    agent = subprocess.Popen(
+        meshes.b.command(*words, *serve), env=meshes.b.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert agent.stdout is not None
+        assert agent.stdout.readline()
+        until(lambda: any(one["here"] for one in meshes.a("agents")), 20, "the agent's coming")
+        order = meshes.a("import", "--agent", "scope", "plates", "--as-files")["import"]
+        part = meshes.a.folder / "repository" / "imports" / order / "files" / "image.czi.part"
+        until(lambda: part.exists() and part.stat().st_size > 2 << 20, 20, "the first bytes")
+        meshes.hosts.plug("down")
+        until(lambda: not any(one["here"] for one in meshes.a("agents")), 30, "that it is missed")
+        assert part.stat().st_size < n_bytes
+        meshes.hosts.plug("up")
+        until(lambda: meshes.a("imports", order)["state"] == "done", 40, "the import's end")
+        assert part.with_name("image.czi").read_bytes() == source.read_bytes()
+        told = meshes.b("inspect", "folders", "--data", tmp_path / "agent")
+        assert n_bytes <= told["statistics"]["bytes_sent"] < n_bytes + (8 << 20), "only what was on its way went twice"
+    finally:
+        meshes.hosts.plug("up")
+        agent.terminate()
+        agent.wait(20)
+        agent.stdout.close()
