@@ -150,7 +150,7 @@ async def test_touch_and_chmod_import_nothing_again(microscope: Microscope) -> N
 
 
 async def test_a_plate_that_grows_is_handed_over_once_and_whole(microscope: Microscope) -> None:
-    await microscope.up(quiet_s=0.5)
+    await microscope.up(quiet_s=1.5)
     whole = microscope.acquire("hidden").rename(microscope.journal.parent / "whole")
     files = sorted(path for path in whole.rglob("*") if path.is_file())
     plate = microscope.incoming / "grows"
