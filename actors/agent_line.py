@@ -89,17 +89,17 @@ class AgentLine:
                     asked.cancel()
                     raise local_errors.TransferCancelled("The transfer was cancelled while it waited.") from error
 
-    def wait_until_there(self, cancelled: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    def wait_until_there(self, cancelled: Callable[[], bool]) -> None:
         """Wait in a thread until the agent can be asked again.
 
         Raises:
-            AgentAway: it has not come for ``patience_s``.
+            AgentAway: it has not come for ``PATIENCE_S``.
             TransferCancelled: it was not waited for to the end.
         """
 
         async def there() -> Any:
             try:
-                return await asyncio.wait_for(self.agent.reached(), patience_s)
+                return await asyncio.wait_for(self.agent.reached(), PATIENCE_S)
             except TimeoutError:
                 raise self.agent.away() from None
 

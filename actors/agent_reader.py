@@ -179,8 +179,8 @@ class AgentFile:
                 if not self._handle:
                     self._open()
                 return work()
-            except AgentAway:
-                self._forget_pieces()
+            except AgentAway as away:
+                self._try_again(away)
                 self._line.wait_until_there(self._cancelled)
             except AskFailed as error:
                 if error.failure.kind not in ("NotOpen", "ActorUnknown"):

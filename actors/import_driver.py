@@ -77,6 +77,8 @@ class ImportDriver:
                 # Nobody's fault, and no number of tries is too many: a workstation may be off for the weekend.
                 self._means.waits(life, str(away))
                 await self._means.open_source(life).reachable()
+                # One that comes and goes is not asked without a pause.
+                await asyncio.sleep(self._means.settings.first_retry_s)
             except MeshError as error:
                 await self._stumble(life, error)
         except JournalFull as full:

@@ -18,7 +18,7 @@ import pytest
 from waiting import eventually
 
 from hcs_mesh import Client, Mesh, Settings
-from hcs_mesh.actors import agent_reader, served_file
+from hcs_mesh.actors import agent_line, agent_reader, served_file
 from hcs_mesh.actors.served_source import ServedSource
 from hcs_mesh.config import DeviceSettings, GuestSettings, ImportSettings, MeshError
 from hcs_mesh.config.settings import FrontSettings
@@ -260,6 +260,42 @@ def test_a_certified_source_is_deleted_by_an_agent_that_may(tmp_path: Path) -> N
             assert status.state == "done"
             assert status.source_deleted
             assert not source.exists()
+
+    asyncio.run(program())
+
+
+def test_an_import_waits_for_its_workstation_however_long_and_goes_on_at_its_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_line, "PATIENCE_S", 0.2)
+    n_bytes = 6 * MIB + 55
+
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            source = tmp_path / "served" / "big"
+            source.mkdir()
+            (source / "image.czi").write_bytes(os.urandom(n_bytes))
+            async with there.agent("scope", limit_mib_s=2.0):
+                await eventually(lambda: _here(there, "scope"), what="the agent")
+                order = ImportOrder(path="plates/big", agent="scope", as_files=True)
+                import_id = await there.mesh.submit_order(order)
+                part = there.mesh.data / "repository" / "imports" / import_id / "files" / "image.czi.part"
+                await eventually(lambda: part.exists() and part.stat().st_size >= MIB, what="the first bytes")
+
+            async def waits() -> bool:
+                status = await there.mesh.get_import(import_id)
+                return status.reason == "waiting: workstation scope is away (it was stopped)"
+
+            await eventually(waits, what="the import's saying so")
+            n_there = part.stat().st_size
+            assert 0 < n_there < n_bytes
+            async with there.agent("scope") as agent:
+                async for status in there.mesh.follow_import(import_id):
+                    last = status
+                assert last.state == "done"
+                assert there.same(last, source)
+                told = await agent.inspect("folders")
+                assert ("bytes_sent", n_bytes - n_there) in [(one.name, one.value) for one in told.statistics]
 
     asyncio.run(program())
 
