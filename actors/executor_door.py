@@ -33,7 +33,7 @@ class ExecutorDoor(Actor[Inbox]):
                 # The folder tells one mesh's attempt from another's of the same number.
                 key = (message.job, message.well, message.attempt, message.folder)
                 kept = self._results.get(key)
-                return kept if kept is not None else self.defer_once(key, lambda: self._run(message, key))
+                return kept if kept is not None else self.defer_once(key, lambda _: self._run(message, key))
             case CancelWell():
                 self.context.find(self._executor).tell(message)
                 return None

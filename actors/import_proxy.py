@@ -140,7 +140,7 @@ class ImportProxy(Actor[Inbox]):
         asker = self.context.principal
         match message:
             case SubmitImport():
-                return self.defer_once(("submit", message.key), lambda: self._submit(message, asker))
+                return self.defer_once(("submit", message.key), lambda _: self._submit(message, asker))
             case PreviewImport(order=order, on_behalf_of=on_behalf_of):
                 return self.defer(self._intake.preview(order, on_behalf_of, asker))
             case GetImport(import_id=import_id):

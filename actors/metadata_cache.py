@@ -42,14 +42,14 @@ class MetadataCache(Actor[Inbox]):
                     self._plates.move_to_end(plate_id)
                     return plate
                 # A repository takes its time: deferred, so that nobody else waits behind it.
-                return self.defer_once(("plate", plate_id, self._epoch), lambda: self._load(plate_id, self._epoch))
+                return self.defer_once(("plate", plate_id, self._epoch), lambda _: self._load(plate_id, self._epoch))
             case GetLabels(plate_id=plate_id):
                 # Never kept: a plate's labels grow while the plate stays as it is.
                 return self.defer(self._threads.run(lambda: self._repository.labels(plate_id)))
             case ListPlates():
                 if self._summaries is not None:
                     return self._summaries
-                return self.defer_once(("list", self._epoch), lambda: self._list(self._epoch))
+                return self.defer_once(("list", self._epoch), lambda _: self._list(self._epoch))
             case PlatesStored(plate_ids=plate_ids):
                 # What was being loaded meanwhile may be of before: a new epoch asks anew.
                 self._epoch += 1

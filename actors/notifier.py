@@ -90,7 +90,7 @@ class Notifier(Actor[Inbox]):
         """Handle one message."""
         match message:
             case SendNotice():
-                return self.defer_once(("send", message.key), lambda: self._send(message))
+                return self.defer_once(("send", message.key), lambda _: self._send(message))
             case ListNotices():
                 principal = self.context.principal
                 all_of_them = principal.role in ("administrator", "node")

@@ -158,7 +158,7 @@ class Scheduler(Actor[Inbox]):
         match message:
             case SubmitJob():
                 owner = self.context.principal.name
-                return self.defer_once(("submit", message.key), lambda: self._submit(message, owner))
+                return self.defer_once(("submit", message.key), lambda _: self._submit(message, owner))
             case GetJob(job=job):
                 return self._status(job)
             case AwaitJob():

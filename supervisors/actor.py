@@ -12,6 +12,7 @@ from .mailbox import MailboxLimits
 
 Inbox = TypeVar("Inbox")
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 class Deferred(Generic[T]):
@@ -104,9 +105,9 @@ class Actor(ABC, Generic[Inbox]):
         """Answer when this work is done, and take other messages meanwhile."""
         return Deferred(lambda: work)
 
-    def defer_once(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
-        """As ``defer``; while work under the same key is running, its answer serves every asker."""
-        return Deferred(work, key)
+    def defer_once(self, key: K, work: Callable[[K], Coroutine[Any, Any, T]]) -> Deferred[T]:
+        """As ``defer``, for ``work(key)``; while that of the same key is running, its answer serves every asker."""
+        return Deferred(lambda: work(key), key)
 
 
 def _members(inbox: Any) -> tuple[type[Message], ...]:

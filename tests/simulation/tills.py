@@ -86,7 +86,7 @@ class Till(Actor[Pay | Note | Compact | Upset]):
     async def receive(self, message: Pay | Note | Compact | Upset) -> Any:
         match message:
             case Pay(key=key):
-                return self.defer_once(key, lambda: self._pay(key))
+                return self.defer_once(key, self._pay)
             case Note(number=number):
                 self._shop.heard[self._name].append(number)
             case Compact():

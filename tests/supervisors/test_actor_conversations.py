@@ -111,7 +111,7 @@ class Talker(Actor[Inbox]):
             case Break():
                 raise ZeroDivisionError("a planted fault")
             case Hold(key=key):
-                return self.defer_once(key, self._hold) if key else self.defer(self._hold())
+                return self.defer_once(key, self._hold) if key else self.defer(self._hold(key))
             case Stall():
                 self.stalled.set()
                 await self.gate.wait()
@@ -121,7 +121,7 @@ class Talker(Actor[Inbox]):
                 return tuple(self.notes)
         return None
 
-    async def _hold(self) -> str:
+    async def _hold(self, key: str) -> str:
         self.n_held += 1
         await self.gate.wait()
         return "held"
