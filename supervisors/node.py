@@ -323,9 +323,9 @@ class Node:
         if self._authenticator is None:
             return
         try:
-            changed = self._authenticator.ring.refresh()
+            self._authenticator.ring.refresh()
         except KeyFileError as error:
-            changed = True
             log.warning("%s; the other keys hold (%s)", error, error.hint)
-        for front in self.fronts if changed else ():
+        # Always: a stranger's handshake makes the ring look too, and may have been the first to see the change.
+        for front in self.fronts:
             front.hang_up_on_revoked()

@@ -130,16 +130,14 @@ class KeyRing:
         if wrong is not None:
             raise wrong
 
-    def refresh(self) -> bool:
-        """Reload if a file of the folder was added, changed or removed; whether it was.
+    def refresh(self) -> None:
+        """Reload if a file of the folder was added, changed or removed.
 
         Raises:
             KeyFileError: one of them is no key; the others hold all the same.
         """
-        if self._look() == self._seen:
-            return False
-        self.reload()
-        return True
+        if self._look() != self._seen:
+            self.reload()
 
     def _look(self) -> tuple[tuple[str, int, int], ...]:
         seen = []

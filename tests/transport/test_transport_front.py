@@ -234,6 +234,41 @@ async def test_frames_of_a_revoked_key_are_dropped_within_a_second(tmp_path: Pat
         assert await mesh.ask(bert, WhoAmI()) == "bert user"
 
 
+async def test_strangers_who_knock_do_not_keep_a_revoked_key_connected(tmp_path: Path) -> None:
+    async with front(tmp_path) as mesh:
+        anna = mesh.dial(mesh.key("anna"))
+        await mesh.ask(anna, Follow())
+        (link,) = mesh.desk.followers
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+
+        async def knock() -> None:
+            while not over.is_set():
+                # Each handshake of an unknown key has the ring look at its folder, before the node's own look.
+                stranger = mesh.raw(new_pair())
+                await asyncio.sleep(0.01)
+                stranger.close(0)
+
+        knocking = loop.create_task(knock())
+        try:
+            await eventually(lambda: mesh.node._authenticator is not None and mesh.node._authenticator.refusals.n > 3)
+            (mesh.folder / "anna.toml").unlink()
+            start = loop.time()
+            await eventually(lambda: link.gone)
+            assert loop.time() - start < 1.0
+            n_refused = mesh.node._authenticator.refusals.n
+        finally:
+            over.set()
+            await knocking
+        assert n_refused > 3
+        assert mesh.desk.lost == ["its key was revoked"]
+        n_sent, n_heard = mesh.listener.statistics()["sent"], len(mesh.heard)
+        link.tell("viewer", Pushed(number=1))
+        assert not link.tell_with("viewer", Pushed(number=2), b"a plane")
+        await asyncio.sleep(0)
+        assert (mesh.listener.statistics()["sent"], len(mesh.heard)) == (n_sent, n_heard)
+
+
 async def test_the_old_key_of_a_name_does_not_come_in_as_the_new_one(tmp_path: Path) -> None:
     async with front(tmp_path) as mesh:
         old = mesh.dial(mesh.key("anna", "viewer"))
