@@ -99,14 +99,18 @@ def _pair_text(pair: KeyPair) -> str:
 class KeyRing:
     """Who may come in: the keys of a folder, each with a name and a role."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read every ``*.toml`` of the folder.
+    def __init__(self, folder: Path, *, lenient: bool = False) -> None:
+        """Read every ``*.toml`` of the folder; a lenient ring keeps in ``wrong`` what another one raises.
 
         Raises:
             KeyFileError: one of them is no key.
         """
         self._folder = folder
+        self._lenient = lenient
+        self.wrong: KeyFileError | None = None
+        """What the first file that is no key has for a fault; it lets nobody in, and the others hold."""
         self._by_public: dict[str, Principal] = {}
+        self._names: dict[str, str] = {}
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self.reload()
 
@@ -117,6 +121,7 @@ class KeyRing:
             KeyFileError: one of them is no key; the others hold all the same.
         """
         by_public: dict[str, Principal] = {}
+        names: dict[str, str] = {}
         wrong: KeyFileError | None = None
         self._seen = self._look()
         for name, _, _ in self._seen:
@@ -126,8 +131,9 @@ class KeyRing:
                 wrong = wrong or error
                 continue
             by_public[allowed.public] = Principal(name=allowed.name, role=allowed.role)
-        self._by_public = by_public
-        if wrong is not None:
+            names[name] = allowed.name
+        self._by_public, self._names, self.wrong = by_public, names, wrong
+        if wrong is not None and not self._lenient:
             raise wrong
 
     def refresh(self) -> None:
@@ -170,11 +176,13 @@ class KeyRing:
         Raises:
             KeyFileError: nobody of this name is let in.
         """
-        path = self._folder / f"{name}.toml"
         principal = next((one for one, _ in self.allowed() if one.name == name), None)
-        if principal is None or not path.exists():
-            raise KeyFileError(f"no key of the name '{name}' is let in", hint="hcs-mesh keys list shows them")
-        path.unlink()
+        if principal is None:
+            damaged = f"; {self.wrong}" if self.wrong is not None else ""
+            raise KeyFileError(f"no key of the name '{name}' is let in", hint=f"hcs-mesh keys list shows them{damaged}")
+        # Whatever a file is called: one that was copied by hand must not let its key in any longer either.
+        for file in [file for file, named in self._names.items() if named == name]:
+            (self._folder / file).unlink(missing_ok=True)
         self.reload()
         return principal
 

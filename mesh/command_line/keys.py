@@ -35,24 +35,27 @@ def new(data: Path | None, name: str, *, role: Role | None, out: Path | None, as
     """Make a key pair; with a role it may come in at once.
 
     Raises:
-        KeyFileError: the file exists, or the name does not do.
+        KeyFileError: the file exists, or the name does not do; or, once it is done, another file of the ring is no key.
     """
     path = (out or Path(f"{name}.secret")).absolute()
     pair = new_pair()
     save_pair(path, pair)
-    if role is not None:
+    ring = _ring(data) if role is not None else None
+    if ring is not None and role is not None:
         try:
-            _ring(data).allow(Principal(name=name, role=role), pair.public)
+            ring.allow(Principal(name=name, role=role), pair.public)
         except BaseException:
             path.unlink()
             raise
     if as_json:
         print_json({"name": name, "file": str(path), "public": pair.public, "role": role})
-        return
-    print(f"{path} holds the secret; keep it with its owner")
-    print(f"public key: {pair.public}")
-    if role is None:
-        print(f"on the mesh's host: hcs-mesh keys allow {name} '{pair.public}' --role viewer")
+    else:
+        print(f"{path} holds the secret; keep it with its owner")
+        print(f"public key: {pair.public}")
+        if role is None:
+            print(f"on the mesh's host: hcs-mesh keys allow {name} '{pair.public}' --role viewer")
+    if ring is not None:
+        _tell_wrong(ring)
 
 
 def show(data: Path | None, file: Path | None, *, as_json: bool) -> None:
@@ -105,7 +108,7 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
     """Let a key in.
 
     Raises:
-        KeyFileError: name or key have not the form of one.
+        KeyFileError: name or key have not the form of one; or, once it is done, another file of the ring is no key.
     """
     given = Path(public)
     if len(public) != 40 and given.is_file():
@@ -122,13 +125,14 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
         print_json({"name": name, "role": role, "public": public})
     else:
         print(f"{name} may come in as {role}")
+    _tell_wrong(ring)
 
 
 def revoke(data: Path | None, name: str, *, as_json: bool) -> None:
     """Let a key in no longer.
 
     Raises:
-        KeyFileError: nobody of this name is let in.
+        KeyFileError: nobody of this name is let in; or, once it is done, another file of the ring is no key.
         CommandFailed: it is the owner's.
     """
     ring = _ring(data)
@@ -144,26 +148,35 @@ def revoke(data: Path | None, name: str, *, as_json: bool) -> None:
         print_json(msgspec.to_builtins(gone))
     else:
         print(f"{gone.name} ({gone.role}) is let in no longer; a mesh that is up hangs up within a second")
+    _tell_wrong(ring)
 
 
 def list_all(data: Path | None, *, as_json: bool) -> None:
     """Print who may come in.
 
     Raises:
-        KeyFileError: a file of the ring is no key.
+        KeyFileError: a file of the ring is no key; the others are printed all the same.
     """
-    rows = [{"name": one.name, "role": one.role, "public": public} for one, public in _ring(data).allowed()]
+    ring = _ring(data)
+    rows = [{"name": one.name, "role": one.role, "public": public} for one, public in ring.allowed()]
     if as_json:
         print_json(rows)
-        return
-    for row in rows:
-        print(f"{row['name']:<24} {row['role']:<14} {row['public']}")
-    if not rows:
-        print("nobody is let in yet; the owner's key is made when the mesh first comes up")
+    else:
+        for row in rows:
+            print(f"{row['name']:<24} {row['role']:<14} {row['public']}")
+        if not rows:
+            print("nobody is let in yet; the owner's key is made when the mesh first comes up")
+    _tell_wrong(ring)
 
 
 def _ring(data: Path | None) -> KeyRing:
-    return KeyRing(DataLayout(folder_of(data)).allowed_keys)
+    # One file that is no key must keep nobody from locking another one out: the work is done, then it is told.
+    return KeyRing(DataLayout(folder_of(data)).allowed_keys, lenient=True)
+
+
+def _tell_wrong(ring: KeyRing) -> None:
+    if ring.wrong is not None:
+        raise ring.wrong
 
 
 def _mesh_public(data: Path | None) -> str:

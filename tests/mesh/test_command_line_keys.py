@@ -1,0 +1,75 @@
+"""Keys by the command line: what is asked for is done, also where a file beside it is no key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hcs_mesh.command_line import keys
+from hcs_mesh.layout import DataLayout
+from hcs_mesh.transport import KeyFileError, KeyRing, Principal
+from hcs_mesh.transport.keys import new_pair
+
+
+def let_in(data: Path, name: str) -> str:
+    public = new_pair().public
+    KeyRing(DataLayout(data).allowed_keys).allow(Principal(name=name, role="user"), public)
+    return public
+
+
+def damaged(data: Path) -> Path:
+    file = DataLayout(data).allowed_keys / "broken.toml"
+    file.write_text("not = [a key", encoding="utf-8")
+    return file
+
+
+def test_a_key_is_revoked_beside_a_damaged_file_which_is_told_afterwards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    let_in(tmp_path, "anna")
+    let_in(tmp_path, "bert")
+    damaged(tmp_path)
+    with pytest.raises(KeyFileError, match=r"broken\.toml"):
+        keys.revoke(tmp_path, "anna", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"name": "anna", "role": "user"}
+    assert [one.name for one, _ in KeyRing(DataLayout(tmp_path).allowed_keys, lenient=True).allowed()] == ["bert"]
+
+
+def test_keys_are_listed_beside_a_damaged_file_which_is_told_afterwards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public = let_in(tmp_path, "anna")
+    damaged(tmp_path)
+    with pytest.raises(KeyFileError, match=r"broken\.toml"):
+        keys.list_all(tmp_path, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"name": "anna", "role": "user", "public": public}]
+
+
+def test_a_new_key_is_kept_and_let_in_beside_a_damaged_file(tmp_path: Path) -> None:
+    let_in(tmp_path, "anna")
+    damaged(tmp_path)
+    with pytest.raises(KeyFileError, match=r"broken\.toml"):
+        keys.new(tmp_path, "bert", role="viewer", out=tmp_path / "bert.secret", as_json=True)
+    with pytest.raises(KeyFileError, match=r"broken\.toml"):
+        keys.allow(tmp_path, "carl", new_pair().public, role="viewer", as_json=True)
+    assert (tmp_path / "bert.secret").exists()
+    ring = KeyRing(DataLayout(tmp_path).allowed_keys, lenient=True)
+    assert [one.name for one, _ in ring.allowed()] == ["anna", "bert", "carl"]
+
+
+def test_who_is_not_found_beside_a_damaged_file_is_told_with_it(tmp_path: Path) -> None:
+    let_in(tmp_path, "anna")
+    file = damaged(tmp_path)
+    with pytest.raises(KeyFileError, match="no key of the name 'eve'") as refused:
+        keys.revoke(tmp_path, "eve", as_json=True)
+    assert str(file) in refused.value.hint
+
+
+def test_a_key_file_that_was_copied_under_another_name_goes_with_its_original(tmp_path: Path) -> None:
+    let_in(tmp_path, "anna")
+    folder = DataLayout(tmp_path).allowed_keys
+    (folder / "annas copy.toml").write_text((folder / "anna.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    keys.revoke(tmp_path, "anna", as_json=True)
+    assert list(folder.iterdir()) == []
