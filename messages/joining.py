@@ -31,9 +31,10 @@ class JoinTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AskTerms(Request[JoinTerms], frozen=True, kw_only=True, tag="joining.terms"):
-    """Ask what it takes to join."""
+    """Ask what it takes to join; who cannot join asks again and again."""
 
     audience: ClassVar[Role | None] = "node"
+    looks_only: ClassVar[bool] = True
 
 
 class JoinMesh(Request[None], frozen=True, kw_only=True, tag="joining.join"):
@@ -49,6 +50,7 @@ class NodeBeat(Request[bool], frozen=True, kw_only=True, tag="joining.beat"):
     """The node is there, these of its executors are up and so its tree stands; False means that it must join again."""
 
     audience: ClassVar[Role | None] = "node"
+    looks_only: ClassVar[bool] = True
 
     executors: tuple[RunningExecutor, ...] = ()
     rows: tuple[ActorRow, ...] = ()

@@ -80,6 +80,7 @@ class StillAttached(Request[bool], frozen=True, kw_only=True, tag="viewing.still
     """Ask whether the mesh still knows this viewer; after a restart it does not."""
 
     audience: ClassVar[Role | None] = "viewer"
+    looks_only: ClassVar[bool] = True
 
     viewer: str
 

@@ -1,6 +1,7 @@
 """A node that joins, breaks off and comes back: names, deaths, and answers that were lost on the way."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -142,6 +143,16 @@ async def hosts(data: Path, *, grace_s: float = 30.0) -> AsyncIterator[Hosts]:
                     await cell.life.kill()  # type: ignore[attr-defined]
         await made.b.close()
         await made.a.close()
+
+
+async def test_a_node_that_beats_pushes_nobodys_traces_out(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        desk = made.a.cells["nodes"]
+        n_before = int(desk.statistics()["handled"])
+        # Each look of the uplink finds that something has happened, and tells it.
+        made.uplink.actor._n_reports = itertools.count().__next__
+        await eventually(lambda: int(desk.statistics()["handled"]) > n_before + 5)
+        assert [hop.message for hop in made.a.traces.latest(100)] == ["joining.join"]
 
 
 async def test_the_scheduler_hears_of_executors_elsewhere_by_their_name_in_the_mesh(tmp_path: Path) -> None:
