@@ -110,7 +110,7 @@ class Inside(Protocol):
 
         Raises:
             NoSuchChild, ActorUnknown: there is none of that name.
-            CannotPause: it is a supervisor, or this desk.
+            CannotPause: it is a supervisor, or its pause would lock everybody out.
         """
         ...
 

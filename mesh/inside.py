@@ -28,6 +28,8 @@ DESK_S = 2.0
 MAX_INCIDENTS = 500
 ANSWERS_FIRST = (DESK, UPLINK)
 """Without these the answer to whoever had them restarted would not arrive."""
+NEVER_PAUSED = {DESK: "it is what resumes others", "control": "status, ps, down and the console ask it"}
+"""Whoever paused one of these would be locked out."""
 
 
 class Incidents:
@@ -191,13 +193,17 @@ class MeshInside:
 
         Raises:
             NoSuchChild: there is none of that name.
-            CannotPause: it is a supervisor, or this desk.
+            CannotPause: it is a supervisor, or its pause would lock everybody out.
         """
         row = self._known(actor)
-        if row.kind == "supervisor" or actor == DESK:
+        if row.kind == "supervisor":
             raise CannotPause(
-                f"{actor} cannot be paused: it {'has no mailbox' if actor != DESK else 'is what resumes others'}",
-                hint="hcs-mesh ps shows the actors below it",
+                f"{actor} cannot be paused: it has no mailbox", hint="hcs-mesh ps shows the actors below it"
+            )
+        if actor in NEVER_PAUSED and paused:
+            raise CannotPause(
+                f"{actor} cannot be paused: {NEVER_PAUSED[actor]}",
+                hint=f"hcs-mesh restart {actor} starts it afresh; hcs-mesh ps shows the other actors",
             )
         if row.kind == "actor":
             set_paused(self._node, actor, paused=paused)
