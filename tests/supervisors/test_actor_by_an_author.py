@@ -1,7 +1,7 @@
 """What an author writes who has read nothing but the example of how an actor looks, and nothing else.
 
-Its names are a sketch. Here an actor's place in the tree is ``node.actor(name, make)``, which gives it its mailbox and its
-address, and ``Child`` is whatever else a supervisor starts: a coroutine function that returns what runs.
+Its names are a sketch. Here an actor's place in the tree is ``node.actor(name, make)``, which gives it its mailbox and
+its address, and ``Child`` is whatever else a supervisor starts: a coroutine function that returns what runs.
 """
 
 import asyncio
