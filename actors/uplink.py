@@ -74,6 +74,7 @@ class Uplink(Actor[EndExecutor]):
         self._link: Link | None = None
         self._state = "not joined yet"
         self._n_joins = 0
+        self._refusal, self._n_refusals = "", 0
 
     async def started(self) -> None:
         """Join."""
@@ -104,13 +105,20 @@ class Uplink(Actor[EndExecutor]):
                 reason = str(error)
                 if isinstance(error, KeyRefused | NotPermitted | NotMounted):
                     # Somebody has to mend this; a break mends itself.
-                    log.warning("cannot join the mesh", reason=reason, hint=error.hint)
+                    self._tell_refusal(reason, error.hint)
             finally:
                 self._link = None
                 dialer.close()
             self._state = f"joining again: {reason}"
             # Deliberate: a mesh that is away does not say when it is back.
             await asyncio.sleep(AGAIN_S)
+
+    def _tell_refusal(self, reason: str, hint: str) -> None:
+        """Log a refusal when it is new, and then once for each power of two: it may last for weeks."""
+        self._n_refusals = self._n_refusals + 1 if reason == self._refusal else 1
+        self._refusal = reason
+        if self._n_refusals & (self._n_refusals - 1) == 0:
+            log.warning("cannot join the mesh", reason=reason, hint=hint, so_far=self._n_refusals)
 
     async def _one_session(self, dialer: Dialer) -> None:
         link = dialer.link
@@ -120,6 +128,7 @@ class Uplink(Actor[EndExecutor]):
         self._link = link
         self._n_joins += 1
         self._state = f"joined as {terms.node}"
+        self._refusal = ""
         log.info("joined the mesh", node=terms.node, data=terms.data)
         told = self._executors(), self._n_reports()
         until_s = 0.0

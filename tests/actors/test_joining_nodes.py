@@ -155,6 +155,36 @@ async def test_a_node_that_beats_pushes_nobodys_traces_out(tmp_path: Path) -> No
         assert [hop.message for hop in made.a.traces.latest(100)] == ["joining.join"]
 
 
+async def test_a_node_whose_key_is_revoked_says_so_a_few_times_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    class Log:
+        def warning(self, text: str, *, so_far: int, **more: str) -> None:
+            assert text == "cannot join the mesh"
+            assert "refused the handshake" in more["reason"]
+            told.append(so_far)
+
+        def info(self, text: str, **more: str) -> None:
+            raise AssertionError("it is in again")
+
+    async with hosts(tmp_path) as made:
+        monkeypatch.setattr("hcs_mesh.actors.uplink.AGAIN_S", 0.0)
+        monkeypatch.setattr("hcs_mesh.actors.uplink.log", Log())
+        dial, n_dialled = made.uplink.actor._dial, 0
+
+        def counted() -> Any:
+            nonlocal n_dialled
+            n_dialled += 1
+            return dial()
+
+        made.uplink.actor._dial = counted
+        (tmp_path / "keys" / "hostb.toml").unlink()
+        await eventually(lambda: n_dialled > 12, within_s=20.0)
+    assert told == [1, 2, 4, 8]
+
+
 async def test_the_scheduler_hears_of_executors_elsewhere_by_their_name_in_the_mesh(tmp_path: Path) -> None:
     async with hosts(tmp_path) as made:
         await eventually(lambda: made.scheduler.heard == [("ExecutorUp", THERE, 11)])

@@ -18,7 +18,6 @@ from hcs_mesh.messages.control import GetTree
 from hcs_mesh.processes import Processes
 from hcs_mesh.supervisors import Actor, Node, Supervisor
 
-
 pytestmark = pytest.mark.anyio
 
 
