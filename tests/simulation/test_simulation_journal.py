@@ -26,8 +26,10 @@ from hcs_mesh.supervisors.journal import Journal, JournalDamaged, JournalFull, J
 from hcs_mesh.supervisors.journal.framing import Ending, scan
 
 FOLDER = Path("/journals/machine")
-SEGMENT_BYTES = 1024
+SEGMENT_BYTES = 2048
 FEW = settings(max_examples=50, stateful_step_count=25, deadline=None, phases=(Phase.generate,))
+MANY = settings(FEW, max_examples=500, report_multiple_bugs=False)
+"""Until a fault is found, which takes a few."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
@@ -96,7 +98,7 @@ class BoundToForget(RuleBasedStateMachine):
 
     # -- what is asked of it ----------------------------------------------------------------------
 
-    @rule(groups=st.lists(st.integers(1, 3), min_size=1, max_size=3), n_bytes=st.integers(0, 400))
+    @rule(groups=st.lists(st.integers(1, 3), min_size=1, max_size=3), n_bytes=st.integers(0, 200))
     def append(self, groups: list[int], n_bytes: int) -> None:
         self.groups.append(self.last)
         asked = [self._records(n, n_bytes) for n in groups]
@@ -145,7 +147,7 @@ class BoundToForget(RuleBasedStateMachine):
     @rule(
         groups=st.lists(st.integers(1, 3), min_size=1, max_size=3),
         calls=st.integers(1, 12),
-        n_bytes=st.integers(0, 400),
+        n_bytes=st.integers(0, 200),
         power=st.booleans(),
     )
     def dies_while_it_appends(self, groups: list[int], calls: int, n_bytes: int, power: bool) -> None:
@@ -193,7 +195,7 @@ class BoundToForget(RuleBasedStateMachine):
             self.held, self.through = shortened, through
         assert self.found == self._said()
 
-    @rule(groups=st.lists(st.integers(1, 2), min_size=1, max_size=3), n_bytes=st.integers(0, 400), full=st.booleans())
+    @rule(groups=st.lists(st.integers(1, 2), min_size=1, max_size=3), n_bytes=st.integers(0, 200), full=st.booleans())
     def the_disk_is_full_or_fails(self, groups: list[int], n_bytes: int, full: bool) -> None:
         self.disk.full, self.disk.failing_syncs = full, not full
         self.groups.append(self.last)
@@ -321,4 +323,4 @@ def test_the_journal_machine_finds_planted_faults(
 ) -> None:
     plant(monkeypatch)
     with pytest.raises((AssertionError, JournalDamaged, ExceptionGroup)):
-        run_state_machine_as_test(BoundToForget, settings=FEW)
+        run_state_machine_as_test(BoundToForget, settings=MANY)
