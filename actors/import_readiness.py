@@ -11,6 +11,7 @@ import msgspec
 from ..plates.repository import SourceFile
 
 N_PAUSES = 2
+LONELY_PAUSE_S = 3_600.0
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -24,10 +25,17 @@ class Scan(msgspec.Struct, frozen=True):
         return max((mtime_ns for _, mtime_ns, _ in self.files.values()), default=0) / 1e9
 
     @property
-    def longest_pause_s(self) -> float:
-        """The longest time in which no file of it was written, between the first and the last."""
+    def pause_s(self) -> float:
+        """The longest pause of its acquisition: a time in which no file was written, between the first and the last.
+
+        One that is above an hour and has none of its kind is none: an old folder to which something was added.
+        """
         times = sorted(mtime_ns for _, mtime_ns, _ in self.files.values() if mtime_ns)
-        return max((after - before for before, after in pairwise(times)), default=0) / 1e9
+        pauses = sorted(((after - before) / 1e9 for before, after in pairwise(times)), reverse=True)
+        for pause_s, next_s in pairwise([*pauses, 0.0]):
+            if pause_s <= LONELY_PAUSE_S or next_s >= pause_s / 2:
+                return pause_s
+        return 0.0
 
     def changes_since(self, before: Scan) -> str:
         """What is different, for people; empty if nothing is."""
@@ -60,7 +68,7 @@ class Quiet:
 
 def patience_s(scan: Scan, *, at_least_s: float, at_most_s: float) -> float:
     """How long to wait for what is declared: twice the longest pause that this acquisition has made so far."""
-    return max(at_least_s, min(at_most_s, N_PAUSES * scan.longest_pause_s))
+    return max(at_least_s, min(at_most_s, N_PAUSES * scan.pause_s))
 
 
 def why_not_ended(pending: tuple[str, ...], *, quiet_s: float, patience_s: float) -> str:

@@ -67,7 +67,7 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """Time between two looks at a folder that may still be written to."""
     settle_scans: Count = 2
     """Looks in a row that must find the same names, sizes and times."""
-    pending_patience_s: Annotated[float, Meta(ge=0)] = 20.0
+    pending_patience_s: Annotated[float, Meta(ge=0)] = 10.0
     """How long a source must be quiet before what its metadata declare and is not there counts as missing; it is
     waited for twice as long as the acquisition has paused so far, if that is longer."""
     longest_patience_s: Annotated[float, Meta(ge=0)] = 21_600.0

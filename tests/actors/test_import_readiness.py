@@ -52,4 +52,9 @@ def test_an_acquisition_that_pauses_for_long_is_waited_for_twice_as_long() -> No
     written = Scan({"t1.tif": (10, int(1_000e9), 1), "t2.tif": (10, int(2_800e9), 2), "t2b.tif": (10, int(2_801e9), 3)})
     assert patience_s(written, at_least_s=20.0, at_most_s=9_999.0) == 3_600.0
     assert patience_s(written, at_least_s=20.0, at_most_s=600.0) == 600.0
+    # An old plate to which something was added today, and one that goes on every two hours.
+    day = Scan({"old.tif": (10, int(1e9), 1), "new.tif": (10, int(90_000e9), 2)})
+    assert patience_s(day, at_least_s=20.0, at_most_s=99_999.0) == 20.0
+    often = Scan({f"t{n}.tif": (10, int(7_200e9 * n) + 1, n) for n in range(3)})
+    assert patience_s(often, at_least_s=20.0, at_most_s=99_999.0) == 14_400.0
     assert patience_s(scan(written_at_s=1_000.0), at_least_s=20.0, at_most_s=600.0) == 20.0
