@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from hcs_mesh.client import Client
+from hcs_mesh.layout import DataLayout
+from hcs_mesh.messages.console import InspectActor
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 
 NUCLEI = Path(__file__).parents[2] / "examples" / "pipelines" / "nuclei.py"
@@ -41,6 +44,10 @@ class Hosts(NamedTuple):
         ip("-n", self.b, "link", "set", "toa", state)
         if state == "up":
             ip("-n", self.b, "route", "replace", "10.213.7.0/24", "dev", "toa", check=False)
+
+    def answers(self, state: str) -> None:
+        """Let what the mesh says to the other host get "lost" on its way, while it hears it, or be "heard" again."""
+        ip("-n", self.a, "route", "add" if state == "lost" else "del", "blackhole", f"{B}/32", check=state == "lost")
 
 
 @pytest.fixture(scope="module")
@@ -252,16 +259,100 @@ def test_a_partition_heals_and_nothing_that_was_acknowledged_is_lost(
     tell(f"hosts: a partition was noticed after {away:.1f} s, and healed {back:.1f} s after the cable was back")
 
 
+BEYOND = """
+import asyncio, json, sys
+from pathlib import Path
+
+from hcs_mesh.client import Client
+from hcs_mesh.messages.compute import SubmitJob
+from hcs_mesh.transport import AskTimedOut, PeerGone, load_card
+
+card, key, plate, source, n_first, n_jobs = *sys.argv[1:3], int(sys.argv[3]), sys.argv[4], *map(int, sys.argv[5:])
+
+
+async def submit(client, number):
+    request = SubmitJob(plate_id=plate, source=Path(source).read_text(), key=f"beyond the cable {number}")
+    n_asks, job = 0, ""
+    while not job:
+        n_asks += 1
+        try:
+            job = await client.ask("scheduler", request, timeout_s=2.0)
+        except (AskTimedOut, PeerGone):
+            await asyncio.sleep(0.1)
+    print(json.dumps({"job": job, "asks": n_asks}), flush=True)
+
+
+async def main():
+    async with Client.to(load_card(Path(card)), key=Path(key)) as client:
+        await asyncio.gather(*(submit(client, number) for number in range(n_first)))
+        await asyncio.to_thread(sys.stdin.readline)
+        await asyncio.gather(*(submit(client, number) for number in range(n_first, n_jobs)))
+
+
+asyncio.run(main())
+"""
+"""A client beyond the cable: some jobs at once, the others when it is told to, each asked for until it is accepted."""
+
+
+def test_what_a_client_beyond_the_cable_hands_over_in_a_partition_is_accepted_once(
+    meshes: Meshes, tell: Callable[[str], None]
+) -> None:
+    n_first, n_jobs = 2, 6
+    known = {job["job"] for job in meshes.a("jobs")}
+    words = (meshes.card, meshes.card.parent / "eva.secret", meshes.plate, NUCLEI, n_first, n_jobs)
+    client = subprocess.Popen(
+        ["ip", "netns", "exec", meshes.hosts.b, sys.executable, "-P", "-c", BEYOND, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        told = [json.loads(client.stdout.readline()) for _ in range(n_first)]
+        # First only the way back is cut: what is handed over arrives, and its acknowledgement does not.
+        meshes.hosts.answers("lost")
+        client.stdin.write("\n")
+        client.stdin.flush()
+        until(lambda: len(meshes.a("jobs")) == len(known) + n_jobs, 20, "the arrival of what was handed over")
+        meshes.hosts.plug("down")
+        until(lambda: _is_away(meshes), 20, "the silence being noticed")
+        assert client.poll() is None, "nothing was acknowledged over a cable that is cut"
+        meshes.hosts.plug("up")
+        meshes.hosts.answers("heard")
+        out, _ = client.communicate(timeout=60)
+    finally:
+        meshes.hosts.plug("up")
+        meshes.hosts.answers("heard")
+        client.kill()
+        client.communicate()
+    told += map(json.loads, out.splitlines())
+    assert client.returncode == 0
+    assert all(one["asks"] > 1 for one in told[n_first:])
+    accepted = [one["job"] for one in told]
+    assert len(set(accepted)) == n_jobs
+    assert {job["job"] for job in meshes.a("jobs")} == known | set(accepted), "nothing is lost, and nothing twice"
+    for job in accepted:
+        until(lambda job=job: meshes.a("jobs", job)["state"] != "running", 60, "the job's end")  # type: ignore[misc]
+        ended = meshes.a("jobs", job)
+        assert ended["state"] == "done", ended
+        assert all(well["state"] == "done" for well in ended["wells"].values())
+    until(lambda: not _is_away(meshes), 30, "the node being back")
+    n_asks = sum(one["asks"] for one in told[n_first:])
+    tell(f"hosts: {n_jobs - n_first} jobs handed over in a partition were asked for {n_asks} times, and made once each")
+
+
+async def _away(mesh: Client) -> bool:
+    told = await mesh.ask("console", InspectActor(actor="nodes"))
+    return str({one.name: one.value for one in told.statistics}["away"]) != "0"
+
+
 def _is_away(meshes: Meshes) -> bool:
-    from hcs_mesh.client import Client
-    from hcs_mesh.messages.console import InspectActor
-
-    async def ask() -> Any:
+    async def ask() -> bool:
         async with Client.at(meshes.a.folder) as mesh:
-            return await mesh.ask("console", InspectActor(actor="nodes"))
+            return await _away(mesh)
 
-    statistics = {one.name: one.value for one in asyncio.run(ask()).statistics}
-    return str(statistics["away"]) != "0"
+    return asyncio.run(ask())
 
 
 def test_a_folder_that_is_not_shared_is_refused_with_what_to_do(meshes: Meshes, tmp_path: Path) -> None:
@@ -292,10 +383,27 @@ def test_a_user_is_no_node(meshes: Meshes, tmp_path: Path) -> None:
     assert "not for eva (user)" in told["error"]
 
 
-def test_a_node_whose_key_is_revoked_is_out(meshes: Meshes) -> None:
-    meshes.a("keys", "revoke", "hostb")
-    took = until(lambda: _is_away(meshes), 10, "the node being out")
-    assert took < 5
+def test_a_node_whose_key_is_revoked_is_out_within_a_second(meshes: Meshes, tell: Callable[[str], None]) -> None:
+    async def revoke() -> float:
+        """How long after its file was gone the node was out."""
+        file = DataLayout(meshes.a.folder).allowed_keys / "hostb.toml"
+        async with Client.at(meshes.a.folder) as mesh:
+            assert not await _away(mesh)
+            revoking = asyncio.create_task(asyncio.to_thread(meshes.a, "keys", "revoke", "hostb"))
+            while file.exists():
+                assert not revoking.done()
+                await asyncio.sleep(0.005)
+            began_s = time.monotonic()
+            while not await _away(mesh):
+                assert time.monotonic() < began_s + 10
+                await asyncio.sleep(0.01)
+            took_s = time.monotonic() - began_s
+            await revoking
+        return took_s
+
+    took_s = asyncio.run(revoke())
+    assert took_s < 1
+    tell(f"hosts: a node was out {took_s:.2f} s after its key's file was gone")
     job = meshes.a("run", meshes.plate, NUCLEI, "--wait")
     assert job["state"] == "done"
     assert n_elsewhere(job) == 0
