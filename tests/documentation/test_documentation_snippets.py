@@ -46,6 +46,18 @@ def commands() -> Iterator[tuple[str, str]]:
                 yield f"{snippet.page.relative_to(CHECKOUT)}:{snippet.line + offset}", line[2:]
 
 
+def own_words(words: list[str]) -> Iterator[str]:
+    """The words of a command without the options that may stand anywhere in it: which mesh is meant, and who asks."""
+    from hcs_mesh.command_line.failures import EVERYWHERE
+
+    rest = iter(words)
+    for word in rest:
+        if word in EVERYWHERE:
+            next(rest)
+        elif word.partition("=")[0] not in EVERYWHERE:
+            yield word
+
+
 @pytest.mark.parametrize("snippet", list(snippets("python")), ids=lambda snippet: snippet.place)
 def test_a_python_snippet_runs(snippet: Snippet, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
@@ -69,7 +81,7 @@ def test_a_command_of_the_documentation_exists_with_its_options(place: str, comm
 
     from hcs_mesh.__main__ import app
 
-    words = shlex.split(command.partition(" | ")[0], comments=True)[1:]
+    words = list(own_words(shlex.split(command.partition(" | ")[0], comments=True)[1:]))
     current = typer.main.get_command(app)
     context = current.make_context("hcs-mesh", [], resilient_parsing=True)
     while words and hasattr(current, "get_command") and not words[0].startswith("-"):
