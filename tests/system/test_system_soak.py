@@ -38,6 +38,8 @@ class Held(msgspec.Struct, frozen=True):
     children_mib: float
     n_children: int
     shared_mib: float
+    n_ended: int
+    """Imports and jobs that have ended: each stays in a list that the hub keeps in memory."""
 
 
 class Load:
@@ -117,7 +119,7 @@ def private(process: psutil.Process) -> int:
     return int(info.rss - info.shared)
 
 
-def look(start_s: float) -> Held:
+def look(start_s: float, load: Load) -> Held:
     """What is held now."""
     gc.collect()
     hub = psutil.Process()
@@ -141,6 +143,7 @@ def look(start_s: float) -> Held:
         children / mib,
         n,
         shared / mib,
+        load.n_imports + load.n_jobs,
     )
 
 
@@ -157,7 +160,7 @@ async def soak(folder: Path, duration_s: float) -> tuple[list[Held], Load]:
                 done, _ = await asyncio.wait(tasks, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                seen.append(look(start_s))
+                seen.append(look(start_s, load))
     return seen, load
 
 
@@ -193,13 +196,17 @@ def test_ten_minutes_of_mixed_load_leave_every_curve_flat(tmp_path: Path, tell: 
     curves = {name: ends(seen, name) for name in Held.__struct_fields__[1:]}
     for name, (early, late, most) in curves.items():
         tell(f"  {name}: {early:.1f} in the second fifth, {late:.1f} in the last, {most:.1f} at most")
+    grown = {name: late - early for name, (early, late, _) in curves.items()}
+    ended_kib = grown["hub_mib"] * 1024 / grown["n_ended"]
+    tell(f"  the hub grew by {ended_kib:.1f} KiB for each import and job that ended")
     assert load.n_jobs >= duration_s / 30
     assert load.n_viewers >= duration_s / 30
-    # Every finished import and job is kept in memory as a line of history: some KiB each.
-    assert curves["hub_mib"][1] - curves["hub_mib"][0] < 24.0
-    assert curves["hub_fds"][1] - curves["hub_fds"][0] <= 6
-    assert curves["tasks"][1] - curves["tasks"][0] <= 6
-    assert curves["hub_threads"][1] - curves["hub_threads"][0] <= 4
-    assert curves["shared_mib"][1] == curves["shared_mib"][0]
+    # What ends stays in a list, about 17 KiB for a job of four wells; beyond that there is only the allocator's noise,
+    # and in a run that is shorter than ten minutes the warming up of threads and caches.
+    assert grown["hub_mib"] < (3.0 if duration_s >= 600 else 16.0) + grown["n_ended"] * 20 / 1024
+    assert grown["hub_fds"] <= 4
+    assert grown["tasks"] <= 4
+    assert grown["hub_threads"] <= 3
+    assert grown["shared_mib"] == 0
     assert curves["n_children"][1] <= 3
-    assert curves["children_mib"][1] - curves["children_mib"][0] < 48.0
+    assert grown["children_mib"] < 6.0
