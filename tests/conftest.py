@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,9 @@ class Part(NamedTuple):
     is_there: Callable[[], bool]
     mend: str
 
+
+# A shell has what it starts in the background ignore interrupts, and commands under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PARTS = {
     "napari": Part(lambda: importlib.util.find_spec("napari") is not None, "pip install 'hcs-mesh[napari]'"),
