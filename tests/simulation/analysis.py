@@ -14,6 +14,7 @@ from virtual_world import Process, Violation, VirtualPool, World
 
 from hcs_mesh.actors import job_records, scheduler, well_runs
 from hcs_mesh.actors.executor import Executor, WellCancelled
+from hcs_mesh.actors.executor_door import ExecutorDoor
 from hcs_mesh.actors.job_book import JobBook
 from hcs_mesh.actors.scheduler import Scheduler
 from hcs_mesh.actors.threads import Threads
@@ -79,6 +80,8 @@ class MemoryRepository:
     def seal(self, job: str, well: str, attempt: int) -> None:
         if (job, well, attempt) not in self.attempts:
             raise FileNotFoundError(f"{job}/{well}/{attempt}")
+        if self.attempts[job, well, attempt]:
+            raise Violation(f"attempt {attempt} of well {well} of {job} is computed twice")
         self.attempts[job, well, attempt] = True
 
     def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
@@ -196,7 +199,10 @@ class SimulatedChild:
         lab, process = self._lab, self.process
         await asyncio.sleep(lab.world.random.random() * 0.2)
         node = Node(name)
-        self._life = await node.start_actor(name, lambda: SimulatedExecutor(lab, process))
+        device = "device" if lab.joined else name
+        self._life = await node.start_actor(device, lambda: SimulatedExecutor(lab, process))
+        if lab.joined:
+            await node.start_actor(name, lambda: ExecutorDoor(device))
         dialer = MemoryDialer(lab.world, process, name, find, node._deliver, lab.executor_faults)
         node.parent = dialer  # type: ignore[assignment]
         lab.dialers.append(dialer)
@@ -234,7 +240,10 @@ class Lab:
         self.n_commits: Counter[tuple[str, str]] = Counter()
         self.dialers: list[MemoryDialer] = []
         self.children: dict[str, SimulatedChild] = {}
-        self.executor_faults = Faults(slowest_s=0.02)
+        # Executors of another host stand behind a door, because what is asked of them may come twice: it is asked again
+        # after a break. On a host's own sockets nothing is lost or doubled without a break.
+        self.joined = world.random.random() < 0.5
+        self.executor_faults = Faults(doubled=0.4 if self.joined else 0.0, slowest_s=0.02)
         self.client_faults = Faults(lost=world.random.choice((0, 0.1)), doubled=world.random.choice((0, 0.2)))
         self.frozen_until = 0.0
         # A well that ends whoever computes it.
@@ -249,7 +258,7 @@ class Lab:
 
     def _tree(self, hub: Hub) -> Supervisor:
         self.children = {}
-        watch = hub.limits.watch
+        watch = hub.supervision.watch
 
         def scheduling() -> Scheduler:
             return Scheduler(
@@ -498,6 +507,7 @@ class Lab:
         self.hub.disk.failing_syncs = 0
         self.hub.disk.crash_at = None
         self.client_faults.heal()
+        self.executor_faults.heal()
 
     # -- what must hold ---------------------------------------------------------------------------
 

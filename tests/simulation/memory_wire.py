@@ -104,6 +104,8 @@ class MemoryDialer:
         self.listener: MemoryListener | None = None
         self.faults = faults or Faults()
         self.link = Link(f"to {name}", self._write, deliver)
+        self.broken_at = 0.0
+        """When this side learned last that the connection had broken."""
         self._hello = Hello(name=name, pid=process.pid)
         self._find = find
         self._unsent: list[bytes] = []
@@ -179,6 +181,7 @@ class MemoryDialer:
     def _broken(self) -> None:
         if self.link.gone:
             return
+        self.broken_at = self.world.now
         self.link.fail_asks(PeerGone(f"{self.name}: the connection broke before the answer came"))
         self._introduce()
         self._dial()

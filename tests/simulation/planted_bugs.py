@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from hcs_mesh.actors import job_records
+from hcs_mesh.actors import job_records, scheduler
+from hcs_mesh.actors.executor_door import ExecutorDoor
 from hcs_mesh.actors.job_book import JobBook
 from hcs_mesh.actors.job_resumption import JobResumption
 from hcs_mesh.actors.ledger import Ledger
@@ -16,11 +17,13 @@ from hcs_mesh.actors.scheduling import Scheduling
 from hcs_mesh.actors.stream_pump import StreamPump
 from hcs_mesh.actors.viewer_stream import ViewerStream
 from hcs_mesh.actors.well_runs import WellRuns
+from hcs_mesh.messages.compute import RunWell
 from hcs_mesh.supervisors.cell import Cell
 from hcs_mesh.supervisors.journal import Journal, JournalFull, segments
 from hcs_mesh.supervisors.journal.writer import Writer
 from hcs_mesh.supervisors.life import Life
 from hcs_mesh.supervisors.roster import Roster
+from hcs_mesh.transport import Link
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.questions import Questions
 
@@ -28,10 +31,11 @@ Patches = tuple[tuple[Any, str, Any], ...]
 
 
 class Planted(NamedTuple):
-    """A fault: the scenario that should find it, and what it puts in place of what."""
+    """A fault: the scenario that finds it, what it puts in place of what, and what is said of it, as a pattern."""
 
     scenario: str
     patches: Callable[[], Patches]
+    must_say: str
 
 
 @contextmanager
@@ -48,6 +52,17 @@ def planted(bug: Planted) -> Iterator[None]:
             setattr(owner, name, real)
 
 
+class _Without:
+    """A disk of which one call does nothing."""
+
+    def __init__(self, disk: Any, call: str) -> None:
+        self._disk = disk
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *arguments: None) if name == self._call else getattr(self._disk, name)
+
+
 def _acknowledge_before_append() -> Patches:
     async def append(self: Any, record: Any) -> int:
         done = self._submit((self._encoded(record),))
@@ -59,8 +74,14 @@ def _acknowledge_before_append() -> Patches:
 
 
 def _acknowledge_before_sync() -> Patches:
+    real = Writer._write_durably
+
     def write_durably(self: Any, data: bytes) -> None:
-        self.disk.write_at(self.descriptor, data, self.offset)
+        disk, self.disk = self.disk, _Without(self.disk, "sync_data")
+        try:
+            real(self, data)
+        finally:
+            self.disk = disk
 
     return ((Writer, "_write_durably", write_durably),)
 
@@ -69,14 +90,8 @@ def _name_not_synced() -> Patches:
     real = segments.create_segment
 
     def create_segment(folder: Any, head: Any, *, n_bytes: int, parts: Any = (), disk: Any) -> int:
-        class Hasty:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(disk, name)
-
-            def sync_folder(self, folder: Any) -> None:
-                pass
-
-        return real(folder, head, n_bytes=n_bytes, parts=parts, disk=Hasty())  # type: ignore[arg-type]
+        hasty: Any = _Without(disk, "sync_folder")
+        return real(folder, head, n_bytes=n_bytes, parts=parts, disk=hasty)
 
     from hcs_mesh.supervisors.journal import writer
 
@@ -138,19 +153,50 @@ def _restart_count_reset() -> Patches:
     return ((Roster, "started", started),)
 
 
-def _retry_under_another_key() -> Patches:
-    import tills
-
-    real = tills.Shop.attempt_key
-
-    def attempt_key(self: Any, key: str, attempt: int) -> str:
-        return real(self, key, attempt) if attempt == 0 else f"{key} again {attempt}"
-
-    return ((tills.Shop, "attempt_key", attempt_key),)
-
-
 def _lost_key_check() -> Patches:
-    return ((JobBook, "by_key", lambda self, key: None),)
+    # The scheduler's book alone: whoever reads the journal afterwards looks keys up as well.
+    class Forgetful(JobBook):
+        def by_key(self, key: str) -> str | None:
+            return None
+
+    return ((scheduler, "JobBook", Forgetful),)
+
+
+def _companions_left_running() -> Patches:
+    return ((Roster, "_companions", lambda self, row: []),)
+
+
+def _one_companion_too_many() -> Patches:
+    return ((Roster, "_companions", lambda self, row: [other for other in self.rows if other is not row]),)
+
+
+def _stopped_in_the_order_of_start() -> Patches:
+    real = Roster._settle
+
+    def settle(self: Any) -> Any:
+        if not any(row.due for row in self.rows):
+            return real(self)
+        self.rows.reverse()
+        try:
+            return real(self)
+        finally:
+            self.rows.reverse()
+
+    return ((Roster, "_settle", settle),)
+
+
+def _asks_outlive_the_connection() -> Patches:
+    return ((Link, "fail_asks", lambda self, error: None),)
+
+
+def _door_computes_again() -> Patches:
+    async def receive(self: Any, message: Any) -> Any:
+        if not isinstance(message, RunWell):
+            return await real(self, message)
+        return self.defer(self._run(message, (message.job, message.well, message.attempt, message.folder)))
+
+    real = ExecutorDoor.receive
+    return ((ExecutorDoor, "receive", receive),)
 
 
 def _effect_twice_after_replay() -> Patches:
@@ -270,27 +316,45 @@ def _news_lost_during_a_look_up() -> Patches:
 
 
 PLANTED: dict[str, Planted] = {
-    "acknowledge before append": Planted("tills", _acknowledge_before_append),
-    "acknowledge before sync": Planted("tills", _acknowledge_before_sync),
-    "segment's name not synced": Planted("tills", _name_not_synced),
-    "checkpoint drops a pending record": Planted("tills", _checkpoint_drops_pending),
-    "lost wake-up": Planted("tills", _lost_wake_up),
-    "mailbox loses a letter on restart": Planted("tills", _letter_lost_on_restart),
-    "stale reply delivered": Planted("tills", _stale_reply),
-    "asks never expire": Planted("tills", _asks_never_expire),
-    "restart count reset": Planted("tills", _restart_count_reset),
-    "a retry under another key": Planted("tills", _retry_under_another_key),
-    "lost key check": Planted("analysis", _lost_key_check),
-    "effect twice after replay": Planted("analysis", _effect_twice_after_replay),
-    "attempt handed out before it is written": Planted("analysis", _attempt_not_written),
-    "a refused record is dropped": Planted("analysis", _refused_record_dropped),
-    "cancelled well committed": Planted("analysis", _cancelled_well_committed),
-    "an executor's death is forgotten": Planted("analysis", _death_forgotten),
-    "faults of a well are not counted": Planted("analysis", _faults_not_counted),
-    "a job is over before its last well is kept": Planted("analysis", _over_before_it_is_kept),
-    "slot reused early": Planted("streaming", _slot_reused_early),
-    "credit leak on a viewer's death": Planted("streaming", _credit_leak),
-    "credits without bound": Planted("streaming", _credits_without_bound),
-    "a starved stream is forgotten": Planted("streaming", _starved_stream_forgotten),
-    "news lost while a snapshot is looked up": Planted("streaming", _news_lost_during_a_look_up),
+    "acknowledge before append": Planted("tills", _acknowledge_before_append, r"was acknowledged as"),
+    "acknowledge before sync": Planted(
+        "tills", _acknowledge_before_sync, r"is damaged at byte|was acknowledged as number"
+    ),
+    "segment's name not synced": Planted("tills", _name_not_synced, r"was acknowledged as number .*, which holds None"),
+    "checkpoint drops a pending record": Planted(
+        "tills", _checkpoint_drops_pending, r"was acknowledged as number .*, which holds None"
+    ),
+    "lost wake-up": Planted("tills", _lost_wake_up, r"does not wake up"),
+    "mailbox loses a letter on restart": Planted("tills", _letter_lost_on_restart, r"was told .* and heard"),
+    "stale reply delivered": Planted("tills", _stale_reply, r"the answer to .* was given to who asked for"),
+    "asks never expire": Planted("tills", _asks_never_expire, r"an ask of .* s had no answer after"),
+    "restart count reset": Planted("tills", _restart_count_reset, r"restarted \d+ times within"),
+    "companions are not restarted": Planted("tills", _companions_left_running, r"is started again while .* still runs"),
+    "a companion too many is restarted": Planted(
+        "tills", _one_companion_too_many, r"is stopped, and nothing happened that asks for it"
+    ),
+    "stopped in the order of start": Planted(
+        "tills", _stopped_in_the_order_of_start, r"is stopped before .*, which was started after it"
+    ),
+    "asks are not failed on a break": Planted(
+        "tills", _asks_outlive_the_connection, r"asked over a connection that broke"
+    ),
+    "a well asked for again is computed again": Planted("analysis", _door_computes_again, r"is computed twice"),
+    "lost key check": Planted("analysis", _lost_key_check, r"was taken as .* and as"),
+    "effect twice after replay": Planted("analysis", _effect_twice_after_replay, r"the journal holds 2 records Kept"),
+    "attempt handed out before it is written": Planted("analysis", _attempt_not_written, r"is handed out twice"),
+    "a refused record is dropped": Planted("analysis", _refused_record_dropped, r"a job is never over"),
+    "cancelled well committed": Planted("analysis", _cancelled_well_committed, r"is committed .* after its end"),
+    "an executor's death is forgotten": Planted("analysis", _death_forgotten, r"a job is never over"),
+    "faults of a well are not counted": Planted("analysis", _faults_not_counted, r"a job is never over"),
+    "a job is over before its last well is kept": Planted(
+        "analysis", _over_before_it_is_kept, r"is (done|failed) and has .*'running'"
+    ),
+    "slot reused early": Planted("streaming", _slot_reused_early, r"shows -?\d+, not \d+"),
+    "credit leak on a viewer's death": Planted("streaming", _credit_leak, r"of 4 slots \d are free"),
+    "credits without bound": Planted("streaming", _credits_without_bound, r"a viewer with \d credits holds"),
+    "a starved stream is forgotten": Planted("streaming", _starved_stream_forgotten, r"planes are never shown"),
+    "news lost while a snapshot is looked up": Planted(
+        "streaming", _news_lost_during_a_look_up, r"planes are never shown"
+    ),
 }

@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from memory_disk import MemoryDisk
 from memory_wire import MemoryListener
+from observed_supervision import ObservedSupervision
 from virtual_world import Process, Violation, World
 
 from hcs_mesh.config.errors import MeshError
-from hcs_mesh.supervisors import Node, SupervisionReport, Supervisor, Surroundings
+from hcs_mesh.supervisors import Node, Supervisor, Surroundings
 from hcs_mesh.transport import Link, Principal
 
 USER = Principal(name="ada", role="administrator")
-
-
-class RestartLimits:
-    """Counts for itself what every supervisor of a hub's life restarts."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._limits: dict[str, Any] = {}
-        self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
-
-    def watch(self, supervisor: Supervisor) -> Supervisor:
-        self._limits[supervisor.name] = supervisor.intensity
-        return supervisor
-
-    def __call__(self, report: SupervisionReport) -> None:
-        self._world.note(f"{report.supervisor}/{report.child} {report.occurrence} {report.error[:80]}")
-        if report.child in self._limits and report.occurrence in ("started", "failed"):
-            self._restarts.pop(report.child, None)  # a new run of a branch begins to count anew
-        if report.occurrence != "restarting" or report.blame not in ("", "child"):
-            return
-        limit = self._limits[report.supervisor]
-        restarts = self._restarts[report.supervisor]
-        restarts.append(self._world.now)
-        while self._world.now - restarts[0] > limit.window_s:
-            restarts.popleft()
-        if len(restarts) > limit.max_restarts:
-            raise Violation(
-                f"{report.supervisor} restarted {len(restarts)} times within {limit.window_s:g} s, "
-                f"and {limit.max_restarts} are granted"
-            )
 
 
 class Hub:
@@ -68,7 +38,7 @@ class Hub:
         self.inner: MemoryListener | None = None
         self.front: MemoryListener | None = None
         self.top: Supervisor | None = None
-        self.limits: RestartLimits
+        self.supervision: ObservedSupervision
         self._tree = tree
         self._make_link = make_link
         self._principal = principal
@@ -109,7 +79,7 @@ class Hub:
         self.front = MemoryListener(world, process, node._deliver, principal=self._principal, make_link=self._make_link)
         node.inner = self.inner  # type: ignore[assignment]
         node.fronts.append(self.front)  # type: ignore[arg-type]
-        self.limits = RestartLimits(world)
+        self.supervision = ObservedSupervision(world)
         self.top = self._tree(self)
         try:
             await self.top.start()
@@ -129,7 +99,7 @@ class Hub:
             sleep=asyncio.sleep,
             chance=self.world.random.random,
             unix_s=self.world.unix_s,
-            reporter=self.limits,
+            reporter=self.supervision,
         )
 
     def run_whole(self, work: Callable[[], Coroutine[Any, Any, None]], *, within_s: float = 30.0) -> None:
@@ -151,7 +121,7 @@ class Hub:
 
     def stop(self, *, within_s: float = 60.0) -> None:
         """Stop in order, and see that nothing is left over."""
-        self.leaving = True
+        self.leaving = self.supervision.leaving = True
         assert self.top is not None
 
         async def leave() -> None:

@@ -198,7 +198,7 @@ class Cinema:
 
     def _tree(self, hub: Hub) -> Supervisor:
         node = hub.node
-        viewing = hub.limits.watch(
+        viewing = hub.supervision.watch(
             Supervisor(
                 "viewing",
                 [
@@ -209,7 +209,7 @@ class Cinema:
             )
         )
         tables = [node.actor(name, Tables, kind=Tables) for name in ("scheduler", "metadata")]
-        return hub.limits.watch(Supervisor("top", [*tables, viewing], surroundings=hub.surroundings()))
+        return hub.supervision.watch(Supervisor("top", [*tables, viewing], surroundings=hub.surroundings()))
 
     def _publisher(self) -> Publisher:
         return Publisher(self._renew, PlaneHistory(self), n_credits=N_CREDITS, read=self._read)

@@ -46,8 +46,9 @@ def test_every_invariant_holds_under_every_schedule(scenario: str) -> None:
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found(bug: str, tell: Callable[[str], None]) -> None:
-    with planted(PLANTED[bug]):
-        n, found = first_violation(range(N_TO_FIND), scenario=PLANTED[bug].scenario)
+    fault = PLANTED[bug]
+    with planted(fault):
+        n, found = first_violation(range(N_TO_FIND), scenario=fault.scenario, saying=fault.must_say)
     assert found is not None, f"{n} schedules did not find it"
     tell(f"simulation: {bug}: found by schedule {n}: {found.violation[:100]}")
 

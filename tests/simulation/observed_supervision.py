@@ -1,0 +1,119 @@
+"""What supervisors do, held against their own promises: restarts within the intensity, companions, order."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+from virtual_world import Violation, World
+
+from hcs_mesh.supervisors import Strategy, SupervisionReport, Supervisor
+
+ENDS = ("failed", "ended", "stopped")
+GIVES_UP = ("gave_up", "quarantined")
+
+
+class ObservedSupervision:
+    """Reads the reports of every supervisor in one life of a hub, and keeps its own account of them."""
+
+    def __init__(self, world: World) -> None:
+        self.leaving = False
+        """The whole tree is being stopped."""
+        self._world = world
+        self._watched: dict[str, Supervisor] = {}
+        self._parents: dict[str, str] = {}
+        self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._up: defaultdict[str, list[str]] = defaultdict(list)
+        self._due: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self._gave_up: set[str] = set()
+
+    def watch(self, supervisor: Supervisor) -> Supervisor:
+        """Be told of a supervisor before it starts."""
+        self._watched[supervisor.name] = supervisor
+        for name in self._children(supervisor.name):
+            self._parents[name] = supervisor.name
+        return supervisor
+
+    def __call__(self, report: SupervisionReport) -> None:
+        """Take in a report."""
+        self._world.note(f"{report.supervisor}/{report.child} {report.occurrence} {report.error[:80]}")
+        supervisor, child = report.supervisor, report.child
+        if report.occurrence == "started":
+            self._starts(supervisor, child)
+        elif report.occurrence in ENDS:
+            self._ends(supervisor, child, asked=report.occurrence == "stopped")
+        elif report.occurrence == "restarting":
+            self._due[supervisor, child] = set(self._companions(supervisor, child))
+            self._count(report)
+        elif report.occurrence in GIVES_UP:
+            self._gave_up.add(supervisor)
+
+    # -- companions, and order --------------------------------------------------------------------
+
+    def _starts(self, supervisor: str, child: str) -> None:
+        left = self._due.pop((supervisor, child), set())
+        if left:
+            raise Violation(
+                f"{child} is started again while {', '.join(sorted(left))} of {supervisor} still runs, "
+                f"which is {self._watched[supervisor].strategy}"
+            )
+        self._up[supervisor].append(child)
+
+    def _ends(self, supervisor: str, child: str, *, asked: bool) -> None:
+        up = self._up[supervisor]
+        if asked and child in up:
+            order = self._children(supervisor)
+            behind = [other for other in up if order.index(other) > order.index(child)]
+            if behind:
+                raise Violation(f"{child} of {supervisor} is stopped before {behind[-1]}, which was started after it")
+            if not self._may_be_stopped(supervisor, child):
+                raise Violation(f"{child} of {supervisor} is stopped, and nothing happened that asks for it")
+        if child in up:
+            up.remove(child)
+        for left in self._due.values():
+            left.discard(child)
+        if child in self._watched:
+            # A new run of a branch begins anew.
+            self._restarts.pop(child, None)
+            self._up.pop(child, None)
+            self._gave_up.discard(child)
+            for key in [key for key in self._due if key[0] == child]:
+                del self._due[key]
+
+    def _companions(self, supervisor: str, child: str) -> list[str]:
+        order, up = self._children(supervisor), self._up[supervisor]
+        match self._watched[supervisor].strategy:
+            case Strategy.ONE_FOR_ONE:
+                return []
+            case Strategy.ONE_FOR_ALL:
+                return [other for other in up if other != child]
+            case Strategy.REST_FOR_ONE:
+                return [other for other in up if order.index(other) > order.index(child)]
+
+    def _may_be_stopped(self, supervisor: str, child: str) -> bool:
+        if self.leaving or any(child in left for left in self._due.values()):
+            return True
+        above: str | None = supervisor
+        while above is not None:
+            if above in self._gave_up:
+                return True
+            above = self._parents.get(above)
+        return False
+
+    def _children(self, supervisor: str) -> list[str]:
+        return [spec.name for spec in self._watched[supervisor].children]
+
+    # -- the intensity ----------------------------------------------------------------------------
+
+    def _count(self, report: SupervisionReport) -> None:
+        if report.blame not in ("", "child"):
+            return
+        limit = self._watched[report.supervisor].intensity
+        restarts = self._restarts[report.supervisor]
+        restarts.append(self._world.now)
+        while self._world.now - restarts[0] > limit.window_s:
+            restarts.popleft()
+        if len(restarts) > limit.max_restarts:
+            raise Violation(
+                f"{report.supervisor} restarted {len(restarts)} times within {limit.window_s:g} s, "
+                f"and {limit.max_restarts} are granted"
+            )
