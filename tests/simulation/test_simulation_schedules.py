@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_a_planted_bug_is_found(bug: str, tell: Callable[[str], None]) -> None:
         n, found = first_violation(range(N_TO_FIND), scenario=fault.scenario, saying=fault.must_say)
     assert found is not None, f"{n} schedules did not find it"
     tell(f"simulation: {bug}: found by schedule {n}: {found.violation[:100]}")
+
+
+def test_the_page_lists_the_planted_bugs_and_the_schedules_they_may_take(checkout: Path) -> None:
+    page = (checkout / "docs" / "reliability.md").read_text(encoding="utf-8")
+    table = page.partition("| Planted bug |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE) == list(PLANTED)
+    assert f"within {N_TO_FIND} schedules" in page
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
