@@ -296,10 +296,10 @@ def test_whoever_stops_waiting_leaves_the_import_going_on(up: Path, tmp_path: Pa
             import_id = process.stderr.readline().split()[0]
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=LIMIT_S)
+        assert mesh(up, "imports", import_id).told["state"] in ("running", "waiting")
     assert process.returncode not in (0, 1, 2)
     assert f"hcs-mesh imports {import_id}" in said
     assert "Traceback" not in said
-    assert mesh(up, "imports", import_id).told["state"] in ("running", "waiting")
     # Left alone the source comes to rest, and what was handed over is brought home.
     asyncio.run(eventually(lambda: mesh(up, "imports", import_id).told["state"] == "done", LIMIT_S))
 
