@@ -234,9 +234,12 @@ class World:
             process.ready.clear()
             process.on_death.clear()
             tasks, process.tasks = process.tasks, []
+            # Code that ends asks for its loop, and would be given a real one that nobody closes.
+            asyncio.set_event_loop(process)
             for task in tasks:
                 if not task.done():
                     _throw_away(task.get_coro())
+        asyncio.set_event_loop(None)
 
     def _turn(self) -> bool:
         """Run one turn of one process's loop, or let time pass to the next timer; False when there is none."""
