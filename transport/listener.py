@@ -18,6 +18,9 @@ from .silence import SILENCE_S, notice_silence
 
 HANDSHAKE_MS = 10_000
 
+MAX_DEPARTED = 1_024
+"""Routing ids of peers that are gone and whose late words are known for what they are."""
+
 
 class Listener:
     """Binds one endpoint; with a key pair every connection is CURVE and must be on the key ring."""
@@ -55,6 +58,8 @@ class Listener:
         self._max_message_bytes = max_message_bytes
         self._silence_s = silence_s
         self._with_data: set[bytes] = set()
+        # Under a key every connection has a routing id of its own, so that who is gone is gone for good.
+        self._departed: dict[bytes, None] = {}
         self._control = Channel(
             _bind(context, endpoint.control, key, max_message_bytes, silence_s),
             self._hear_control,
@@ -84,6 +89,10 @@ class Listener:
             if known is link:
                 del self.links[identity]
                 self._with_data.discard(identity)
+                if self._ring is not None:
+                    self._departed[identity] = None
+        while len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
         link.lost(why)
 
     def hang_up_on_revoked(self) -> None:
@@ -133,6 +142,10 @@ class Listener:
             principal, identity, batch = known, identity.bytes, batch.bytes
         link = self.links.get(identity)
         if link is None:
+            if data and identity in self._departed:
+                # Its other channel's last words: they were under way when it said goodbye.
+                return
+            self._departed.pop(identity, None)
             link = self._meet(identity, principal)
             link.public = public
         elif link.principal.name != principal.name:

@@ -236,7 +236,8 @@ async def test_a_node_that_leaves_is_not_waited_for(tmp_path: Path) -> None:
     async with hosts(tmp_path) as made:
         await made.uplink.stop()
         await made.uplink.wait()
-        assert made.nodes.node("hostb").gone
+        # On a busy machine its leave may still be on its way.
+        await eventually(lambda: made.nodes.node("hostb").gone)
         with pytest.raises(ActorUnknown):
             await made.a.find(THERE).ask(well())
 

@@ -138,7 +138,7 @@ class Front:
     async def ask(self, dialer: Dialer, request: Request[Any], timeout_s: float = 5.0) -> Any:
         return await dialer.link.ask("desk", request, timeout_s=timeout_s)
 
-    def raw(self, key: KeyPair, identity: bytes = b"") -> zmq.Socket[bytes]:
+    def raw(self, key: KeyPair, identity: bytes = b"", *, data: bool = False) -> zmq.Socket[bytes]:
         """A bare socket that says what it likes."""
         socket = self.context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 500)
@@ -146,7 +146,7 @@ class Front:
             socket.setsockopt(zmq.ROUTING_ID, identity)
         socket.curve_publickey, socket.curve_secretkey = key.public.encode(), key.secret.encode()
         socket.curve_serverkey = SERVER.public.encode()
-        socket.connect(self.listener.endpoint.control)
+        socket.connect(self.listener.endpoint.data if data else self.listener.endpoint.control)
         return socket
 
 
@@ -411,6 +411,23 @@ async def test_the_actor_is_told_when_a_peer_hangs_up(tmp_path: Path) -> None:
         await eventually(lambda: mesh.desk.lost)
         assert mesh.desk.lost == ["it said goodbye"]
         assert not mesh.listener.links
+
+
+async def test_what_comes_over_the_data_channel_behind_a_goodbye_makes_no_peer(tmp_path: Path) -> None:
+    async with front(tmp_path) as mesh:
+        key = mesh.key("anna")
+        control = mesh.raw(key, b"anna-1")
+        control.send(codec.join([codec.seal(Kind.ASK, 7, "desk", 5.0, Follow())]))
+        await eventually(lambda: mesh.desk.followers)
+        control.send(codec.join([codec.seal(Kind.BYE, 0, "", 0.0)]))
+        await eventually(lambda: mesh.desk.lost)
+        heard_before = mesh.listener.statistics()["received"]
+        data = mesh.raw(key, b"anna-1", data=True)
+        data.send(codec.join([codec.seal(Kind.BEAT, 0, "", 0.0)]))
+        await eventually(lambda: mesh.listener.statistics()["received"] > heard_before)
+        assert not mesh.listener.links
+        data.close(0)
+        control.close(0)
 
 
 async def test_a_peer_that_vanished_without_a_word_is_found_out(tmp_path: Path) -> None:
