@@ -25,6 +25,7 @@ from ..messages.agents import (
 from ..plates.certificate import Device
 from ..plates.checksums import Algorithm
 from ..plates.holding import HeldSpace, Hold
+from ..plates.holding.guarantees import HeldFile
 from ..plates.local.errors import SourceChanged
 from ..plates.local.names import PART
 from ..plates.planners import Plan
@@ -154,7 +155,7 @@ class AgentSource:
                 hint="The import takes them over once more; when it happens again, test the memory of both computers.",
             )
 
-    async def delete(self, plan: Plan, files: tuple[StoredFile, ...]) -> int:
+    async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
         """Have the workstation delete what is certified, if it may."""
         return await self._line.ask(DeleteFiles(path=self._order.path, root=plan.root, files=files), timeout_s=LOOK_S)
 

@@ -146,9 +146,11 @@ class ImportEnding:
             return
         n_files, note = 0, ""
         if life.certificate:
-            files = tuple(life.stored[file.path] for file in life.files)
+            held = life.hold.files if life.hold is not None else ()
             try:
-                n_files = await means.open_source(life).delete(life.plan, files)
+                n_files = await means.open_source(life).delete(
+                    life.plan, tuple(file for file in held if file.path in life.stored)
+                )
             except SourceStays as error:
                 note = f"the source stays: {error}"
         else:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..plates.certificate import Device
 from ..plates.holding import HeldSpace, Hold
+from ..plates.holding.guarantees import HeldFile
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, SourceReader, StoredFile
 from .import_readiness import Scan
@@ -72,8 +73,8 @@ class ImportSource(Protocol):
             SourceChanged: a file has another checksum there.
         """
 
-    async def delete(self, plan: Plan, files: tuple[StoredFile, ...]) -> int:
-        """Delete the files of a source that is certified, and return how many were there.
+    async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
+        """Delete the files of a source that is certified, as they were held, and return how many were there.
 
         Raises:
             SourceStays: some are not what was stored any more, or cannot be deleted.

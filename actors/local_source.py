@@ -11,6 +11,7 @@ from ..plates.devices import device_of
 from ..plates.errors import SourceNotFound
 from ..plates.exclusion import Exclusion
 from ..plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ..plates.holding.guarantees import HeldFile
 from ..plates.local import FolderReader
 from ..plates.local.deletion import delete_source
 from ..plates.local.disk import free_bytes
@@ -119,7 +120,7 @@ class LocalSource:
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Say nothing: what was stored is what was read in the same process."""
 
-    async def delete(self, plan: Plan, files: tuple[StoredFile, ...]) -> int:
+    async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
         """Delete the files that are certified."""
         source, root = Path(self._order.path), Path(plan.root)
         return await self._threads.run(lambda: delete_source(source, root, files), group=self._import_id)

@@ -20,7 +20,7 @@ from ..plates.local.deletion import delete_source
 from ..plates.local.disk import free_bytes
 from ..plates.local.names import checked_id, checked_path
 from ..plates.planners import Plan
-from ..plates.repository import OpenSource, SourceFile, StoredFile
+from ..plates.repository import OpenSource, SourceFile
 from ..plates.served_folders import NotServed, ServedFolders
 from ..plates.source_names import HELD_FOLDER
 from .settling import manifest, scan_source
@@ -192,7 +192,7 @@ class ServedSource:
             opened.look()
         return size, digest.hexdigest()
 
-    def delete(self, path: str, root: str, files: Sequence[StoredFile]) -> int:
+    def delete(self, path: str, root: str, files: Sequence[HeldFile]) -> int:
         """Delete a source that is certified.
 
         Raises:

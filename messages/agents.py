@@ -264,8 +264,8 @@ class CompareFiles(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="age
 
 
 class DeleteFiles(Request[int], frozen=True, kw_only=True, tag="agents.delete"):
-    """Ask that a certified source be deleted; the answer is how many files were there."""
+    """Ask that a certified source be deleted, as it was held; the answer is how many files were there."""
 
     path: str
     root: str
-    files: tuple[StoredFile, ...]
+    files: tuple[HeldFile, ...]

@@ -22,7 +22,7 @@ STAGED: frozenset[Guarantee] = frozenset({"reflink", "hard link"})
 class HeldFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True):
     """One file as it is to be read from now on; ``ctime_ns`` and ``n_links`` as they were once it was held.
 
-    ``origin`` is the inode of the source's own file, which a reflink does not have.
+    ``origin`` and ``origin_ctime_ns`` are those of the source's own file, which a reflink does not have.
     """
 
     path: str
@@ -33,6 +33,7 @@ class HeldFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_
     ctime_ns: int = 0
     n_links: int = 1
     origin: int = 0
+    origin_ctime_ns: int = 0
 
     @property
     def expected(self) -> SourceFile:

@@ -159,7 +159,7 @@ class _Holder:
             # Only what was cloned of the settled file gets the name that a later call believes.
             cloned = clone_path(staged, before.st_ino)
             os.rename(cloning, cloned)  # noqa: PTH104
-            return _held(file, os.lstat(cloned), "reflink", origin=before.st_ino)
+            return _held(file, os.lstat(cloned), "reflink", original=before)
         except OSError as error:
             if isinstance(error, FileNotFoundError | IsADirectoryError):
                 raise source_error(error, name) from error
@@ -227,7 +227,10 @@ class _Holder:
             )
 
 
-def _held(file: SourceFile, seen: os.stat_result, guarantee: Guarantee, origin: int = 0) -> HeldFile:
+def _held(
+    file: SourceFile, seen: os.stat_result, guarantee: Guarantee, original: os.stat_result | None = None
+) -> HeldFile:
+    own = original if original is not None or guarantee == "reflink" else seen
     return HeldFile(
         path=file.path,
         guarantee=guarantee,
@@ -236,7 +239,9 @@ def _held(file: SourceFile, seen: os.stat_result, guarantee: Guarantee, origin: 
         inode=seen.st_ino,
         ctime_ns=seen.st_ctime_ns,
         n_links=seen.st_nlink,
-        origin=origin or file.inode or seen.st_ino,
+        origin=own.st_ino if own is not None else file.inode,
+        # What the original of a clone from before a crash was like then is not known.
+        origin_ctime_ns=own.st_ctime_ns if own is not None else 0,
     )
 
 

@@ -25,6 +25,7 @@ def let_go(held: Hold) -> Hold:
             files.append(file)
             continue
         try:
+            before = os.stat(name)  # noqa: PTH116
             os.unlink(held.path_of(file))  # noqa: PTH108
             seen = os.stat(name)  # noqa: PTH116 - one name less has touched its ctime
         except OSError as error:
@@ -32,10 +33,21 @@ def let_go(held: Hold) -> Hold:
         # Size and time stay those that had settled: a source that changed meanwhile is found out by its reader.
         files.append(
             msgspec.structs.replace(
-                file, guarantee="watched only", inode=file.origin, ctime_ns=seen.st_ctime_ns, n_links=seen.st_nlink
+                file,
+                guarantee="watched only",
+                inode=file.origin,
+                ctime_ns=seen.st_ctime_ns,
+                n_links=seen.st_nlink,
+                origin_ctime_ns=_origin_ctime_ns(file, before, seen),
             )
         )
     return msgspec.structs.replace(held, files=tuple(files), reason="let go of under disk pressure")
+
+
+def _origin_ctime_ns(file: HeldFile, before: os.stat_result, after: os.stat_result) -> int:
+    """The ctime by which the original is known from now on; what had touched it before stays found out."""
+    untouched = (before.st_ino, before.st_ctime_ns) == (file.origin, file.origin_ctime_ns)
+    return after.st_ctime_ns if untouched else file.origin_ctime_ns
 
 
 def held_space(held: Hold) -> HeldSpace:

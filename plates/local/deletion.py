@@ -1,4 +1,4 @@
-"""Deleting a source: only files that are still what was stored, and only below the folder that was imported."""
+"""Deleting a source: only files that are still what was held, and only below the folder that was imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...config.errors import MeshError
-from ..repository import StoredFile
+from ..holding.guarantees import HeldFile
 
 _NAMED = 3
 
@@ -16,8 +16,11 @@ class SourceStays(MeshError, OSError):
     """A source that was to be deleted and is not, or not whole; what stays is named."""
 
 
-def delete_source(source: Path, root: Path, files: Sequence[StoredFile]) -> int:
+def delete_source(source: Path, root: Path, files: Sequence[HeldFile]) -> int:
     """Delete ``files`` below ``root`` and the folders of ``source`` that are empty then; return how many were there.
+
+    A file is still what was stored if it has the size, time, inode and ctime that it was held with: whoever writes to
+    it can put its time back, and not its ctime. Where one of them is not known, it stays.
 
     A file that is gone already is no matter, so that the call can be repeated after a crash. Folders are held open
     while their files are looked at and deleted: a link laid in their place leads nowhere.
@@ -26,7 +29,7 @@ def delete_source(source: Path, root: Path, files: Sequence[StoredFile]) -> int:
         SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses.
     """
     inside = os.path.realpath(root)
-    by_folder: dict[str, list[StoredFile]] = {}
+    by_folder: dict[str, list[HeldFile]] = {}
     for file in files:
         by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
     stays: list[str] = []
@@ -45,7 +48,7 @@ def delete_source(source: Path, root: Path, files: Sequence[StoredFile]) -> int:
     return n_deleted
 
 
-def _delete_in(inside: str, folder: str, files: Sequence[StoredFile]) -> tuple[int, list[str]]:
+def _delete_in(inside: str, folder: str, files: Sequence[HeldFile]) -> tuple[int, list[str]]:
     """Delete the files of one folder; returns how many were there, and why others stay."""
     try:
         opened = os.open(Path(inside, folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -78,8 +81,9 @@ def _delete_in(inside: str, folder: str, files: Sequence[StoredFile]) -> tuple[i
     return n_deleted, stays
 
 
-def _is_what_was_stored(file: StoredFile, seen: os.stat_result) -> bool:
-    return seen.st_size == file.size and file.mtime_ns in (0, seen.st_mtime_ns)
+def _is_what_was_stored(file: HeldFile, seen: os.stat_result) -> bool:
+    known = (file.size, file.mtime_ns, file.origin, file.origin_ctime_ns)
+    return all(known[1:]) and known == (seen.st_size, seen.st_mtime_ns, seen.st_ino, seen.st_ctime_ns)
 
 
 def _remove_empty_folders(source: Path) -> None:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hcs_mesh.plates.holding import hold, let_go
+from hcs_mesh.plates.holding.guarantees import HeldFile
 from hcs_mesh.plates.local.deletion import SourceStays, delete_source
-from hcs_mesh.plates.repository import StoredFile
+from hcs_mesh.plates.repository import SourceFile
 
 
-def stored(root: Path, *paths: str) -> tuple[StoredFile, ...]:
-    found: list[StoredFile] = []
+def stored(root: Path, *paths: str) -> tuple[HeldFile, ...]:
+    found: list[SourceFile] = []
     for path in paths:
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(path.encode())
         seen = file.stat()
-        found.append(
-            StoredFile(path=path, size=seen.st_size, checksum="x", mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
-        )
-    return tuple(found)
+        found.append(SourceFile(path=path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino))
+    return hold(found, root, None, "import").files
 
 
 def test_what_was_stored_is_deleted_with_the_folders_that_are_empty_then(tmp_path: Path) -> None:
@@ -47,6 +48,43 @@ def test_a_file_that_changed_since_stays_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceStays, match=r"1 of 2 files .* a\.tif \(changed since it was stored\)"):
         delete_source(source, source, files)
     assert [path.name for path in source.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("how", ["written to", "replaced"])
+def test_a_file_that_changed_stays_also_where_its_size_and_time_were_put_back(tmp_path: Path, how: str) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "a.tif", "b.tif")
+    if how == "replaced":
+        (source / "new").write_bytes(b"A.tif")
+        (source / "new").replace(source / "a.tif")
+    else:
+        (source / "a.tif").write_bytes(b"A.tif")
+    os.utime(source / "a.tif", ns=(files[0].mtime_ns, files[0].mtime_ns))
+    with pytest.raises(SourceStays, match=r"a\.tif \(changed since it was stored\)"):
+        delete_source(source, source, files)
+    assert (source / "a.tif").read_bytes() == b"A.tif"
+
+
+@pytest.mark.parametrize("unknown", ["mtime_ns", "origin", "origin_ctime_ns"])
+def test_a_file_of_which_too_little_is_known_stays(tmp_path: Path, unknown: str) -> None:
+    source = tmp_path / "plate"
+    (file,) = stored(source, "a.tif")
+    with pytest.raises(SourceStays):
+        delete_source(source, source, [msgspec.structs.replace(file, **{unknown: 0})])
+    assert (source / "a.tif").exists()
+
+
+def test_a_file_that_is_held_by_a_link_is_deleted_and_one_let_go_of_too(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    stored(source, "a.tif", "b.tif")
+    found = [
+        SourceFile(path=one.name, size=5, mtime_ns=one.stat().st_mtime_ns, inode=one.stat().st_ino)
+        for one in source.iterdir()
+    ]
+    held = hold(found, source, tmp_path, "held")
+    assert {file.guarantee for file in held.files} <= {"hard link", "reflink"}
+    assert delete_source(source, source, let_go(msgspec.structs.replace(held, files=held.files[:1])).files) == 1
+    assert delete_source(source, source, held.files) == 1
 
 
 def test_a_link_that_is_laid_in_a_folders_place_leads_to_no_deletion(tmp_path: Path) -> None:
