@@ -40,14 +40,14 @@ class ImportIntake:
         """Make an order the mesh's own: it is durable when this returns.
 
         Raises:
-            NotTheirs: the asker may not hand over for somebody else.
+            NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             NoAddress: mail cannot be sent to where it asks for.
         """
         means = self._means
         check_address(order.mail)
         owner = owner_of(on_behalf_of, asker)
-        await means.threads.run(lambda: self._places.check(order, asker))
+        await means.threads.run(lambda: self._places.check(order, asker, owner))
         await self._places.look_elsewhere(order)
         import_id = means.book.new_id()
         await means.ledger.write(
@@ -67,13 +67,13 @@ class ImportIntake:
         """What an order would do.
 
         Raises:
-            NotTheirs: the asker may not hand over for somebody else.
+            NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             MeshError: nothing could be imported, and why.
         """
         means = self._means
         owner = owner_of(on_behalf_of, asker)
-        await means.threads.run(lambda: self._places.check(order, asker))
+        await means.threads.run(lambda: self._places.check(order, asker, owner))
         await self._places.look_elsewhere(order)
         life = ImportLife(
             Accepted(

@@ -12,9 +12,9 @@ from ..plates.holding import staging_of
 from ..plates.pace_reader import Pace
 from ..plates.repository import SourceFile, SourceReader
 from ..plates.source_names import HELD_FOLDER
-from ..transport import Principal
-from ..transport.messages import ROLES
-from .errors import NotAllowed
+from ..transport import INNER, Principal
+from ..transport.messages import ROLES, Role
+from .errors import NotAllowed, NotTheirs
 from .serving_agents import ServingAgents
 from .settling import check_source
 
@@ -28,10 +28,12 @@ class ImportPlaces:
         settings: ImportSettings,
         guest: GuestSettings | None = None,
         agents: ServingAgents | None = None,
+        role_of: Callable[[str], Role | None] | None = None,
     ) -> None:
         """Keep what must survive in ``data``, and work as a ``guest`` does; without it, as fast as can be.
 
-        ``agents`` are the workstations from which may be imported beside this host.
+        ``agents`` are the workstations from which may be imported beside this host. ``role_of`` says what a name's key
+        may do here, None of a name without a key; without it, nobody's key is asked for.
 
         Raises:
             ConfigError: the hours of the guest are not written as they should be.
@@ -39,25 +41,31 @@ class ImportPlaces:
         self.data = data
         self.agents = agents or ServingAgents()
         self._settings = settings
+        self._role_of = role_of
         self._pace = Pace(guest, data) if guest is not None else None
 
-    def check(self, order: ImportOrder, asker: Principal) -> None:
-        """Promise that somebody may give this order.
+    def check(self, order: ImportOrder, asker: Principal, owner: str) -> None:
+        """Promise that somebody may give this order, and that it may be given for its owner.
 
         Raises:
+            NotTheirs: the owner has no key here, or one that may do more than the asker's.
             PathNotAllowed: the path leads to where he may not import from.
             NoSuchAgent: nothing is known of the workstation.
             NotAllowed: he may not import from that workstation, or the source may not be deleted from there.
             NoSuchSource, SourceNotFound, SourceUnreadable: there is nothing, or nothing that can be looked at.
         """
+        role = self._role_of_owner(owner, asker)
+        others = owner if owner != asker.name and role is not None and not _administers(role) else ""
         if order.agent:
-            self.agents.check(order, asker)
+            self.agents.check(order, asker, others)
             return
         if is_administrator(asker):
             check_source(order.path)
         allowed = resolve_allowed(
             order.path, self._settings.roots, requester=asker.name, administrator=is_administrator(asker)
         )
+        if others and self._settings.roots:
+            resolve_allowed(order.path, self._settings.roots, requester=others, administrator=False)
         if not order.delete_source:
             return
         if order.mode == "in-place":
@@ -70,6 +78,21 @@ class ImportPlaces:
                 f"sources below {allowed.root.path if allowed.root else allowed.path} are not deleted by the mesh",
                 hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
             )
+
+    def _role_of_owner(self, owner: str, asker: Principal) -> Role | None:
+        """What an owner's key may do; None where that is no matter: the mesh's own word is believed."""
+        if owner == asker.name or asker == INNER or self._role_of is None:
+            return None
+        role = self._role_of(owner)
+        if role is None or ROLES.index(role) > ROLES.index(asker.role):
+            why = f"whose key is a {role}'s" if role else "who has no key here"
+            raise NotTheirs(
+                f"{asker.name} ({asker.role}) may not import for {owner}, {why}",
+                hint=f"an administrator lets a key in: hcs-mesh keys allow {owner}"
+                if role is None
+                else "an administrator imports for administrators",
+            )
+        return role
 
     async def look_elsewhere(self, order: ImportOrder) -> None:
         """Promise that a workstation serves the path, as far as it can be asked now.
@@ -124,4 +147,8 @@ class ImportPlaces:
 
 def is_administrator(asker: Principal) -> bool:
     """Whether a key may do what only administrators may."""
-    return ROLES.index(asker.role) >= ROLES.index("administrator")
+    return _administers(asker.role)
+
+
+def _administers(role: Role) -> bool:
+    return ROLES.index(role) >= ROLES.index("administrator")

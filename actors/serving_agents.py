@@ -116,8 +116,8 @@ class ServingAgents:
             )
         return found
 
-    def check(self, order: ImportOrder, asker: Principal) -> None:
-        """Promise that somebody may give an order for a workstation's files.
+    def check(self, order: ImportOrder, asker: Principal, owner: str = "") -> None:
+        """Promise that somebody may give an order for a workstation's files, also for another ``owner``.
 
         Raises:
             NoSuchAgent: there is no such workstation.
@@ -125,9 +125,14 @@ class ServingAgents:
         """
         agent = self.agent(order.agent)
         administrator = ROLES.index(asker.role) >= ROLES.index("administrator")
-        if not (administrator or asker.name == agent.key or not agent.offer.users or asker.name in agent.offer.users):
+        barred = [
+            name
+            for name, believed in ((asker.name, administrator), (owner, not owner))
+            if not (believed or name == agent.key or not agent.offer.users or name in agent.offer.users)
+        ]
+        if barred:
             raise NotAllowed(
-                f"{asker.name} may not import from the workstation {agent.name}",
+                f"{barred[0]} may not import from the workstation {agent.name}",
                 hint=f"its agent was started with --users {','.join(agent.offer.users)}",
             )
         if order.mode == "in-place":

@@ -36,6 +36,7 @@ from .supervisors.intensity import RestartIntensity
 from .supervisors.reports import Reporter
 from .supervisors.supervisor import Supervisor
 from .transport import ActorUnknown, MailboxFull
+from .transport.keys import role_in
 
 
 def mesh_tree(
@@ -147,7 +148,9 @@ def mesh_tree(
                             layout.journal("imports"),
                             settings.imports,
                             inspector=settings.inspector,
-                            places=ImportPlaces(layout.data, settings.imports, settings.guest, agents),
+                            places=ImportPlaces(
+                                layout.data, settings.imports, settings.guest, agents, role_in(layout.allowed_keys)
+                            ),
                             prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),

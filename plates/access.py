@@ -92,6 +92,7 @@ def account_named(name: str) -> Account:
 
     Raises:
         NoSuchAccount: there is none.
+        PathNotAllowed: it is root's, who may read everything: a name must not do for that.
     """
     if sys.platform != "win32":
         try:
@@ -99,6 +100,11 @@ def account_named(name: str) -> Account:
         except KeyError:
             pass
         else:
+            if entry.pw_uid == 0:
+                raise PathNotAllowed(
+                    f"Nothing is imported for {name!r}, whose account may read everything.",
+                    hint="Give the key the name of a person's account; an administrator's key is believed without one.",
+                )
             groups = {one.gr_gid for one in grp.getgrall() if name in one.gr_mem}
             groups.update(os.getgrouplist(name, entry.pw_gid))
             return Account(name, entry.pw_uid, frozenset(groups))

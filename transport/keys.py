@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -193,6 +194,16 @@ class KeyRing:
     def by_public(self, public: str) -> Principal | None:
         """Who holds this key; None for a stranger."""
         return self._by_public.get(public)
+
+
+def role_in(folder: Path) -> Callable[[str], Role | None]:
+    """What a name's key may do that a folder of keys lets in just now; None of a name without one."""
+
+    def role_of(name: str) -> Role | None:
+        found = [one.role for one, _ in KeyRing(folder, lenient=True).allowed() if one.name == name]
+        return max(found, key=ROLES.index, default=None)
+
+    return role_of
 
 
 def _allowed(path: Path) -> _Allowed:

@@ -112,9 +112,13 @@ def test_permissions_of_the_account_count_where_the_mesh_could_read_everything()
 
 
 def test_a_key_whose_name_no_account_has_is_told_so() -> None:
-    assert account_named("root").uid == 0
     with pytest.raises(NoSuchAccount, match="no account 'no-such-person'"):
         account_named("no-such-person")
+
+
+def test_the_account_that_may_read_everything_is_nobodys() -> None:
+    with pytest.raises(PathNotAllowed, match="may read everything"):
+        account_named("root")
 
 
 def test_the_groups_of_an_account_are_all_known(monkeypatch: pytest.MonkeyPatch) -> None:
