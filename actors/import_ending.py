@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..config import get_logger
 from ..messages.metadata import PlatesStored
+from ..plates.access import NoSuchAccount, PathNotAllowed
 from ..plates.errors import PlanError
 from ..plates.labels import Target
 from ..plates.local.deletion import SourceStays
@@ -151,7 +152,7 @@ class ImportEnding:
                 n_files = await means.open_source(life).delete(
                     life.plan, tuple(file for file in held if file.path in life.stored)
                 )
-            except SourceStays as error:
+            except (SourceStays, NoSuchAccount, PathNotAllowed) as error:
                 note = f"the source stays: {error}"
         else:
             note = "the source stays: only what is certified is deleted"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ..config import GuestSettings, ImportSettings, RootSettings
 from ..messages.imports import ImportOrder
-from ..plates.access import account_named, accounts_count, check_readable, resolve_allowed
+from ..plates.access import DeletionRight, account_named, accounts_count, check_readable, resolve_allowed
 from ..plates.holding import staging_of
 from ..plates.pace_reader import Pace
+from ..plates.permissions import Account
 from ..plates.repository import SourceFile, SourceReader
 from ..plates.source_names import HELD_FOLDER
 from ..transport import INNER, Principal
@@ -78,6 +79,14 @@ class ImportPlaces:
                 f"sources below {allowed.root.path if allowed.root else allowed.path} are not deleted by the mesh",
                 hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
             )
+        account = self.account_of(owner, administrator=is_administrator(asker))
+        folder = allowed.path if allowed.path.is_dir() else allowed.path.parent
+        refusal = DeletionRight(account).refusal(str(folder))
+        if refusal:
+            raise NotAllowed(
+                f"the source may not be deleted for {owner}: {refusal}",
+                hint="give that person the right to delete there, or leave --delete-source out",
+            )
 
     def _role_of_owner(self, owner: str, asker: Principal) -> Role | None:
         """What an owner's key may do; None where that is no matter: the mesh's own word is believed."""
@@ -110,9 +119,17 @@ class ImportPlaces:
             PathNotAllowed: one is not for him; the first ones are named.
             NoSuchAccount: nobody knows what he may read.
         """
-        counts = accounts_count(self._settings.accounts, administrator=administrator)
-        if counts or self._settings.roots:
-            check_readable(root, files, self._settings.roots, account_named(owner) if counts else None)
+        account = self.account_of(owner, administrator=administrator)
+        if account is not None or self._settings.roots:
+            check_readable(root, files, self._settings.roots, account)
+
+    def account_of(self, owner: str, *, administrator: bool) -> Account | None:
+        """The account whose own permissions count for an import; None where they do not.
+
+        Raises:
+            NoSuchAccount, PathNotAllowed: nobody knows what he may do.
+        """
+        return account_named(owner) if accounts_count(self._settings.accounts, administrator=administrator) else None
 
     def stagings(self) -> tuple[Path, ...]:
         """The folders in which this mesh may hold sources, whether they are there or not."""

@@ -121,9 +121,14 @@ class LocalSource:
         """Say nothing: what was stored is what was read in the same process."""
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
-        """Delete the files that are certified."""
+        """Delete the files that are certified, as far as their owner could himself."""
         source, root = Path(self._order.path), Path(plan.root)
-        return await self._threads.run(lambda: delete_source(source, root, files), group=self._import_id)
+
+        def delete() -> int:
+            account = self._places.account_of(self._life.owner, administrator=self._life.administrator)
+            return delete_source(source, root, files, account)
+
+        return await self._threads.run(delete, group=self._import_id)
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
         """Read what is held, at the pace that a guest keeps."""

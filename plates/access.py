@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..config.errors import MeshError
 from ..config.import_settings import Accounts, RootSettings
 from .errors import SourceNotFound, SourceUnreadable
-from .permissions import Account, Node, may, parse_acl, within
+from .permissions import Account, Node, may, may_delete, parse_acl, within
 from .repository import SourceFile
 
 if sys.platform != "win32":
@@ -144,6 +144,32 @@ def check_readable(
         )
 
 
+class DeletionRight:
+    """Says what an account may delete itself; everything where no account counts."""
+
+    def __init__(self, account: Account | None) -> None:
+        self._account = account
+        self._look = _Look(account, (), Path("/"))
+
+    def refusal(self, folder: str, owner: int | None = None) -> str:
+        """Why nothing may be deleted in a folder, or not the file whose ``owner`` this is; empty if it may be.
+
+        Raises:
+            SourceNotFound, SourceUnreadable: it cannot be looked at.
+        """
+        if self._account is None:
+            return ""
+        why = self._look.folder_refusal(folder)
+        if why:
+            return why
+        try:
+            node = _node(folder, os.lstat(folder))
+        except OSError as error:
+            raise _gone(Path(folder), error) from error
+        name = self._account.name
+        return "" if may_delete(self._account, node, owner) else f"{name} has no permission to delete it from {folder}"
+
+
 class _Look:
     """Looks at files and at each folder on their way once."""
 
@@ -170,16 +196,16 @@ class _Look:
             return "it is not the file that had settled"
         if self._account is None:
             return ""
-        return self._folder_refusal(folder) or (
+        return self.folder_refusal(folder) or (
             "" if may(self._account, _node(name, found), read=True) else "no permission to read it"
         )
 
-    def _folder_refusal(self, folder: str) -> str:
+    def folder_refusal(self, folder: str) -> str:
         """Why a folder cannot be entered, with all those above it."""
         if folder not in self._entered:
             assert self._account is not None
             above = os.path.dirname(folder)  # noqa: PTH120
-            why = self._folder_refusal(above) if above != folder else ""
+            why = self.folder_refusal(above) if above != folder else ""
             if not why:
                 try:
                     node = _node(folder, os.lstat(folder))

@@ -14,7 +14,8 @@ _VERSION = 2
 _HEADER = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
-_READ, _ENTER = 4, 1
+_READ, _WRITE, _ENTER = 4, 2, 1
+_STICKY = 0o1000
 
 
 class Account(NamedTuple):
@@ -42,12 +43,20 @@ class Node(NamedTuple):
     acl: tuple[AclEntry, ...] = ()
 
 
-def may(account: Account, node: Node, *, read: bool = False, enter: bool = False) -> bool:
-    """Whether an account may read it, or enter it where it is a folder; root may."""
+def may(account: Account, node: Node, *, read: bool = False, write: bool = False, enter: bool = False) -> bool:
+    """Whether an account may read it, write to it, or enter it where it is a folder; root may."""
     if account.uid == 0:
         return True
-    wanted = _READ * read | _ENTER * enter
+    wanted = _READ * read | _WRITE * write | _ENTER * enter
     return _granted(account, node, wanted)
+
+
+def may_delete(account: Account, folder: Node, owner: int | None = None) -> bool:
+    """Whether an account may delete in a folder, of a file the one whose ``owner`` this is (unlink(2))."""
+    if not may(account, folder, write=True, enter=True):
+        return False
+    kept = owner is not None and folder.mode & _STICKY and account.uid not in (0, owner, folder.uid)
+    return not kept
 
 
 def _granted(account: Account, node: Node, wanted: int) -> bool:

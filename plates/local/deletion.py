@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...config.errors import MeshError
+from ..access import DeletionRight
+from ..errors import SourceNotFound, SourceUnreadable
 from ..holding.guarantees import HeldFile
+from ..permissions import Account
 
 _NAMED = 3
 
@@ -16,11 +19,13 @@ class SourceStays(MeshError, OSError):
     """A source that was to be deleted and is not, or not whole; what stays is named."""
 
 
-def delete_source(source: Path, root: Path, files: Sequence[HeldFile]) -> int:
+def delete_source(source: Path, root: Path, files: Sequence[HeldFile], account: Account | None = None) -> int:
     """Delete ``files`` below ``root`` and the folders of ``source`` that are empty then; return how many were there.
 
     A file is still what was stored if it has the size, time, inode and ctime that it was held with: whoever writes to
     it can put its time back, and not its ctime. Where one of them is not known, it stays.
+
+    Where an ``account`` counts, only what that account could delete itself is deleted.
 
     A file that is gone already is no matter, so that the call can be repeated after a crash. Folders are held open
     while their files are looked at and deleted: a link laid in their place leads nowhere.
@@ -29,13 +34,14 @@ def delete_source(source: Path, root: Path, files: Sequence[HeldFile]) -> int:
         SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses.
     """
     inside = os.path.realpath(root)
+    right = DeletionRight(account)
     by_folder: dict[str, list[HeldFile]] = {}
     for file in files:
         by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
     stays: list[str] = []
     n_deleted = 0
     for folder, held in by_folder.items():
-        deleted, left = _delete_in(inside, folder, held)
+        deleted, left = _delete_in(inside, folder, held, right)
         n_deleted += deleted
         stays += left
     if stays:
@@ -44,11 +50,11 @@ def delete_source(source: Path, root: Path, files: Sequence[HeldFile]) -> int:
             f"{len(stays)} of {len(files)} files were not deleted: {'; '.join(stays[:_NAMED])}{more}",
             hint="What was imported is in the repository; look at these files and delete them by hand.",
         )
-    _remove_empty_folders(source)
+    _remove_empty_folders(source, right)
     return n_deleted
 
 
-def _delete_in(inside: str, folder: str, files: Sequence[HeldFile]) -> tuple[int, list[str]]:
+def _delete_in(inside: str, folder: str, files: Sequence[HeldFile], right: DeletionRight) -> tuple[int, list[str]]:
     """Delete the files of one folder; returns how many were there, and why others stay."""
     try:
         opened = os.open(Path(inside, folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,6 +75,10 @@ def _delete_in(inside: str, folder: str, files: Sequence[HeldFile]) -> tuple[int
                 if not _is_what_was_stored(file, seen):
                     stays.append(f"{file.path} (changed since it was stored)")
                     continue
+                why = right.refusal(real, seen.st_uid)
+                if why:
+                    stays.append(f"{file.path} ({why})")
+                    continue
                 os.unlink(name, dir_fd=opened)
                 n_deleted += 1
             except FileNotFoundError:
@@ -86,13 +96,15 @@ def _is_what_was_stored(file: HeldFile, seen: os.stat_result) -> bool:
     return all(known[1:]) and known == (seen.st_size, seen.st_mtime_ns, seen.st_ino, seen.st_ctime_ns)
 
 
-def _remove_empty_folders(source: Path) -> None:
+def _remove_empty_folders(source: Path, right: DeletionRight) -> None:
     """Take away the folders of the source in which nothing is left."""
     if not source.is_dir() or source.is_symlink():
         return
     for folder, _, _ in os.walk(source, topdown=False):
         try:
-            Path(folder).rmdir()
-        except OSError:
+            at = os.path.realpath(folder)
+            if not right.refusal(os.path.dirname(at), os.lstat(at).st_uid):  # noqa: PTH120
+                Path(folder).rmdir()
+        except (OSError, SourceNotFound, SourceUnreadable):
             # Something that was not imported lies in it, and stays.
             continue

@@ -11,6 +11,7 @@ import pytest
 from hcs_mesh.plates.holding import hold, let_go
 from hcs_mesh.plates.holding.guarantees import HeldFile
 from hcs_mesh.plates.local.deletion import SourceStays, delete_source
+from hcs_mesh.plates.permissions import Account, Node, may_delete
 from hcs_mesh.plates.repository import SourceFile
 
 
@@ -103,3 +104,28 @@ def test_a_single_file_takes_no_folder_with_it(tmp_path: Path) -> None:
     files = stored(tmp_path, "image.ome.tif")
     assert delete_source(tmp_path / "image.ome.tif", tmp_path, files) == 1
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "deleted"),
+    [
+        (0o755, 4002, False),
+        (0o757, 4002, True),
+        (0o756, 4002, False),
+        (0o1757, 4002, False),
+        (0o1757, 0, True),
+    ],
+)
+def test_nothing_is_deleted_for_who_could_not_delete_it_himself(mode: int, uid: int, deleted: bool) -> None:
+    folder = Node(mode=mode, uid=4001, gid=4001)
+    account = Account("anna", uid, frozenset({4002}))
+    assert may_delete(account, folder, 4001) is deleted
+    assert may_delete(Account("ben", 4001, frozenset()), folder, 4009) is True
+
+
+def test_a_file_that_its_owner_may_only_read_stays(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "a.tif")
+    with pytest.raises(SourceStays, match=r"a\.tif \(.*no permission to"):
+        delete_source(source, source, files, Account("anna", 4009, frozenset({4009})))
+    assert (source / "a.tif").exists()
