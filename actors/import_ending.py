@@ -130,8 +130,8 @@ class ImportEnding:
             return
         try:
             scan = await means.open_source(life).scan()
-        except PlanError:
-            # It was taken away as soon as it was held: nothing of it came late.
+        except (PlanError, NoSuchAccount, PathNotAllowed):
+            # It is not for the owner to be told of, or was taken away as soon as it was held: nothing came late.
             return
         now = {path: size for path, (size, _, _) in scan.files.items()}
         late = late_files(life.plan, now)

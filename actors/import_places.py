@@ -112,8 +112,12 @@ class ImportPlaces:
         if order.agent:
             await self.agents.look_at(order)
 
-    def check_files(self, owner: str, root: Path, files: Sequence[SourceFile], *, administrator: bool) -> None:
+    def check_files(
+        self, owner: str, root: Path, files: Sequence[SourceFile], *, administrator: bool, may_be_gone: bool = False
+    ) -> None:
         """Promise that the owner could read each file himself, and that no link leads out of the roots.
+
+        With ``may_be_gone`` files that went away are no matter.
 
         Raises:
             PathNotAllowed: one is not for him; the first ones are named.
@@ -121,7 +125,7 @@ class ImportPlaces:
         """
         account = self.account_of(owner, administrator=administrator)
         if account is not None or self._settings.roots:
-            check_readable(root, files, self._settings.roots, account)
+            check_readable(root, files, self._settings.roots, account, may_be_gone=may_be_gone)
 
     def account_of(self, owner: str, *, administrator: bool) -> Account | None:
         """The account whose own permissions count for an import; None where they do not.

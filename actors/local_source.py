@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,19 +36,47 @@ class LocalSource:
         self._threads = threads
         self._inspection = inspection
         self._places = places
+        self._allowed: Scan | None = None
 
     async def reachable(self) -> None:
         """Return at once: it is this host."""
 
     async def scan(self) -> Scan:
-        """Look at every file."""
+        """Look at every file, each one that its owner could read himself: nothing is told of others."""
         order = self._order
         exclude = Exclusion(order.exclude)
-        return await self._threads.run(lambda: scan_source(Path(order.path), order.only, exclude=exclude))
+
+        def look() -> Scan:
+            scan = scan_source(Path(order.path), order.only, exclude=exclude)
+            self._check(scan)
+            return scan
+
+        return await self._threads.run(look)
+
+    def _check(self, scan: Scan) -> None:
+        """Refuse what is not for the owner; a file that was looked at is looked at again once it is in the plan."""
+        order = self._order
+        known = self._allowed.files if self._allowed is not None else {}
+        new = [
+            SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
+            for path, (size, mtime_ns, inode) in scan.files.items()
+            if (path not in known or known[path][2] != inode) and not 0 < order.depth <= path.count(os.sep)
+        ]
+        root = Path(order.path)
+        self._places.check_files(
+            self._life.owner,
+            root if root.is_dir() else root.parent,
+            new,
+            administrator=self._life.administrator,
+            may_be_gone=True,
+        )
+        self._allowed = scan
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
-        """Ask the inspector what it holds."""
+        """Ask the inspector what it holds, never of what its owner could not read."""
         order = self._order
+        if self._allowed is None:
+            await self.scan()
         question = PlanSource(
             path=order.path,
             only=order.only,

@@ -22,6 +22,7 @@ if sys.platform != "win32":
 
 _ACL = "system.posix_acl_access"
 _NAMED = 3
+_NO_ENTRY = "no permission to enter"
 
 
 class PathNotAllowed(MeshError, PermissionError):
@@ -115,12 +116,18 @@ def account_named(name: str) -> Account:
 
 
 def check_readable(
-    source: Path, files: Iterable[SourceFile], roots: Sequence[RootSettings], account: Account | None
+    source: Path,
+    files: Iterable[SourceFile],
+    roots: Sequence[RootSettings],
+    account: Account | None,
+    *,
+    may_be_gone: bool = False,
 ) -> None:
     """Promise that the requester could read each file himself, and that no link leads out of the allowed roots.
 
     What is looked at is the very file that was found when the source had settled, by its inode: a link that is
-    laid in its place between this look and the reading is another file, and found out there.
+    laid in its place between this look and the reading is another file, and found out there. With ``may_be_gone``
+    a file that went away is no matter. Of what is in a folder that he cannot enter, only the folder is named.
 
     Raises:
         PathNotAllowed: a file or a folder on the way is not for him, or a link leads out; the first ones are named.
@@ -130,13 +137,19 @@ def check_readable(
     refused: list[str] = []
     n_refused = 0
     for file in files:
-        why = look.refusal(source / file.path, file.inode)
+        try:
+            why = look.refusal(source / file.path, file.inode)
+        except SourceNotFound:
+            if may_be_gone:
+                continue
+            raise
         if why:
             n_refused += 1
-            if len(refused) < _NAMED:
-                refused.append(f"{file.path} ({why})")
+            told = f"what is there ({why})" if why.startswith(_NO_ENTRY) else f"{file.path} ({why})"
+            if len(refused) < _NAMED and told not in refused:
+                refused.append(told)
     if n_refused:
-        more = f" and {n_refused - _NAMED} more" if n_refused > _NAMED else ""
+        more = f" and {n_refused - len(refused)} more" if n_refused > len(refused) else ""
         whom = account.name if account else "The requester"
         raise PathNotAllowed(
             f"{whom} may not have {'; '.join(refused)}{more} imported from {source}.",
@@ -211,7 +224,7 @@ class _Look:
                     node = _node(folder, os.lstat(folder))
                 except OSError as error:
                     raise _gone(Path(folder), error) from error
-                why = "" if may(self._account, node, enter=True) else f"no permission to enter {folder}"
+                why = "" if may(self._account, node, enter=True) else f"{_NO_ENTRY} {folder}"
             self._entered[folder] = why
         return self._entered[folder]
 

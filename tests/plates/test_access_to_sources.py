@@ -190,5 +190,6 @@ def test_a_file_that_the_requester_cannot_read_is_refused_and_named(open_plate: 
 
 def test_a_folder_on_the_way_that_he_cannot_enter_is_named(open_plate: Path) -> None:
     open_plate.parent.chmod(0o700)
-    with pytest.raises(PathNotAllowed, match=f"no permission to enter {open_plate.parent}"):
+    with pytest.raises(PathNotAllowed, match=f"no permission to enter {open_plate.parent}") as refused:
         check_readable(open_plate, found(open_plate), (), ANNA)
+    assert "A01" not in str(refused.value), "what lies in it is no business of his"
