@@ -139,13 +139,16 @@ def verify(
     signature_only: Annotated[
         bool, typer.Option("--signature-only", help="Check the signature and read no file again.")
     ] = False,
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", help="The fingerprint of the key that is due, as the mesh's owner says it.")
+    ] = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Read again what a certificate names, past the page cache; a mesh may be up or down."""
     from .command_line import verifying
 
-    verifying.verify(data, certificate, signature_only=signature_only, as_json=as_json)
+    verifying.verify(data, certificate, signature_only=signature_only, fingerprint=fingerprint, as_json=as_json)
 
 
 @app.command()

@@ -23,11 +23,11 @@ SHOWN = 20
 """Differences that people are shown; --json lists them all."""
 
 
-def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool) -> None:
+def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool, fingerprint: str = "") -> None:
     """Check a certificate's signature, then read the files that it names again.
 
     Raises:
-        CommandFailed: a file is not what the certificate says.
+        CommandFailed: a file is not what the certificate says, or nobody says whose key has signed it.
         CertificateForged: the certificate is not what was signed, or not by the key of this data folder.
         CertificateUnreadable, RepositoryFailed: it cannot be read, or the repository cannot.
     """
@@ -39,19 +39,30 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
     ours = load_public_key(folder / "keys")
     check_signature(signed, public_key=ours)
     certificate = signed.certificate
+    if fingerprint and fingerprint != certificate.key_fingerprint:
+        raise CommandFailed(
+            f"the certificate was signed by the key {certificate.key_fingerprint}, and {fingerprint} is due",
+            hint="delete nothing on its word, and ask the mesh's owner whose key that is",
+        )
+    known_key = ours is not None or bool(fingerprint)
     verdict, duration_s = None, 0.0
     if not signature_only:
         start = time.perf_counter()
         verdict = _read_again(folder, certificate, for_machine=as_json)
         duration_s = time.perf_counter() - start
     if as_json:
-        print_json(_machine_form(certificate, verdict, duration_s, known_key=ours is not None))
+        print_json(_machine_form(certificate, verdict, duration_s, known_key=known_key))
     else:
-        _print(certificate, verdict, duration_s, known_key=ours is not None)
+        _print(certificate, verdict, duration_s, known_key=known_key)
     if verdict is not None and not verdict.good:
         raise CommandFailed(
             f"{len(verdict.differences)} of {verdict.n_files} files are not what the certificate says",
             hint="keep the source: it may be the only good copy; import it again, and check the repository's disk",
+        )
+    if not known_key:
+        raise CommandFailed(
+            "the signature is good, and nothing here says whose key it is: anybody could have made it",
+            hint=f"ask the mesh's owner for the fingerprint and give it: --fingerprint {certificate.key_fingerprint}",
         )
 
 

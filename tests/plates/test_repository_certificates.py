@@ -237,3 +237,18 @@ def test_the_command_checks_a_certificate_beside_whoever_writes(
     path.write_text(path.read_text().replace('"owner": "ada"', '"owner": "eve"'))
     with pytest.raises(CertificateForged, match="something in it was changed"):
         verify(data, str(path), signature_only=True, as_json=False)
+
+
+def test_a_certificate_of_an_unknown_key_is_good_only_for_who_names_the_key(
+    repository: LocalRepository, data: Path, source: Path, tmp_path: Path
+) -> None:
+    certified(repository, data, taken_over(repository, source))
+    path = str(certificate_path(data, "import-0001"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.raises(CommandFailed, match="nothing here says whose key it is"):
+        verify(elsewhere, path, signature_only=True, as_json=True)
+    due = load(Path(path)).certificate.key_fingerprint
+    verify(elsewhere, path, signature_only=True, as_json=True, fingerprint=due)
+    with pytest.raises(CommandFailed, match="and 0000 is due"):
+        verify(data, path, signature_only=True, as_json=True, fingerprint="0000")
