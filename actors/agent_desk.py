@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, assert_never
@@ -138,11 +139,10 @@ class AgentDesk(Actor[Inbox]):
         return agent if agent is not None and agent.link is self.context.caller and agent.here else None
 
     def _away(self, agent: ServingAgent, reason: str, *, hang_up: bool = True) -> None:
-        link, agent.link = agent.link, None
+        link = agent.link
         if link is None:
             return
-        agent.away_because = reason
-        agent.seen_at_unix_s = agent.info().seen_at_unix_s
+        agent.left(reason, time.time())
         log.warning("a workstation is away", agent=agent.name, reason=reason)
         if hang_up:
             # Whoever waits for an answer waits for the next link from now on.

@@ -66,6 +66,12 @@ class ServingAgent:
             await self.changed.wait()
         return self.link
 
+    def left(self, reason: str, at_unix_s: float) -> None:
+        """It is away from now on, and was seen last just now."""
+        self.link = None
+        self.away_because = reason
+        self.seen_at_unix_s = at_unix_s
+
     def away(self) -> AgentAway:
         """The error for whoever needs it now."""
         return AgentAway(
