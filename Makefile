@@ -5,13 +5,14 @@ RUN := .venv-test/bin
 SCREEN = $(shell command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24'")
 ARGS ?=
 
-.PHONY: peers help demo test test-all simulate bench lint types layers docs format lists clean environment test-environment
+.PHONY: peers help demo test test-all simulate import-faults bench lint types layers docs format lists clean environment test-environment
 
 help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
 	@echo "make test      all tests but the slow ones, on the installed wheel (ARGS='-k name' to choose)"
 	@echo "make test-all  the slow ones too: soak, long chaos, simulation"
 	@echo "make simulate  schedules of faults in a virtual world (SEED=N replays one exactly)"
+	@echo "make import-faults  faults at every step of an import, as root (SEED=N plays one again)"
 	@echo "make bench     measures against the floors, and writes docs/performance.md"
 	@echo "make lint types layers docs   what continuous integration checks beside the tests"
 	@echo "make format    puts the code in its usual form"
@@ -29,6 +30,9 @@ test-all: test-environment
 
 simulate: test-environment
 	$(RUN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+import-faults: test-environment
+	$(RUN)/python tests/import_faults/play_faults.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: test-environment peers
 	$(RUN)/python bench/run.py $(ARGS)

@@ -1,0 +1,186 @@
+"""What must hold after a schedule, looked at from outside: the journals, the catalogue, the files, the certificates."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hcs_mesh.actors.mail_text import identity, message_id
+from hcs_mesh.config import MeshError
+from hcs_mesh.plates.certificate import SignedCertificate
+from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.local.certifying import load, verify_certificate
+from hcs_mesh.plates.local.signing import check_signature, load_public_key
+from hcs_mesh.supervisors.journal import check, show
+
+if TYPE_CHECKING:
+    from fault_director import Play
+
+Records = list[dict[str, Any]]
+
+
+def violations(play: Play) -> list[str]:
+    """Everything that is not as it must be."""
+    data = Path(play.going.data)
+    held = any(end.startswith("failed") for end in play.outcome.ends.values())
+    told = [f"the source: {one}" for one in play.world.changed(held=held)]
+    for name in ("imports", "notices"):
+        state = check(data / "journal" / name)["state"]
+        if state == "damaged":
+            told.append(f"the journal of {name} is {state}")
+    by_import: dict[str, Records] = {}
+    for entry in show(data / "journal" / "imports"):
+        by_import.setdefault(entry["record"]["import_id"], []).append({"tag": entry["tag"], **entry["record"]})
+    told += _orders(play, by_import)
+    told += _notices(play, by_import)
+    with sqlite3.connect(f"file:{data / 'repository' / 'catalogue.sqlite'}?mode=ro", uri=True) as catalogue:
+        registered = _catalogue(catalogue)
+    catalogue.close()
+    digests: Counter[str] = Counter()
+    done: set[str] = set()
+    for import_id, records in by_import.items():
+        tags = Counter(one["tag"] for one in records)
+        state = play.outcome.ends.get(import_id, "")
+        if state.startswith("done"):
+            done.add(import_id)
+            digests[[one["digest"] for one in records if one["tag"] == "import.settled"][-1]] += 1
+            told += _done(import_id, tags, registered.get(import_id))
+        elif not state.startswith("failed: ") or len(state) < len("failed: ") + 5:
+            told.append(f"{import_id} is neither done nor failed with a reason: {state!r}")
+        elif not play.may_fail and not _is_refusal(play, state):
+            told.append(f"{import_id} failed over nothing that an import may fail over: {state}")
+        if import_id in play.world.held_folders() and state.startswith("done"):
+            told.append(f"{import_id} is done, and its source is held still: {play.world.held()}")
+    told += [f"{n} imports of the same files are done" for n in digests.values() if n > 1]
+    told += [f"{one} has plates, and no journal knows it" for one in registered.keys() - by_import.keys()]
+    told += [f"{one} is held, and no journal knows it" for one in play.world.held_folders() - by_import.keys()]
+    repository = LocalRepository(data, read_only=True)
+    try:
+        told += _certificates(play, data, repository, done, registered)
+        for import_id in done:
+            told += _files(play, repository.files_folder(import_id), import_id, registered.get(import_id))
+    finally:
+        repository.close()
+    return told
+
+
+def _is_refusal(play: Play, state: str) -> bool:
+    return play.plan.twice and " holds the files of import-" in state
+
+
+def _orders(play: Play, by_import: dict[str, Records]) -> Iterator[str]:
+    keys = Counter(one["key"] for records in by_import.values() for one in records if one["tag"] == "import.accepted")
+    for key in play.going.keys:
+        if keys[key] != 1:
+            yield f"order {key} was accepted {keys[key]} times"
+        if play.acknowledged.get(key) not in by_import:
+            yield f"order {key} was acknowledged as {play.acknowledged.get(key)}, which no journal knows"
+
+
+def _done(import_id: str, tags: Counter[str], registered: Registered | None) -> Iterator[str]:
+    if tags["import.finished"] != 1:
+        yield f"{import_id} was finished {tags['import.finished']} times"
+    if tags["import.certified"] != 1:
+        yield f"{import_id} was certified {tags['import.certified']} times"
+    if registered is None:
+        yield f"{import_id} is done, and has no plates in the catalogue"
+    elif registered.n_rows != 1 or registered.n_plates != 1:
+        yield f"{import_id} is {registered.n_rows} times in the catalogue, with {registered.n_plates} plates"
+
+
+class Registered:
+    """What the catalogue has of one import."""
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self.n_plates = 0
+        self.files: dict[str, str] = {}
+
+
+def _catalogue(connection: sqlite3.Connection) -> dict[str, Registered]:
+    found: dict[str, Registered] = {}
+    for row, import_id in connection.execute("SELECT id, import_id FROM imports").fetchall():
+        # A second registration of the same import could only have another name.
+        one = found.setdefault(import_id, Registered())
+        one.n_rows += 1
+        below = "SELECT {} JOIN filesets ON filesets.id = fileset WHERE import = ?"
+        one.n_plates += connection.execute(below.format("count(*) FROM plates"), (row,)).fetchone()[0]
+        one.files.update(connection.execute(below.format("path, checksum FROM files"), (row,)).fetchall())
+    return found
+
+
+def _files(play: Play, folder: Path, import_id: str, registered: Registered | None) -> Iterator[str]:
+    there = {str(one.relative_to(folder)): one for one in folder.rglob("*") if one.is_file()}
+    expected = registered.files if registered is not None else {}
+    if there.keys() != expected.keys():
+        yield f"{import_id} has the files {sorted(there)} and should have {sorted(expected)}"
+    for path, checksum in expected.items():
+        if checksum not in play.world.versions.get(path, ()):
+            yield f"{path} of {import_id} is no version that the source ever had"
+        rotten = play.rotten.get((import_id, path))
+        if path in there and not rotten_after_proof(rotten):
+            found = hashlib.sha1(there[path].read_bytes(), usedforsecurity=False).hexdigest()
+            if found != checksum:
+                yield f"{path} of {import_id} has other bytes than the catalogue says"
+
+
+def rotten_after_proof(rotten: bool | None) -> bool:
+    """Whether a file was corrupted when nobody was to look at it any more."""
+    return rotten is False
+
+
+def _certificates(
+    play: Play, data: Path, repository: LocalRepository, done: set[str], registered: dict[str, Registered]
+) -> Iterator[str]:
+    folder = data / "certificates"
+    there = {one.name: one for one in folder.iterdir()} if folder.exists() else {}
+    yield from (f"{name} was left behind" for name in there if not name.endswith(".json"))
+    certified = {name.removesuffix(".json") for name in there if name.endswith(".json")}
+    play.outcome.n_certified = len(certified)
+    yield from (f"{one} is done without a certificate" for one in done - certified)
+    yield from (f"{one} is certified, and not registered" for one in certified - registered.keys())
+    key = load_public_key(data / "keys")
+    for import_id in certified & registered.keys():
+        try:
+            signed: SignedCertificate = load(there[f"{import_id}.json"])
+            check_signature(signed, public_key=key)
+        except MeshError as error:
+            yield f"the certificate of {import_id}: {error}"
+            continue
+        files = {one.path: one.checksum for one in signed.certificate.files}
+        if files != registered[import_id].files:
+            yield f"{import_id} is certified for {files}, and registered with {registered[import_id].files}"
+        # A disk that loses a bit after the proof is found by whoever asks for the proof again, and by nobody before.
+        late = {path for (of, path), early in play.rotten.items() if of == import_id and not early}
+        differ = {one.path: one.reason for one in verify_certificate(signed.certificate, repository).differences}
+        for path in differ.keys() - late:
+            yield f"{path} of {import_id} is certified, and {differ[path]}"
+
+
+def _notices(play: Play, by_import: dict[str, Records]) -> Iterator[str]:
+    """Each end is told once, to those whom it concerns; which mails that are is left for who has the mails."""
+    expected: dict[str, int] = {}
+    for import_id, records in by_import.items():
+        n_failed = sum(one["tag"] == "import.failed" for one in records)
+        expected |= {f"{import_id}/failed/{n}": 2 for n in range(1, n_failed + 1)}
+        if play.outcome.ends.get(import_id, "").startswith("done"):
+            expected[f"{import_id}/done"] = 1
+    posted: Counter[str] = Counter()
+    for entry in show(Path(play.going.data) / "journal" / "notices"):
+        if entry["tag"] != "notice.posted":
+            continue
+        record = entry["record"]
+        key = record["notice"]["key"]
+        posted[key] += 1
+        known_by = message_id(identity(key, record["at_unix_s"]), "mesh@example.org")
+        addresses = [one.partition(" ")[2] for one in record["to"]]
+        play.outcome.mails += [(known_by, address) for address in addresses]
+        if len(addresses) != expected.get(key):
+            yield f"the notice {key} goes to {addresses}"
+    for key in expected.keys() | posted.keys():
+        if posted[key] != (key in expected):
+            yield f"the notice {key} was posted {posted[key]} times"
