@@ -23,6 +23,7 @@ from hcs_mesh.plates.local.copying import Copier
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.plates.local.import_shelf import ImportShelf
 from hcs_mesh.plates.local.registration import registered_plates
+from hcs_mesh.supervisors.journal import JournalFull
 
 Patches = tuple[tuple[Any, str, Any], ...]
 
@@ -122,6 +123,18 @@ def _same_folder_twice() -> Patches:
     return ((ImportBook, "same_as", lambda self, digest, *, but="": None),)
 
 
+def _refused_record_counts() -> Patches:
+    real = Ledger.write
+
+    async def write(self: Any, record: Any) -> None:
+        try:
+            await real(self, record)
+        except JournalFull:
+            self._take_in(record)
+
+    return ((Ledger, "write", write),)
+
+
 def _told_before_written() -> Patches:
     real = Ledger.write_surely
 
@@ -178,6 +191,7 @@ PLANTED: dict[str, Planted] = {
     "a hold is never released": Planted(_hold_not_released, KINDS),
     "the key of an order is forgotten": Planted(_key_forgotten, DEATHS),
     "the same folder is imported twice": Planted(_same_folder_twice, ("stop",)),
+    "a record that a full disk refused counts": Planted(_refused_record_counts, ("fill",)),
     "a notice is sent before it is written down": Planted(_told_before_written, KINDS),
     "the source is touched": Planted(_source_touched, KINDS),
     "done without a certificate": Planted(_certified_after_the_end, KINDS),

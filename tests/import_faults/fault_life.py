@@ -30,10 +30,10 @@ from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.disk_file import DiskFile
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.supervisors import Backoff, Node, RestartIntensity, Supervisor
-from hcs_mesh.supervisors.journal import Journal
+from hcs_mesh.supervisors.journal import Journal, JournalFull
 from hcs_mesh.transport import AskFailed, Request
 
-SEGMENT_BYTES = 1 << 12
+SEGMENT_BYTES = 1 << 10
 """A new one is begun now and then, for which a full disk has no room."""
 LOOK_S = 0.004
 AGAIN_S = 0.01
@@ -74,7 +74,11 @@ def hold_at_records(gate: Gate) -> None:
     async def held_append(journal: Journal[Any], record: Any) -> int:
         point, of = point_of(record), getattr(record, "import_id", "") or getattr(record, "notice_id", "")
         gate.at(point, "before", of=of)
-        sequence = await append(journal, record)
+        try:
+            sequence = await append(journal, record)
+        except JournalFull:
+            gate.at("journal full", point, of=of)
+            raise
         gate.at(point, "after", of=of, n_to=len(getattr(record, "to", ())))
         return sequence
 

@@ -27,10 +27,13 @@ def main() -> int:
     seeds = range(asked.first, asked.first + asked.schedules)
     if asked.seed is not None:
         seeds = range(asked.seed, asked.seed + 1)
-    n_bad = 0
+    n_bad = n_seen = 0
 
     def seen(outcome: Outcome) -> None:
-        nonlocal n_bad
+        nonlocal n_bad, n_seen
+        n_seen += 1
+        if n_seen % 500 == 0:
+            print(f"{n_seen} schedules played", flush=True)
         if asked.seed is not None:
             print("\n".join(outcome.diary))
             print(f"{schedule(outcome.seed).as_text()}\n{outcome.ends}")
