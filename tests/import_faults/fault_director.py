@@ -315,7 +315,7 @@ def main(base: Path, mail_port: int) -> None:
     warnings.simplefilter("ignore")
     own_mounts()
     base.mkdir(parents=True)
-    mount_memory(base / "acquisition", 2 << 30)
+    mount_memory(base / "acquisition", 64 << 20)
     warm = False
     for number, line in enumerate(sys.stdin):
         seed, _, bug = line.strip().partition(" ")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -221,3 +222,5 @@ class FaultWorld:
         """Take the disks away."""
         self.unmount()
         unmount(self.data)
+        # They are in memory, and thousands are to come.
+        shutil.rmtree(self._disk)
