@@ -18,6 +18,8 @@ gpu = "off"
 
 [imports]
 settle_s = 0.1
+# Test data were written whenever they were fetched: a pause between that and a file made by a test is no rhythm.
+longest_patience_s = 3
 first_retry_s = 0.1
 longest_retry_s = 0.4
 max_attempts = 3
