@@ -27,10 +27,10 @@ from remote_stream import Keys, free_port
 from rounds import medians
 from rows import Row
 
-from hcs_mesh.actors.agent_desk import AgentDesk
-from hcs_mesh.actors.agent_line import AgentLine
-from hcs_mesh.actors.agent_reader import N_AHEAD, AgentReader
-from hcs_mesh.actors.serving_agents import ServingAgents
+from hcs_mesh.actors.agents.desk import AgentDesk
+from hcs_mesh.actors.imports.agent_line import AgentLine
+from hcs_mesh.actors.imports.agent_reader import N_AHEAD, AgentReader
+from hcs_mesh.actors.imports.serving_agents import ServingAgents
 from hcs_mesh.messages.agents import CHUNK_BYTES
 from hcs_mesh.plates.local import FolderReader, LocalRepository
 from hcs_mesh.plates.repository import SourceFile, SourceReader, never

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from rounds import CORES, pin
 
-from hcs_mesh.actors.compression import Compression
-from hcs_mesh.actors.plane_carrier import PlaneCarrier
+from hcs_mesh.actors.viewing.compression import Compression
+from hcs_mesh.actors.viewing.plane_carrier import PlaneCarrier
 from hcs_mesh.messages.frames import Frame, FrameTaken
 from hcs_mesh.messages.planes import PlaneAddress, PlaneHeader
 from hcs_mesh.transport import (

@@ -22,8 +22,8 @@ import remote_stream
 from remote_stream import PLANE_MIB, Keys, run, stream
 from rows import Row
 
-from hcs_mesh.actors.compression import Compression
-from hcs_mesh.actors.plane_carrier import PlaneCarrier
+from hcs_mesh.actors.viewing.compression import Compression
+from hcs_mesh.actors.viewing.plane_carrier import PlaneCarrier
 from hcs_mesh.transport import tcp_endpoint
 
 HERE, THERE = "10.213.8.1", "10.213.8.2"

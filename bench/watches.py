@@ -19,8 +19,8 @@ import psutil
 from rows import Row
 
 from hcs_mesh import Client
-from hcs_mesh.actors.watch_book import WatchedUnit
-from hcs_mesh.actors.watch_sight import seen
+from hcs_mesh.actors.watching.book import WatchedUnit
+from hcs_mesh.actors.watching.sight import seen
 from hcs_mesh.messages.watches import WatchStatus
 from hcs_mesh.supervisors.journal import Journal
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .actors.node_desk import NodeDesk
+from .actors.nodes.node_desk import NodeDesk
 from .config import LogSettings, start_logging
 from .config.format_settings import BioformatsSettings
 from .plates.java_machine import use_bioformats
@@ -59,7 +59,7 @@ def _actor(spec: ChildSpec) -> Actor[Any]:
         from .actors.inspector import Inspector
 
         return Inspector()
-    from .actors.executor import Executor
+    from .actors.analysis.executor import Executor
 
     return Executor(spec.device, n_threads=spec.n_threads)
 

@@ -6,13 +6,13 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from .actors.agent_uplink import AgentUplink, offer_folders
-from .actors.console_desk import ConsoleDesk
-from .actors.control_desk import ControlDesk
-from .actors.folder_agent import FolderAgent
-from .actors.joined_nodes import UPLINK
-from .actors.served_source import ServedSource
-from .actors.serving_agents import FOLDERS
+from .actors.agents.folder_agent import FolderAgent
+from .actors.agents.served_source import ServedSource
+from .actors.agents.uplink import AgentUplink, offer_folders
+from .actors.console.console_desk import ConsoleDesk
+from .actors.console.control_desk import ControlDesk
+from .actors.imports.serving_agents import FOLDERS
+from .actors.nodes.joined_nodes import UPLINK
 from .config import Settings
 from .inside import Incidents, MeshInside
 from .layout import DataLayout

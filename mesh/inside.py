@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from .actors.console_desk import DESK, OtherDesk
-from .actors.console_errors import CannotPause, NoSuchJournal
-from .actors.joined_nodes import UPLINK, JoinedNodes
-from .actors.node_desk import set_paused, told_hops
-from .actors.tree_elsewhere import hop_elsewhere, rows_with
+from .actors.console.console_desk import DESK, OtherDesk
+from .actors.console.errors import CannotPause, NoSuchJournal
+from .actors.nodes.joined_nodes import UPLINK, JoinedNodes
+from .actors.nodes.node_desk import set_paused, told_hops
+from .actors.nodes.tree_elsewhere import hop_elsewhere, rows_with
 from .config import MeshError
 from .layout import DataLayout
 from .messages.console import ActorDetail, GetTrace, Hop, Incident, ReadHops, SetPaused, Statistic

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .actors.console_desk import ConsoleDesk
-from .actors.control_desk import ControlDesk
-from .actors.executor_door import ExecutorDoor
-from .actors.joined_nodes import UPLINK, door_of
-from .actors.uplink import ASK_S, DESK, Uplink, answer_terms
+from .actors.analysis.executor_door import ExecutorDoor
+from .actors.console.console_desk import ConsoleDesk
+from .actors.console.control_desk import ControlDesk
+from .actors.nodes.joined_nodes import UPLINK, door_of
+from .actors.nodes.uplink import ASK_S, DESK, Uplink, answer_terms
 from .config import MeshError, Settings
 from .devices import devices
 from .inside import Incidents, MeshInside

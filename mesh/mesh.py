@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from .actors.joined_nodes import JoinedNodes
+from .actors.nodes.joined_nodes import JoinedNodes
 from .commands import Commands
 from .config import Settings, check_settings, data_folder
 from .config.watch_settings import check_watches

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .actors.joined_nodes import JoinedNodes
-from .actors.remote_ref import RemoteRef
+from .actors.nodes.joined_nodes import JoinedNodes
+from .actors.nodes.remote_ref import RemoteRef
 from .supervisors import Node
 from .transport import Ref
 

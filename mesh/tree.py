@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from .actors.agent_desk import AgentDesk
-from .actors.console_desk import ConsoleDesk, Inside
-from .actors.control_desk import ControlDesk
-from .actors.import_places import ImportPlaces
-from .actors.import_prover import LocalProver
-from .actors.import_proxy import ImportProxy
-from .actors.join_desk import JoinDesk
-from .actors.joined_nodes import RemoteNode
+from .actors.agents.desk import AgentDesk
+from .actors.analysis.remote_executor import RemoteExecutor
+from .actors.analysis.scheduler import Scheduler
+from .actors.console.console_desk import ConsoleDesk, Inside
+from .actors.console.control_desk import ControlDesk
+from .actors.imports.places import ImportPlaces
+from .actors.imports.prover import LocalProver
+from .actors.imports.proxy import ImportProxy
+from .actors.imports.serving_agents import ServingAgents
 from .actors.metadata_cache import MetadataCache
-from .actors.notifier import Notifier
-from .actors.plane_history import PlaneHistory
-from .actors.publisher import Publisher
-from .actors.remote_executor import RemoteExecutor
-from .actors.ring_keeper import RingKeeper
-from .actors.scheduler import Scheduler
-from .actors.serving_agents import ServingAgents
-from .actors.viewer_bridge import ViewerBridge
-from .actors.watcher import Watcher
+from .actors.nodes.join_desk import JoinDesk
+from .actors.nodes.joined_nodes import RemoteNode
+from .actors.notices.notifier import Notifier
+from .actors.viewing.plane_history import PlaneHistory
+from .actors.viewing.publisher import Publisher
+from .actors.viewing.ring_keeper import RingKeeper
+from .actors.viewing.viewer_bridge import ViewerBridge
+from .actors.watching.watcher import Watcher
 from .config import Settings
 from .devices import devices
 from .layout import DataLayout

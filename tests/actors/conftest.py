@@ -16,10 +16,10 @@ import tifffile
 import zmq
 from waiting import eventually
 
-from hcs_mesh.actors.plane_history import PlaneHistory
-from hcs_mesh.actors.publisher import Publisher
-from hcs_mesh.actors.ring_keeper import RingKeeper
-from hcs_mesh.actors.viewer_bridge import ViewerBridge
+from hcs_mesh.actors.viewing.plane_history import PlaneHistory
+from hcs_mesh.actors.viewing.publisher import Publisher
+from hcs_mesh.actors.viewing.ring_keeper import RingKeeper
+from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.messages.compute import GetJob, JobStatus, ListJobs, WellStatus
 from hcs_mesh.messages.frames import PlanesCommitted
 from hcs_mesh.messages.metadata import GetPlate, ListPlates
@@ -41,7 +41,7 @@ class Tables(Actor[GetJob | ListJobs | GetPlate | ListPlates]):
         self._jobs = jobs
 
     async def receive(self, message: GetJob | ListJobs | GetPlate | ListPlates) -> Any:
-        from hcs_mesh.actors.viewer_errors import NothingToShow
+        from hcs_mesh.actors.viewing.errors import NothingToShow
 
         match message:
             case GetJob(job=job):

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from hcs_mesh.actors.changes import Changes
-from hcs_mesh.actors.import_life import ImportLife
-from hcs_mesh.actors.import_progress import ImportProgress
-from hcs_mesh.actors.import_records import Accepted
+from hcs_mesh.actors.imports.life import ImportLife
+from hcs_mesh.actors.imports.progress import ImportProgress
+from hcs_mesh.actors.imports.records import Accepted
 from hcs_mesh.actors.ledger import Ledger
 from hcs_mesh.messages.imports import ImportOrder
 from hcs_mesh.supervisors import Context
@@ -127,7 +127,7 @@ async def test_a_wait_for_a_change_has_an_end() -> None:
 
 
 async def test_progress_beyond_the_total_is_no_news_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hcs_mesh.actors.import_progress.LOOK_S", 0.001)
+    monkeypatch.setattr("hcs_mesh.actors.imports.progress.LOOK_S", 0.001)
     told: list[str] = []
     life = ImportLife(Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path="/there")))
     progress = ImportProgress(life, told.append)

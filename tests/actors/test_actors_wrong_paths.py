@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hcs_mesh.actors.errors import NoSuchSource
-from hcs_mesh.actors.settling import check_source
+from hcs_mesh.actors.imports.scanning import check_source
 from hcs_mesh.plates.errors import SourceUnreadable
 
 

@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from hcs_mesh.actors.compression import Compression
+from hcs_mesh.actors.viewing.compression import Compression
 
 PLANE = 8 << 20
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hcs_mesh.actors.errors import NotAllowed, NotTheirs
-from hcs_mesh.actors.import_places import ImportPlaces
-from hcs_mesh.actors.serving_agents import ServingAgent, ServingAgents
+from hcs_mesh.actors.imports.places import ImportPlaces
+from hcs_mesh.actors.imports.serving_agents import ServingAgent, ServingAgents
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.config.import_settings import RootSettings
 from hcs_mesh.messages.agents import AgentOffer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from waiting import eventually
 
-from hcs_mesh.actors.import_proxy import ImportProxy
+from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportOrder, ImportStatus, SubmitImport

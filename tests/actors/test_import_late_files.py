@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from waiting import eventually
 
-from hcs_mesh.actors.import_life import ImportLife
-from hcs_mesh.actors.import_notes import late_files
-from hcs_mesh.actors.import_proxy import ImportProxy
-from hcs_mesh.actors.import_records import Accepted, CameLate
+from hcs_mesh.actors.imports.life import ImportLife
+from hcs_mesh.actors.imports.notes import late_files
+from hcs_mesh.actors.imports.proxy import ImportProxy
+from hcs_mesh.actors.imports.records import Accepted, CameLate
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.messages.imports import GetImport, ImportOrder, ImportStatus, SubmitImport

@@ -1,7 +1,7 @@
 """What an import leaves behind is said once, a line for each reason."""
 
-from hcs_mesh.actors.import_life import ImportLife
-from hcs_mesh.actors.import_records import Accepted, Settled
+from hcs_mesh.actors.imports.life import ImportLife
+from hcs_mesh.actors.imports.records import Accepted, Settled
 from hcs_mesh.messages.imports import ImportOrder
 from hcs_mesh.plates.planners.plan import THUMBNAIL, LeftOut, Plan
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.import_book import ImportBook
-from hcs_mesh.actors.import_faults import Blame, blame
-from hcs_mesh.actors.import_life import ImportLife
-from hcs_mesh.actors.import_records import (
+from hcs_mesh.actors.imports.book import ImportBook
+from hcs_mesh.actors.imports.faults import Blame, blame
+from hcs_mesh.actors.imports.life import ImportLife
+from hcs_mesh.actors.imports.records import (
     Accepted,
     Cancelled,
     Entered,

@@ -10,8 +10,8 @@ import pytest
 from waiting import eventually
 
 from hcs_mesh.actors.errors import ImportEnded
-from hcs_mesh.actors.import_proxy import ImportProxy
-from hcs_mesh.actors.import_records import Accepted, Cancelled, Entered, Failed, Finished, Record, Retried
+from hcs_mesh.actors.imports.proxy import ImportProxy
+from hcs_mesh.actors.imports.records import Accepted, Cancelled, Entered, Failed, Finished, Record, Retried
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
 from hcs_mesh.config import ImportSettings, InspectorSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hcs_mesh.actors.import_readiness import Quiet, Scan, manifest_digest, patience_s, why_not_ended
+from hcs_mesh.actors.imports.readiness import Quiet, Scan, manifest_digest, patience_s, why_not_ended
 from hcs_mesh.plates.repository import SourceFile
 
 HOUR_S = 3600.0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.import_turns import Turns
-from hcs_mesh.actors.turn_taking import turn
+from hcs_mesh.actors.imports.turn_taking import turn
+from hcs_mesh.actors.imports.turns import Turns
 from hcs_mesh.messages.imports import ImportPriority
 
 PRIORITIES: tuple[ImportPriority, ...] = ("low", "normal", "high")

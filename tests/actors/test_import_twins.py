@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hcs_mesh.actors.import_proxy import ImportProxy
-from hcs_mesh.actors.import_readiness import manifest_digest
-from hcs_mesh.actors.import_records import Accepted, Entered, Failed, Record, Settled
+from hcs_mesh.actors.imports.proxy import ImportProxy
+from hcs_mesh.actors.imports.readiness import manifest_digest
+from hcs_mesh.actors.imports.records import Accepted, Entered, Failed, Record, Settled
+from hcs_mesh.actors.imports.scanning import manifest
 from hcs_mesh.actors.inspector import Inspector
-from hcs_mesh.actors.settling import manifest
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportOrder, ImportStatus, RetryImport, SubmitImport
 from hcs_mesh.plates.local import LocalRepository

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from waiting import eventually
 
-from hcs_mesh.actors.executor_door import ExecutorDoor
-from hcs_mesh.actors.join_desk import JoinDesk
-from hcs_mesh.actors.joined_nodes import JoinedNodes, RemoteNode
-from hcs_mesh.actors.remote_executor import RemoteExecutor
-from hcs_mesh.actors.remote_ref import RemoteRef
-from hcs_mesh.actors.tree_elsewhere import rows_with
-from hcs_mesh.actors.uplink import NotMounted, Uplink, answer_terms
+from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
+from hcs_mesh.actors.analysis.remote_executor import RemoteExecutor
+from hcs_mesh.actors.nodes.join_desk import JoinDesk
+from hcs_mesh.actors.nodes.joined_nodes import JoinedNodes, RemoteNode
+from hcs_mesh.actors.nodes.remote_ref import RemoteRef
+from hcs_mesh.actors.nodes.tree_elsewhere import rows_with
+from hcs_mesh.actors.nodes.uplink import NotMounted, Uplink, answer_terms
 from hcs_mesh.messages.compute import CancelWell, CompilePipeline, ExecutorDown, ExecutorUp, RunWell
 from hcs_mesh.messages.control import ActorRow
 from hcs_mesh.messages.joining import JoinTerms, LeaveMesh, WatchActor
@@ -170,8 +170,8 @@ async def test_a_node_whose_key_is_revoked_says_so_a_few_times_only(
             raise AssertionError("it is in again")
 
     async with hosts(tmp_path) as made:
-        monkeypatch.setattr("hcs_mesh.actors.uplink.AGAIN_S", 0.0)
-        monkeypatch.setattr("hcs_mesh.actors.uplink.log", Log())
+        monkeypatch.setattr("hcs_mesh.actors.nodes.uplink.AGAIN_S", 0.0)
+        monkeypatch.setattr("hcs_mesh.actors.nodes.uplink.log", Log())
         dial, n_dialled = made.uplink.actor._dial, 0
 
         def counted() -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hcs_mesh.actors.import_life import ImportLife
-from hcs_mesh.actors.import_places import ImportPlaces
-from hcs_mesh.actors.import_records import Accepted
-from hcs_mesh.actors.local_source import LocalSource
+from hcs_mesh.actors.imports.life import ImportLife
+from hcs_mesh.actors.imports.local_source import LocalSource
+from hcs_mesh.actors.imports.places import ImportPlaces
+from hcs_mesh.actors.imports.records import Accepted
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.config.import_settings import RootSettings
 from hcs_mesh.messages.imports import ImportOrder

@@ -16,7 +16,7 @@ import pytest
 from mail_server import MailServer, mail_server, self_signed
 from waiting import eventually
 
-from hcs_mesh.actors.notifier import Notifier
+from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.config import MailSettings, NoticeSettings
 from hcs_mesh.messages.notices import (
     ListNotices,
@@ -343,7 +343,7 @@ async def test_a_killed_process_loses_no_mail_and_repeats_at_most_the_one_it_was
 PROCESS = """
 import asyncio, sys
 from pathlib import Path
-from hcs_mesh.actors.notifier import Notifier
+from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.config import MailSettings, NoticeSettings
 from hcs_mesh.messages.notices import ListNotices, NoticeFacts, SendNotice
 from hcs_mesh.supervisors import Node

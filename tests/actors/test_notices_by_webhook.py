@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from waiting import eventually
 
-from hcs_mesh.actors.notifier import Notifier
+from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.config import NoticeSettings, WebhookSettings
 from hcs_mesh.messages.notices import ListNotices, NoticeFacts, NoticeStatus, RetryNotices, SendNotice
 from hcs_mesh.supervisors import Node

@@ -6,9 +6,9 @@ from email.policy import SMTP as WIRE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.mail_text import compose, identity, message_id
-from hcs_mesh.actors.notice_records import Delivered, Failed, Posted, Record, Retried, Stumbled
-from hcs_mesh.actors.outbox import Delivery, Outbox, lane_of
+from hcs_mesh.actors.notices.mail_text import compose, identity, message_id
+from hcs_mesh.actors.notices.outbox import Delivery, Outbox, lane_of
+from hcs_mesh.actors.notices.records import Delivered, Failed, Posted, Record, Retried, Stumbled
 from hcs_mesh.config import NoticeSettings
 from hcs_mesh.config.mail_address import is_address
 from hcs_mesh.messages.notices import NoticeFacts, SendNotice

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.viewer_stream import ViewerStream
+from hcs_mesh.actors.viewing.viewer_stream import ViewerStream
 from hcs_mesh.messages.frames import ContentsChanged, JobStateChanged, PlanesCommitted, WellStateChanged
 from hcs_mesh.messages.metadata import PlatesStored
 from hcs_mesh.messages.planes import PlaneAddress, PlaneHeader, PlaneRecord

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hcs_mesh.actors.patience import Patience
-from hcs_mesh.actors.scheduler import Scheduler
+from hcs_mesh.actors.analysis.patience import Patience
+from hcs_mesh.actors.analysis.scheduler import Scheduler
 from hcs_mesh.config import MeshError
 from hcs_mesh.messages.compute import (
     AwaitJob,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.actors.scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
+from hcs_mesh.actors.analysis.scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
 
 EXECUTORS = ("cpu0", "cpu1", "cuda0")
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hcs_mesh.actors import death_watch
-from hcs_mesh.actors.death_watch import DeathWatch
+from hcs_mesh.actors.viewing import death_watch
+from hcs_mesh.actors.viewing.death_watch import DeathWatch
 
 pytestmark = pytest.mark.anyio
 

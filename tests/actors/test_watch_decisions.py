@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hcs_mesh.actors.watch_book import WatchBook, WatchedUnit
-from hcs_mesh.actors.watch_sight import Sight, seen
-from hcs_mesh.actors.watched_folder import Compare, Group, HandOver, Vanished, WatchedFolder, handed_over
+from hcs_mesh.actors.watching.book import WatchBook, WatchedUnit
+from hcs_mesh.actors.watching.sight import Sight, seen
+from hcs_mesh.actors.watching.watched_folder import Compare, Group, HandOver, Vanished, WatchedFolder, handed_over
 from hcs_mesh.config import ConfigError, Settings, WatchSettings
 from hcs_mesh.config.settings import DataSettings
 

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from waiting import eventually
 
-from hcs_mesh.actors.import_proxy import ImportProxy
+from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
-from hcs_mesh.actors.notifier import Notifier
-from hcs_mesh.actors.watch_book import WatchedUnit
-from hcs_mesh.actors.watcher import Watcher
+from hcs_mesh.actors.notices.notifier import Notifier
+from hcs_mesh.actors.watching.book import WatchedUnit
+from hcs_mesh.actors.watching.watcher import Watcher
 from hcs_mesh.config import ImportSettings, InspectorSettings, WatchSettings
 from hcs_mesh.messages.imports import CancelImport, ImportStatus, ListImports
 from hcs_mesh.messages.watches import ListWatches, WatchStatus

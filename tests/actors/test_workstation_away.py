@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hcs_mesh.actors.serving_agents import ServingAgent
+from hcs_mesh.actors.imports.serving_agents import ServingAgent
 from hcs_mesh.messages.agents import AgentOffer
 
 

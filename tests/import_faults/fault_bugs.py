@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 from fault_schedules import KINDS, schedule
 
-from hcs_mesh.actors.import_book import ImportBook
-from hcs_mesh.actors.import_ending import ImportEnding
-from hcs_mesh.actors.import_holds import ImportHolds
-from hcs_mesh.actors.import_life import ImportLife
+from hcs_mesh.actors.imports.book import ImportBook
+from hcs_mesh.actors.imports.ending import ImportEnding
+from hcs_mesh.actors.imports.holds import ImportHolds
+from hcs_mesh.actors.imports.life import ImportLife
 from hcs_mesh.actors.ledger import Ledger
-from hcs_mesh.actors.outbox import Outbox
+from hcs_mesh.actors.notices.outbox import Outbox
 from hcs_mesh.plates.holding import reader as held_reader
 from hcs_mesh.plates.holding import sweep
 from hcs_mesh.plates.local import certifying, copying
@@ -104,7 +104,7 @@ def _holds_swept_away() -> Patches:
 
 
 def _hold_not_released() -> Patches:
-    from hcs_mesh.actors.local_source import LocalSource
+    from hcs_mesh.actors.imports.local_source import LocalSource
 
     async def release(self: Any, held: Any) -> None:
         pass
@@ -172,9 +172,9 @@ def _half_a_certificate() -> Patches:
         less = msgspec.structs.replace(signed.certificate, files=files[:-1])
         return real(data, msgspec.structs.replace(signed, certificate=less))
 
-    from hcs_mesh.actors import import_prover
+    from hcs_mesh.actors.imports import prover
 
-    return ((import_prover, "store", store),)
+    return ((prover, "store", store),)
 
 
 DEATHS = ("kill", "reboot")

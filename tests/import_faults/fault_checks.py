@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcs_mesh.actors.mail_text import identity, message_id
+from hcs_mesh.actors.notices.mail_text import identity, message_id
 from hcs_mesh.config import MeshError
 from hcs_mesh.plates.certificate import SignedCertificate
 from hcs_mesh.plates.local import LocalRepository

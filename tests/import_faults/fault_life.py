@@ -15,13 +15,14 @@ import fault_bugs
 import msgspec
 from fault_schedules import DURING, Going, Report
 
-from hcs_mesh.actors import import_news, ledger
-from hcs_mesh.actors.import_places import ImportPlaces
-from hcs_mesh.actors.import_prover import LocalProver
-from hcs_mesh.actors.import_proxy import ImportProxy
+from hcs_mesh.actors import ledger
+from hcs_mesh.actors.imports import news
+from hcs_mesh.actors.imports.places import ImportPlaces
+from hcs_mesh.actors.imports.prover import LocalProver
+from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
-from hcs_mesh.actors.notifier import Notifier
+from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.config import ImportSettings, MailSettings, MeshError, NoticeSettings
 from hcs_mesh.config.import_settings import RootSettings
 from hcs_mesh.messages.imports import ImportOrder, ImportStatus, ListImports, RetryImport, SubmitImport
@@ -119,7 +120,7 @@ def live(going: Going, tell: int, hear: int) -> None:
     try:
         logging.disable(logging.CRITICAL)
         gate = Gate(tell, hear)
-        ledger.AGAIN_S = import_news.AGAIN_S = AGAIN_S
+        ledger.AGAIN_S = news.AGAIN_S = AGAIN_S
         if going.bug:
             for owner, name, faulty in fault_bugs.PLANTED[going.bug].patches():
                 setattr(owner, name, faulty)

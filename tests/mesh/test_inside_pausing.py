@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from hcs_mesh.actors.console_errors import CannotPause
-from hcs_mesh.actors.control_desk import ControlDesk
-from hcs_mesh.actors.joined_nodes import JoinedNodes
+from hcs_mesh.actors.console.control_desk import ControlDesk
+from hcs_mesh.actors.console.errors import CannotPause
+from hcs_mesh.actors.nodes.joined_nodes import JoinedNodes
 from hcs_mesh.inside import Incidents, MeshInside
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.control import GetTree

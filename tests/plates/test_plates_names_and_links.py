@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from hcs_mesh.actors.settling import scan_source
+from hcs_mesh.actors.imports.scanning import scan_source
 from hcs_mesh.plates import NothingToImport, PatternError, plan
 from hcs_mesh.plates.errors import BadSourceName
 from hcs_mesh.plates.source_names import check_source_name

@@ -12,11 +12,11 @@ from memory_wire import Faults, MemoryDialer, no_mail
 from simulated_hub import Hub, comes_to_rest
 from virtual_world import Process, Violation, VirtualPool, World
 
-from hcs_mesh.actors import job_records, scheduler, well_runs
-from hcs_mesh.actors.executor import Executor, WellCancelled
-from hcs_mesh.actors.executor_door import ExecutorDoor
-from hcs_mesh.actors.job_book import JobBook
-from hcs_mesh.actors.scheduler import Scheduler
+from hcs_mesh.actors.analysis import job_records, scheduler, well_runs
+from hcs_mesh.actors.analysis.executor import Executor, WellCancelled
+from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
+from hcs_mesh.actors.analysis.job_book import JobBook
+from hcs_mesh.actors.analysis.scheduler import Scheduler
 from hcs_mesh.actors.threads import Threads
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.messages.compute import (

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from hcs_mesh.actors import job_records, scheduler
-from hcs_mesh.actors.executor_door import ExecutorDoor
-from hcs_mesh.actors.job_book import JobBook
-from hcs_mesh.actors.job_resumption import JobResumption
+from hcs_mesh.actors.analysis import job_records, scheduler
+from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
+from hcs_mesh.actors.analysis.job_book import JobBook
+from hcs_mesh.actors.analysis.job_resumption import JobResumption
+from hcs_mesh.actors.analysis.scheduling import Scheduling
+from hcs_mesh.actors.analysis.well_runs import WellRuns
 from hcs_mesh.actors.ledger import Ledger
-from hcs_mesh.actors.scheduling import Scheduling
-from hcs_mesh.actors.stream_pump import StreamPump
-from hcs_mesh.actors.viewer_stream import ViewerStream
-from hcs_mesh.actors.well_runs import WellRuns
+from hcs_mesh.actors.viewing.stream_pump import StreamPump
+from hcs_mesh.actors.viewing.viewer_stream import ViewerStream
 from hcs_mesh.messages.compute import RunWell
 from hcs_mesh.supervisors.cell import Cell
 from hcs_mesh.supervisors.journal import Journal, JournalFull, segments

@@ -12,9 +12,9 @@ from memory_wire import Faults, MemoryDialer
 from simulated_hub import Hub, comes_to_rest
 from virtual_world import Process, Violation, World
 
-from hcs_mesh.actors.plane_history import PlaneHistory
-from hcs_mesh.actors.publisher import Publisher
-from hcs_mesh.actors.viewer_bridge import ViewerBridge
+from hcs_mesh.actors.viewing.plane_history import PlaneHistory
+from hcs_mesh.actors.viewing.publisher import Publisher
+from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.messages.compute import GetJob, JobStatus, ListJobs, WellStatus
 from hcs_mesh.messages.frames import (

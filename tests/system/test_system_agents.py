@@ -18,8 +18,9 @@ import pytest
 from waiting import eventually
 
 from hcs_mesh import Client, Mesh, Settings
-from hcs_mesh.actors import agent_line, agent_reader, served_file
-from hcs_mesh.actors.served_source import ServedSource
+from hcs_mesh.actors.agents import served_file
+from hcs_mesh.actors.agents.served_source import ServedSource
+from hcs_mesh.actors.imports import agent_line, agent_reader
 from hcs_mesh.config import DeviceSettings, GuestSettings, ImportSettings, MeshError
 from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.folder_node import FolderNode

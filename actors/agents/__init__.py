@@ -1,0 +1,1 @@
+"""What serves a workstation's folders to a proxy elsewhere, and the desk at which it signs on."""

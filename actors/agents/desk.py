@@ -1,0 +1,177 @@
+"""The desk for workstations: lets agents offer their folders, and notices when they are away and when they are back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, assert_never
+
+from ...config import MeshError, get_logger
+from ...messages.agents import (
+    AgentBeat,
+    AgentLost,
+    AgentTerms,
+    LeaveAgents,
+    ListAgents,
+    LookForAgents,
+    OfferFolders,
+    ReleaseFiles,
+)
+from ...plates.local.errors import BadName
+from ...plates.local.names import checked_id
+from ...supervisors import Actor, Deferred
+from ...transport import SILENCE_S, AskTimedOut, Link, PeerGone, Principal
+from ..imports.serving_agents import FOLDERS, ServingAgent, ServingAgents
+
+log = get_logger(__name__)
+
+BEAT_S = 1.0
+RELEASE_S = 15.0
+
+Inbox = OfferFolders | AgentBeat | LeaveAgents | ListAgents | LookForAgents | AgentLost
+
+
+class AgentThere(MeshError, ValueError):
+    """Another agent has this name, and is there."""
+
+
+class AgentDesk(Actor[Inbox]):
+    """Keeps the agents; who they are is what their keys say."""
+
+    def __init__(
+        self, agents: ServingAgents, *, hang_up: Callable[[Link, str], None], silence_s: float = SILENCE_S
+    ) -> None:
+        """Keep ``agents``; one that says nothing for ``silence_s`` is away."""
+        self._agents = agents
+        self._hang_up = hang_up
+        self._silence_s = silence_s
+
+    async def started(self) -> None:
+        """Look after the agents of the life before."""
+        self.context.after(BEAT_S, LookForAgents())
+
+    async def receive(self, message: Inbox) -> Deferred[AgentTerms] | Any:
+        """Handle one message."""
+        match message:
+            case OfferFolders():
+                return self.defer(self._offered(message, self.context.principal, self.context.caller))
+            case AgentBeat(name=name):
+                return self._beat(name)
+            case LeaveAgents(name=name):
+                agent = self._spoken_for(name)
+                if agent is not None:
+                    # It hangs up itself, once it has heard that this is known.
+                    self._away(agent, "it was stopped", hang_up=False)
+            case ListAgents():
+                return tuple(self._agents.agents[name].info() for name in sorted(self._agents.agents))
+            case LookForAgents():
+                self._look()
+            case AgentLost(name=name, reason=reason):
+                agent = self._agents.agents.get(name)
+                # It may be back under another link by now.
+                if agent is not None and not agent.here:
+                    self._away(agent, reason)
+            case _:
+                assert_never(message)
+        return None
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Agents that can be reached, and those that are away."""
+        here = sum(agent.here for agent in self._agents.agents.values())
+        return {"agents": here, "away": len(self._agents.agents) - here}
+
+    async def _offered(self, message: OfferFolders, asker: Principal, link: Link | None) -> AgentTerms:
+        if link is None:
+            raise AgentThere(f"{asker.name} offers folders over a link", hint="hcs-mesh agent")
+        name = agent_name(asker.name, message.label)
+        terms = AgentTerms(name=name, beat_s=min(BEAT_S, self._silence_s / 4))
+        agent = self._agents.agents.get(name)
+        before, now = agent.offer if agent is not None else message.offer, message.offer
+        if agent is not None and agent.here and (before.host, before.place) != (now.host, now.place):
+            raise AgentThere(
+                f"an agent {name} is there already, on {before.host}", hint="give this one a key of its own, or --name"
+            )
+        if message.trial:
+            return terms
+        if agent is None:
+            agent = self._agents.agents[name] = ServingAgent(name, asker.name, message.offer)
+        elif agent.link is not link:
+            self._away(agent, "it has come anew")
+        await self._settle(agent, link)
+        agent.offer, agent.link, agent.heard_s = message.offer, link, self.context.now()
+        me = self.context.me
+
+        def lost(why: str) -> None:
+            # A desk that is away itself finds out by its silence.
+            with suppress(MeshError):
+                me.tell(AgentLost(name=name, reason=why))
+
+        link.on_lost.append(lost)
+        log.info("a workstation offers folders", agent=name, folders=[one.path for one in message.offer.folders])
+        await asyncio.to_thread(self._agents.remember)
+        agent.stirred()
+        return terms
+
+    async def _settle(self, agent: ServingAgent, link: Link) -> None:
+        """Have it let go of what it owes, before anybody else can ask it for anything."""
+        while agent.owed:
+            import_id, hold = agent.owed.popitem()
+            try:
+                await link.ask(FOLDERS, ReleaseFiles(hold=hold), timeout_s=RELEASE_S)
+            except (PeerGone, AskTimedOut):
+                agent.owed[import_id] = hold
+                raise
+            except MeshError as error:
+                log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
+
+    def _beat(self, name: str) -> bool:
+        agent = self._spoken_for(name)
+        if agent is None:
+            return False
+        agent.heard_s = self.context.now()
+        return True
+
+    def _spoken_for(self, name: str) -> ServingAgent | None:
+        """The agent that speaks just now under a name; None if its link is another one."""
+        agent = self._agents.agents.get(name)
+        return agent if agent is not None and agent.link is self.context.caller and agent.here else None
+
+    def _away(self, agent: ServingAgent, reason: str, *, hang_up: bool = True) -> None:
+        link = agent.link
+        if link is None:
+            return
+        agent.left(reason, time.time())
+        log.warning("a workstation is away", agent=agent.name, reason=reason)
+        if hang_up:
+            # Whoever waits for an answer waits for the next link from now on.
+            self._hang_up(link, reason)
+        agent.stirred()
+
+    def _look(self) -> None:
+        now = self.context.now()
+        for agent in self._agents.agents.values():
+            if agent.link is None:
+                continue
+            # Bytes of a file are a sign of life too.
+            silent_s = now - max(agent.heard_s, agent.link.last_heard)
+            if silent_s > self._silence_s:
+                self._away(agent, f"nothing was heard of it for {silent_s:.1f} s")
+        self.context.after(BEAT_S, LookForAgents())
+
+
+def agent_name(key: str, label: str) -> str:
+    """How an agent is called: after its key, and with a label of its own behind it where it has one.
+
+    Raises:
+        BadName: the label holds other characters than a name may.
+    """
+    if not label or label == key:
+        return key
+    try:
+        return f"{key}/{checked_id(label)}"
+    except BadName as error:
+        raise BadName(
+            f"{label!r} is no name for an agent", hint="letters, digits, '_', '-' and '.' make one"
+        ) from error

@@ -1,0 +1,272 @@
+"""The agent on a workstation: serves the chosen folders to a mesh elsewhere, and nothing beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, assert_never
+
+from ...config import InspectorSettings, MeshError
+from ...messages.agents import (
+    CHUNK_BYTES,
+    AskFreeSpace,
+    AskHeldSpace,
+    ChunkSum,
+    CloseFile,
+    CompareFiles,
+    DeleteFiles,
+    HoldFiles,
+    LetGoFiles,
+    ListFiles,
+    LookAtFile,
+    LookAtSource,
+    OpenedFile,
+    OpenFile,
+    PlanFolder,
+    ProbeFolder,
+    ReadChunk,
+    ReleaseFiles,
+    ScanFolder,
+    SumChunk,
+    WhichDevice,
+)
+from ...messages.agents import Chunk as SentChunk
+from ...messages.imports import DecodedPlane, PlanSource
+from ...plates.pace import MIB, UNLIMITED, TokenBucket
+from ...plates.planners import Plan
+from ...plates.repository import SourceFile
+from ...supervisors import Actor, Deferred
+from ..errors import NotAllowed
+from ..inspection import Inspection
+from ..threads import Threads
+from .served_file import ServedFile
+from .served_source import ServedSource
+
+R = TypeVar("R", SentChunk, ChunkSum)
+
+MAX_OPEN = 64
+"""Files that are open at the same time; the one that was not asked for longest is closed, and opened again if it is."""
+MAX_SUMS = 200_000
+"""Checksums that are remembered; others are found out again."""
+
+OfSource = LookAtSource | ScanFolder | PlanFolder | ProbeFolder | ListFiles | WhichDevice | DeleteFiles
+OfHold = HoldFiles | AskHeldSpace | AskFreeSpace | LetGoFiles | ReleaseFiles | CompareFiles
+OfFile = OpenFile | ReadChunk | SumChunk | LookAtFile | CloseFile
+Inbox = OfSource | OfHold | OfFile
+
+
+class NotOpen(MeshError, LookupError):
+    """The agent has no such file open (any more): it was started anew, or has closed it."""
+
+
+class FolderAgent(Actor[Inbox]):
+    """Answers one mesh for the folders that it was told to serve."""
+
+    def __init__(
+        self,
+        source: ServedSource,
+        *,
+        inspector: InspectorSettings,
+        end_inspector: Callable[[str], None],
+        limit_mib_s: float = 0.0,
+        may_delete: bool = False,
+    ) -> None:
+        """Serve ``source``, at most ``limit_mib_s`` of it (0: all that the link carries)."""
+        self._source = source
+        self._limits = inspector
+        self._end_inspector = end_inspector
+        self._bucket = TokenBucket(limit_mib_s * MIB or UNLIMITED)
+        self._may_delete = may_delete
+        self._threads = Threads("serve", n_threads=4)
+        self._open: dict[int, ServedFile] = {}
+        self._sums: dict[tuple[str, str, str], tuple[int, str]] = {}
+        self._n_bytes = 0
+
+    async def started(self) -> None:
+        """Have the inspector of this workstation at hand."""
+        self._inspection = Inspection(self.context, self._end_inspector, self._limits)
+
+    async def ended(self) -> None:
+        """Close what is open."""
+        await self._threads.finish()
+        for file in self._open.values():
+            file.close()
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """What was sent, and what is open."""
+        return {"bytes_sent": self._n_bytes, "files_open": len(self._open)}
+
+    async def receive(self, message: Inbox) -> Any:
+        """Handle one message."""
+        if isinstance(message, OfFile):
+            return self._of_file(message)
+        if isinstance(message, OfHold):
+            return self._of_hold(message)
+        return self._of_source(message)
+
+    def _of_source(self, message: OfSource) -> Deferred[Any]:
+        run, source = self._threads.run, self._source
+        match message:
+            case LookAtSource(path=path):
+                return self.defer(run(lambda: str(source.folders.resolve(path))))
+            case ScanFolder(path=path, only=only):
+                return self.defer(run(lambda: source.scan(path, only)))
+            case PlanFolder():
+                return self.defer(self._plan(message))
+            case ProbeFolder():
+                return self.defer(self._probe(message))
+            case ListFiles(root=root, plan=plan):
+                return self.defer(run(lambda: source.files(root, plan)))
+            case WhichDevice(root=root):
+                return self.defer(run(lambda: source.device(root)))
+            case DeleteFiles(path=path, root=root, files=stored):
+                if not self._may_delete:
+                    raise NotAllowed(
+                        "this workstation's agent deletes nothing", hint="it was not started with --may-delete"
+                    )
+                return self.defer(run(lambda: source.delete(path, root, stored)))
+            case _:
+                assert_never(message)
+
+    def _of_hold(self, message: OfHold) -> Deferred[Any]:
+        run, source = self._threads.run, self._source
+        match message:
+            case HoldFiles(import_id=import_id, root=root, files=files):
+                return self.defer(run(lambda: source.hold(import_id, root, files)))
+            case AskHeldSpace(hold=hold):
+                return self.defer(run(lambda: source.held_space(hold)))
+            case AskFreeSpace(root=root):
+                return self.defer(run(lambda: source.free_bytes(root)))
+            case LetGoFiles(hold=hold):
+                return self.defer(run(lambda: source.let_go(hold)))
+            case ReleaseFiles(hold=hold):
+                self._forget(hold.import_id)
+                return self.defer(run(lambda: source.release(hold)))
+            case CompareFiles():
+                return self.defer(self._compare(message))
+            case _:
+                assert_never(message)
+
+    def _of_file(self, message: OfFile) -> Deferred[Any] | None:
+        match message:
+            case OpenFile():
+                return self.defer(self._opened(message))
+            case ReadChunk(handle=handle, offset=offset, n_bytes=n_bytes):
+                return self.defer(self._paced(self._file(handle), lambda file: file.read(offset, _bounded(n_bytes))))
+            case SumChunk(handle=handle, offset=offset, n_bytes=n_bytes):
+                return self.defer(self._in_turn(self._file(handle), lambda file: file.sum(offset, _bounded(n_bytes))))
+            case LookAtFile(handle=handle):
+                return self.defer(self._look(self._file(handle)))
+            case CloseFile(handle=handle):
+                self._close(handle)
+                return None
+            case _:
+                assert_never(message)
+
+    async def _plan(self, message: PlanFolder) -> Plan:
+        path = await self._threads.run(lambda: self._source.folders.resolve(message.path))
+        question = PlanSource(
+            path=str(path),
+            pattern=message.pattern,
+            name=message.name,
+            as_files=message.as_files,
+            depth=message.depth,
+            exclude=message.exclude,
+            only=message.only,
+        )
+        return await self._inspection.plan(question, message.import_id, lambda reason: None)
+
+    async def _probe(self, message: ProbeFolder) -> tuple[DecodedPlane, ...]:
+        root = await self._threads.run(lambda: self._source.planned_root(message.plan))
+        return await self._inspection.probe(message.plan, root, message.path, message.import_id, lambda reason: None)
+
+    async def _opened(self, message: OpenFile) -> OpenedFile:
+        def open_it() -> tuple[ServedFile, SourceFile]:
+            opened = self._source.open(message.import_id, message.root, message.path, message.staging, message.held)
+            file = ServedFile(opened, message.import_id, message.path, message.algorithm)
+            try:
+                return file, file.look()
+            except MeshError:
+                file.close()
+                raise
+
+        file, now = await self._threads.run(open_it)
+        while len(self._open) >= MAX_OPEN:
+            self._close(next(iter(self._open)))
+        # By chance: a handle of the life before names nothing in this one.
+        handle = secrets.randbits(62)
+        self._open[handle] = file
+        n_bytes = _bounded(message.n_bytes)
+        chunk = await self._paced(file, lambda file: file.read(0, n_bytes)) if n_bytes else None
+        return OpenedFile(handle=handle, file=now, chunk=chunk)
+
+    async def _paced(self, file: ServedFile, work: Callable[[ServedFile], SentChunk]) -> SentChunk:
+        """Read, and wait until so much may be sent."""
+        chunk = await self._in_turn(file, work)
+        n_bytes = len(chunk.data)
+        self._n_bytes += n_bytes
+        wait_s = self._bucket.take(n_bytes, self.context.now())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        return chunk
+
+    async def _in_turn(self, file: ServedFile, work: Callable[[ServedFile], R]) -> R:
+        # In the order of the asks: the file is hashed as it is read.
+        async with file.turn:
+            return await self._threads.run(lambda: work(file))
+
+    async def _look(self, file: ServedFile) -> SourceFile:
+        async with file.turn:
+            now = await self._threads.run(file.look)
+        checksum = file.checksum(now.size)
+        if checksum and len(self._sums) < MAX_SUMS:
+            self._sums[file.import_id, file.path, file.algorithm] = now.size, checksum
+        return now
+
+    async def _compare(self, message: CompareFiles) -> tuple[str, ...]:
+        held = {one.path: one for one in message.held}
+
+        def differs(path: str, size: int, checksum: str, known: tuple[int, str] | None) -> bool:
+            if known is None:
+                known = self._source.checksum(
+                    message.import_id, message.root, path, message.staging, held.get(path), algorithms[path]
+                )
+            return known != (size, checksum)
+
+        algorithms = {one.path: one.algorithm for one in message.files}
+        sums = [self._sums.get((message.import_id, one.path, one.algorithm)) for one in message.files]
+
+        def compare() -> tuple[str, ...]:
+            return tuple(
+                one.path
+                for one, known in zip(message.files, sums, strict=True)
+                if differs(one.path, one.size, one.checksum, known)
+            )
+
+        return await self._threads.run(compare)
+
+    def _file(self, handle: int) -> ServedFile:
+        file = self._open.pop(handle, None)
+        if file is None:
+            raise NotOpen(f"the file {handle} is not open here", hint="open it again")
+        # Last again: those that nobody reads any more are closed first.
+        self._open[handle] = file
+        return file
+
+    def _close(self, handle: int) -> None:
+        file = self._open.pop(handle, None)
+        if file is not None:
+            self.context.spawn(self._let_close(file))
+
+    async def _let_close(self, file: ServedFile) -> None:
+        async with file.turn:
+            file.close()
+
+    def _forget(self, import_id: str) -> None:
+        for key in [key for key in self._sums if key[0] == import_id]:
+            del self._sums[key]
+
+
+def _bounded(n_bytes: int) -> int:
+    return max(0, min(n_bytes, CHUNK_BYTES))

@@ -1,0 +1,248 @@
+"""What an agent does with the folders that it serves; every call blocks, and none leaves them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from ...plates.certificate import Device
+from ...plates.checksums import Algorithm, new_digest
+from ...plates.devices import device_of
+from ...plates.errors import SourceNotFound, SourceUnreadable
+from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release, staging_of
+from ...plates.holding.guarantees import STAGED, HeldFile
+from ...plates.local import FolderReader
+from ...plates.local.deletion import delete_source
+from ...plates.local.disk import free_bytes
+from ...plates.local.names import checked_id, checked_path
+from ...plates.planners import Plan
+from ...plates.repository import OpenSource, SourceFile
+from ...plates.served_folders import NotServed, ServedFolders
+from ...plates.source_names import HELD_FOLDER
+from ..imports.scanning import manifest, scan_source
+
+BUFFER_BYTES = 1 << 20
+
+
+class ServedSource:
+    """The folders of one workstation; links that hold files lie on their disks, or in ``data``."""
+
+    def __init__(self, folders: ServedFolders, data: Path) -> None:
+        self.folders = folders
+        self._data = data
+
+    def scan(self, path: str, only: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+        """Every file of a source as it looks now, or those right in it that ``only`` names.
+
+        Raises:
+            NotServed: the path leads elsewhere.
+            SourceNotFound, SourceUnreadable, BadSourceName: it cannot be looked at.
+        """
+        seen = scan_source(self.folders.resolve(path), only).files
+        return tuple(
+            SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
+            for path, (size, mtime_ns, inode) in seen.items()
+        )
+
+    def files(self, root: str, plan: Plan) -> tuple[SourceFile, ...]:
+        """Every file of a plan as it looks now.
+
+        Raises:
+            NotServed, PathNotAllowed: the root, or a link among the files, leads elsewhere.
+            SourceNotFound, SourceUnreadable: one cannot be looked at.
+        """
+        folder = self.folders.resolve(root)
+        for fileset in plan.filesets:
+            for file in fileset.files:
+                checked_path(file.path)
+        files = manifest(msgspec.structs.replace(plan, root=str(folder)))
+        self.folders.check_files(folder, files)
+        return files
+
+    def planned_root(self, plan: Plan) -> Path:
+        """The folder of a plan whose images may be opened.
+
+        Raises:
+            NotServed: it, or an image of its plates, leads elsewhere.
+            SourceNotFound, SourceUnreadable: it cannot be looked at.
+        """
+        root = self.folders.resolve(plan.root)
+        for file in {plate.image(n).file for plate in plan.plates if plate.n_images for n in (0, plate.n_images - 1)}:
+            if self.folders.holding(Path(os.path.realpath(root / file))) is None:
+                raise NotServed(f"{file} leads out of what this workstation serves")
+        return root
+
+    def device(self, root: str) -> Device:
+        """What a folder lies on.
+
+        Raises:
+            NotServed: the path leads elsewhere.
+            SourceNotFound: it cannot be looked at.
+        """
+        folder = self.folders.resolve(root)
+        try:
+            return device_of(folder)
+        except OSError as error:
+            raise SourceNotFound(f"{folder} cannot be looked at: {error.strerror}") from error
+
+    def hold(self, import_id: str, root: str, files: Sequence[SourceFile]) -> Hold:
+        """Guard files as well as can be here.
+
+        Raises:
+            NotServed, PathNotAllowed: the root, or a link among the files, leads elsewhere.
+            SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: a file is not what had settled.
+        """
+        folder = self.folders.resolve(root)
+        served = self.folders.holding(folder)
+        staging = choose_staging(folder, data=self._data, root=Path(served.path) if served is not None else None)
+        held = hold(files, folder, staging.folder, import_id, why=staging.reason)
+        # What has gone since is in its link, which was checked when it was made.
+        watched = {file.path for file in held.files if file.guarantee not in STAGED}
+        self.folders.check_files(folder, [file for file in files if file.path in watched])
+        return held
+
+    def held_space(self, held: Hold) -> HeldSpace:
+        """What a hold costs now.
+
+        Raises:
+            NotServed: it is none of this agent's.
+        """
+        return held_space(self._own(held))
+
+    def free_bytes(self, root: str) -> int:
+        """How many bytes are free on the disk of a source.
+
+        Raises:
+            NotServed: the path leads elsewhere.
+            SourceUnreadable: its disk cannot be looked at.
+        """
+        folder = self.folders.holding(Path(os.path.realpath(root)))
+        if folder is None:
+            raise NotServed(f"{root} is not served by this workstation")
+        try:
+            # The source itself may be gone: only its links are there then.
+            return free_bytes(Path(folder.path))
+        except OSError as error:
+            raise SourceUnreadable(f"{folder.path} cannot be looked at: {error.strerror}") from error
+
+    def let_go(self, held: Hold) -> Hold:
+        """Give up what can be read again from the source.
+
+        Raises:
+            NotServed: it is none of this agent's.
+            SourceMissing, SourceFailed: a file went away just now, or the disk refuses.
+        """
+        return let_go(self._own(held))
+
+    def release(self, held: Hold) -> None:
+        """Let everything go.
+
+        Raises:
+            NotServed: it is none of this agent's.
+            StagingFailed: the disk refuses.
+        """
+        if held.staging:
+            self._check_staging(held.import_id, held.staging)
+        release(held)
+
+    def open(self, import_id: str, root: str, path: str, staging: str, held: HeldFile | None) -> OpenSource:
+        """Open one file of a source, by its link where it is held.
+
+        Raises:
+            NotServed: it lies elsewhere.
+            SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
+        """
+        checked_path(path)
+        folder = Path(os.path.realpath(root))
+        if self.folders.holding(folder) is None:
+            raise NotServed(f"{root} is not served by this workstation")
+        if held is None:
+            opened: OpenSource = FolderReader(folder).open(path)
+        else:
+            hold = Hold(import_id=import_id, source=str(folder), staging=staging, files=(held,))
+            if held.path != path:
+                raise NotServed(f"{held.path} is held, and {path} was asked for")
+            if held.guarantee in STAGED:
+                self._check_staging(import_id, staging)
+            opened = HeldReader(hold).open(path)
+        if held is None or held.guarantee not in STAGED:
+            self._check_inside(folder / path, opened)
+        return opened
+
+    def checksum(
+        self, import_id: str, root: str, path: str, staging: str, held: HeldFile | None, algorithm: Algorithm
+    ) -> tuple[int, str]:
+        """Read a whole file here and return its size and checksum.
+
+        Raises:
+            MeshError: it cannot be read, or is not what was held any more.
+        """
+        digest = new_digest(algorithm)
+        buffer = memoryview(bytearray(BUFFER_BYTES))
+        size = 0
+        with closing(self.open(import_id, root, path, staging, held)) as opened:
+            before = opened.look()
+            while size < before.size and (n := opened.read_into(buffer)):
+                digest.update(buffer[:n])
+                size += n
+            opened.look()
+        return size, digest.hexdigest()
+
+    def delete(self, path: str, root: str, files: Sequence[HeldFile]) -> int:
+        """Delete a source that is certified.
+
+        Raises:
+            NotServed: it lies elsewhere.
+            SourceStays: a file is not what was stored any more, or the disk refuses.
+        """
+        for file in files:
+            checked_path(file.path)
+        folder = Path(os.path.realpath(root))
+        source = folder
+        if self.folders.holding(folder) is None:
+            raise NotServed(f"{root} is not served by this workstation")
+        try:
+            source = self.folders.resolve(path)
+        except SourceNotFound:
+            # Deleted by an earlier call: nothing of it is left to look for.
+            return 0
+        return delete_source(source, folder, files)
+
+    def _own(self, held: Hold) -> Hold:
+        """The hold, if it is one that this agent can have made."""
+        if held.staging:
+            self._check_staging(held.import_id, held.staging)
+        for file in held.files:
+            checked_path(file.path)
+        if self.folders.holding(Path(os.path.realpath(held.source))) is None:
+            raise NotServed(f"{held.source} is not served by this workstation")
+        return held
+
+    def _check_staging(self, import_id: str, staging: str) -> None:
+        folder = Path(staging)
+        above = [*(Path(one.path) for one in self.folders.folders), self._data]
+        homes = {staging_of(self._data, one / HELD_FOLDER) for one in above}
+        if folder.name != checked_id(import_id) or folder.parent not in homes:
+            raise NotServed(f"{staging} is no folder in which this agent holds files")
+
+    def _check_inside(self, path: Path, opened: OpenSource) -> None:
+        """Promise that the very file that was opened lies in a served folder.
+
+        Raises:
+            NotServed: a link led out of them.
+        """
+        inside = False
+        try:
+            real = Path(os.path.realpath(path))
+            inside = self.folders.holding(real) is not None and real.lstat().st_ino == opened.look().inode
+        except FileNotFoundError as error:
+            raise NotServed(f"{path} went away while it was opened") from error
+        finally:
+            if not inside:
+                opened.close()
+        if not inside:
+            raise NotServed(f"{path} leads out of what this workstation serves")

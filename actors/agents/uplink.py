@@ -1,0 +1,92 @@
+"""The uplink of an agent: offers its folders to a mesh elsewhere, and again whenever the connection is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from ...config import MeshError, get_logger
+from ...messages.agents import AgentBeat, AgentLost, AgentOffer, AgentTerms, LeaveAgents, OfferFolders
+from ...supervisors import Actor
+from ...transport import Dialer, Link, TransportError
+
+log = get_logger(__name__)
+
+DESK = "agents"
+"""The actor of a mesh that agents speak to."""
+ASK_S = 3.0
+OFFER_S = 30.0
+"""Before a mesh answers, it may have the agent let go of what it holds for imports that have ended."""
+AGAIN_S = 0.5
+LEAVE_S = 1.0
+
+
+async def offer_folders(link: Link, offer: AgentOffer, label: str, *, trial: bool = False) -> AgentTerms:
+    """Offer folders over a link, or with ``trial`` ask whether they would be taken.
+
+    Raises:
+        KeyRefused, NotPermitted, AskTimedOut, PeerGone, AskFailed: the mesh cannot be reached, or does not want them.
+    """
+    return await link.ask(DESK, OfferFolders(offer=offer, label=label, trial=trial), timeout_s=OFFER_S)
+
+
+class AgentUplink(Actor[AgentLost]):
+    """Keeps this agent known. A new connection each time: an old one may hang half open behind a partition."""
+
+    def __init__(self, dial: Callable[[], Dialer], offer: AgentOffer, label: str) -> None:
+        """Dial by ``dial``, and offer what there is."""
+        self._dial = dial
+        self._offer = offer
+        self._label = label
+        self._link: Link | None = None
+        self._name = ""
+        self._state = "not there yet"
+        self._n_joins = 0
+
+    async def started(self) -> None:
+        """Offer."""
+        self.context.spawn(self._stay())
+
+    async def stopping(self) -> None:
+        """Say goodbye, so that everybody knows why it is away."""
+        if self._link is not None:
+            # A mesh that is away learns it by the silence.
+            with suppress(MeshError):
+                await self._link.ask(DESK, LeaveAgents(name=self._name), timeout_s=LEAVE_S)
+
+    async def receive(self, message: AgentLost) -> None:
+        """Nobody tells this one anything: its task sees the end of its link by itself."""
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Whether the mesh knows this agent, and how often it has come."""
+        return {"state": self._state, "joins": self._n_joins, "busy": "" if self._link is not None else self._state}
+
+    async def _stay(self) -> None:
+        while True:
+            dialer = self._dial()
+            try:
+                await self._one_session(dialer.link)
+                reason = "the mesh knows this agent no more"
+            except MeshError as error:
+                reason = str(error)
+                if not isinstance(error, TransportError) or error.hint:
+                    # Somebody has to mend this; a break mends itself.
+                    log.warning("the mesh does not take these folders", reason=reason, hint=error.hint)
+            finally:
+                self._link = None
+                dialer.close()
+            self._state = f"offering again: {reason}"
+            # Deliberate: a mesh that is away does not say when it is back.
+            await asyncio.sleep(AGAIN_S)
+
+    async def _one_session(self, link: Link) -> None:
+        terms = await offer_folders(link, self._offer, self._label)
+        self._link, self._name = link, terms.name
+        self._n_joins += 1
+        self._state = f"known as {terms.name}"
+        log.info("the mesh knows this agent", agent=terms.name)
+        known = True
+        while known:
+            known = await link.ask(DESK, AgentBeat(name=terms.name), timeout_s=ASK_S)
+            await asyncio.sleep(terms.beat_s)

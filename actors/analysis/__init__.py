@@ -1,0 +1,1 @@
+"""Jobs: who computes which well when, and what becomes of it."""

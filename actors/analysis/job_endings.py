@@ -1,0 +1,64 @@
+"""The endings of wells and jobs: written in the order in which they were decided."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ...config import MeshError, get_logger
+from ...messages.frames import JobStateChanged, WellStateChanged
+from ...plates.repository import Repository
+from ..ledger import Ledger
+from ..threads import Threads
+from . import job_records as records
+from .job_book import JobBook
+from .job_news import JobNews
+from .job_records import Record
+
+log = get_logger(__name__)
+
+
+class JobEndings:
+    """Sets wells aside and closes jobs, one after the other."""
+
+    def __init__(
+        self, repository: Repository, threads: Threads, book: JobBook, ledger: Ledger[Record], news: JobNews
+    ) -> None:
+        """Sweep ``repository`` and write to ``ledger``."""
+        self._repository = repository
+        self._threads = threads
+        self._book = book
+        self._ledger = ledger
+        self._news = news
+        self._ending = asyncio.Lock()
+
+    async def set_aside(self, name: str, well: str, error: str) -> None:
+        """A well has failed for the last time."""
+        async with self._ending:
+            await self._ledger.write_surely(records.SetAside(job=name, at_unix_s=time.time(), well=well, error=error))
+        job = self._book.jobs[name]
+        if job.state == "cancelled":
+            # Meanwhile: its wells are cancelled, and that has been told.
+            return
+        self._news.tell(
+            WellStateChanged(plate_id=job.submitted.plate_id, job=name, well=well, state="failed", error=error)
+        )
+
+    async def end(self, name: str) -> None:
+        """Leave nothing but the results; in the order of asking, since how it ends depends on what was set aside."""
+        job = self._book.jobs[name]
+        async with self._ending:
+            try:
+                await self._threads.run(lambda: self._repository.sweep(name))
+            except MeshError as error:
+                log.warning("unfinished attempts stay in the repository", job=name, reason=str(error))
+            await self._ledger.write_surely(records.Ended(job=name, at_unix_s=time.time()))
+        if job.state != "cancelled":
+            self._news.tell(
+                JobStateChanged(
+                    plate_id=job.submitted.plate_id,
+                    plate_name=job.submitted.plate_name,
+                    job=name,
+                    state=job.state,
+                )
+            )

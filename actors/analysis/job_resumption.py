@@ -1,0 +1,84 @@
+"""The resumption of jobs after a restart: what the repository holds of them is not computed again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+from ...config import MeshError, get_logger
+from ...plates.repository import Repository
+from ..ledger import Ledger
+from ..threads import Threads
+from . import job_records as records
+from .job_book import Job, JobBook
+from .job_endings import JobEndings
+from .job_news import JobNews
+from .job_records import Record
+from .scheduling import Scheduling
+from .well_runs import WellRuns
+
+log = get_logger(__name__)
+
+AGAIN_S = 1.0
+"""The wait before a job is tried again that the repository or a full disk refused."""
+
+
+class JobResumption:
+    """Takes up the jobs of the life before, while people are answered already."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        threads: Threads,
+        scheduling: Scheduling,
+        book: JobBook,
+        ledger: Ledger[Record],
+        endings: JobEndings,
+        runs: WellRuns,
+        news: JobNews,
+    ) -> None:
+        """Look into ``repository`` for what is done, and let ``runs`` go on with the rest."""
+        self._repository = repository
+        self._threads = threads
+        self._scheduling = scheduling
+        self._book = book
+        self._ledger = ledger
+        self._endings = endings
+        self._runs = runs
+        self._news = news
+
+    async def take_up(self, waiting: deque[Job]) -> None:
+        """Take these up one after the other; one that cannot be now does not hold up the others."""
+        while waiting:
+            job = waiting.popleft()
+            try:
+                await self._take_up(job)
+            except MeshError as error:
+                log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
+                waiting.append(job)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _take_up(self, job: Job) -> None:
+        """Go on with a job of before the restart: what is in the repository is not computed again."""
+        name, plate_id = job.job, job.submitted.plate_id
+        if job.over:
+            await self._endings.end(name)
+            return
+        job.requeue()
+        await self._threads.run(lambda: self._repository.sweep(name))
+        for result in await self._threads.run(lambda: self._repository.results(name)):
+            if result.well in job.unfinished:
+                await self._ledger.write(
+                    records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
+                )
+        plate = await self._threads.run(lambda: self._repository.plate(plate_id))
+        self._news.running(name, plate, job.submitted.wells)
+        for result in await self._threads.run(lambda: self._repository.results(name)):
+            self._news.result(plate, result)
+        if self._book.jobs[name].over:
+            # Cancelled meanwhile.
+            await self._endings.end(name)
+            return
+        errors = {well.well: well.error for well in job.status(with_source=False).wells}
+        self._runs.perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults, errors))

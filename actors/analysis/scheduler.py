@@ -1,0 +1,238 @@
+"""The scheduler: takes jobs, hands their wells to the executors, commits what comes back, once."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, assert_never
+
+from ...messages.compute import (
+    AwaitJob,
+    CancelJob,
+    CompilePipeline,
+    ExecutorDown,
+    ExecutorUp,
+    GetJob,
+    JobStatus,
+    ListJobs,
+    SubmitJob,
+)
+from ...messages.frames import JobStateChanged
+from ...messages.metadata import GetPlate
+from ...plates.repository import Repository
+from ...supervisors import Actor
+from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
+from ..errors import JobEnded, JobNotFound
+from ..ledger import Ledger
+from ..threads import Threads
+from . import job_records as records
+from .job_book import JobBook
+from .job_endings import JobEndings
+from .job_news import JobNews
+from .job_records import Record
+from .job_resumption import JobResumption
+from .patience import Patience
+from .pipeline_check import PipelineCheck
+from .scheduling import Scheduling
+from .well_runs import WellRuns
+
+Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown
+
+COMPACT_RECORDS = 5_000
+
+MAX_TOLD = 3
+"""Jobs that are named as what the scheduler is at."""
+
+
+class Scheduler(Actor[Inbox]):
+    """Keeps every accepted job in its journal, and every executor at work."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        journal_folder: Path,
+        *,
+        attempts_per_well: int = 3,
+        segment_bytes: int = SEGMENT_BYTES,
+        running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
+        end_executor: Callable[[str, str], None] = lambda name, why: None,
+        charge_executor: Callable[[str, str], None] = lambda name, blame: None,
+        patience: Patience | None = None,
+        disk: Disk = DISK,
+        threads: Threads | None = None,
+    ) -> None:
+        """Commit to ``repository``.
+
+        Args:
+            repository: Where results go.
+            journal_folder: Where accepted jobs are written down.
+            attempts_per_well: Deaths or failures after which a well is set aside.
+            segment_bytes: The size of one segment of the journal.
+            running_executors: The executors (name, pid) that are up; asked once, at the start.
+            end_executor: Ends one, charged to nobody: it did not heed a cancellation.
+            charge_executor: Says who pays if one dies now: the well that it is at, or "child".
+            patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
+            disk: Where the journal lies.
+            threads: Where calls that block are made; its own where none are given.
+        """
+        self._repository = repository
+        self._folder = journal_folder
+        self._segment_bytes = segment_bytes
+        self._running_executors = running_executors
+        self._end_executor = end_executor
+        self._charge_executor = charge_executor
+        self._patience = patience or Patience()
+        self._disk = disk
+        self._threads = threads or Threads("scheduler")
+        self._scheduling = Scheduling(attempts_per_well)
+        self._book = JobBook()
+        self._ledger: Ledger[Record] = Ledger(
+            self._book, name_of=lambda record: record.job, compact_records=COMPACT_RECORDS
+        )
+
+    async def started(self) -> None:
+        """Replay the journal; what is unfinished is taken up while others are answered already."""
+        await self._ledger.open(
+            self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes, disk=self._disk
+        )
+        self._news = JobNews(self.context.find)
+        self._check = PipelineCheck(self.context, self._scheduling)
+        endings = JobEndings(self._repository, self._threads, self._book, self._ledger, self._news)
+        self._runs = WellRuns(
+            self.context,
+            self._repository,
+            self._threads,
+            self._scheduling,
+            self._book,
+            self._ledger,
+            endings,
+            self._news,
+            self._end_executor,
+            self._charge_executor,
+            self._patience,
+        )
+        unfinished = [job for job in self._book.jobs.values() if not job.closed]
+        for name, pid in self._running_executors():
+            # The life before may have left it at a well; whatever that is, it is handed out again.
+            for job in unfinished:
+                for well in job.unfinished:
+                    self._runs.cancel_well(name, job.job, well)
+            self._executor_up(name, pid)
+        self._runs.note_executors()
+        resumption = JobResumption(
+            self._repository,
+            self._threads,
+            self._scheduling,
+            self._book,
+            self._ledger,
+            endings,
+            self._runs,
+            self._news,
+        )
+        self.context.spawn(resumption.take_up(deque(unfinished)))
+
+    async def ended(self) -> None:
+        """Wait for commits at work and close the journal."""
+        await self._threads.finish()
+        await self._ledger.close()
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Counts for console and metrics."""
+        running = [
+            f"{one.job} on {one.submitted.plate_name or one.submitted.plate_id} for {one.submitted.owner}"
+            for one in self._book.jobs.values()
+            if one.state == "running"
+        ]
+        return {
+            "wells_queued": self._scheduling.n_queued(),
+            "executors": self._runs.n_executors,
+            "unannounced": self._news.n_unheard,
+            "busy": ", ".join(running[:MAX_TOLD]) + (", ..." if len(running) > MAX_TOLD else ""),
+            **self._ledger.statistics(),
+        }
+
+    async def receive(self, message: Inbox) -> Any:
+        """Handle one message."""
+        match message:
+            case SubmitJob():
+                owner = self.context.principal.name
+                return self.defer_once(("submit", message.key), lambda _: self._submit(message, owner))
+            case GetJob(job=job):
+                return self._status(job)
+            case AwaitJob():
+                return self.defer(self._await(message))
+            case ListJobs():
+                return tuple(self._book.statuses())
+            case CancelJob(job=job):
+                return self.defer(self._cancel(job, self.context.principal.name))
+            case ExecutorUp(executor=executor, pid=pid):
+                self._executor_up(executor, pid)
+            case ExecutorDown(executor=executor, pid=pid):
+                self._runs.executor_down(executor, pid)
+            case _:
+                assert_never(message)
+        return None
+
+    async def _submit(self, message: SubmitJob, owner: str) -> str:
+        known = self._book.by_key(message.key)
+        if known is not None:
+            return known
+        plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id))
+        wells = message.wells or plate.declared_wells
+        pipeline = await self._check.compile(
+            CompilePipeline(source=message.source, source_name=message.source_name, plate=plate, wells=wells)
+        )
+        job = self._book.new_id()
+        await self._ledger.write(
+            records.Submitted(
+                job=job,
+                at_unix_s=time.time(),
+                key=message.key,
+                plate_id=plate.id,
+                plate_name=plate.name,
+                pipeline=pipeline,
+                source=message.source,
+                source_name=message.source_name,
+                owner=owner,
+                wells=wells,
+            )
+        )
+        self._news.running(job, plate, wells)
+        self._runs.perform(self._scheduling.add_job(job, owner, wells))
+        return job
+
+    def _status(self, job: str) -> JobStatus:
+        status = self._book.status(job)
+        if status is None:
+            raise JobNotFound(f"there is no job {job}", hint="hcs-mesh jobs lists them")
+        return status
+
+    async def _await(self, message: AwaitJob) -> JobStatus:
+        status = self._status(message.job)
+        if status.revision != message.revision:
+            return status
+        await self._ledger.changes.wait(message.job, message.wait_s)
+        return self._status(message.job)
+
+    async def _cancel(self, name: str, by: str) -> JobStatus:
+        status = self._status(name)
+        was_over = status.state != "running"
+        if not was_over:
+            await self._ledger.write(records.Cancelled(job=name, at_unix_s=time.time(), by=by))
+            status = self._status(name)
+        if was_over or status.state != "cancelled":
+            # Perhaps only just: its end was written before the cancellation.
+            raise JobEnded(
+                f"{name} is {status.state}: there is nothing to cancel", hint=f"hcs-mesh jobs {name} shows its wells"
+            )
+        self._runs.perform(self._scheduling.cancel_job(name))
+        self._news.tell(
+            JobStateChanged(plate_id=status.plate_id, plate_name=status.plate_name, job=name, state="cancelled")
+        )
+        return self._status(name)
+
+    def _executor_up(self, executor: str, pid: int) -> None:
+        self._check.executor_up()
+        self._runs.executor_up(executor, pid)

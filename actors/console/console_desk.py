@@ -1,0 +1,181 @@
+"""The console desk: answers whoever looks inside, and restarts, pauses and resumes for those who may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, assert_never
+
+from msgspec.structs import replace
+
+from ...config import get_logger
+from ...messages.console import (
+    ActorDetail,
+    GetTrace,
+    Hop,
+    InspectActor,
+    ListJournals,
+    PauseActor,
+    RestartActor,
+    ResumeActor,
+    TailJournal,
+    TailLog,
+    WhoAmI,
+)
+from ...supervisors import Actor
+from ...transport import Link, Request
+from ..nodes.tree_elsewhere import detail_elsewhere
+from ..threads import Threads
+from .log_tail import read_journal, read_logs
+
+log = get_logger(__name__)
+
+Inbox = (
+    WhoAmI | InspectActor | TailLog | ListJournals | TailJournal | GetTrace | RestartActor | PauseActor | ResumeActor
+)
+
+
+OwnMessage = InspectActor | TailLog | RestartActor | PauseActor | ResumeActor
+"""What is about one name, and answered by the desk of the host that has it."""
+DESK = "console"
+_CHANGES: dict[type, str] = {RestartActor: "restart", PauseActor: "pause", ResumeActor: "resume"}
+
+
+class OtherDesk(NamedTuple):
+    """The desk of a joined host, for one name."""
+
+    link: Link
+    node: str
+    actor: str
+    """The name there."""
+
+
+class Inside(Protocol):
+    """What the desk can do with the mesh that it belongs to."""
+
+    def elsewhere(self, actor: str) -> OtherDesk | None:
+        """The desk that has to do with a name of a joined host; None for a name of this one.
+
+        Raises:
+            ActorUnknown: the host is away.
+        """
+        ...
+
+    def detail(self, actor: str) -> ActorDetail:
+        """Everything that is known of one name.
+
+        Raises:
+            NoSuchChild: there is none of that name.
+        """
+        ...
+
+    def logs_of(self, actor: str) -> tuple[tuple[Path, str], ...]:
+        """The log files in which a name's lines are, its own first, and the name that picks them out, or nothing.
+
+        Raises:
+            NoSuchChild: there is none of that name.
+        """
+        ...
+
+    def journals(self) -> tuple[str, ...]:
+        """The names of the journals that are kept."""
+        ...
+
+    def journal(self, name: str) -> Path:
+        """The folder of a journal.
+
+        Raises:
+            NoSuchJournal: there is none of that name.
+        """
+        ...
+
+    async def hops(self, trace: str) -> tuple[Hop, ...]:
+        """What every process knows of a trace."""
+        ...
+
+    def latest_traces(self, n: int) -> tuple[Hop, ...]:
+        """The first hop of each of the latest traces."""
+        ...
+
+    async def restart(self, actor: str) -> None:
+        """Stop one and start it afresh.
+
+        Raises:
+            NoSuchChild: there is none of that name.
+            ChildStartFailed: it did not come up again.
+        """
+        ...
+
+    async def set_paused(self, actor: str, *, paused: bool) -> None:
+        """Pause or resume one.
+
+        Raises:
+            NoSuchChild, ActorUnknown: there is none of that name.
+            CannotPause: it is a supervisor, or its pause would lock everybody out.
+        """
+        ...
+
+
+class ConsoleDesk(Actor[Inbox]):
+    """Shows the inside of the mesh; what it changes, it logs with the name of who asked."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+        self._threads = Threads("console", n_threads=2)
+
+    async def ended(self) -> None:
+        """Let the threads go."""
+        await self._threads.finish()
+
+    async def receive(self, message: Inbox) -> Any:
+        """Handle one message."""
+        inside = self._inside
+        match message:
+            case WhoAmI():
+                return self.context.principal
+            case InspectActor() | TailLog() | RestartActor() | PauseActor() | ResumeActor():
+                self._note(message)
+                there = inside.elsewhere(message.actor)
+                return self._here(message) if there is None else self.defer(self._there(message, there))
+            case ListJournals():
+                return inside.journals()
+            case TailJournal(journal=journal, n_records=n_records):
+                folder = inside.journal(journal)
+                return self.defer(self._threads.run(lambda: read_journal(folder, n_records=n_records)))
+            case GetTrace(trace=trace, n_latest=n_latest):
+                return self.defer(self._trace(trace)) if trace else inside.latest_traces(n_latest)
+            case _:
+                assert_never(message)
+
+    def _here(self, message: OwnMessage) -> Any:
+        inside = self._inside
+        match message:
+            case InspectActor(actor=actor):
+                return inside.detail(actor)
+            case TailLog(actor=actor, n_lines=n_lines, since=since):
+                logs = inside.logs_of(actor)
+                return self.defer(self._threads.run(lambda: read_logs(logs, n_lines=n_lines, since=since)))
+            case RestartActor(actor=actor):
+                return self.defer(inside.restart(actor))
+            case PauseActor(actor=actor):
+                return self.defer(inside.set_paused(actor, paused=True))
+            case ResumeActor(actor=actor):
+                return self.defer(inside.set_paused(actor, paused=False))
+            case _:
+                assert_never(message)
+
+    async def _there(self, message: OwnMessage, there: OtherDesk) -> Any:
+        request: Request[Any] = replace(message, actor=there.actor)
+        told = await there.link.ask(DESK, request)
+        return detail_elsewhere(told, there.node) if isinstance(message, InspectActor) else told
+
+    async def _trace(self, trace: str) -> tuple[Hop, ...]:
+        for first in self._inside.latest_traces(1_000):
+            if first.message == trace:
+                return await self._inside.hops(first.trace)
+        return await self._inside.hops(trace)
+
+    def _note(self, message: OwnMessage) -> None:
+        # A host that has joined knows the mesh, not who asked it: this is where it is kept.
+        what = _CHANGES.get(type(message))
+        if what is not None:
+            log.warning("asked from outside", what=what, child=message.actor, by=self.context.principal.name)

@@ -1,0 +1,17 @@
+"""What the console desk answers when it cannot do what was asked."""
+
+from __future__ import annotations
+
+from ...config import MeshError
+
+
+class LogUnreadable(MeshError, OSError):
+    """A log cannot be read."""
+
+
+class NoSuchJournal(MeshError, LookupError):
+    """The mesh keeps no journal of this name."""
+
+
+class CannotPause(MeshError, ValueError):
+    """What has no mailbox, or is needed to resume, cannot be paused."""

@@ -1,0 +1,151 @@
+"""The book of imports: every one that the journal knows, at work or ended (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ...messages.imports import ImportStatus
+from .life import ImportLife
+from .records import Accepted, Forgotten, Record, Settled, Summary, Told
+
+
+class EndedImport:
+    """An import that is done: its status, and nothing to work with."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary = summary
+        self._status = msgspec.msgpack.decode(summary.status, type=ImportStatus)
+
+    @property
+    def digest(self) -> str:
+        """What tells its manifest from others."""
+        return self._status.digest
+
+    @property
+    def untold(self) -> str:
+        """The end of which nobody has heard; empty if it is known."""
+        return self.summary.untold
+
+    @property
+    def ended_at_unix_s(self) -> float:
+        """When it ended."""
+        return self.summary.at_unix_s
+
+    def status(self, *, with_history: bool = True) -> ImportStatus:
+        """How it ended."""
+        return self._status if with_history else msgspec.structs.replace(self._status, history=())
+
+
+class ImportBook:
+    """Every import that the journal knows."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.lives: dict[str, ImportLife] = {}
+        self.ended: dict[str, EndedImport] = {}
+        self._forgotten: dict[str, Forgotten] = {}
+        self._by_key: dict[str, str] = {}
+        self._by_digest: dict[str, list[str]] = {}
+        self._last_number = 0
+        for record in records:
+            self.apply(record)
+
+    def __iter__(self) -> Iterator[ImportLife | EndedImport]:
+        entries: dict[str, ImportLife | EndedImport] = {**self.ended, **self.lives}
+        return iter(entries[import_id] for import_id in sorted(entries, key=_number))
+
+    def apply(self, record: Record) -> None:
+        """Take a record in."""
+        self._last_number = max(self._last_number, _number(record.import_id))
+        match record:
+            case Accepted():
+                self.lives[record.import_id] = ImportLife(record)
+                self._by_key[record.key] = record.import_id
+            case Summary():
+                self.lives.pop(record.import_id, None)
+                self.ended[record.import_id] = ended = EndedImport(record)
+                self._by_key[record.key] = record.import_id
+                self._note_digest(ended.digest, record.import_id)
+            case Forgotten():
+                key = record.key or self._key_of(record.import_id)
+                self.lives.pop(record.import_id, None)
+                self.ended.pop(record.import_id, None)
+                self._by_key[key] = record.import_id
+                self._forgotten[record.import_id] = msgspec.structs.replace(record, key=key)
+            case _ if record.import_id in self.ended:
+                # What came behind the end changes nothing any more, but for who has heard of it.
+                ended = self.ended[record.import_id]
+                if isinstance(record, Told) and record.of == ended.untold:
+                    ended.summary = msgspec.structs.replace(ended.summary, untold="")
+            case _ if record.import_id in self.lives:
+                self._move(self.lives[record.import_id], record)
+
+    def _move(self, life: ImportLife, record: Record) -> None:
+        life.apply(record)
+        if isinstance(record, Settled):
+            self._note_digest(record.digest, life.import_id)
+        if life.state == "done":
+            # What only work needs, such as 100,000 checksums, goes with the work.
+            del self.lives[life.import_id]
+            self.ended[life.import_id] = EndedImport(_summary(life))
+
+    def _note_digest(self, digest: str, import_id: str) -> None:
+        known = self._by_digest.setdefault(digest, [])
+        if digest and import_id not in known:
+            known.append(import_id)
+
+    def find(self, import_id: str) -> ImportLife | EndedImport | None:
+        """The import of this id."""
+        return self.lives.get(import_id) or self.ended.get(import_id)
+
+    def new_id(self) -> str:
+        """An id that no import has had."""
+        self._last_number += 1
+        return f"import-{self._last_number:04d}"
+
+    def by_key(self, key: str) -> str | None:
+        """The import that was submitted under this key, if any."""
+        return self._by_key.get(key)
+
+    def same_as(self, digest: str, *, but: str = "") -> str | None:
+        """An import of the same files that is done or on its way to it, if any; ``but`` is not looked at."""
+        for import_id in self._by_digest.get(digest, ()) if digest else ():
+            life = self.lives.get(import_id)
+            at_work = life is not None and life.digest == digest and life.state not in ("failed", "cancelled")
+            if import_id != but and (at_work or import_id in self.ended):
+                return import_id
+        return None
+
+    def untold(self) -> tuple[str, ...]:
+        """The imports of whose end nobody has heard."""
+        known: dict[str, ImportLife | EndedImport] = {**self.ended, **self.lives}
+        return tuple(import_id for import_id, one in known.items() if one.untold)
+
+    def compacted(self) -> tuple[Record, ...]:
+        """The records that a checkpoint needs: a summary of each import that is done, everything of the others."""
+        ended: list[Record] = [one.summary for one in self.ended.values()]
+        return (
+            *ended,
+            *self._forgotten.values(),
+            *(record for life in self.lives.values() for record in life.records),
+        )
+
+    def _key_of(self, import_id: str) -> str:
+        life = self.lives.get(import_id)
+        ended = self.ended.get(import_id)
+        return life.key if life is not None else ended.summary.key if ended is not None else ""
+
+
+def _summary(life: ImportLife) -> Summary:
+    return Summary(
+        import_id=life.import_id,
+        at_unix_s=life.history[-1].at_unix_s,
+        key=life.key,
+        status=msgspec.msgpack.encode(life.status()),
+        untold=life.untold,
+    )
+
+
+def _number(import_id: str) -> int:
+    return int(import_id.rpartition("-")[2])

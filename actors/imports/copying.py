@@ -1,0 +1,131 @@
+"""Copying: a source is held, taken over byte for byte, and read again past every cache."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from ...plates.repository import StoredFile
+from ..inspection import Inspection
+from .life import ImportLife
+from .means import ImportMeans
+from .places import ImportPlaces
+from .progress import ImportProgress
+from .records import Held, Stored, Verified
+
+
+class ImportCopying:
+    """Brings the bytes home; each step may be had again after a crash, and finds what it had done."""
+
+    def __init__(self, means: ImportMeans, inspection: Inspection, places: ImportPlaces) -> None:
+        self._means = means
+        self._places = places
+        self._inspection = inspection
+        self._rate_bytes_s = 0.0
+
+    def rate_bytes_s(self) -> float:
+        """The rate of the latest transfer; 0 before the first."""
+        return self._rate_bytes_s
+
+    async def hold(self, life: ImportLife) -> None:
+        """Keep the source's files from vanishing, as well as can be here."""
+        means = self._means
+        await means.enter(life, "held")
+        if life.order.mode == "upload":
+            source = means.open_source(life)
+            device = await source.device(life.plan)
+            hold = await source.hold(life.files, life.plan)
+            await means.ledger.write(
+                Held(import_id=life.import_id, at_unix_s=time.time(), hold=hold, source_device=device)
+            )
+        life.finish_phase()
+
+    async def reconcile(self, life: ImportLife) -> None:
+        """Ask the repository what it has of this import, before anything is tried again."""
+        means = self._means
+        await means.enter(life, "registered")
+        standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
+        life.n_bytes_done = standing.n_bytes
+        life.finish_phase()
+
+    async def transfer(self, life: ImportLife) -> None:
+        """Copy and hash; the files that became durable are journalled as they do."""
+        means = self._means
+        async with means.turn(means.copying, life, "copying"):
+            await means.enter(life, "transferring")
+            loop = asyncio.get_running_loop()
+            known = tuple(life.stored.values())
+            progress = ImportProgress(
+                life,
+                means.ledger.changes.tell,
+                n_bytes_done=sum(file.size for file in known),
+                why_slow=self._places.why_slow,
+            )
+
+            def on_files(files: tuple[StoredFile, ...]) -> None:
+                # The thread waits, so that no file counts as stored before the journal says so.
+                asyncio.run_coroutine_threadsafe(keep(files), loop).result()
+
+            async def keep(files: tuple[StoredFile, ...]) -> None:
+                await source.confirm(files)
+                await means.ledger.write(Stored(import_id=life.import_id, at_unix_s=time.time(), files=files))
+
+            def cancelled() -> bool:
+                return means.stopped(life.import_id)
+
+            def upload() -> None:
+                means.repository.transfer(
+                    life.import_id,
+                    source.reader(life.plan, life.hold, cancelled),
+                    life.hold.expected if life.hold is not None else life.files,
+                    known=known,
+                    on_bytes=progress.add,
+                    on_files=on_files,
+                    cancelled=cancelled,
+                )
+
+            def adopt() -> None:
+                means.repository.adopt(
+                    life.import_id,
+                    Path(life.plan.root),
+                    life.files,
+                    known=known,
+                    on_bytes=progress.add,
+                    on_files=on_files,
+                    cancelled=cancelled,
+                )
+
+            source = means.open_source(life)
+            work = adopt if life.order.mode == "in-place" else upload
+            began_s, n_todo = means.context.now(), life.plan.n_bytes - sum(file.size for file in known)
+            await progress.follow(means.threads.run(work, group=life.import_id))
+            if n_todo > 0:
+                self._rate_bytes_s = n_todo / max(means.context.now() - began_s, 1e-3)
+            life.finish_phase()
+
+    async def verify(self, life: ImportLife) -> None:
+        """Read what was stored again, past the page cache, and let the inspector open it."""
+        means = self._means
+        async with means.turn(means.copying, life, "verifying"):
+            await means.enter(life, "verifying")
+            files = tuple(life.stored[file.path] for file in life.files)
+            progress = ImportProgress(life, means.ledger.changes.tell, why_slow=self._places.why_slow)
+
+            def cancelled() -> bool:
+                return means.stopped(life.import_id)
+
+            def on_bytes(n_bytes: int) -> None:
+                progress.add(n_bytes)
+                self._places.count(n_bytes, cancelled)
+
+            def verify() -> None:
+                means.repository.verify(life.import_id, files, on_bytes=on_bytes, cancelled=cancelled)
+
+            await progress.follow(means.threads.run(verify, group=life.import_id))
+            folder = await means.threads.run(lambda: means.repository.files_folder(life.import_id))
+            planes = await self._inspection.probe(
+                life.plan, folder, life.order.path, life.import_id, lambda reason: means.waits(life, reason)
+            )
+            await means.ledger.write(Verified(import_id=life.import_id, at_unix_s=time.time(), planes=planes))
+            life.finish_phase()

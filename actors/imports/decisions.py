@@ -1,0 +1,148 @@
+"""What people decide about an import after it was accepted: once more, no more, off the list."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from ...config import MeshError, get_logger
+from ...messages.imports import ImportStatus
+from ...transport import Principal
+from ..errors import ImportEnded, ImportNotFound, NotTheirs
+from .life import REOPENABLE, ImportLife
+from .means import ImportMeans
+from .places import is_administrator
+from .records import Cancelled, Forgotten, Retried
+
+log = get_logger(__name__)
+
+
+class Drives(Protocol):
+    """What the decisions need of the driver."""
+
+    def drive(self, life: ImportLife) -> None:
+        """Run the import on."""
+
+    async def stop(self, life: ImportLife) -> None:
+        """Let go of it."""
+
+
+class ImportDecisions:
+    """Carries them out, one after the other for each import: two retries must not drive it twice."""
+
+    def __init__(self, means: ImportMeans, driver: Drives) -> None:
+        self._means = means
+        self._driver = driver
+        self._deciding: dict[str, asyncio.Lock] = {}
+
+    def status(self, import_id: str) -> ImportStatus:
+        """How an import stands.
+
+        Raises:
+            ImportNotFound: there is none of this id.
+        """
+        found = self._means.book.find(import_id)
+        if found is None:
+            raise ImportNotFound(f"there is no import {import_id}", hint="hcs-mesh imports lists them")
+        return found.status()
+
+    async def retry(self, import_id: str, asker: Principal) -> ImportStatus:
+        """Take it up again where it stopped.
+
+        Raises:
+            ImportNotFound, NotTheirs, ImportEnded: it cannot be.
+            ImportedAlready: its files are in the repository by now, or on their way to it.
+        """
+        async with self._decision(import_id):
+            status = self._theirs(import_id, asker)
+            life = self._means.book.lives.get(import_id)
+            if life is None or status.state not in REOPENABLE:
+                raise ImportEnded(
+                    f"import {import_id} is {status.state}: there is nothing to retry",
+                    hint="only a failed, cancelled or waiting import can be retried",
+                )
+            async with self._means.one_of_twins:
+                if status.state == "failed":
+                    # While it had failed, the same files may have come in with another order.
+                    self._means.refuse_twin(life, life.digest)
+                await self._driver.stop(life)
+                try:
+                    await self._means.ledger.write(Retried(import_id=import_id, at_unix_s=time.time(), by=asker.name))
+                finally:
+                    self._driver.drive(life)
+            return life.status()
+
+    async def cancel(self, import_id: str, asker: Principal) -> ImportStatus:
+        """Stop it for good and take away what it had stored.
+
+        Raises:
+            ImportNotFound, NotTheirs, ImportEnded: it cannot be.
+        """
+        means = self._means
+        async with self._decision(import_id):
+            status = self._theirs(import_id, asker)
+            life = means.book.lives.get(import_id)
+            if life is None or status.state in ("done", "cancelled"):
+                over = "is cancelled already" if status.state == "cancelled" else "is done: nothing is left to cancel"
+                raise ImportEnded(
+                    f"import {import_id} {over}",
+                    hint=f"hcs-mesh imports {import_id} shows its history",
+                )
+            await self._driver.stop(life)
+            try:
+                standing = await means.threads.run(lambda: means.repository.reconcile(import_id))
+                if standing.registered:
+                    raise ImportEnded(
+                        f"the plates of import {import_id} are in the repository already",
+                        hint=f"hcs-mesh imports {import_id} shows which",
+                    )
+                await means.ledger.write(Cancelled(import_id=import_id, at_unix_s=time.time(), by=asker.name))
+            except MeshError:
+                self._driver.drive(life)
+                raise
+            await self.remove(life)
+            return life.status()
+
+    async def forget(self, import_id: str, asker: Principal) -> None:
+        """Take it off the list; what it stored without coming to its end is removed.
+
+        Raises:
+            ImportNotFound, NotTheirs, ImportEnded: it cannot be.
+        """
+        async with self._decision(import_id):
+            status = self._theirs(import_id, asker)
+            if status.state not in ("done", "failed", "cancelled"):
+                raise ImportEnded(
+                    f"import {import_id} is {status.state}: it is not forgotten before it has ended",
+                    hint=f"hcs-mesh imports cancel {import_id} ends it",
+                )
+            life = self._means.book.lives.get(import_id)
+            if life is not None:
+                await self.remove(life)
+            await self._means.ledger.write(Forgotten(import_id=import_id, at_unix_s=time.time(), by=asker.name))
+        self._deciding.pop(import_id, None)
+
+    async def remove(self, life: ImportLife) -> None:
+        """Take away what an import had stored, and let its source go; what cannot be now is at the next start."""
+        means = self._means
+        try:
+            standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
+            if not standing.registered:
+                await means.threads.run(lambda: means.repository.discard(life.import_id), group=life.import_id)
+            if life.hold is not None:
+                await means.open_source(life).release(life.hold)
+        except MeshError as error:
+            log.warning("files of an ended import stay", import_id=life.import_id, reason=str(error))
+
+    def _theirs(self, import_id: str, asker: Principal) -> ImportStatus:
+        status = self.status(import_id)
+        if status.owner not in ("", asker.name) and not is_administrator(asker):
+            raise NotTheirs(
+                f"import {import_id} is {status.owner}'s, and {asker.name} decides about no other's",
+                hint=f"ask {status.owner} or an administrator",
+            )
+        return status
+
+    def _decision(self, import_id: str) -> asyncio.Lock:
+        return self._deciding.setdefault(import_id, asyncio.Lock())

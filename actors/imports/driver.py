@@ -1,0 +1,111 @@
+"""The driver of imports: runs each through its phases, and decides after a failure whether it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ...config import MeshError
+from ...messages.imports import ImportPhase
+from ...supervisors.journal import JournalFull
+from .faults import Blame, blame
+from .life import ImportLife
+from .means import ImportMeans
+from .news import ImportNews
+from .phases import ImportPhases
+from .records import Failed, Returned, Stumbled
+from .serving_agents import AgentAway
+
+
+class ImportDriver:
+    """Drives imports, each in a task of its own, which can be stopped and started anew."""
+
+    def __init__(self, means: ImportMeans, phases: ImportPhases, news: ImportNews) -> None:
+        """Drive by child tasks of the actor that the means are of: they fail with it and end with it."""
+        self._means = means
+        self._phases = phases
+        self._news = news
+        self._driving: dict[str, asyncio.Task[None]] = {}
+        self._stopped: set[str] = set()
+
+    def has_stopped(self, import_id: str) -> bool:
+        """Whether an import was let go of by a person."""
+        return import_id in self._stopped
+
+    @property
+    def n_driving(self) -> int:
+        """Imports that are being driven."""
+        return len(self._driving)
+
+    def drive(self, life: ImportLife) -> None:
+        """Run the import's phases from where it stands, until it has ended or is stopped."""
+        self._stopped.discard(life.import_id)
+        self._means.context.spawn(self._drive(life))
+
+    async def stop(self, life: ImportLife) -> None:
+        """Let go of an import; returns when no thread works on it any more."""
+        self._stopped.add(life.import_id)
+        task = self._driving.get(life.import_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        await self._means.threads.finish(life.import_id)
+
+    async def _drive(self, life: ImportLife) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._driving[life.import_id] = task
+        try:
+            while (phase := life.next_phase) is not None:
+                await self._run_phase(life, phase)
+            self._news.tell(life.import_id)
+        except asyncio.CancelledError:
+            # Stopped by a person the task just ends; anything else that cancels it ends the actor.
+            if life.import_id not in self._stopped:
+                raise
+        finally:
+            self._driving.pop(life.import_id, None)
+
+    async def _run_phase(self, life: ImportLife, phase: ImportPhase) -> None:
+        try:
+            try:
+                await self._phases.run(life, phase)
+            except JournalFull:
+                # No stumble: that would be a record as well.
+                raise
+            except AgentAway as away:
+                # Nobody's fault, and no number of tries is too many: a workstation may be off for the weekend.
+                self._means.waits(life, str(away))
+                await self._means.open_source(life).reachable()
+                # One that comes and goes is not asked without a pause.
+                await asyncio.sleep(self._means.settings.first_retry_s)
+            except MeshError as error:
+                await self._stumble(life, error)
+        except JournalFull as full:
+            # Nothing can be written down, so nothing is done: it goes on by itself once there is room.
+            self._means.waits(life, str(full))
+            await asyncio.sleep(self._means.settings.first_retry_s)
+
+    async def _stumble(self, life: ImportLife, error: MeshError) -> None:
+        now = time.time()
+        reason, hint = str(error), error.hint
+        judged = blame(error)
+        n_tries = 1 + (life.n_returns if judged is Blame.SOURCE_CHANGED else life.attempts)
+        if judged is not Blame.PERMANENT and n_tries >= self._means.settings.max_attempts:
+            judged = Blame.PERMANENT
+            reason = f"{reason} (given up after {n_tries} attempts)"
+        if judged is Blame.PERMANENT:
+            await self._means.ledger.write(Failed(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
+            return
+        if judged is Blame.SOURCE_CHANGED:
+            if life.hold is not None:
+                await self._means.open_source(life).release(life.hold)
+            await self._means.threads.run(lambda: self._means.repository.discard(life.import_id), group=life.import_id)
+            await self._means.ledger.write(Returned(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
+            wait_s = self._means.settings.settle_s
+        else:
+            wait_s = min(self._means.settings.first_retry_s * 2**life.attempts, self._means.settings.longest_retry_s)
+            await self._means.ledger.write(
+                Stumbled(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint, wait_s=wait_s)
+            )
+        await asyncio.sleep(wait_s)

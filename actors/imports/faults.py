@@ -1,0 +1,31 @@
+"""Whose fault a failed phase is, and so what becomes of the import (pure)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from ...config.errors import MeshError
+from ...plates.local.errors import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged, SourceFailed
+from ...transport.errors import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
+from ...transport.failures import AskFailed
+
+
+class Blame(Enum):
+    """What follows from a failure."""
+
+    TRANSIENT = "try again after a while"
+    SOURCE_CHANGED = "back to settling, with nothing stored"
+    PERMANENT = "a person must look at it"
+
+
+def blame(error: MeshError) -> Blame:
+    """Judge one failure."""
+    if isinstance(error, SourceChanged | ChecksumMismatch):
+        return Blame.SOURCE_CHANGED
+    if isinstance(error, RepositoryFull):
+        return Blame.PERMANENT
+    if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull | RepositoryFailed | SourceFailed):
+        return Blame.TRANSIENT
+    if isinstance(error, AskFailed) and error.failure.retry:
+        return Blame.TRANSIENT
+    return Blame.PERMANENT

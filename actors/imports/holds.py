@@ -1,0 +1,80 @@
+"""The watch over held sources: what they cost is told, and let go of before the disk is full."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from ...config import MeshError, get_logger
+from ...plates.holding import HeldSpace, pressure, sweep
+from .life import ENDED, ImportLife
+from .means import ImportMeans
+from .records import Held
+from .serving_agents import AgentAway
+
+log = get_logger(__name__)
+
+
+class ImportHolds:
+    """Looks at every hold now and then."""
+
+    def __init__(self, means: ImportMeans) -> None:
+        self._means = means
+
+    async def watch(self) -> None:
+        """Look for as long as the proxy lives."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._means.settings.held_look_s)
+
+    async def look(self) -> None:
+        """Count what is held, and let go of what can be read again where the disk has too little left."""
+        by_staging: dict[tuple[str, str], list[ImportLife]] = {}
+        for life in self._means.book.lives.values():
+            if life.hold is not None and life.hold.staging and life.state not in ENDED:
+                place = life.order.agent, str(Path(life.hold.staging).parent)
+                by_staging.setdefault(place, []).append(life)
+        for (_, staging), lives in by_staging.items():
+            try:
+                await self._look_at(Path(staging), lives)
+            except AgentAway:
+                # Its disk is looked at again when it is back, which everybody who waits for it is told.
+                continue
+            except (MeshError, OSError) as error:
+                # A disk that does not answer now may do so at the next look; nothing was let go of.
+                log.warning("what is held cannot be looked at", staging=staging, reason=str(error))
+
+    async def sweep(self, staging: Path) -> None:
+        """Take away what was held for imports that are over or were never written down."""
+        alive = {life.import_id for life in self._means.book.lives.values()}
+        try:
+            gone = await self._means.threads.run(lambda: sweep(staging, alive))
+        except MeshError as error:
+            log.warning("held files of ended imports stay", staging=str(staging), reason=str(error))
+            return
+        if gone:
+            log.info("held files of ended imports were let go of", imports=", ".join(gone))
+
+    async def _look_at(self, staging: Path, lives: list[ImportLife]) -> None:
+        means = self._means
+        spaces: list[HeldSpace] = []
+        for life in lives:
+            assert life.hold is not None
+            space = await means.open_source(life).held_space(life.hold)
+            life.n_bytes_held = space.n_bytes
+            spaces.append(space)
+        assert lives[0].hold is not None
+        n_free = await means.open_source(lives[0]).free_bytes(lives[0].hold)
+        relief = pressure(spaces, n_free, int(means.settings.held_floor_gib * 2**30))
+        if relief.message:
+            log.warning("the disk of held sources fills", staging=str(staging), reason=relief.message)
+        for life in lives:
+            # One that is read just now is soon done with; its readers are not to lose their files.
+            if life.import_id in relief.let_go and life.phase != "transferring" and life.hold is not None:
+                hold = await means.open_source(life).let_go(life.hold)
+                device = life.source_device
+                assert device is not None, "what is held lies on a device"
+                await means.ledger.write_surely(
+                    Held(import_id=life.import_id, at_unix_s=time.time(), hold=hold, source_device=device)
+                )

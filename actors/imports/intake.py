@@ -1,0 +1,114 @@
+"""The intake of imports: who may hand over what, and what an order would do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ...config.mail_address import check_address
+from ...messages.imports import ImportOrder, ImportPreview
+from ...transport import Principal
+from ...transport.messages import ROLES
+from ..errors import NotTheirs
+from .life import ImportLife
+from .means import ImportMeans
+from .notes import plan_notes
+from .places import ImportPlaces, is_administrator
+from .readiness import manifest_digest
+from .records import Accepted
+from .source import ImportSource
+
+PREVIEW = "preview"
+"""What an import is called that is only asked about."""
+
+
+class ImportIntake:
+    """Looks at orders before they are accepted."""
+
+    def __init__(
+        self,
+        means: ImportMeans,
+        *,
+        places: ImportPlaces,
+        rate_bytes_s: Callable[[], float],
+    ) -> None:
+        self._means = means
+        self._places = places
+        self._rate_bytes_s = rate_bytes_s
+
+    async def accept(self, order: ImportOrder, key: str, on_behalf_of: str, asker: Principal) -> ImportLife:
+        """Make an order the mesh's own: it is durable when this returns.
+
+        Raises:
+            NotTheirs: the asker may not hand over for somebody else, or not for this one.
+            NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            NoAddress: mail cannot be sent to where it asks for.
+        """
+        means = self._means
+        check_address(order.mail)
+        owner = owner_of(on_behalf_of, asker)
+        await means.threads.run(lambda: self._places.check(order, asker, owner))
+        await self._places.look_elsewhere(order)
+        import_id = means.book.new_id()
+        await means.ledger.write(
+            Accepted(
+                import_id=import_id,
+                at_unix_s=time.time(),
+                key=key,
+                order=order,
+                owner=owner,
+                by=asker.name,
+                administrator=is_administrator(asker),
+            )
+        )
+        return means.book.lives[import_id]
+
+    async def preview(self, order: ImportOrder, on_behalf_of: str, asker: Principal) -> ImportPreview:
+        """What an order would do.
+
+        Raises:
+            NotTheirs: the asker may not hand over for somebody else, or not for this one.
+            NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            MeshError: nothing could be imported, and why.
+        """
+        means = self._means
+        owner = owner_of(on_behalf_of, asker)
+        await means.threads.run(lambda: self._places.check(order, asker, owner))
+        await self._places.look_elsewhere(order)
+        life = ImportLife(
+            Accepted(
+                import_id=PREVIEW,
+                at_unix_s=time.time(),
+                key="",
+                order=order,
+                owner=owner,
+                administrator=is_administrator(asker),
+            )
+        )
+        source: ImportSource = means.open_source(life)
+        plan = await source.plan(lambda reason: None)
+        files = await source.manifest(plan)
+        rate_bytes_s = self._rate_bytes_s()
+        return ImportPreview(
+            plan=plan,
+            notes=plan_notes(plan),
+            pending=plan.pending,
+            same_as=means.book.same_as(manifest_digest(files)) or "",
+            estimated_s=plan.n_bytes / rate_bytes_s if rate_bytes_s else 0.0,
+        )
+
+
+def owner_of(on_behalf_of: str, asker: Principal) -> str:
+    """Whose an import is: the asker's, or another's if the asker's key may act for others.
+
+    Raises:
+        NotTheirs: it may not.
+    """
+    if not on_behalf_of or on_behalf_of == asker.name:
+        return asker.name
+    if ROLES.index(asker.role) < ROLES.index("agent"):
+        raise NotTheirs(
+            f"{asker.name} ({asker.role}) may not import for {on_behalf_of}",
+            hint="only keys of agents and administrators hand over for others: hcs-mesh keys allow NAME --role agent",
+        )
+    return on_behalf_of

@@ -1,0 +1,169 @@
+"""A source on the mesh's own host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ...messages.imports import PlanSource
+from ...plates.certificate import Device
+from ...plates.devices import device_of
+from ...plates.errors import SourceNotFound
+from ...plates.exclusion import Exclusion
+from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ...plates.holding.guarantees import HeldFile
+from ...plates.local import FolderReader
+from ...plates.local.deletion import delete_source
+from ...plates.local.disk import free_bytes
+from ...plates.planners import Plan
+from ...plates.repository import SourceFile, SourceReader, StoredFile
+from ..inspection import Inspection
+from ..threads import Threads
+from .life import ImportLife
+from .places import ImportPlaces
+from .readiness import Scan
+from .scanning import manifest, scan_source
+
+
+class LocalSource:
+    """A folder or file that this host's file system names; its files are opened by the inspector alone."""
+
+    def __init__(self, life: ImportLife, *, threads: Threads, inspection: Inspection, places: ImportPlaces) -> None:
+        self._life = life
+        self._order = life.order
+        self._import_id = life.import_id
+        self._threads = threads
+        self._inspection = inspection
+        self._places = places
+        self._allowed: Scan | None = None
+
+    async def reachable(self) -> None:
+        """Return at once: it is this host."""
+
+    async def scan(self) -> Scan:
+        """Look at every file, each one that its owner could read himself: nothing is told of others."""
+        order = self._order
+        exclude = Exclusion(order.exclude)
+
+        def look() -> Scan:
+            scan = scan_source(Path(order.path), order.only, exclude=exclude)
+            self._check(scan)
+            return scan
+
+        return await self._threads.run(look)
+
+    def _check(self, scan: Scan) -> None:
+        """Refuse what is not for the owner; a file that was looked at is looked at again once it is in the plan."""
+        order = self._order
+        known = self._allowed.files if self._allowed is not None else {}
+        new = [
+            SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
+            for path, (size, mtime_ns, inode) in scan.files.items()
+            if (path not in known or known[path][2] != inode) and not 0 < order.depth <= path.count(os.sep)
+        ]
+        root = Path(order.path)
+        self._places.check_files(
+            self._life.owner,
+            root if root.is_dir() else root.parent,
+            new,
+            administrator=self._life.administrator,
+            may_be_gone=True,
+        )
+        self._allowed = scan
+
+    async def plan(self, say: Callable[[str], None]) -> Plan:
+        """Ask the inspector what it holds, never of what its owner could not read."""
+        order = self._order
+        if self._allowed is None:
+            await self.scan()
+        question = PlanSource(
+            path=order.path,
+            only=order.only,
+            pattern=order.pattern,
+            name=order.name,
+            as_files=order.as_files,
+            depth=order.depth,
+            exclude=order.exclude,
+        )
+        return await self._inspection.plan(question, self._import_id, say)
+
+    async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
+        """Have the inspector open the first and last plane of every plate."""
+        await self._inspection.probe(plan, Path(plan.root), self._order.path, self._import_id, say)
+
+    async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
+        """Every file of a plan as it looks now, each one that its owner could read himself."""
+
+        def look() -> tuple[SourceFile, ...]:
+            files = manifest(plan)
+            self._places.check_files(self._life.owner, Path(plan.root), files, administrator=self._life.administrator)
+            return files
+
+        return await self._threads.run(look)
+
+    async def device(self, plan: Plan) -> Device:
+        """What the source lies on."""
+
+        def look() -> Device:
+            try:
+                return device_of(Path(plan.root))
+            except OSError as error:
+                raise SourceNotFound(f"{plan.root} cannot be looked at: {error.strerror}") from error
+
+        return await self._threads.run(look)
+
+    async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
+        """Link or clone the files where that can be done, watch them where it cannot."""
+
+        def take_hold() -> Hold:
+            root = Path(plan.root)
+            allowed = self._places.root_of(root)
+            staging = choose_staging(
+                root,
+                data=self._places.data,
+                staging=Path(allowed.staging) if allowed is not None and allowed.staging else None,
+                root=Path(allowed.path) if allowed is not None else None,
+            )
+            return hold(files, root, staging.folder, self._import_id, why=staging.reason)
+
+        return await self._threads.run(take_hold, group=self._import_id)
+
+    async def held_space(self, held: Hold) -> HeldSpace:
+        """What the hold costs now."""
+        return await self._threads.run(lambda: held_space(held))
+
+    async def free_bytes(self, held: Hold) -> int:
+        """How many bytes are free on the disk of the links, or of the source where there are none."""
+        return await self._threads.run(lambda: free_bytes(Path(held.staging or held.source)))
+
+    async def let_go(self, held: Hold) -> Hold:
+        """Give up what can be read again from the source."""
+        return await self._threads.run(lambda: let_go(held), group=self._import_id)
+
+    async def release(self, held: Hold) -> None:
+        """Let the files go."""
+        await self._threads.run(lambda: release(held))
+        self._places.unpaced(Path(held.source))
+
+    async def confirm(self, files: tuple[StoredFile, ...]) -> None:
+        """Say nothing: what was stored is what was read in the same process."""
+
+    async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
+        """Delete the files that are certified, as far as their owner could himself."""
+        source, root = Path(self._order.path), Path(plan.root)
+
+        def delete() -> int:
+            account = self._places.account_of(self._life.owner, administrator=self._life.administrator)
+            return delete_source(source, root, files, account)
+
+        return await self._threads.run(delete, group=self._import_id)
+
+    def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
+        """Read what is held, at the pace that a guest keeps."""
+        reader: SourceReader = HeldReader(held) if held is not None else FolderReader(Path(plan.root))
+        return self._places.paced(reader, Path(plan.root), cancelled)
+
+    def local_root(self, plan: Plan) -> Path | None:
+        """The folder that a plan's files are relative to."""
+        return Path(plan.root)

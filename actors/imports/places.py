@@ -1,0 +1,175 @@
+"""Where imports work: the data folder, the roots that may be imported from, and the pace that a guest keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...config import GuestSettings, ImportSettings, RootSettings
+from ...messages.imports import ImportOrder
+from ...plates.access import DeletionRight, account_named, accounts_count, check_readable, resolve_allowed
+from ...plates.holding import staging_of
+from ...plates.pace_reader import Pace
+from ...plates.permissions import Account
+from ...plates.repository import SourceFile, SourceReader
+from ...plates.source_names import HELD_FOLDER
+from ...transport import INNER, Principal
+from ...transport.messages import ROLES, Role
+from ..errors import NotAllowed, NotTheirs
+from .scanning import check_source
+from .serving_agents import ServingAgents
+
+
+class ImportPlaces:
+    """What is settled of the places that imports read from and write to; every call blocks."""
+
+    def __init__(
+        self,
+        data: Path,
+        settings: ImportSettings,
+        guest: GuestSettings | None = None,
+        agents: ServingAgents | None = None,
+        role_of: Callable[[str], Role | None] | None = None,
+    ) -> None:
+        """Keep what must survive in ``data``, and work as a ``guest`` does; without it, as fast as can be.
+
+        ``agents`` are the workstations from which may be imported beside this host. ``role_of`` says what a name's key
+        may do here, None of a name without a key; without it, nobody's key is asked for.
+
+        Raises:
+            ConfigError: the hours of the guest are not written as they should be.
+        """
+        self.data = data
+        self.agents = agents or ServingAgents()
+        self._settings = settings
+        self._role_of = role_of
+        self._pace = Pace(guest, data) if guest is not None else None
+
+    def check(self, order: ImportOrder, asker: Principal, owner: str) -> None:
+        """Promise that somebody may give this order, and that it may be given for its owner.
+
+        Raises:
+            NotTheirs: the owner has no key here, or one that may do more than the asker's.
+            PathNotAllowed: the path leads to where he may not import from.
+            NoSuchAgent: nothing is known of the workstation.
+            NotAllowed: he may not import from that workstation, or the source may not be deleted from there.
+            NoSuchSource, SourceNotFound, SourceUnreadable: there is nothing, or nothing that can be looked at.
+        """
+        role = self._role_of_owner(owner, asker)
+        others = owner if owner != asker.name and role is not None and not _administers(role) else ""
+        if order.agent:
+            self.agents.check(order, asker, others)
+            return
+        if is_administrator(asker):
+            check_source(order.path)
+        allowed = resolve_allowed(
+            order.path, self._settings.roots, requester=asker.name, administrator=is_administrator(asker)
+        )
+        if others and self._settings.roots:
+            resolve_allowed(order.path, self._settings.roots, requester=others, administrator=False)
+        if not order.delete_source:
+            return
+        if order.mode == "in-place":
+            raise NotAllowed(
+                "what is imported in place is not deleted: the repository has nothing but links to it",
+                hint="import by upload, or leave --delete-source out",
+            )
+        if allowed.root is None or not allowed.root.delete_source:
+            raise NotAllowed(
+                f"sources below {allowed.root.path if allowed.root else allowed.path} are not deleted by the mesh",
+                hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
+            )
+        account = self.account_of(owner, administrator=is_administrator(asker))
+        folder = allowed.path if allowed.path.is_dir() else allowed.path.parent
+        refusal = DeletionRight(account).refusal(str(folder))
+        if refusal:
+            raise NotAllowed(
+                f"the source may not be deleted for {owner}: {refusal}",
+                hint="give that person the right to delete there, or leave --delete-source out",
+            )
+
+    def _role_of_owner(self, owner: str, asker: Principal) -> Role | None:
+        """What an owner's key may do; None where that is no matter: the mesh's own word is believed."""
+        if owner == asker.name or asker == INNER or self._role_of is None:
+            return None
+        role = self._role_of(owner)
+        if role is None or ROLES.index(role) > ROLES.index(asker.role):
+            why = f"whose key is a {role}'s" if role else "who has no key here"
+            raise NotTheirs(
+                f"{asker.name} ({asker.role}) may not import for {owner}, {why}",
+                hint=f"an administrator lets a key in: hcs-mesh keys allow {owner}"
+                if role is None
+                else "an administrator imports for administrators",
+            )
+        return role
+
+    async def look_elsewhere(self, order: ImportOrder) -> None:
+        """Promise that a workstation serves the path, as far as it can be asked now.
+
+        Raises:
+            AskFailed: it does not.
+        """
+        if order.agent:
+            await self.agents.look_at(order)
+
+    def check_files(
+        self, owner: str, root: Path, files: Sequence[SourceFile], *, administrator: bool, may_be_gone: bool = False
+    ) -> None:
+        """Promise that the owner could read each file himself, and that no link leads out of the roots.
+
+        With ``may_be_gone`` files that went away are no matter.
+
+        Raises:
+            PathNotAllowed: one is not for him; the first ones are named.
+            NoSuchAccount: nobody knows what he may read.
+        """
+        account = self.account_of(owner, administrator=administrator)
+        if account is not None or self._settings.roots:
+            check_readable(root, files, self._settings.roots, account, may_be_gone=may_be_gone)
+
+    def account_of(self, owner: str, *, administrator: bool) -> Account | None:
+        """The account whose own permissions count for an import; None where they do not.
+
+        Raises:
+            NoSuchAccount, PathNotAllowed: nobody knows what he may do.
+        """
+        return account_named(owner) if accounts_count(self._settings.accounts, administrator=administrator) else None
+
+    def stagings(self) -> tuple[Path, ...]:
+        """The folders in which this mesh may hold sources, whether they are there or not."""
+        above = [Path(root.staging or Path(root.path, HELD_FOLDER)) for root in self._settings.roots]
+        return tuple(staging_of(self.data, one) for one in (*above, self.data / HELD_FOLDER))
+
+    def root_of(self, path: Path) -> RootSettings | None:
+        """The root that a source lies below, if any is set."""
+        if not self._settings.roots:
+            return None
+        return resolve_allowed(path, self._settings.roots, requester="", administrator=True).root
+
+    def paced(self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool]) -> SourceReader:
+        """The reader at a guest's pace; ``source`` is the folder that it reads from, if it is on this host."""
+        return reader if self._pace is None else self._pace.reader(reader, source, cancelled=cancelled)
+
+    def unpaced(self, source: Path) -> None:
+        """Look no longer at the disk of a source whose import is over."""
+        if self._pace is not None:
+            self._pace.forget(source)
+
+    def count(self, n_bytes: int, cancelled: Callable[[], bool]) -> None:
+        """Count bytes that a thread has read from the repository, and wait until it may read on."""
+        if self._pace is not None:
+            self._pace.lower_thread()
+            self._pace.take(n_bytes, cancelled)
+
+    def why_slow(self) -> str:
+        """Why nothing is read just now, or slowly; empty when it is as fast as can be."""
+        return "" if self._pace is None else self._pace.why()
+
+
+def is_administrator(asker: Principal) -> bool:
+    """Whether a key may do what only administrators may."""
+    return _administers(asker.role)
+
+
+def _administers(role: Role) -> bool:
+    return ROLES.index(role) >= ROLES.index("administrator")

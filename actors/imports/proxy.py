@@ -1,0 +1,194 @@
+"""The import proxy: takes a folder over from a person, who may leave, and brings it home through any crash."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, assert_never
+
+from ...config import ImportSettings, InspectorSettings
+from ...messages.imports import (
+    AwaitImport,
+    CancelImport,
+    ForgetImport,
+    GetImport,
+    ImportStatus,
+    ListImports,
+    PreviewImport,
+    RetryImport,
+    SubmitImport,
+)
+from ...plates.repository import Repository
+from ...supervisors import Actor
+from ...supervisors.journal import SEGMENT_BYTES
+from ...transport import Principal
+from ..inspection import Inspection
+from ..ledger import Ledger
+from ..threads import Threads
+from .agent_source import AgentSource
+from .book import ImportBook
+from .decisions import ImportDecisions
+from .driver import ImportDriver
+from .ending import NoKey, Prover
+from .holds import ImportHolds
+from .intake import ImportIntake
+from .life import ImportLife
+from .local_source import LocalSource
+from .means import ImportMeans
+from .news import ImportNews
+from .phases import ImportPhases
+from .places import ImportPlaces
+from .records import Forgotten, Record
+from .source import ImportSource
+
+Inbox = SubmitImport | PreviewImport | GetImport | AwaitImport | ListImports | RetryImport | CancelImport | ForgetImport
+
+COMPACT_RECORDS = 2_000
+
+MAX_TOLD = 3
+"""Imports that are named as what the proxy is at."""
+
+DAY_S = 86_400.0
+
+
+class ImportProxy(Actor[Inbox]):
+    """Answers for every import, and has each driven on after any death from where its journal says it stood."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        journal_folder: Path,
+        settings: ImportSettings,
+        *,
+        inspector: InspectorSettings | None = None,
+        end_inspector: Callable[[str], None] = lambda why: None,
+        prover: Prover | None = None,
+        places: ImportPlaces | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        """Import into ``repository``.
+
+        ``end_inspector`` is called when a question takes longer than it may; ``prover`` certifies.
+        """
+        self._repository = repository
+        self._folder = journal_folder
+        self._segment_bytes = segment_bytes
+        self._settings = settings
+        self._inspector = inspector or InspectorSettings()
+        self._end_inspector = end_inspector
+        self._prover = prover or NoKey()
+        self._places = places or ImportPlaces(journal_folder, settings)
+        self._threads = Threads("import")
+        self._book = ImportBook()
+        self._ledger: Ledger[Record] = Ledger(
+            self._book, name_of=lambda record: record.import_id, compact_records=COMPACT_RECORDS
+        )
+
+    async def started(self) -> None:
+        """Replay the journal and take up again what was not finished."""
+        await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
+        self._inspection = Inspection(self.context, self._end_inspector, self._inspector)
+        means = ImportMeans(
+            context=self.context,
+            repository=self._repository,
+            threads=self._threads,
+            book=self._book,
+            ledger=self._ledger,
+            settings=self._settings,
+            open_source=self._source,
+            stopped=lambda import_id: self._driver.has_stopped(import_id) or self._threads.finishing,
+        )
+        news = ImportNews(means)
+        phases = ImportPhases(means, self._inspection, self._prover, self._places)
+        self._driver = ImportDriver(means, phases, news)
+        self._decisions = ImportDecisions(means, self._driver)
+        self._intake = ImportIntake(means, places=self._places, rate_bytes_s=phases.rate_bytes_s)
+        await self._forget_the_old()
+        for life in list(self._book.lives.values()):
+            if life.next_phase is not None:
+                self._driver.drive(life)
+            elif life.state == "cancelled":
+                self.context.spawn(self._decisions.remove(life))
+        for import_id in self._book.untold():
+            news.tell(import_id)
+        holds = ImportHolds(means)
+        for staging in self._places.stagings():
+            await holds.sweep(staging)
+        self.context.spawn(holds.watch())
+
+    async def ended(self) -> None:
+        """Wait for the threads at work: two lives must not write one file."""
+        await self._threads.finish()
+        await self._ledger.close()
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Counts for console and metrics."""
+        lives = self._book.lives.values()
+        at_work = [f"{one.import_id} {one.phase}" for one in lives if one.state == "running"]
+        return {
+            "imports_open": len(self._book.lives),
+            "imports_driving": self._driver.n_driving,
+            "bytes_held": sum(one.n_bytes_held for one in lives),
+            "busy": ", ".join(at_work[:MAX_TOLD]) + (", ..." if len(at_work) > MAX_TOLD else ""),
+            **self._ledger.statistics(),
+        }
+
+    async def receive(self, message: Inbox) -> Any:
+        """Handle one message."""
+        asker = self.context.principal
+        match message:
+            case SubmitImport():
+                return self.defer_once(("submit", message.key), lambda _: self._submit(message, asker))
+            case PreviewImport(order=order, on_behalf_of=on_behalf_of):
+                return self.defer(self._intake.preview(order, on_behalf_of, asker))
+            case GetImport(import_id=import_id):
+                return self._decisions.status(import_id)
+            case AwaitImport():
+                return self.defer(self._await(message))
+            case ListImports():
+                return tuple(one.status(with_history=False).listed() for one in self._book)
+            case RetryImport(import_id=import_id):
+                return self.defer(self._decisions.retry(import_id, asker))
+            case CancelImport(import_id=import_id):
+                return self.defer(self._decisions.cancel(import_id, asker))
+            case ForgetImport(import_id=import_id):
+                return self.defer(self._decisions.forget(import_id, asker))
+            case _:
+                assert_never(message)
+
+    async def _submit(self, message: SubmitImport, asker: Principal) -> str:
+        known = self._book.by_key(message.key)
+        if known is not None:
+            return known
+        life = await self._intake.accept(message.order, message.key, message.on_behalf_of, asker)
+        self._driver.drive(life)
+        return life.import_id
+
+    async def _await(self, message: AwaitImport) -> ImportStatus:
+        status = self._decisions.status(message.import_id)
+        if status.revision != message.revision:
+            return status
+        await self._ledger.changes.wait(message.import_id, message.wait_s)
+        return self._decisions.status(message.import_id)
+
+    def _source(self, life: ImportLife) -> ImportSource:
+        if life.order.agent:
+            return AgentSource(
+                life,
+                agents=self._places.agents,
+                loop=asyncio.get_running_loop(),
+                repository=self._repository,
+                places=self._places,
+                algorithm=self._settings.checksum,
+            )
+        return LocalSource(life, threads=self._threads, inspection=self._inspection, places=self._places)
+
+    async def _forget_the_old(self) -> None:
+        """Take finished imports off the list that are older than the settings keep them."""
+        now = time.time()
+        oldest = now - self._settings.keep_days * DAY_S
+        for import_id, one in list(self._book.ended.items()):
+            if one.ended_at_unix_s < oldest and not one.untold:
+                await self._ledger.write(Forgotten(import_id=import_id, at_unix_s=now, by="its age"))

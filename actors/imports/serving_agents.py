@@ -1,0 +1,187 @@
+"""The agents that a mesh knows: what each offers, and over which link it is reached, if it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ...config import MeshError, get_logger
+from ...messages.agents import AgentInfo, AgentOffer, LookAtSource
+from ...messages.imports import ImportOrder
+from ...plates.holding import Hold
+from ...transport import AskTimedOut, Link, PeerGone, Principal
+from ...transport.messages import ROLES
+from ..errors import NotAllowed
+
+log = get_logger(__name__)
+
+FOLDERS = "folders"
+"""The actor of an agent that serves its folders."""
+LOOK_S = 20.0
+
+
+class NoSuchAgent(MeshError, LookupError):
+    """No agent of this name has ever offered anything to this mesh."""
+
+
+class AgentAway(MeshError, ConnectionError):
+    """A workstation cannot be reached just now; what it was asked goes on when it is back."""
+
+
+_Memory = tuple[tuple[AgentInfo, tuple[Hold, ...]], ...]
+
+
+@dataclass
+class ServingAgent:
+    """One agent, whether it can be reached just now or not."""
+
+    name: str
+    key: str
+    offer: AgentOffer
+    link: Link | None = None
+    heard_s: float = 0.0
+    seen_at_unix_s: float = 0.0
+    away_because: str = "the mesh has been started anew"
+    owed: dict[str, Hold] = field(default_factory=dict)
+    """What it is to let go of when it is back, by import."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def here(self) -> bool:
+        """Whether it can be asked now."""
+        return self.link is not None and not self.link.gone
+
+    def stirred(self) -> None:
+        """Let who waits for it look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def reached(self) -> Link:
+        """The link to it, as soon as there is one."""
+        while self.link is None or self.link.gone:
+            await self.changed.wait()
+        return self.link
+
+    def left(self, reason: str, at_unix_s: float) -> None:
+        """It is away from now on, and was seen last just now."""
+        self.link = None
+        self.away_because = reason
+        self.seen_at_unix_s = at_unix_s
+
+    def away(self) -> AgentAway:
+        """The error for whoever needs it now."""
+        return AgentAway(
+            f"waiting: workstation {self.name} is away ({self.away_because})",
+            hint="nothing is lost: it goes on where it stopped once hcs-mesh agent runs there again",
+        )
+
+    def info(self) -> AgentInfo:
+        """It as people see it."""
+        return AgentInfo(
+            name=self.name,
+            key=self.key,
+            offer=self.offer,
+            here=self.here,
+            away_because="" if self.here else self.away_because,
+            seen_at_unix_s=time.time() if self.here else self.seen_at_unix_s,
+        )
+
+
+class ServingAgents:
+    """All of them; what they offered is remembered while they are away, and over a restart of the mesh."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Remember in ``file``."""
+        self._file = file
+        self.agents: dict[str, ServingAgent] = {}
+        for info, owed in self._remembered():
+            self.agents[info.name] = ServingAgent(
+                info.name,
+                info.key,
+                info.offer,
+                seen_at_unix_s=info.seen_at_unix_s,
+                owed={hold.import_id: hold for hold in owed},
+            )
+
+    def agent(self, name: str) -> ServingAgent:
+        """The agent of this name.
+
+        Raises:
+            NoSuchAgent: none has ever offered anything.
+        """
+        found = self.agents.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.agents)) or "none"
+            raise NoSuchAgent(
+                f"no workstation {name!r} has offered folders to this mesh (there are: {known})",
+                hint="hcs-mesh agent --mesh CARD --key KEY --serve FOLDER on the workstation does",
+            )
+        return found
+
+    def check(self, order: ImportOrder, asker: Principal, owner: str = "") -> None:
+        """Promise that somebody may give an order for a workstation's files, also for another ``owner``.
+
+        Raises:
+            NoSuchAgent: there is no such workstation.
+            NotAllowed: it is not for him, or cannot be done from there.
+        """
+        agent = self.agent(order.agent)
+        administrator = ROLES.index(asker.role) >= ROLES.index("administrator")
+        barred = [
+            name
+            for name, believed in ((asker.name, administrator), (owner, not owner))
+            if not (believed or name == agent.key or not agent.offer.users or name in agent.offer.users)
+        ]
+        if barred:
+            raise NotAllowed(
+                f"{barred[0]} may not import from the workstation {agent.name}",
+                hint=f"its agent was started with --users {','.join(agent.offer.users)}",
+            )
+        if order.mode == "in-place":
+            raise NotAllowed(
+                "what lies on a workstation cannot be imported in place: the mesh does not see its disk",
+                hint="import by upload",
+            )
+        if order.delete_source and not agent.offer.may_delete:
+            raise NotAllowed(
+                f"the agent of the workstation {agent.name} deletes nothing",
+                hint="who looks after the workstation starts it with --may-delete, or leave --delete-source out",
+            )
+
+    async def look_at(self, order: ImportOrder) -> None:
+        """Have the workstation look where the order's path leads; one that is away is believed for now.
+
+        Raises:
+            AskFailed: it leads nowhere, or out of what is served.
+        """
+        link = self.agent(order.agent).link
+        if link is None or link.gone:
+            return
+        try:
+            await link.ask(FOLDERS, LookAtSource(path=order.path), timeout_s=LOOK_S)
+        except (PeerGone, AskTimedOut) as error:
+            log.info("a workstation went away while it was asked", agent=order.agent, reason=str(error))
+
+    def remember(self) -> None:
+        """Write down what is offered; called from a thread."""
+        if self._file is None:
+            return
+        new = self._file.with_name(f".{self._file.name}.new")
+        new.write_bytes(
+            msgspec.json.encode(tuple((one.info(), tuple(one.owed.values())) for one in list(self.agents.values())))
+        )
+        new.replace(self._file)
+
+    def _remembered(self) -> _Memory:
+        if self._file is None or not self._file.exists():
+            return ()
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=_Memory)
+        except (OSError, msgspec.DecodeError) as error:
+            # Each agent that is up offers its folders again by itself.
+            log.warning("what workstations offered cannot be read", file=str(self._file), reason=str(error))
+            return ()

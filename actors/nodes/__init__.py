@@ -1,0 +1,1 @@
+"""Other hosts as nodes of the mesh: joining, and speaking with the actors there."""

@@ -1,0 +1,1 @@
+"""Telling people: an outbox on the journal, mail and webhooks."""

@@ -1,0 +1,150 @@
+"""The pump of streams: sends each viewer what its stream says is next, as it has credit and the ring has slots."""
+
+from __future__ import annotations
+
+from ...config.errors import MeshError
+from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable
+from ...messages.streaming import PlaneLoaded, StreamStatistics
+from ...messages.viewing import Subject
+from ...supervisors import Context
+from ...transport.planes import PlaneRef, Ring, RingFull
+from .plane_loader import Loading, PlaneLoader, ReadPlane
+from .viewer_stream import Announced, ViewerStream
+
+BRIDGE = "viewers"
+
+
+class OpenedStream:
+    """A viewer's stream: its order, the slots its viewer holds, and the plane being read for it."""
+
+    def __init__(self, subject: Subject, snapshot_bytes: int, n_credits: int) -> None:
+        self.stream = ViewerStream(subject, n_credits=n_credits)
+        self.snapshot_bytes = snapshot_bytes
+        self.held: dict[int, PlaneRef] = {}
+        self.loading: Loading | None = None
+        self.shown = False
+        """Whether a snapshot has been adopted: its viewer knows what it looks at."""
+
+    def statistics(self, viewer: str) -> StreamStatistics:
+        """What went out on it, and what waits."""
+        return StreamStatistics(
+            viewer=viewer,
+            n_sent=self.stream.n_sent,
+            n_waiting=self.stream.n_waiting,
+            n_skipped=self.stream.n_skipped,
+            n_unacknowledged=self.stream.n_unacknowledged,
+        )
+
+
+class StreamPump:
+    """Moves the streams of all viewers; one that takes nothing stops its own only."""
+
+    def __init__(self, context: Context, ring: Ring, read: ReadPlane) -> None:
+        """Send by way of the bridge that ``context`` finds."""
+        self.streams: dict[str, OpenedStream] = {}
+        self.n_unreadable = 0
+        self._context = context
+        self._ring = ring
+        self._loader = PlaneLoader(context, ring, read)
+        self._starved: dict[str, None] = {}
+
+    def move(self, viewer: str) -> None:
+        """Send every fact whose turn it is, and start reading the next plane where there is room for it."""
+        one = self.streams[viewer]
+        # A loop, not a recursion: a plate may hold 100,000 planes that fit into no slot.
+        while True:
+            while (due := one.stream.next_fact()) is not None:
+                sequence, fact = due
+                self._context.find(BRIDGE).tell(
+                    FactTold(viewer=viewer, sequence=sequence, fact=fact, n_waiting=one.stream.n_waiting)
+                )
+            if not one.stream.may_load():
+                return
+            announced = one.stream.next_plane()
+            try:
+                one.loading = self._loader.begin(viewer, announced)
+            except RingFull:
+                # Others hold every slot: this stream goes on with the next one that comes back.
+                self._starved[viewer] = None
+                return
+            except MeshError as error:
+                one.stream.load()
+                self._unreadable(viewer, one, announced, str(error))
+            else:
+                one.stream.load()
+                return
+
+    def loaded(self, message: PlaneLoaded) -> None:
+        """A plane has been read, or could not be: it goes out, and the next one's turn has come."""
+        reservation = self._loader.finish(message)
+        if reservation is None:
+            return
+        viewer, one = message.viewer, self.streams.get(message.viewer)
+        if one is None or one.loading is None or one.loading.ticket != message.ticket:
+            # The viewer left while its plane was read.
+            reservation.discard()
+            self._feed_the_starved()
+            return
+        loading, one.loading = one.loading, None
+        announced = loading.announced
+        if message.reason:
+            reservation.discard()
+            self._unreadable(viewer, one, announced, message.reason)
+            self.move(viewer)
+            # Perhaps it had no use for the slot, and nobody else says that there is one.
+            self._feed_the_starved()
+            return
+        ref = reservation.fill([viewer])
+        reservation.ring.let_go(ref)
+        sequence = one.stream.sent()
+        one.held[sequence] = ref
+        self._context.find(BRIDGE).tell(
+            Frame(
+                viewer=viewer,
+                sequence=sequence,
+                plate_id=announced.plate_id,
+                job=announced.job,
+                header=announced.record.header,
+                ref=ref,
+                n_waiting=one.stream.n_waiting,
+                n_skipped=one.stream.n_skipped,
+                published_at_s=loading.began_at_s,
+            )
+        )
+        self.move(viewer)
+
+    def taken(self, message: FrameTaken) -> None:
+        """A viewer has let a plane go, if it held it."""
+        one = self.streams.get(message.viewer)
+        if one is None or not one.stream.taken(message.sequence):
+            return
+        ref = one.held.pop(message.sequence)
+        self._ring.acknowledge(ref.slot, ref.generation, message.viewer)
+        self.move(message.viewer)
+        self._feed_the_starved()
+
+    def close(self, viewer: str) -> None:
+        """A viewer is gone, and holds nothing any more."""
+        if self.streams.pop(viewer, None) is None:
+            return
+        self._starved.pop(viewer, None)
+        self._ring.release_all(viewer)
+        self._feed_the_starved()
+
+    def _unreadable(self, viewer: str, one: OpenedStream, announced: Announced, reason: str) -> None:
+        self.n_unreadable += 1
+        self._context.find(BRIDGE).tell(
+            PlaneUnreadable(
+                viewer=viewer,
+                sequence=one.stream.sent(readable=False),
+                header=announced.record.header,
+                reason=reason,
+                n_waiting=one.stream.n_waiting,
+            )
+        )
+
+    def _feed_the_starved(self) -> None:
+        starved, self._starved = self._starved, {}
+        for viewer in starved:
+            if viewer in self.streams:
+                self.move(viewer)

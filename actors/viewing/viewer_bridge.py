@@ -1,0 +1,226 @@
+"""The viewer bridge: keeps the sessions of viewers, and carries their streams over their links."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
+from ...messages.streaming import BeginStream, CloseAllStreams, CloseStream, ListStreams, OpenStream
+from ...messages.viewing import (
+    PROTOCOL,
+    Attach,
+    Attached,
+    Detach,
+    ListViewers,
+    StartStream,
+    StillAttached,
+    ViewerGone,
+    ViewerInfo,
+)
+from ...supervisors import Actor, Deferred
+from ...transport import Link
+from ...transport.planes import PlaneReader
+from .death_watch import DeathWatch
+from .errors import ViewerRefused
+from .plane_carrier import VIEWER, Carried, PlaneCarrier
+
+PUBLISHER = "publisher"
+Inbox = (
+    Attach
+    | StartStream
+    | StillAttached
+    | Detach
+    | FrameTaken
+    | ListViewers
+    | Frame
+    | FactTold
+    | PlaneUnreadable
+    | StreamEnded
+    | ViewerGone
+)
+
+
+@dataclass
+class _Session:
+    viewer: str
+    link: Link
+    asked: Attach
+    principal: str
+    watch: DeathWatch | None = None
+    carrier: PlaneCarrier | None = None
+    """For a viewer on another host, which cannot open the ring."""
+
+
+class ViewerBridge(Actor[Inbox]):
+    """Lets viewers in, notices when they are gone, and hands each one its own stream.
+
+    Viewers are watched, not owned: they outlive the mesh and may die without harm. A viewer's slots are
+    taken back when it says so, when its link is closed or when its process has ended; never by time. A viewer
+    on another host is proven gone by its connection's end.
+    """
+
+    def __init__(self, watch: Callable[[int, Callable[[], None]], DeathWatch] = DeathWatch) -> None:
+        """Have ``watch`` prove that a process of this host has ended."""
+        self._watch = watch
+        self._sessions: dict[str, _Session] = {}
+        self._n_attached = 0
+
+    async def started(self) -> None:
+        """Close what an earlier life of the bridge left open."""
+        self.context.find(PUBLISHER).tell(CloseAllStreams())
+
+    async def stopping(self) -> None:
+        """Tell every viewer that its stream is over."""
+        for viewer in list(self._sessions):
+            self._end(viewer, "the mesh stops")
+
+    async def receive(
+        self, message: Inbox
+    ) -> Deferred[Attached] | Deferred[tuple[ViewerInfo, ...]] | Deferred[bool] | bool | None:
+        """Handle what viewers and the publisher say."""
+        match message:
+            case Attach():
+                return self.defer(self._open(self._admit(message)))
+            case StillAttached(viewer=viewer):
+                return self.defer(self._still(viewer)) if self._is_its_own(viewer) else False
+            case StartStream() | Detach() | FrameTaken():
+                if self._is_its_own(message.viewer):
+                    self._pass_on(message)
+            case Frame() | FactTold() | PlaneUnreadable():
+                session = self._sessions.get(message.viewer)
+                if session is not None:
+                    _tell(session, message)
+            case StreamEnded(viewer=viewer, reason=reason):
+                self._end(viewer, reason)
+            case ViewerGone(viewer=viewer):
+                self._forget(viewer)
+            case ListViewers():
+                return self.defer(self._list())
+            case _:
+                assert_never(message)
+        return None
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """Viewers attached now, and ever."""
+        return {"viewers": len(self._sessions), "attached_ever": self._n_attached}
+
+    def _admit(self, asked: Attach) -> _Session:
+        link = self.context.caller
+        if asked.protocol != PROTOCOL:
+            raise ViewerRefused(
+                f"the viewer speaks protocol {asked.protocol}, this mesh {PROTOCOL}",
+                hint="install the same release of hcs-mesh for both",
+            )
+        if link is None:
+            raise ViewerRefused("a viewer attaches over a link", hint="python -m hcs_mesh.viewers.recorder --data DIR")
+        for viewer, session in list(self._sessions.items()):
+            if session.link is link:
+                # One stream per link: whoever attaches again has given the former stream up.
+                self._forget(viewer)
+        viewer = uuid.uuid4().hex
+        me = self.context.me
+
+        def gone(why: str = "its process has ended") -> None:
+            me.tell(ViewerGone(viewer=viewer, reason=why))
+
+        try:
+            watch = None if asked.elsewhere else self._watch(asked.pid, gone)
+        except (ProcessLookupError, PermissionError) as error:
+            raise ViewerRefused(
+                f"process {asked.pid} of this viewer cannot be watched from here: {error}",
+                hint="a viewer in a container or on another host says that it is elsewhere",
+            ) from error
+        session = _Session(viewer, link, asked, self.context.principal.name, watch)
+        self._sessions[viewer] = session
+        self._n_attached += 1
+        link.on_lost.append(gone)
+        return session
+
+    async def _open(self, session: _Session) -> Attached:
+        if session.viewer not in self._sessions:
+            # It attached once more before this began: a stream opened now would be closed by nobody.
+            raise ViewerRefused("the viewer has attached again since", hint="follow the later stream")
+        request = OpenStream(
+            viewer=session.viewer, subject=session.asked.subject, snapshot_bytes=session.asked.snapshot_bytes
+        )
+        try:
+            opened = await self.context.find(PUBLISHER).ask(request)
+        except BaseException:
+            self.context.me.tell(ViewerGone(viewer=session.viewer, reason="its stream could not be opened"))
+            raise
+        ring = opened.ring
+        if session.asked.elsewhere and session.viewer in self._sessions:
+            session.carrier = PlaneCarrier(session.link, PlaneReader(Path(ring).parent))
+            self.context.spawn(session.carrier.run())
+            ring = ""
+        return Attached(viewer=session.viewer, contents=opened.contents, ring=ring, credits=opened.credits)
+
+    async def _still(self, viewer: str) -> bool:
+        """Whether the stream is there too: a publisher that was started anew has none."""
+        return any(stream.viewer == viewer for stream in await self.context.find(PUBLISHER).ask(ListStreams()))
+
+    async def _list(self) -> tuple[ViewerInfo, ...]:
+        sessions = tuple(self._sessions.values())
+        streams = {stream.viewer: stream for stream in await self.context.find(PUBLISHER).ask(ListStreams())}
+        return tuple(
+            ViewerInfo(
+                viewer=session.viewer,
+                kind=session.asked.kind,
+                title=session.asked.title,
+                principal=session.principal,
+                pid=session.asked.pid,
+                subject=session.asked.subject,
+                n_sent=streams[session.viewer].n_sent,
+                n_waiting=streams[session.viewer].n_waiting,
+                n_skipped=streams[session.viewer].n_skipped,
+                n_unacknowledged=streams[session.viewer].n_unacknowledged,
+                elsewhere=session.asked.elsewhere,
+                compressed=session.carrier is not None and session.carrier.compression.on,
+            )
+            for session in sessions
+            if session.viewer in streams
+        )
+
+    def _pass_on(self, message: StartStream | Detach | FrameTaken) -> None:
+        match message:
+            case StartStream(viewer=viewer):
+                self.context.find(PUBLISHER).tell(BeginStream(viewer=viewer))
+            case Detach(viewer=viewer):
+                self._forget(viewer)
+            case FrameTaken(viewer=viewer):
+                carrier = self._sessions[viewer].carrier
+                if carrier is not None:
+                    carrier.taken(message)
+                self.context.find(PUBLISHER).tell(message)
+
+    def _is_its_own(self, viewer: str) -> bool:
+        """Whether the viewer's session is that of the link that is speaking."""
+        session = self._sessions.get(viewer)
+        return session is not None and session.link is self.context.caller
+
+    def _end(self, viewer: str, reason: str) -> None:
+        session = self._sessions.get(viewer)
+        if session is not None:
+            _tell(session, StreamEnded(viewer=viewer, reason=reason))
+            self._forget(viewer)
+
+    def _forget(self, viewer: str) -> None:
+        session = self._sessions.pop(viewer, None)
+        if session is None:
+            return
+        if session.watch is not None:
+            session.watch.stop()
+        if session.carrier is not None:
+            session.carrier.close()
+        self.context.find(PUBLISHER).tell(CloseStream(viewer=viewer))
+
+
+def _tell(session: _Session, message: Carried) -> None:
+    if session.carrier is not None:
+        session.carrier.put(message)
+    else:
+        session.link.tell(VIEWER, message)

@@ -1,0 +1,1 @@
+"""Folders that are looked at, so that what appears in them is imported."""

@@ -1,0 +1,244 @@
+"""The errands of a watched folder: each thing that was decided of it is done, written down before and after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import assert_never
+
+import msgspec
+
+from ...config import MeshError, get_logger
+from ...messages.imports import GetImport, ImportStatus, PlanSource, SubmitImport
+from ...messages.notices import NoticeFacts, SendNotice
+from ...plates.errors import NOT_YET
+from ...plates.planners import Plan
+from ...plates.planners.plain_fileset import is_container
+from ...plates.repository import Repository
+from ...supervisors import Context
+from ...transport import AskFailed
+from ..errors import ImportNotFound, InspectorKeepsDying
+from ..inspection import Inspection
+from ..ledger import Ledger
+from .apart import run_apart
+from .book import WatchedUnit
+from .orders import loose_question, order_of, question_of
+from .sight import seen
+from .watched_folder import Compare, Group, HandOver, Instruction, Vanished, WatchedFolder, handed_over
+
+log = get_logger(__name__)
+
+N_NAMED = 20
+"""Late files that are kept by name."""
+
+NOTHING = seen(()).digest
+"""What tells a unit without files."""
+
+
+class Unplannable(Exception):
+    """There is nothing that an import would take, or not yet."""
+
+    def __init__(self, reason: str, *, not_yet: bool = False) -> None:
+        super().__init__(reason)
+        self.not_yet = not_yet
+
+
+class WatchErrands:
+    """Does what follows from the looks at one watched folder."""
+
+    def __init__(
+        self,
+        folder: WatchedFolder,
+        context: Context,
+        ledger: Ledger[WatchedUnit],
+        inspection: Inspection,
+        repository: Repository,
+    ) -> None:
+        self._folder = folder
+        self._settings = folder.settings
+        self._context = context
+        self._ledger = ledger
+        self._inspection = inspection
+        self._repository = repository
+        self._asked_again = False
+
+    def begun(self) -> tuple[WatchedUnit, ...]:
+        """What is to be handed over once more: a life before may have died over it.
+
+        The settings for which one was refused may be others in this life, so that it is asked about once.
+        """
+        return tuple(one for one in self._folder.units.not_taken() if one.step != "refused" or not self._asked_again)
+
+    async def run(self, instructions: Iterable[Instruction]) -> None:
+        """Do them one after the other; what cannot be done now is decided anew at the next look."""
+        try:
+            begun, self._asked_again = self.begun(), True
+            for unit in begun:
+                await self._submit(unit)
+            for one in instructions:
+                await self._run_one(one)
+        except MeshError as error:
+            log.warning("a watched folder waits", folder=self._settings.path, reason=str(error))
+
+    async def _run_one(self, one: Instruction) -> None:
+        match one:
+            case HandOver():
+                await self._hand_over(one)
+            case Compare():
+                await self._compare(one)
+            case Group():
+                await self._group(one)
+            case Vanished(unit=unit, gone=gone):
+                await self._write(self._folder.units[unit], gone=gone)
+            case _:
+                assert_never(one)
+
+    async def _hand_over(self, one: HandOver) -> None:
+        unit = WatchedUnit(
+            folder=self._settings.path,
+            unit=one.unit,
+            at_unix_s=time.time(),
+            step="handing over",
+            generation=one.generation,
+            forced=one.forced,
+            digest=one.digest,
+            names=one.names,
+        )
+        await self._ledger.write(unit)
+        await self._submit(unit)
+
+    async def _submit(self, unit: WatchedUnit) -> None:
+        """Hand it over; the key makes it harmless if a life before has done so and died."""
+        request = SubmitImport(order=order_of(self._settings, unit), key=unit.key, on_behalf_of=self._settings.owner)
+        try:
+            import_id = await self._context.find("imports").ask(request)
+        except AskFailed as error:
+            if error.failure.retry:
+                raise
+            if unit.step != "refused":
+                await self._tell(unit, f"it cannot be imported: {error}", error.hint)
+            await self._write(unit, step="refused", reason=str(error))
+            return
+        log.info("a watched folder handed over", folder=self._settings.path, unit=unit.unit, import_id=import_id)
+        await self._write(unit, step="handed over", import_id=import_id, reason="")
+
+    async def _compare(self, one: Compare) -> None:
+        """See what the import of a unit that has changed makes of it."""
+        unit = self._folder.units[one.unit]
+        again = HandOver(unit.unit, one.digest, one.names, unit.generation + 1)
+        state = await self._state(unit)
+        if state == "at work":
+            # It looks at its source itself; what it does not see any more is found once it is done.
+            return
+        if state == "failed" and one.digest != NOTHING:
+            await self._hand_over(again)
+        elif state == "done":
+            await self._look_for_late(unit, one, again)
+        else:
+            await self._write(unit, digest=one.digest)
+
+    async def _state(self, unit: WatchedUnit) -> str:
+        if unit.step == "refused":
+            return "failed"
+        if unit.step == "handing over":
+            return "at work"
+        try:
+            status: ImportStatus = await self._context.find("imports").ask(GetImport(import_id=unit.import_id))
+        except AskFailed as error:
+            if error.failure.kind != ImportNotFound.__name__:
+                raise
+            # Off the list: what the repository has of it still counts.
+            standing = await run_apart(lambda: self._repository.reconcile(unit.import_id), "watch: repository")
+            return "done" if standing.registered else "cancelled"
+        return "at work" if status.state in ("running", "waiting") else status.state
+
+    async def _look_for_late(self, unit: WatchedUnit, one: Compare, again: HandOver) -> None:
+        """Find the files that an import would take now, and that the one of this unit has not."""
+        question = question_of(self._settings, msgspec.structs.replace(unit, names=one.names))
+        try:
+            plan = await self._plan(question)
+        except Unplannable as error:
+            if error.not_yet:
+                return
+            # Its files were taken away, or it is nothing now that could be late.
+            await self._write(unit, digest=one.digest, names=one.names)
+            return
+        stored = await run_apart(lambda: _stored(self._repository, unit.import_id), "watch: repository")
+        now = {file.path: file.n_bytes for fileset in plan.filesets for file in fileset.files}
+        late = tuple(sorted(path for path, size in now.items() if stored.get(path) != size))
+        if late and self._settings.late == "import":
+            log.warning("late files are imported", folder=self._settings.path, unit=unit.unit, n_files=len(late))
+            await self._hand_over(again._replace(forced=True))
+            return
+        if late:
+            log.warning("files came late", folder=self._settings.path, unit=unit.unit, n_files=len(late))
+            path = order_of(self._settings, unit).path
+            named = ", ".join(late[:3]) + (", ..." if len(late) > 3 else "")
+            await self._tell(
+                unit,
+                f"{len(late)} file{'s' if len(late) > 1 else ''} came or grew after {unit.import_id} was done: {named}",
+                f"hcs-mesh import --force {path} imports it again, with them",
+                late=one.digest,
+            )
+        await self._write(unit, digest=one.digest, names=one.names, late=late[:N_NAMED], n_late=len(late))
+
+    async def _group(self, one: Group) -> None:
+        """Have the inspector say which loose files belong together, and hand over what is whole."""
+        question = loose_question(self._settings, one.names)
+        try:
+            plan = await self._plan(question)
+        except Unplannable as error:
+            if error.not_yet:
+                return
+            filesets: list[dict[str, int]] = []
+        else:
+            filesets = [
+                {file.path: file.n_bytes for file in fileset.files if "/" not in file.path} for fileset in plan.filesets
+            ]
+        placed = {name for files in filesets for name in files}
+        # Files of microscopes are planned where nothing else is: beside images each is a fileset of its own.
+        filesets += [{name: one.sizes[name]} for name in one.ready if name not in placed and is_container(name)]
+        todo, unread = handed_over(filesets, one, self._folder.units)
+        self._folder.set_aside(unread)
+        for each in todo:
+            await (self._hand_over(each) if isinstance(each, HandOver) else self._compare(each))
+
+    async def _plan(self, question: PlanSource) -> Plan:
+        try:
+            return await self._inspection.plan(question, self._settings.label, lambda reason: None)
+        except InspectorKeepsDying as error:
+            raise Unplannable(str(error)) from error
+        except AskFailed as error:
+            if error.failure.retry:
+                raise
+            raise Unplannable(str(error), not_yet=error.failure.kind in NOT_YET) from error
+
+    async def _tell(self, unit: WatchedUnit, reason: str, hint: str, *, late: str = "") -> None:
+        """Have people told; the key makes it harmless to have it told again."""
+        settings = self._settings
+        notice = SendNotice(
+            key=f"{unit.key} {late or 'refused'}",
+            kind="import.attention",
+            recipients=(settings.mail,) if settings.mail else (),
+            facts=NoticeFacts(
+                import_id=unit.import_id,
+                owner=settings.owner,
+                source=order_of(settings, unit).path,
+                reason=reason,
+                hint=hint,
+            ),
+        )
+        await self._context.find("notifier").ask(notice)
+
+    async def _write(self, unit: WatchedUnit, **changes: object) -> None:
+        await self._ledger.write(msgspec.structs.replace(unit, at_unix_s=time.time(), **changes))
+
+
+def _stored(repository: Repository, import_id: str) -> dict[str, int]:
+    """The files that an import has in the repository, with their sizes when it took them."""
+    standing = repository.reconcile(import_id)
+    found = {file.path: file.size for plate_id in standing.plate_ids for file in repository.files(plate_id)}
+    folder = repository.files_folder(import_id)
+    # Filesets without plates are only files.
+    found.update((path, (folder / path).stat().st_size) for path in standing.complete if path not in found)
+    return found
