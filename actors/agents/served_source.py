@@ -14,9 +14,9 @@ from ...plates.checksums import Algorithm, new_digest
 from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound, SourceUnreadable
 from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release, staging_of
+from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import STAGED, HeldFile
 from ...plates.local import FolderReader
-from ...plates.local.deletion import delete_source
 from ...plates.local.disk import free_bytes
 from ...plates.local.names import checked_id, checked_path
 from ...plates.planners import Plan

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from ...config import MeshError
 from ...plates import errors as plate_errors
 from ...plates.holding import errors as holding_errors
+from ...plates.holding.deletion import SourceStays
 from ...plates.local import errors as local_errors
-from ...plates.local.deletion import SourceStays
 from ...transport import AskFailed, PeerGone, Request
 from .serving_agents import FOLDERS, ServingAgent
 

@@ -10,8 +10,8 @@ from ...config import get_logger
 from ...messages.metadata import PlatesStored
 from ...plates.access import NoSuchAccount, PathNotAllowed
 from ...plates.errors import PlanError
+from ...plates.holding.deletion import SourceStays
 from ...plates.labels import Target
-from ...plates.local.deletion import SourceStays
 from ...plates.repository import StoredFileset
 from ...transport import TransportError
 from ..errors import NoCertificate

@@ -12,9 +12,9 @@ from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound
 from ...plates.exclusion import Exclusion
 from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import HeldFile
 from ...plates.local import FolderReader
-from ...plates.local.deletion import delete_source
 from ...plates.local.disk import free_bytes
 from ...plates.planners import Plan
 from ...plates.repository import SourceFile, SourceReader, StoredFile

@@ -1,6 +1,5 @@
 """Held sources: what the person at the microscope may do to a folder while it is imported."""
 
-from ..source_names import HELD_FOLDER
 from .errors import NotHeld, StagingFailed
 from .guarantees import GUARANTEES, Guarantee, HeldFile, HeldSpace, Hold, Relief, pressure, weakest
 from .hold import hold, release
@@ -10,7 +9,6 @@ from .staging import Staging, choose_staging, staging_of, sweep
 
 __all__ = [
     "GUARANTEES",
-    "HELD_FOLDER",
     "Guarantee",
     "HeldFile",
     "HeldReader",

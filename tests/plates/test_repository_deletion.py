@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from hcs_mesh.plates.holding import hold, let_go
+from hcs_mesh.plates.holding.deletion import SourceStays, delete_source
 from hcs_mesh.plates.holding.guarantees import HeldFile
-from hcs_mesh.plates.local.deletion import SourceStays, delete_source
 from hcs_mesh.plates.permissions import Account, Node, may_delete
 from hcs_mesh.plates.repository import SourceFile
 

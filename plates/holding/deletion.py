@@ -9,8 +9,8 @@ from pathlib import Path
 from ...config.errors import MeshError
 from ..access import DeletionRight
 from ..errors import SourceNotFound, SourceUnreadable
-from ..holding.guarantees import HeldFile
 from ..permissions import Account
+from .guarantees import HeldFile
 
 _NAMED = 3
 
