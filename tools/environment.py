@@ -31,13 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the environment's folder")
     parser.add_argument("--extras", default="", help="extras of the package, between commas")
+    parser.add_argument("--alone", default="", help="what is wanted without its own needs, between commas")
     options = parser.parse_args(arguments)
     folder = options.folder.absolute()
-    wanted = {"needs": needs_digest(options.extras), "package": package_digest()}
+    wanted = {"needs": needs_digest(options.extras, options.alone), "package": package_digest()}
     present = read_stamp(folder)
     try:
         if present.get("needs") != wanted["needs"]:
-            install_needs(folder, options.extras)
+            install_needs(folder, options.extras, options.alone)
             write_stamp(folder, {"needs": wanted["needs"]})
         if present != wanted:
             install_package(folder)
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def install_needs(folder: Path, extras: str) -> None:
+def install_needs(folder: Path, extras: str, alone: str) -> None:
     """Make the environment anew with everything that the package and its extras need.
 
     Raises:
@@ -59,6 +60,8 @@ def install_needs(folder: Path, extras: str) -> None:
     venv.create(folder, clear=folder.exists(), with_pip=True)
     build_needs = read_project()["build-system"]["requires"]
     pip(folder, "install", "--constraint", str(CONSTRAINTS), *build_needs, *package_needs(extras))
+    if alone:
+        pip(folder, "install", "--constraint", str(CONSTRAINTS), "--no-deps", *alone.split(","))
 
 
 def install_package(folder: Path) -> None:
@@ -114,11 +117,12 @@ def package_digest() -> str:
     return digest.hexdigest()
 
 
-def needs_digest(extras: str) -> str:
+def needs_digest(extras: str, alone: str) -> str:
     """A digest that changes with what the environment must hold beside the package."""
     parts = [
         CONSTRAINTS.read_text(encoding="utf-8"),
         json.dumps(package_needs(extras)),
+        alone,
         sys.version,
         str(CHECKOUT),  # a virtual environment cannot be moved
     ]

@@ -1,4 +1,4 @@
-"""Sees to the Debian packages that the tests need: a screen for napari, a browser, strace and tmux.
+"""Sees to the Debian packages that the tests need: a screen for napari, a browser, Java, strace and tmux.
 
 As root it installs what is missing; otherwise it prints the one line that does, and fails.
 """
@@ -12,6 +12,7 @@ import sys
 
 PACKAGES = (
     "chromium",
+    "default-jre-headless",
     "libdbus-1-3",
     "libegl1",
     "libgl1",
@@ -36,7 +37,7 @@ PACKAGES = (
 def main() -> int:
     """0 when every package is there, or this is no Debian and they cannot be asked for."""
     if shutil.which("dpkg-query") is None:
-        print("Not a Debian system: the tests need Xvfb, OpenGL and XCB, Chromium, and strace.")
+        print("Not a Debian system: the tests need Xvfb, OpenGL and XCB, Chromium, Java, and strace.")
         return 0
     missing = [package for package in PACKAGES if not is_installed(package)]
     if not missing:

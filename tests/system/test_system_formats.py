@@ -136,6 +136,7 @@ for image in plate.images():
 """
 
 
+@pytest.mark.needs("bioformats")
 def test_bio_formats_reads_what_was_written_within_the_inspectors_memory(bioformats_jar: Path, tmp_path: Path) -> None:
     pixels = np.arange(2 * 3 * 50 * 70, dtype=np.uint16).reshape(2, 3, 50, 70)
     write_ics(tmp_path / "one.ics", pixels)
@@ -147,6 +148,7 @@ def test_bio_formats_reads_what_was_written_within_the_inspectors_memory(bioform
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.needs("bioformats")
 def test_an_image_of_bio_formats_is_imported_and_analysed(mesh_with_jar: Any, tmp_path: Path, nuclei: Path) -> None:
     write_plate(tmp_path / "tiff", Recipe(name="Tiny", n_rows=1, n_columns=1, n_fields=1, size_px=256))
     found = plan(tmp_path / "tiff")
