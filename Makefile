@@ -43,6 +43,7 @@ lint: test-environment
 
 types: test-environment
 	$(RUN)/mypy --package hcs_mesh
+	$(RUN)/mypy --platform win32 --follow-imports silent --cache-dir .mypy_cache/win32 --module hcs_mesh.plates.holding.windows
 
 layers: test-environment
 	$(RUN)/lint-imports
