@@ -10,7 +10,9 @@ class PlatePathError(MeshError, ValueError):
 
 
 class PlanError(MeshError, ValueError):
-    """A source cannot be planned as filesets."""
+    """A source cannot be planned as filesets; ``culprit`` is the file or folder of it that is to blame, if one is."""
+
+    culprit: str = ""
 
 
 class SourceNotFound(PlanError, FileNotFoundError):

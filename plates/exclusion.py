@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
@@ -13,6 +15,7 @@ _HINT = "For example '*_thumb*', 'Evaluation1' or 'plate 7/**/*.csv'; '*' stays 
 class Exclusion:
     """Patterns of what is left out: without '/' a name at any depth, with it a path from the source's folder.
 
+    A leading './' makes a path of a name: './Index.xml' is the one right in the source's folder.
     ``*``, ``?`` and ``[...]`` stand for what they do in a shell and stay inside one name; ``**`` stands for any
     folders. Whatever lies in a folder that matches is left out with it. Upper and lower case differ.
     """
@@ -29,7 +32,7 @@ class Exclusion:
             parts = tuple(part for part in pattern.split("/") if part not in ("", "."))
             if not parts or pattern.startswith("/") or ".." in parts:
                 raise PatternError(f"'{pattern}' excludes nothing of a source", hint=_HINT)
-            if len(parts) == 1:
+            if len(parts) == 1 and not pattern.startswith("./"):
                 self._names.append(parts[0])
             else:
                 # Two of them in a row mean no more than one, and cost a power more.
@@ -44,6 +47,18 @@ class Exclusion:
             return True
         above = [parts[:n] for n in range(1, len(parts) + 1)] if self._paths else []
         return any(_matches(each, pattern) for pattern in self._paths for each in above)
+
+
+def pattern_of(path: str) -> str:
+    """The pattern that leaves out this path and nothing beside it; what a terminal would obey is a '?' in it."""
+    escaped = re.sub(r"[*?[]", r"[\g<0>]", path)
+    pattern = "".join(one if one.isprintable() else "?" for one in escaped)
+    return pattern if "/" in pattern else f"./{pattern}"
+
+
+def how_to_leave_out(path: str) -> str:
+    """What to add to the command so that this path alone stays behind, as a hint."""
+    return f"To import the rest without it, add --exclude {shlex.quote(pattern_of(path))}"
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:

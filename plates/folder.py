@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
-from .exclusion import Exclusion
+from .exclusion import Exclusion, how_to_leave_out
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
 from .source_names import HELD_FOLDER, check_source_name
@@ -179,13 +179,13 @@ class DiskFolder:
                 else:
                     self.left_out.append(LeftOut(path, "not a regular file"))
             except OSError as error:
-                raise _unreadable(path, error) from error
+                raise _unreadable(path, error, is_walked=True) from error
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
             entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
         except OSError as error:
-            raise _unreadable(folder or str(self.root), error) from error
+            raise _unreadable(folder or str(self.root), error, is_walked=bool(folder)) from error
         return [entry for entry in entries if entry.name != HELD_FOLDER]
 
     def _stays_inside(self, path: str) -> bool:
@@ -208,10 +208,11 @@ def _series(series: tifffile.TiffPageSeries) -> TiffSeries:
     return TiffSeries(axes=series.axes, shape=tuple(series.shape), dtype=np.dtype(series.dtype).name, planes=planes)
 
 
-def _unreadable(path: str, error: OSError) -> SourceUnreadable | SourceNotFound:
+def _unreadable(path: str, error: OSError, *, is_walked: bool = False) -> SourceUnreadable | SourceNotFound:
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError):
         return SourceNotFound(f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host.")
-    return SourceUnreadable(
-        f"{path} cannot be read: {reason}", hint="Let the account that runs the mesh read it, or leave it out."
-    )
+    hint = "Let the account that runs the mesh read it."
+    if is_walked:
+        hint = f"{hint} {how_to_leave_out(path)}"
+    return SourceUnreadable(f"{path} cannot be read: {reason}", hint=hint)

@@ -12,13 +12,14 @@ import msgspec
 
 from .bioformats import container_planner
 from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
+from .exclusion import how_to_leave_out
 from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, DiskFolder
 from .model import Plate
 from .planners.cellvoyager import plan_cellvoyager
-from .planners.folder import is_tiff
+from .planners.folder import is_ome_xml, is_tiff
 from .planners.imagexpress import plan_imagexpress
 from .planners.metaxpress import plan_metaxpress
-from .planners.ome_tiff import plan_ome_tiff, set_of
+from .planners.ome_tiff import plan_ome_tiff, refuse_ome_xml, set_of
 from .planners.ome_zarr import plan_ome_zarr
 from .planners.operetta import plan_operetta
 from .planners.pattern import pattern_planner
@@ -110,6 +111,9 @@ def _recognised(
         except (NothingToImport, PatternError) as error:
             _blame_left_out(folder, error)
             raise
+        except PlanError as error:
+            _say_how_to_leave_out(folder, error)
+            raise
         return folder.root, msgspec.structs.replace(found, left_out=(*found.left_out, *folder.left_out))
     if not stat.S_ISREG(mode):
         raise NothingToImport(
@@ -142,6 +146,16 @@ def _blame_left_out(folder: DiskFolder, error: PlanError) -> None:
         ) from error
 
 
+def _say_how_to_leave_out(folder: DiskFolder, error: PlanError) -> None:
+    """One damaged file keeps a whole folder from being planned: say how the rest of it is imported."""
+    culprit = error.culprit
+    if any(path != culprit and not path.startswith(f"{culprit}/") for path in folder.files) and culprit not in (
+        "",
+        ".",
+    ):
+        error.hint = f"{error.hint} {how_to_leave_out(culprit)}".lstrip()
+
+
 def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
@@ -166,6 +180,8 @@ def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
         if is_container(path.name):
             together = DiskFolder(path.parent, only={path.name, *companions(path.name)})
             return recognise(together, (), otherwise=container_planner(together.root))
+        if is_ome_xml(path.name):
+            raise refuse_ome_xml(DiskFolder(path.parent, depth=1, exclude=exclude), path.name)
         raise NothingToImport(
             f"{path} is not a TIFF file",
             hint="Give a TIFF file, a .companion.ome, or the folder of a plate; --as-files stores any file as it is.",

@@ -19,5 +19,6 @@ def check_source_name(path: str) -> None:
     except UnicodeEncodeError as error:
         raise BadSourceName(
             f"the name of {path!r} is not UTF-8 text: the characters written as '\\udc..' are single bytes",
-            hint="Rename the file or folder, for example with 'convmv' or 'mv', and import it again.",
+            hint="Rename the file or folder, for example with 'convmv' or 'mv', and import it again; or leave out the "
+            "folder that it lies in with --exclude.",
         ) from error

@@ -12,7 +12,7 @@ import tifffile
 
 from .errors import UnreadableImage
 
-COPY_AGAIN = "Copy the file again from the microscope, or leave it out."
+COPY_AGAIN = "Copy the file again from the microscope, or leave it out with --exclude."
 
 # Seen on corpora of malformed files; imagecodecs' own errors are RuntimeErrors, a codec not installed is an
 # ImportError. Not Exception: a bug of ours in the same block should still look like one where it can.

@@ -71,14 +71,17 @@ def patience_s(scan: Scan, *, at_least_s: float, at_most_s: float) -> float:
     return max(at_least_s, min(at_most_s, N_PAUSES * scan.pause_s))
 
 
-def why_not_ended(pending: tuple[str, ...], *, quiet_s: float, patience_s: float) -> str:
-    """Why to wait although nothing changes; empty if there is no reason, or it was waited for long enough."""
+def why_not_ended(pending: tuple[str, ...], *, quiet_s: float, patience_s: float, usable: bool = True) -> str:
+    """Why to wait although nothing changes; empty if there is no reason, or it was waited for long enough.
+
+    A source that is not ``usable`` as it is would fail if nobody waited.
+    """
     if not pending or quiet_s >= patience_s:
         return ""
     more = f", and {len(pending) - 1} more" if len(pending) > 1 else ""
     return (
-        f"the acquisition has not ended: {pending[0]}{more}; waiting {patience_s - quiet_s:.0f} s more for a change "
-        "(--ended takes a source as it is)"
+        f"the acquisition has not ended: {pending[0]}{more}; waiting {patience_s - quiet_s:.0f} s more for a change"
+        f"{' (--ended takes a source as it is)' if usable else ''}"
     )
 
 

@@ -66,9 +66,10 @@ def scan_source(source: Path, only: Sequence[str] = (), *, exclude: Container[st
             return Scan({Path(name).name: _seen(source / Path(name).name) for name in only})
         n_top = len(str(source).rstrip(os.sep)) + 1
         for folder, folders, names in os.walk(source, onerror=refuse):
-            folders[:] = sorted(one for one in folders if one != HELD_FOLDER)
             # Strings, not paths: an OME-Zarr has a hundred thousand small files, and is looked at again and again.
             above = folder if folder.endswith(os.sep) else f"{folder}{os.sep}"
+            # What is left out is not entered: it may be what cannot be read.
+            folders[:] = sorted(one for one in folders if one != HELD_FOLDER and (above + one)[n_top:] not in exclude)
             for name in names:
                 path = above + name
                 relative = path[n_top:]

@@ -115,4 +115,6 @@ class ImportSettling:
 def _not_yet(error: MeshError, *, quiet_s: float, patience: float) -> str:
     """What is waited for, if it is something that more of the source may cure; else nothing."""
     kind = error.failure.kind if isinstance(error, AskFailed) else type(error).__name__
-    return why_not_ended((str(error),), quiet_s=quiet_s, patience_s=patience) if kind in NOT_YET else ""
+    if kind not in NOT_YET:
+        return ""
+    return why_not_ended((str(error),), quiet_s=quiet_s, patience_s=patience, usable=False)

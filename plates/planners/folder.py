@@ -75,22 +75,35 @@ class Folder(Protocol):
 
 
 class PartOfFolder:
-    """The same folder with some of its files alone."""
+    """The same folder with some of its files alone; ``last_read`` is the file that was asked for last."""
 
     def __init__(self, whole: Folder, kept: Container[str]) -> None:
-        self._whole = whole
         self._files = {path: n_bytes for path, n_bytes in whole.files.items() if path in kept}
         self.name = whole.name
         self.excluded = whole.excluded
-        self.text = whole.text
-        self.stream = whole.stream
-        self.tiff = whole.tiff
+        self.last_read = ""
+        self._whole = whole
         self.series = whole.series
 
     @property
     def files(self) -> Mapping[str, int]:
         """The size in bytes of every file that was kept."""
         return self._files
+
+    def text(self, path: str, encoding: str = "utf-8") -> str:
+        """The text of a small metadata file, as :meth:`Folder.text`."""
+        self.last_read = path
+        return self._whole.text(path, encoding)
+
+    def stream(self, path: str) -> IO[bytes]:
+        """The bytes of a metadata file, as :meth:`Folder.stream`."""
+        self.last_read = path
+        return self._whole.stream(path)
+
+    def tiff(self, path: str) -> TiffHead:
+        """The header of a TIFF file, as :meth:`Folder.tiff`."""
+        self.last_read = path
+        return self._whole.tiff(path)
 
 
 def is_settled(folder: Folder, path: str | None) -> bool:
@@ -118,6 +131,12 @@ def stem(path: str) -> str:
         if lower.endswith(suffix):
             return name[: -len(suffix)]
     return name.rpartition(".")[0] or name
+
+
+def is_ome_xml(path: str) -> bool:
+    """Whether the name is that of OME-XML on its own, which is no companion of a set of TIFF files."""
+    lower = path.lower()
+    return lower.endswith((".ome.xml", ".ome")) and not lower.endswith(".companion.ome")
 
 
 def is_tiff(path: str) -> bool:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 
-from ..errors import MetadataError, UnreadableImage
+from ..errors import MetadataError, NothingToImport, SourceUnreadable, UnreadableImage
 from ..model import Missing, Plate
 from ..wells import well_label
 from .folder import Folder, TiffHead, is_settled, is_tiff, join, split, stem
 from .ome_xml import Ome, OmeImage, TiffData, parse_ome, planes
 from .plan import Fileset, LeftOut, Plan, planned_files, still_due
 from .plane_table import PlaneTable
+
+_NO_IMAGE = (
+    "Import the TIFF files that it describes, or their folder. Pixels inside of XML are not read; --as-files stores it "
+    "as it is."
+)
 
 
 def plan_ome_tiff(folder: Folder) -> Plan:
@@ -24,14 +29,17 @@ def plan_ome_tiff(folder: Folder) -> Plan:
     filesets: list[Fileset] = []
     left_out: list[LeftOut] = []
     pending: list[str] = []
-    waiting: dict[str, int] = {}
+    members: dict[str, list[str]] = {}
     claimed: set[str] = set()
+
+    def take(path: str, ome: Ome) -> None:
+        filesets.append(_fileset(folder, path, ome))
+        pending.extend(_due(folder, path, ome))
+        claimed.update(file.path for file in filesets[-1].files)
+
     for path in folder.files:
         if path.lower().endswith(".companion.ome"):
-            ome = read_ome(folder, path)
-            filesets.append(_fileset(folder, path, ome))
-            pending += _due(folder, path, ome)
-            claimed |= {file.path for file in filesets[-1].files}
+            take(path, read_ome(folder, path))
     for path in folder.files:
         if not is_tiff(path) or path in claimed:
             continue
@@ -43,18 +51,26 @@ def plan_ome_tiff(folder: Folder) -> Plan:
                 left_out.append(LeftOut(path, f"unreadable: {error}"))
             continue
         if ome.metadata_file:
-            left_out.append(LeftOut(path, f"part of a set whose companion {ome.metadata_file} is not there"))
             companion = join(split(path)[0], ome.metadata_file) or ome.metadata_file
-            waiting[companion] = waiting.get(companion, 0) + 1
+            members.setdefault(companion, []).append(path)
         elif ome.images:
-            filesets.append(_fileset(folder, path, ome))
-            pending += _due(folder, path, ome)
-            claimed |= {file.path for file in filesets[-1].files}
-    pending += [
-        f"{name} is not there yet: {n} file{'s' if n > 1 else ''} of its set wait{'' if n > 1 else 's'}"
-        for name, n in waiting.items()
-    ]
+            take(path, ome)
+    # Not before: what describes a set may be one of its TIFF files, or a companion of another name.
+    for companion, paths in members.items():
+        if companion in folder.files and companion not in claimed and not is_tiff(companion):
+            take(companion, read_ome(folder, companion))
+        alone = [path for path in paths if path not in claimed]
+        is_there = companion in folder.files
+        why = f"part of a set, and {companion} does not name it"
+        why = why if is_there else f"part of a set whose companion {companion} is not there"
+        left_out += [LeftOut(path, why) for path in alone]
+        pending += _awaited(companion, len(alone)) if not is_there else ()
     return Plan(filesets=tuple(filesets), left_out=tuple(left_out), pending=tuple(pending))
+
+
+def _awaited(companion: str, n: int) -> tuple[str, ...]:
+    files = "1 file of its set waits" if n == 1 else f"{n} files of its set wait"
+    return (f"{companion} is not there yet: {files}",) if n else ()
 
 
 def read_ome(folder: Folder, path: str) -> Ome:
@@ -69,6 +85,22 @@ def read_ome(folder: Folder, path: str) -> Ome:
             return parse_ome(stream, source=path)
     xml = folder.tiff(path).ome_xml
     return parse_ome(io.BytesIO(xml.encode()), source=path) if xml else Ome((), ())
+
+
+def refuse_ome_xml(folder: Folder, path: str) -> NothingToImport:
+    """Why OME-XML on its own is no image, and which files it describes."""
+    try:
+        named = sorted(file for name in read_ome(folder, path).files if (file := join(split(path)[0], name)))
+    except (MetadataError, SourceUnreadable) as error:
+        # Damaged or not, it is none.
+        return NothingToImport(f"{path} is OME-XML, which holds no image that is read here; {error}", hint=_NO_IMAGE)
+    hint = _NO_IMAGE
+    if named:
+        there = [name for name in named if name in folder.files]
+        hint = (
+            f"It describes {len(named)} file{'s' if len(named) > 1 else ''}, for example {(there or named)[0]}. {hint}"
+        )
+    return NothingToImport(f"{path} is OME-XML, which describes images and holds none that are read here", hint=hint)
 
 
 def set_of(folder: Folder, path: str) -> frozenset[str]:

@@ -33,13 +33,14 @@ def plan_ome_zarr(folder: Folder) -> Plan:
     for group in zarr.groups():
         if any(above in claimed for above in _with_parents(group)):
             continue
-        ome = zarr.ome(group)
-        if "plate" in ome:
-            made, table = _plate(zarr, group, ome["plate"])
-        elif "multiscales" in ome and "image-label" not in ome:
-            made, table = _image(zarr, group)
-        else:
+        try:
+            found = _found(zarr, group)
+        except MetadataError as error:
+            error.culprit = zarr.apart(group)
+            raise
+        if found is None:
             continue
+        made, table = found
         pending += table.pending(group or folder.name)
         claimed.add(group)
         plates.setdefault(zarr.outermost(group), []).append(made)
@@ -50,6 +51,14 @@ def plan_ome_zarr(folder: Folder) -> Plan:
         ),
         pending=tuple(pending),
     )
+
+
+def _found(zarr: ZarrHierarchy, group: str) -> tuple[Plate, FieldTable] | None:
+    """The plate or image that a group is, None where it is neither."""
+    ome = zarr.ome(group)
+    if "plate" in ome:
+        return _plate(zarr, group, ome["plate"])
+    return _image(zarr, group) if "multiscales" in ome and "image-label" not in ome else None
 
 
 def _image(zarr: ZarrHierarchy, group: str) -> tuple[Plate, FieldTable]:

@@ -234,7 +234,7 @@ def _file_finder(folder: Folder, above: str, root: str) -> Callable[[str], str |
         if len(found) > 1:
             raise DuplicatePlane(
                 f"two files bear the name of one image of the index: {found[0]} and {found[1]}",
-                hint="Move one of them away.",
+                hint="Move one of them away, or leave it out with --exclude.",
             )
         return found[0] if found else straight
 

@@ -84,7 +84,7 @@ class PlaneTable:
             where = f"well {well or '-'}, field {field}, channel {c + 1}, z {z}, t {t}"
             raise DuplicatePlane(
                 f"two files are the same plane ({where}): {other[0]} and {file}",
-                hint="Move one of them away, or give a --pattern that tells them apart.",
+                hint="Move one of them away, leave it out with --exclude, or give a --pattern that tells them apart.",
             )
 
     def miss(self, missing: Missing) -> None:

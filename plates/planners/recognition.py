@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..errors import NothingToImport, NothingYet
-from .folder import Folder, PartOfFolder, is_tiff
+from ..errors import MetadataError, NothingToImport, NothingYet, SourceUnreadable
+from .folder import Folder, PartOfFolder, is_ome_xml, is_tiff
+from .ome_tiff import refuse_ome_xml
 from .plain_fileset import is_container
 from .plan import Fileset, LeftOut, Plan
 
@@ -20,7 +21,8 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
     Raises:
         NothingToImport: there is no fileset, or not one image in any.
         NothingYet: the same, while a vendor's metadata says that something is still to come.
-        PlanError: a planner found its layout and could not make sense of it.
+        PlanError: a planner found its layout and could not make sense of it; its culprit is what was read last, where
+            the planner names none.
     """
     filesets: list[Fileset] = []
     left_out: list[LeftOut] = []
@@ -29,7 +31,12 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
     for planner in (*planners, otherwise):
         if planner is None or (planner is otherwise and filesets):
             continue
-        found = planner(PartOfFolder(folder, remaining))
+        part = PartOfFolder(folder, remaining)
+        try:
+            found = planner(part)
+        except (MetadataError, SourceUnreadable) as damaged:
+            damaged.culprit = damaged.culprit or part.last_read
+            raise
         filesets += found.filesets
         left_out += found.left_out
         pending += found.pending
@@ -53,6 +60,8 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
 def _reason(path: str) -> str:
     if is_tiff(path):
         return "a TIFF of no known layout: a --pattern would describe it"
+    if is_ome_xml(path):
+        return "OME-XML, which describes images and holds none that are read here"
     if is_container(path):
         return "an image beside others of a known layout: its own path would import it"
     return "belonging to no plate"
@@ -67,6 +76,9 @@ def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:
     tiffs = [path for path in folder.files if is_tiff(path)]
     if not tiffs:
         n = len(folder.files)
+        described = next(filter(is_ome_xml, folder.files), "")
+        if described:
+            return refuse_ome_xml(folder, described)
         example = next(iter(folder.files))
         return NothingToImport(
             f"{folder.name} holds {n} file{'s' if n > 1 else ''} and no image of a known layout, for example {example}",
@@ -75,7 +87,10 @@ def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:
         )
     told = [one for one in left_out if is_tiff(one.path) and one.reason != _reason(one.path)]
     if told and len(told) == len(tiffs):
-        return NothingToImport(f"{folder.name} cannot be imported: {told[0].path} is {told[0].reason}")
+        return NothingToImport(
+            f"{folder.name} cannot be imported: {told[0].path} is {told[0].reason}",
+            hint="Copy the folder again from the microscope, with everything that belongs to it.",
+        )
     return NothingToImport(
         f"{folder.name} holds {len(tiffs)} TIFF file{'s' if len(tiffs) > 1 else ''} of no known layout, "
         f"for example {tiffs[0]}",
@@ -92,8 +107,12 @@ def _no_images(plan: Plan) -> NothingToImport:
         return NothingToImport(
             f"not one image of plate {plate.name} can be read: {why}", hint="Copy the plate again from the microscope."
         )
-    whose = f"plate {plate.name} declares" if len(plan.plates) == 1 else f"{len(plan.plates)} plates declare"
+    # Of an image on no plate they are planes, and not images.
+    what = "images" if any(one.kind == "plate" for one in plan.plates) else "planes"
+    whose = f"{plate.kind} {plate.name} declares" if len(plan.plates) == 1 else f"{len(plan.plates)} plates declare"
+    example = next((one.file for each in plan.plates for one in each.missing if one.file), "")
     return NothingToImport(
-        f"{whose} {n_missing} images and none of their files is there",
-        hint="Has the copy finished? The images lie beside the metadata file that names them.",
+        f"{whose} {n_missing} {what} and none of their files is there{f', for example {example}' if example else ''}",
+        hint="Copy the images to where the metadata name them, and import the folder that holds both. "
+        "--as-files stores what is there, unread and without a plate.",
     )

@@ -60,6 +60,12 @@ class ZarrHierarchy:
             f"{group or self.name} names the array {path}, and there is none", hint="Has the copy finished?"
         )
 
+    def apart(self, group: str) -> str:
+        """What to leave out so that nothing of a group is found: all of it, or its own metadata where that is all."""
+        marks = [path for path in self.below(group) if split(path)[1] in (*_MARKS, *ARRAY_FILES)]
+        own = [path for path in marks if split(path)[0] == group and split(path)[1] in _GROUP_FILES]
+        return own[-1] if all(split(path)[0] == group for path in marks) else group or "."
+
     def outermost(self, group: str) -> str:
         """The outermost folder that belongs to the same hierarchy."""
         while group:
