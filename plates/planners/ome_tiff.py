@@ -84,7 +84,22 @@ def read_ome(folder: Folder, path: str) -> Ome:
         with folder.stream(path) as stream:
             return parse_ome(stream, source=path)
     xml = folder.tiff(path).ome_xml
-    return parse_ome(io.BytesIO(xml.encode()), source=path) if xml else Ome((), ())
+    return _by_its_present_name(folder, path, parse_ome(io.BytesIO(xml.encode()), source=path)) if xml else Ome((), ())
+
+
+def _by_its_present_name(folder: Folder, path: str, ome: Ome) -> Ome:
+    """The same where a TIFF file that was renamed still speaks of itself by its old name."""
+    names = {data.file for image in ome.images for data in image.tiff_data if data.is_own} - {""}
+    # Of several names one UUID says nothing: such a writer gave every file of a set the same.
+    if len(names) != 1 or join(split(path)[0], *names) in folder.files:
+        return ome
+
+    def renamed(image: OmeImage) -> OmeImage:
+        return image._replace(
+            tiff_data=tuple(data._replace(file="") if data.is_own else data for data in image.tiff_data)
+        )
+
+    return ome._replace(images=tuple(renamed(image) for image in ome.images))
 
 
 def refuse_ome_xml(folder: Folder, path: str) -> NothingToImport:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from ..errors import MetadataError
-from .xml_stream import elements, local
+from .xml_stream import elements, local, root_attributes
 
 _TYPES = {
     "float": "float32",
@@ -24,7 +24,10 @@ _MAX_PLANES = 50_000_000
 
 
 class TiffData(NamedTuple):
-    """Where a run of planes lies; ``file`` is empty for the file that holds the XML, a count of None means all."""
+    """Where a run of planes lies; ``file`` is empty for the file that holds the XML, a count of None means all.
+
+    ``is_own`` where its UUID is that of the XML itself: it means the file that holds it, whatever its name is.
+    """
 
     file: str
     ifd: int
@@ -32,6 +35,7 @@ class TiffData(NamedTuple):
     first_c: int
     first_z: int
     first_t: int
+    is_own: bool = False
 
 
 class OmeImage(NamedTuple):
@@ -84,13 +88,14 @@ def parse_ome(stream: IO[bytes], *, source: str) -> Ome:
     images: list[OmeImage] = []
     plates: list[OmePlate] = []
     metadata_file = ""
+    own_uuid = root_attributes(stream, source=source).get("UUID", "").strip()
     for element in elements(stream, ("Image", "Plate", "BinaryOnly"), source=source):
         try:
             match local(element.tag):
                 case "BinaryOnly":
                     metadata_file = element.get("MetadataFile", "")
                 case "Image":
-                    image = _image(element)
+                    image = _image(element, own_uuid)
                     if image is not None:
                         images.append(image)
                 case _:
@@ -122,7 +127,7 @@ def _children(element: ET.Element, name: str) -> Iterator[ET.Element]:
     return (child for child in element if local(child.tag) == name)
 
 
-def _image(element: ET.Element) -> OmeImage | None:
+def _image(element: ET.Element, own_uuid: str) -> OmeImage | None:
     pixels = next(_children(element, "Pixels"), None)
     if pixels is None:
         return None
@@ -157,18 +162,20 @@ def _image(element: ET.Element) -> OmeImage | None:
         samples,
         float(size) * per if size and per else None,
         tuple(name or f"c{c}" for c, name in enumerate(names)),
-        tuple(_tiff_data(data) for data in _children(pixels, "TiffData")),
+        tuple(_tiff_data(data, own_uuid) for data in _children(pixels, "TiffData")),
     )
 
 
-def _tiff_data(element: ET.Element) -> TiffData:
+def _tiff_data(element: ET.Element, own_uuid: str) -> TiffData:
     uuid = next(_children(element, "UUID"), None)
     ifd, count = element.get("IFD"), element.get("PlaneCount") or element.get("NumPlanes")
-    numbers = [int(element.get(f"First{axis}") or 0) for axis in "CZT"]
+    first_c, first_z, first_t = (int(element.get(f"First{axis}") or 0) for axis in "CZT")
     n_planes = int(count) if count else (1 if ifd is not None else None)
-    if min(*numbers, int(ifd or 0), n_planes or 0) < 0:
+    if min(first_c, first_z, first_t, int(ifd or 0), n_planes or 0) < 0:
         raise ValueError("a TiffData counts below 0")
-    return TiffData("" if uuid is None else uuid.get("FileName", ""), int(ifd or 0), n_planes, *numbers)
+    is_own = bool(own_uuid) and uuid is not None and (uuid.text or "").strip() == own_uuid
+    file = "" if uuid is None else uuid.get("FileName", "")
+    return TiffData(file, int(ifd or 0), n_planes, first_c, first_z, first_t, is_own)
 
 
 def _plate(element: ET.Element) -> OmePlate:

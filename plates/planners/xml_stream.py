@@ -30,7 +30,7 @@ def elements(stream: IO[bytes], tags: Collection[str], *, source: str) -> Iterat
         NotYetComplete: the XML ends before its last element does, or in the zeros of a copy that is under way.
         MetadataError: it is damaged, or declares a document type.
     """
-    _refuse_doctype(stream, source)
+    root_attributes(stream, source=source)
     try:
         # Without a document type there are no entities to expand, so the plain parser is safe.
         for _, element in ET.iterparse(stream, events=("end",)):  # noqa: S314
@@ -56,25 +56,31 @@ def texts(element: ET.Element) -> dict[str, str]:
     return {local(child.tag): (child.text or "").strip() for child in element}
 
 
-def _refuse_doctype(stream: IO[bytes], source: str) -> None:
+def root_attributes(stream: IO[bytes], *, source: str) -> dict[str, str]:
+    """The attributes of the outermost element; the stream is at its beginning before and after.
+
+    Raises:
+        NotYetComplete, MetadataError: as :func:`elements`.
+    """
     # A document type can define entities that grow to gigabytes or read other files (CWE-776, CWE-611). It stands
     # before the first element, so the prologue alone is looked at.
     parser = expat.ParserCreate()
-    found: list[str] = []
-    parser.StartDoctypeDeclHandler = lambda *_: found.append("doctype")
-    parser.StartElementHandler = lambda *_: found.append("element")
+    found: list[dict[str, str] | None] = []
+    parser.StartDoctypeDeclHandler = lambda *_: found.append(None)
+    parser.StartElementHandler = lambda _, attributes: found.append(attributes)
     try:
         while not found and (chunk := stream.read(_CHUNK_BYTES)):
             parser.Parse(chunk)
     except (expat.ExpatError, ValueError, LookupError) as error:
         if not found:
             raise _refusal(source, stream, error) from error
-    if found and found[0] == "doctype":
+    if found and found[0] is None:
         raise MetadataError(
             f"{source} declares a document type, which no microscope writes and which is refused",
             hint="Remove the <!DOCTYPE ...> declaration if you trust the file.",
         )
     stream.seek(0)
+    return (found[0] or {}) if found else {}
 
 
 def _refusal(source: str, stream: IO[bytes], error: Exception) -> MetadataError:

@@ -226,3 +226,21 @@ def test_a_member_that_its_companion_does_not_name_stays_behind_and_is_not_waite
         ("a.ome.tif", "part of a set, and x.companion.ome does not name it")
     ]
     assert found.pending == ()
+
+
+def test_a_renamed_file_is_itself_by_its_uuid(shared_data: Path, tmp_path: Path) -> None:
+    original = shared_data / "ome-tiff-companion" / "multi-channel.ome.tif"
+    shutil.copy(original, tmp_path / "renamed.ome.tif")
+    for source in (tmp_path, tmp_path / "renamed.ome.tif"):
+        found = plan(source)
+        assert [(plate.n_images, plate.missing) for plate in found.plates] == [(3, ())]
+        assert (found.n_files, found.pending) == (1, ())
+    shutil.copy(original, tmp_path)
+    assert original.name in {image.file for plate in plan(tmp_path).plates for image in plate.images()}
+
+
+def test_a_uuid_that_a_whole_set_shares_says_nothing(tmp_path: Path) -> None:
+    text = described("a.ome.tif", "b.ome.tif").replace("urn:uuid:0", "urn:uuid:a").replace("urn:uuid:1", "urn:uuid:a")
+    tifffile.imwrite(tmp_path / "c.ome.tif", np.zeros((6, 8), np.uint8), description=text, metadata=None)
+    with pytest.raises(NothingYet, match=r"declares 2 planes and none .* for example a\.ome\.tif"):
+        plan(tmp_path)
