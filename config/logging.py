@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from .journald import JournalLines, is_journal
 from .settings import LogSettings
 from .tracing import ACTOR, TRACE
+from .written_out import shown
 
 if TYPE_CHECKING:
     import structlog
 
 LOG_FILE_BYTES = 16 * 1024 * 1024
 LOG_FILES_KEPT = 3
+_TEXTS = ("event", "exception", "stack")
+_QUOTED = frozenset(" \t=\r\n\"'")
+"""What makes the renderer quote a value, and write out what does not print."""
 
 
 class Logger:
@@ -92,7 +96,9 @@ def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handle
     to_journal = is_journal(terminal)
     for_people = settings.format == "plain" or (settings.format == "auto" and (terminal.isatty() or to_journal))
     renderer = (
-        structlog.dev.ConsoleRenderer(colors=terminal.isatty(), sort_keys=False)
+        structlog.dev.ConsoleRenderer(
+            colors=terminal.isatty(), sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        )
         if for_people
         else structlog.processors.JSONRenderer()
     )
@@ -104,9 +110,9 @@ def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handle
 def _formatter(renderer: structlog.typing.Processor, *, with_time: bool = True) -> logging.Formatter:
     import structlog
 
-    as_text: list[structlog.typing.Processor] = []
-    if isinstance(renderer, structlog.processors.JSONRenderer):
-        as_text = [structlog.processors.format_exc_info]
+    as_text: list[structlog.typing.Processor] = [structlog.processors.format_exc_info]
+    if not isinstance(renderer, structlog.processors.JSONRenderer):
+        as_text.append(_write_out)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             _take_fields,
@@ -116,6 +122,14 @@ def _formatter(renderer: structlog.typing.Processor, *, with_time: bool = True) 
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *as_text, renderer],
     )
+
+
+def _write_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no name that somebody chose reach a terminal or begin a line; the renderer sees to what it quotes."""
+    for name, value in event.items():
+        if isinstance(value, str) and (name in _TEXTS or not _QUOTED.intersection(value)):
+            event[name] = shown(value, lines=True).replace("\n", "\n    ")
+    return event
 
 
 def _take_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -7,6 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from ...config.written_out import shown
 from ...messages.console import JournalLine, LogLine, LogTail
 from ...supervisors.journal import show
 from .errors import LogUnreadable
@@ -93,7 +94,7 @@ def _told(line: bytes, picked: str) -> LogLine | None:
         return None
     if picked and picked not in (entry.get("actor"), entry.get("child"), entry.get("supervisor")):
         return None
-    fields = " ".join(f"{name}={value}" for name, value in entry.items() if name not in _NOT_FIELDS)
+    fields = " ".join(shown(f"{name}={value}") for name, value in entry.items() if name not in _NOT_FIELDS)
     text = f"{entry.get('event', '')}  {fields}".rstrip()
     if "exception" in entry:
         text += f"\n{entry['exception']}"

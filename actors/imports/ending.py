@@ -9,7 +9,7 @@ from typing import Protocol
 from ...config import get_logger
 from ...messages.metadata import PlatesStored
 from ...plates.access import NoSuchAccount, PathNotAllowed
-from ...plates.errors import PlanError
+from ...plates.errors import BadSourceName, PlanError
 from ...plates.holding.deletion import SourceStays
 from ...plates.labels import Target
 from ...plates.repository import StoredFileset
@@ -24,6 +24,10 @@ log = get_logger(__name__)
 
 MAX_NAMED = 20
 """Late files that are kept by name."""
+
+
+UNNAMED = "one whose name is not UTF-8"
+"""What stands for a late file that no message can name."""
 
 
 class Prover(Protocol):
@@ -130,15 +134,22 @@ class ImportEnding:
             return
         try:
             scan = await means.open_source(life).scan()
+        except BadSourceName:
+            # It hides the others that came, and must not hide that one did.
+            await self._note_late(life, (UNNAMED,))
+            return
         except (PlanError, NoSuchAccount, PathNotAllowed):
             # It is not for the owner to be told of, or was taken away as soon as it was held: nothing came late.
             return
         now = {path: size for path, (size, _, _) in scan.files.items()}
         late = late_files(life.plan, now)
         if late:
-            await means.ledger.write(
-                CameLate(import_id=life.import_id, at_unix_s=time.time(), n_files=len(late), files=late[:MAX_NAMED])
-            )
+            await self._note_late(life, late)
+
+    async def _note_late(self, life: ImportLife, late: tuple[str, ...]) -> None:
+        await self._means.ledger.write(
+            CameLate(import_id=life.import_id, at_unix_s=time.time(), n_files=len(late), files=late[:MAX_NAMED])
+        )
 
     async def _delete_source(self, life: ImportLife) -> None:
         """What cannot be deleted stays and is told; the import is safe either way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 
 from ...plates.planners import Plan
@@ -21,7 +22,8 @@ def late_notes(n_files: int, named: tuple[str, ...], source: str) -> tuple[str, 
         return ()
     shown = ", ".join(named[:N_SHOWN]) + (", ..." if n_files > N_SHOWN else "")
     what = f"{n_files} file{'s' if n_files > 1 else ''} came or grew after it had settled: {shown}"
-    return (f"{what}; hcs-mesh import --force {source} imports it again",)
+    # Quoted: people paste this into a shell, and others chose the name.
+    return (f"{what}; hcs-mesh import --force {shlex.quote(source)} imports it again",)
 
 
 def late_files(plan: Plan, now: Mapping[str, int]) -> tuple[str, ...]:

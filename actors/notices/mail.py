@@ -14,9 +14,10 @@ import aiosmtplib
 
 from ...config import MailSettings
 from ...config.mail_address import is_address
+from ...config.written_out import plain
 from ...messages.notices import MailTried
 from .errors import NoticePutOff, NoticeRefused, WayClosed
-from .mail_text import Attachment, bytes_text, compose, compose_trial, message_id, plain
+from .mail_text import Attachment, bytes_text, compose, compose_trial, message_id
 from .outbox import Delivery
 from .secret_files import read_secret
 

@@ -7,7 +7,6 @@ first one's answer was lost is shown once by most mail programs.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -18,11 +17,9 @@ from pathlib import PurePath
 import msgspec
 
 from ...config.mail_address import is_address
+from ...config.written_out import shown
 from ...messages.notices import NoticeFacts
 from .outbox import Delivery
-
-# What moves a cursor, begins a header line or turns the writing round, and bytes of a path that are no text.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 MAX_SUBJECT = 160
 MAX_NAMES = 50
@@ -62,7 +59,7 @@ def compose(delivery: Delivery, *, sender: str, attachment: Attachment | None = 
     if attachment is not None and attachment.data:
         subtype = "json" if attachment.name.endswith(".json") else "octet-stream"
         mail.add_attachment(
-            attachment.data, maintype="application", subtype=subtype, filename=plain(attachment.name) or "certificate"
+            attachment.data, maintype="application", subtype=subtype, filename=shown(attachment.name) or "certificate"
         )
         # Else a random one, and a second copy would differ.
         mail.set_boundary(f"=={known_by}==")
@@ -86,7 +83,7 @@ def subject(delivery: Delivery) -> str:
         "import.attention": f"{what} waits for you",
     }[delivery.notice.kind]
     about = ", ".join(facts.plates[:3]) + (", ..." if len(facts.plates) > 3 else "") or PurePath(facts.source).name
-    line = plain(f"[hcs-mesh] {told}: {about}" if about else f"[hcs-mesh] {told}")
+    line = shown(f"[hcs-mesh] {told}: {about}" if about else f"[hcs-mesh] {told}")
     return line if len(line) <= MAX_SUBJECT else line[: MAX_SUBJECT - 3] + "..."
 
 
@@ -102,21 +99,21 @@ def body(delivery: Delivery, attachment: Attachment | None = None) -> Iterator[s
     yield opening
     yield ""
     if facts.reason:
-        yield f"{'Note' if done else 'Reason'}: {plain(facts.reason)}"
+        yield f"{'Note' if done else 'Reason'}: {shown(facts.reason)}"
     if facts.hint:
-        yield f"What to do: {plain(facts.hint)}"
+        yield f"What to do: {shown(facts.hint)}"
     if facts.reason or facts.hint:
         yield ""
     yield from _table(facts)
     if facts.certificate:
-        yield f"{'certificate':<12} {plain(facts.certificate)}"
+        yield f"{'certificate':<12} {shown(facts.certificate)}"
         if attachment is not None:
-            yield f"{'':<12} {'attached' if attachment.data else f'not attached: {plain(attachment.why_not)}'}"
+            yield f"{'':<12} {'attached' if attachment.data else f'not attached: {shown(attachment.why_not)}'}"
     elif done:
         yield f"{'certificate':<12} none: this mail alone does not mean that the source may be deleted"
     if facts.notes:
         yield ""
-        yield from (f"- {plain(note)}" for note in facts.notes[:MAX_NAMES])
+        yield from (f"- {shown(note)}" for note in facts.notes[:MAX_NAMES])
 
 
 def _table(facts: NoticeFacts) -> Iterator[str]:
@@ -133,12 +130,7 @@ def _table(facts: NoticeFacts) -> Iterator[str]:
         ("images", f"{facts.n_images:,}" if facts.n_images else ""),
         ("took", duration_text(facts.duration_s) if facts.duration_s else ""),
     ]
-    yield from (f"{name:<12} {plain(value)}" for name, value in rows if value)
-
-
-def plain(text: str) -> str:
-    """Text that somebody chose as one line that obeys nobody."""
-    return _UNPRINTABLE.sub(" ", text).strip()
+    yield from (f"{name:<12} {shown(value)}" for name, value in rows if value)
 
 
 def bytes_text(n_bytes: int) -> str:

@@ -11,8 +11,9 @@ import httpx
 import msgspec
 
 from ...config import WebhookSettings
+from ...config.written_out import plain
 from .errors import NoticePutOff, NoticeRefused, WayClosed
-from .mail_text import identity, plain
+from .mail_text import identity
 from .outbox import Delivery
 from .secret_files import read_secret
 

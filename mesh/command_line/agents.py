@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rich.table import Table
+from rich.text import Text
 
 from ..config import data_folder, load_settings
+from ..config.written_out import shown
 from ..messages.agents import AgentInfo, ListAgents
 from ..messages.control import ActorRow, MeshStatus
 from ..plates.served_folders import served_folder
 from .asking import Question
 from .errors import CommandFailed
-from .printing import console, print_json
+from .printing import console, print_json, row, table
 from .reaching import elsewhere
 
 OWN_FOLDER = "agent"
@@ -86,19 +87,19 @@ def list_agents(question: Question) -> None:
     if not told:
         print("no workstation has offered folders; hcs-mesh agent --mesh CARD --key KEY --serve FOLDER does, there")
         return
-    table = Table(box=None)
-    for column in ("agent", "host", "there", "folders", "for"):
-        table.add_column(column, overflow="fold")
+    listed = table("agent", "host", "there", "folders", "for")
     for one in told:
         seen = datetime.fromtimestamp(one.seen_at_unix_s).astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(
+        folders = (shown(f"{folder.name}: {folder.path}") for folder in one.offer.folders)
+        row(
+            listed,
             one.name,
             one.offer.host,
             "yes" if one.here else f"no, last {seen}: {one.away_because}",
-            "\n".join(f"{folder.name}: {folder.path}" for folder in one.offer.folders),
+            Text("\n".join(folders)),
             ", ".join(one.offer.users) or "all",
         )
-    console().print(table)
+    console().print(listed)
 
 
 def _form(one: AgentInfo) -> dict[str, object]:

@@ -16,7 +16,6 @@ import typer
 from typer.core import TyperGroup
 
 from .printing import json_text
-from .written_out import shown
 
 # Newer releases of Typer bring their own copy of Click, so that its class is found by kinship.
 UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])
@@ -101,8 +100,13 @@ def tell(message: str, hint: str, *, for_machine: bool) -> None:
     if for_machine:
         print(json_text({"error": message, "hint": hint}), file=sys.stderr)
         return
+    # Not at the top, see CommandLine.invoke.
+    from ..config.written_out import shown
+
     red, off = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{red}error:{off} {shown(message, lines=True)}", file=sys.stderr)
+    # Indented, so that no line of a name that an error repeats can pass for a message or a hint of its own.
+    told = shown(message, lines=True).replace("\n", f"\n{'':7}")
+    print(f"{red}error:{off} {told}", file=sys.stderr)
     for line in hint.splitlines():
         print(f"hint:  {shown(line)}", file=sys.stderr)
 

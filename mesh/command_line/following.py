@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..config.written_out import shown
 from .printing import console
-from .written_out import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID

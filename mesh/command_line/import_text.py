@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..config.written_out import shown
 from .printing import bytes_text, console, moment_text, row, state_text, table
 from .text_form import print_listed
-from .written_out import shown
 
 if TYPE_CHECKING:
     from ..messages.imports import ImportStatus

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import msgspec
 
 from ..client import Client
+from ..config.written_out import shown
 from ..messages.console import ActorDetail, Hop, LogLine, LogTail
 from .asking import Question
 from .errors import CommandFailed
 from .printing import bytes_text, console, moment_text, print_json, row, state_text, table
 from .reaching import client_of
-from .written_out import shown
 
 FOLLOW_S = 0.5
 
@@ -135,11 +135,12 @@ def _print_detail(detail: ActorDetail) -> None:
     out.print(facts)
     for incident in detail.incidents[-10:]:
         told = f"{moment_text(incident.at_unix_s)}  {incident.occurrence}"
-        out.print(shown(told + (f"  {incident.error}" if incident.error else ""), lines=True), markup=False)
+        out.print(told + (f"  {incident.error}" if incident.error else ""), lines=True, markup=False)
     traceback = next((one.traceback for one in reversed(detail.incidents) if one.traceback), "")
     if traceback:
-        out.print("\nits last traceback:", markup=False)
-        out.print(shown(traceback.rstrip(), lines=True), markup=False, soft_wrap=True)
+        out.print()
+        out.print("its last traceback:", markup=False)
+        out.print(traceback.rstrip(), lines=True, markup=False, soft_wrap=True)
 
 
 def _value_text(name: str, value: float | str) -> str:
@@ -154,7 +155,8 @@ def _print_lines(lines: Sequence[LogLine]) -> None:
     out = console()
     for line in lines:
         told = f"{line.at[:23]:<23} {line.level:<8} {line.source:<14} {line.text}"
-        out.print(shown(told, lines=True), markup=False, soft_wrap=True)
+        # A traceback has many lines, and none of them may look like another entry.
+        out.print(told.replace("\n", "\n    "), lines=True, markup=False, soft_wrap=True)
 
 
 def _print_hops(hops: Sequence[Hop]) -> None:

@@ -9,8 +9,6 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from .written_out import shown
-
 T = TypeVar("T")
 
 
@@ -63,6 +61,8 @@ def plain(value: str) -> str:
     Raises:
         typer.BadParameter: it is not.
     """
+    from ..config.written_out import shown
+
     if shown(value) != value:
         raise typer.BadParameter(f"'{shown(value)}' holds control characters or bytes that are no text in UTF-8")
     return value
@@ -74,6 +74,7 @@ def wells_of(given: str | None) -> tuple[str, ...]:
     Raises:
         typer.BadParameter: it names no well, or something that is none.
     """
+    from ..config.written_out import shown
     from ..plates.errors import PlatePathError
     from ..plates.wells import normalise_well
 

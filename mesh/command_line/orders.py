@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from ..config.mail_address import is_address
+from ..config.written_out import shown
 from ..messages.imports import ImportOrder
 from .errors import CommandFailed
-from .written_out import shown
 
 TEXTS = ("name", "pattern", "screen", "project", "dataset", "description", "comment")
 FLAGS = {"as-files": "as_files", "ended": "ended", "force": "forced", "delete-source": "delete_source"}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..config.written_out import shown
 from .printing import bytes_text, console, row, table
-from .written_out import shown
 
 if TYPE_CHECKING:
     from ..messages.imports import ImportOrder, ImportPreview

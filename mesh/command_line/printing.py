@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .written_out import shown
-
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
+
+    from .screen import Screen
 
 WIDE = 160
 """Columns where nobody's screen says how many: a log or a pipe is not folded at 80."""
@@ -27,10 +26,14 @@ def print_json(value: object) -> None:
 def json_text(value: object, *, indent: int | None = None) -> str:
     """One JSON value as text; what no encoding can write, such as a path that is no text, is escaped."""
     told = json.dumps(value, ensure_ascii=False, indent=indent)
-    return told if told.isascii() or shown(told, lines=True) == told else json.dumps(value, indent=indent)
+    if told.isascii():
+        return told
+    from ..config.written_out import shown
+
+    return told if shown(told, lines=True) == told else json.dumps(value, indent=indent)
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> Screen:
     """The terminal, or whatever stands for it; colours and folding only where it is one; it obeys no name."""
     from .screen import Screen
 
@@ -53,6 +56,8 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
 def row(target: Table, *cells: object) -> None:
     """Add a line; text that somebody chose is never read as markup."""
     from rich.text import Text
+
+    from ..config.written_out import shown
 
     target.add_row(*(cell if isinstance(cell, Text) else Text(shown(str(cell))) for cell in cells))
 

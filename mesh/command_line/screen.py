@@ -6,12 +6,12 @@ from typing import Any
 
 from rich.console import Console
 
-from .written_out import shown
+from ..config.written_out import shown
 
 
 class Screen(Console):
     """A console on which every text is shown with its control characters written out."""
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print; line ends stay, since errors of many lines are told in many."""
-        super().print(*(shown(one, lines=True) if isinstance(one, str) else one for one in objects), **options)
+    def print(self, *objects: Any, lines: bool = False, **options: Any) -> None:
+        """Print; a line end in a text is written out too, unless ``lines`` says that it has several."""
+        super().print(*(shown(one, lines=lines) if isinstance(one, str) else one for one in objects), **options)

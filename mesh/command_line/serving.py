@@ -8,9 +8,9 @@ import socket
 from pathlib import Path
 
 from ..client import Client
+from ..config.written_out import shown
 from .errors import CommandFailed
 from .printing import print_json
-from .written_out import shown
 
 
 async def serve_pages(data: Path, *, port: int, key: Path | None = None, as_json: bool = False) -> None:

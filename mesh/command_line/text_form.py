@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.written_out import shown
 from ..plates.labels import UNLABELLED, Labels
 from .machine_form import IMAGE_KEY
 from .printing import console, moment_text, row, state_text, table
-from .written_out import shown
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -165,7 +165,7 @@ def print_job(job: JobStatus) -> None:
         soft_wrap=True,
     )
     if job.reason:
-        out.print(job.reason, markup=False, soft_wrap=True)
+        out.print(job.reason, lines=True, markup=False, soft_wrap=True)
     # Names of measurements are long: as many as fit without being folded, the rest is in --json.
     n_shown = max((out.width - 50) // 18, 1)
     names = list(dict.fromkeys(name for well in job.wells for name, _ in well.measurements))[:n_shown]
@@ -182,7 +182,7 @@ def print_job(job: JobStatus) -> None:
     # What a job got over is good to know; what it failed of is not something it survived.
     word = "survived:" if job.state == "done" else "fault:"
     for fault in job.faults:
-        out.print(word, fault, markup=False, soft_wrap=True)
+        out.print(word, fault, lines=True, markup=False, soft_wrap=True)
 
 
 def print_listed(listed: object, nothing: str) -> None:

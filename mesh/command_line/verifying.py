@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.written_out import shown
 from ..plates.local.certifying import certificate_path, load, verify_certificate
 from ..plates.local.repository import LocalRepository
 from ..plates.local.signing import check_signature, load_public_key
@@ -14,7 +15,6 @@ from .errors import CommandFailed
 from .following import progress_bar
 from .options import folder_of, full_id
 from .printing import bytes_text, print_json
-from .written_out import shown
 
 if TYPE_CHECKING:
     from ..plates.certificate import Certificate, Verdict
@@ -102,9 +102,11 @@ def _machine_form(
 
 def _print(certificate: Certificate, verdict: Verdict | None, duration_s: float, *, known_key: bool) -> None:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(certificate.verified_at_unix_s))
-    print(f"certificate {certificate.certificate_id} of {certificate.import_id}: the signature is good")
+    # Anybody can sign a certificate with a key of his own: nothing that it says is printed as it is.
+    print(shown(f"certificate {certificate.certificate_id} of {certificate.import_id}: the signature is good"))
     if not known_key:
-        print(f"this data folder has no key to compare with: ask the mesh's owner for {certificate.key_fingerprint}")
+        told = f"this data folder has no key to compare with: ask the mesh's owner for {certificate.key_fingerprint}"
+        print(shown(told))
     print(shown(f"source: {certificate.source_host}:{certificate.source}, verified {when}, {certificate.held}"))
     if verdict is None:
         return

@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from ...config.errors import MeshError
+from ...config.written_out import shown
 from ...messages.control import ActorRow
 from ...transport import Principal
 from . import words
@@ -177,7 +178,7 @@ class Console(App[None]):
         return self._tabs.active.removesuffix("-tab")
 
     def _write(self, where: Static, text: str, *, no_wrap: bool = False) -> None:
-        where.update(Text(words.tamed(text, lines=True), no_wrap=no_wrap, overflow="ellipsis" if no_wrap else None))
+        where.update(Text(shown(text, lines=True), no_wrap=no_wrap, overflow="ellipsis" if no_wrap else None))
 
     def _show_top(self, seen: Snapshot) -> None:
         mesh, root = seen.mesh, seen.rows[0]
@@ -190,11 +191,11 @@ class Console(App[None]):
         )
         if seen.silent:
             second += f"   no answer from: {', '.join(seen.silent)}"
-        self._top.update(Text(words.tamed(f"{first}\n{second}", lines=True)))
+        self._top.update(Text(shown(f"{first}\n{second}", lines=True)))
 
     def _show_trouble(self, error: MeshError) -> None:
         told = f"the mesh does not answer: {words.first_line(str(error))}\n{words.first_line(error.hint)}"
-        self._top.update(Text(words.tamed(told, lines=True), style="bold red"))
+        self._top.update(Text(shown(told, lines=True), style="bold red"))
 
     def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str, *, exclusive: bool = False) -> None:
         # Handed over as it is called, not as a coroutine, which would be left behind by a screen that goes.
@@ -273,7 +274,7 @@ class Console(App[None]):
             await deed.perform()
         except MeshError as error:
             self.notify(
-                words.tamed(f"{error}  {error.hint}"), title=deed.question, severity="error", timeout=10, markup=False
+                shown(f"{error}  {error.hint}"), title=deed.question, severity="error", timeout=10, markup=False
             )
         else:
             self.notify("done", title=deed.question, markup=False)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import DataTable
 
-from .words import Line, tamed
+from ...config.written_out import shown
+from .words import Line
 
 STYLES = {"good": "green", "bad": "bold red", "odd": "yellow"}
 MOOD_COLUMN = 1
@@ -56,6 +57,6 @@ class Listing(DataTable[Text]):
     def _cells(self, line: Line) -> list[Text]:
         style = STYLES.get(line.mood, "")
         return [
-            Text(tamed(cell), style=style if number == self._mood_column else "", no_wrap=True)
+            Text(shown(cell), style=style if number == self._mood_column else "", no_wrap=True)
             for number, cell in enumerate(line.cells)
         ]

@@ -213,11 +213,3 @@ def clock_text(at_unix_s: float) -> str:
 def first_line(text: str) -> str:
     """The first line of what may be many."""
     return text.strip().partition("\n")[0]
-
-
-def tamed(text: str, *, lines: bool = False) -> str:
-    """Text that a terminal shows and never obeys: control characters are written out."""
-    return "".join(
-        one if one.isprintable() or (lines and one == "\n") else one.encode("unicode_escape", "replace").decode()
-        for one in text
-    )
