@@ -49,7 +49,9 @@ def _of_plates(plan: Plan) -> Iterator[str]:
         yield from plate.notes
     for plate in plan.plates:
         if plate.missing:
-            yield f"{plate.name}: {len(plate.missing)} images that the metadata declares are missing"
+            n = len(plate.missing)
+            what = "1 image that the metadata declares is" if n == 1 else f"{n} images that the metadata declares are"
+            yield f"{plate.name}: {what} missing"
 
 
 def _stayed_behind(plan: Plan) -> Iterator[str]:

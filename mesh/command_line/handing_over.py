@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..client import Client
 from ..config.errors import MeshError
 from ..config.mail_address import NoAddress
+from ..config.written_out import shown
 from ..messages.compute import JobStatus
 from ..messages.imports import ImportPreview, ImportStatus
 from ..plates.errors import BadSourceName
@@ -94,7 +95,9 @@ def _check_there(wishes: Sequence[Wish]) -> None:
     absent = [one for one in wishes if not one.order.agent and not os.path.lexists(one.order.path)]
     if absent:
         raise CommandFailed(
-            "\n".join(f"{one.place or 'import'}: there is nothing at {one.order.path}" for one in absent[:MAX_SHOWN]),
+            "\n".join(
+                shown(f"{one.place or 'import'}: there is nothing at {one.order.path}") for one in absent[:MAX_SHOWN]
+            ),
             hint="nothing was handed over; give the paths of folders or image files",
         )
 
@@ -121,8 +124,8 @@ def _judge(answers: Sequence[str | ImportStatus | Refusal]) -> None:
     hints += [one.hint or f"hcs-mesh imports retry {one.import_id} takes it up again" for one in lost]
     n_more = len(answers) - len(told)
     if n_more:
-        hints.append(f"the other {n_more} went on: hcs-mesh imports lists them")
-    raise CommandFailed("\n".join(told), hint="\n".join(dict.fromkeys(one for one in hints if one)))
+        hints.append(f"the other {f'{n_more} ' if n_more > 1 else ''}went on: hcs-mesh imports lists them")
+    raise CommandFailed("\n".join(map(shown, told)), hint="\n".join(dict.fromkeys(one for one in hints if one)))
 
 
 def preview(question: Question, wishes: Sequence[Wish]) -> None:
@@ -219,8 +222,8 @@ def take_results(question: Question, given: str, *, out: Path | None, planes: bo
     if question.as_json:
         print_json(results_form(job, files, copied))
         return
-    shown = [("report", files.page), ("wells", files.wells), ("objects", files.objects)]
-    shown += [("heat map", path) for path in files.heat_maps]
-    shown += [("planes", folder / "planes")] if copied else []
-    for what, path in shown:
+    written = [("report", files.page), ("wells", files.wells), ("objects", files.objects)]
+    written += [("heat map", path) for path in files.heat_maps]
+    written += [("planes", folder / "planes")] if copied else []
+    for what, path in written:
         console().print(f"{what:<9}", path, markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..config.written_out import shown
-from .printing import bytes_text, console, moment_text, row, state_text, table
+from .printing import bytes_text, console, counted, moment_text, row, state_text, table
 from .text_form import print_listed
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def print_import(one: ImportStatus) -> None:
         soft_wrap=True,
     )
     if one.plate_ids:
-        out.print("plates", ", ".join(map(str, one.plate_ids)), f"{one.n_files} files, {bytes_text(one.n_bytes)}")
+        size = f"{counted(one.n_files, 'file')}, {bytes_text(one.n_bytes)}"
+        out.print("plates", ", ".join(map(str, one.plate_ids)), size)
     for name, value in _facts(one):
         if value:
             out.print(f"{name}:", shown(value), markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..config.written_out import shown
-from .printing import bytes_text, console, row, table
+from .printing import bytes_text, console, counted, row, table
 
 if TYPE_CHECKING:
     from ..messages.imports import ImportOrder, ImportPreview
@@ -67,7 +67,7 @@ def print_preview(order: ImportOrder, preview: ImportPreview) -> None:
         out.print(*map(shown, words), markup=False, soft_wrap=True)
 
     long = f", about {span_text(preview.estimated_s)} at the present rate" if preview.estimated_s else ""
-    say(f"{order.path}: {plan.n_files} files, {bytes_text(plan.n_bytes)}{long}")
+    say(f"{order.path}: {counted(plan.n_files, 'file')}, {bytes_text(plan.n_bytes)}{long}")
     told = [_plate_form(one, order) for one in plan.plates]
     if told:
         numbers = ("wells", "fields", "channels", "z", "t", "images", "missing")
@@ -78,7 +78,7 @@ def print_preview(order: ImportOrder, preview: ImportPreview) -> None:
         out.print(listed)
     for fileset in plan.filesets:
         if not fileset.plates:
-            say(f"{fileset.root or '.'}: {len(fileset.files)} files, stored byte for byte and not read")
+            say(f"{fileset.root or '.'}: {counted(len(fileset.files), 'file')}, stored byte for byte and not read")
     missing = [(plate, image) for plate in plan.plates for image in plate.missing]
     for plate, image in missing[:MAX_MISSING]:
         place = f"{image.well} field {image.field} c {image.c} z {image.z} t {image.t}"

@@ -71,6 +71,11 @@ def state_text(state: str) -> Any:
     return Text(state, style=style)
 
 
+def counted(n: int, what: str) -> str:
+    """So many of something: 1 file, 2 files."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def bytes_text(n_bytes: int) -> str:
     """A number of bytes as people say it."""
     size = float(n_bytes)

@@ -8,7 +8,7 @@ import msgspec
 
 from ..messages.watches import WatchStatus
 from .asking import Question
-from .printing import console, moment_text, print_json, row, state_text, table
+from .printing import console, counted, moment_text, print_json, row, state_text, table
 
 N_NAMED = 10
 """Units that are named for each folder; all of them are in the form for machines."""
@@ -48,7 +48,8 @@ def _lines(one: WatchStatus) -> list[str]:
         found.append(f"{one.name}: {len(one.waiting) - N_NAMED} more wait")
     for late in one.late[:N_NAMED]:
         named = ", ".join(late.files[:3]) + (", ..." if late.n_files > 3 else "")
-        found.append(f"{one.name}: {late.unit}: {late.n_files} files came after {late.import_id} was done: {named}")
+        files = counted(late.n_files, "file")
+        found.append(f"{one.name}: {late.unit}: {files} came after {late.import_id} was done: {named}")
     return found
 
 

@@ -181,7 +181,8 @@ def load(path: Path) -> SignedCertificate:
         return msgspec.json.decode(path.read_bytes(), type=SignedCertificate)
     except FileNotFoundError as error:
         raise CertificateUnreadable(
-            f"There is no certificate {path}.", hint="Name the file, or an import that has one: 'hcs-mesh imports'."
+            f"There is no certificate {path}.",
+            hint="Name the file, or an import that has one; 'hcs-mesh imports ID' says why an import has none.",
         ) from error
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
