@@ -30,6 +30,8 @@ def test_what_is_declared_and_not_there_is_waited_for_as_long_as_the_settings_sa
     why = why_not_ended(pending, quiet_s=5.0, patience_s=20.0)
     assert why.startswith("the acquisition has not ended: the HTD declares 96 images and 60 are there, and 1 more")
     assert "15 s" in why
+    assert "--ended" in why
+    assert "--ended" not in why_not_ended(pending, quiet_s=5.0, patience_s=20.0, usable=False)
     assert why_not_ended(pending, quiet_s=20.0, patience_s=20.0) == ""
     assert why_not_ended((), quiet_s=0.0, patience_s=20.0) == ""
 
