@@ -40,16 +40,25 @@ class Inspection:
         return plan
 
     async def probe(
-        self, plan: Plan, folder: Path, source: str, import_id: str, say: Callable[[str], None]
+        self,
+        plan: Plan,
+        folder: Path,
+        source: str,
+        import_id: str,
+        say: Callable[[str], None],
+        *,
+        follow_links: bool = False,
     ) -> tuple[DecodedPlane, ...]:
         """Open the first and the last plane of every plate of a plan whose files lie under ``folder``.
+
+        Links are followed where that is the source, and never in the repository.
 
         Raises:
             InspectorKeepsDying: it ended its reader over and over, or took too long.
             AskFailed: one does not open, or is not what the plan says.
             ActorUnknown: there was no inspector all the time.
         """
-        question = ProbePlanes(planes=_first_and_last(plan, folder))
+        question = ProbePlanes(planes=_first_and_last(plan, folder, follow_links=follow_links))
         decoded: tuple[DecodedPlane, ...] = await self._ask(question, source, import_id, say)
         return decoded
 
@@ -83,7 +92,7 @@ class Inspection:
             await asyncio.sleep(LOOK_S)
 
 
-def _first_and_last(plan: Plan, folder: Path) -> tuple[ProbePlane, ...]:
+def _first_and_last(plan: Plan, folder: Path, *, follow_links: bool) -> tuple[ProbePlane, ...]:
     probes: list[ProbePlane] = []
     for plate in plan.plates:
         if not plate.n_images:
@@ -100,6 +109,7 @@ def _first_and_last(plan: Plan, folder: Path) -> tuple[ProbePlane, ...]:
                 height=image.height,
                 width=image.width,
                 dtype=image.dtype,
+                follow_links=follow_links,
             )
             for image in ends
         )

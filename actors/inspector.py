@@ -50,7 +50,7 @@ def _probe(message: ProbePlanes) -> tuple[DecodedPlane, ...]:
 
 
 def _decoded(one: ProbePlane) -> DecodedPlane:
-    plane = decode_plane(Path(one.root), one.file, one.page)
+    plane = decode_plane(Path(one.root), one.file, one.page, follow_links=one.follow_links)
     if (plane.height, plane.width, plane.dtype) != (one.height, one.width, one.dtype):
         raise UnreadableImage(
             f"{one.file} holds {plane.width} x {plane.height} {plane.dtype} where the plate has "

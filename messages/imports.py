@@ -216,7 +216,10 @@ class PlanSource(Request[Plan], frozen=True, kw_only=True, tag="inspection.plan"
 
 
 class ProbePlane(msgspec.Struct, frozen=True, kw_only=True):
-    """One plane (Y, X) that must open: where it is and what it should be."""
+    """One plane (Y, X) that must open: where it is and what it should be.
+
+    Links are followed in a source, and not in a repository, where they lead to what an import in place recorded.
+    """
 
     root: str
     file: str
@@ -224,6 +227,7 @@ class ProbePlane(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     width: int
     dtype: str
+    follow_links: bool = False
 
 
 class DecodedPlane(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from .errors import UnreadableImage
 from .java_machine import bioformats_in_use, loci, told_as_unreadable
+from .linked_container import as_imported
 from .model import Image, Plate, PlateKind, build_plate
 from .planners.folder import Folder, split, stem
 from .planners.ome_xml import OmeImage, parse_ome
 from .planners.plain_fileset import containers, plan_containers, with_companions
 from .planners.plan import Fileset, LeftOut, Plan, PlannedFile
 from .planners.recognition import Planner
+from .stored_image import is_linked
 from .tiff_failures import COPY_AGAIN
 from .wells import well_label, well_order
 
@@ -52,14 +54,22 @@ def container_planner(root: Path) -> Planner:
     return lambda folder: _plan(folder, root.resolve())
 
 
-def read_bioformats_plane(root: Path, file: str, page: int, *, max_bytes: int) -> NDArray[Any]:
+def read_bioformats_plane(
+    root: Path, file: str, page: int, *, max_bytes: int, follow_links: bool = False
+) -> NDArray[Any]:
     """One plane (Y, X) of a container, by its number over all the series of the file.
 
     Raises:
+        NoLongerAsImported: the file was imported in place, and is another one by now, or has changed.
         UnreadableImage: the file is absent or damaged, or has no such plane.
         ReaderUnavailable: this process has no Bio-Formats.
     """
-    with _opened(root / file, file) as (reader, all_series):
+    linked = not follow_links and is_linked(root, file)
+    with (
+        as_imported(root, (file,) if linked else ()),
+        _opened(root / file, file) as (reader, all_series),
+        as_imported(root, tuple(map(str, reader.getUsedFiles())) if linked else ()),
+    ):
         for series in all_series:
             index, sample = divmod(page - series.first_page, series.n_samples)
             if 0 <= index < series.n_planes:
@@ -219,7 +229,7 @@ def _all_series(reader: Any) -> Iterator[Series]:
 
 
 _lock = threading.Lock()
-_readers: OrderedDict[tuple[str, int, int], tuple[Any, tuple[Series, ...]]] = OrderedDict()
+_readers: OrderedDict[tuple[str, int, int, int], tuple[Any, tuple[Series, ...]]] = OrderedDict()
 
 
 @contextmanager
@@ -232,7 +242,7 @@ def _opened(path: Path, file: str) -> Iterator[tuple[Any, tuple[Series, ...]]]:
         raise UnreadableImage(
             f"{file} cannot be read: {error.strerror or error}", hint="Has it been moved or deleted?"
         ) from error
-    key = (str(path), seen.st_size, seen.st_mtime_ns)
+    key = (str(path), seen.st_ino, seen.st_size, seen.st_mtime_ns)
     with _lock, told_as_unreadable(file):
         if key in _readers:
             _readers.move_to_end(key)

@@ -61,3 +61,15 @@ class UnreadableImage(MeshError, ValueError):
 
 class ReaderUnavailable(UnreadableImage):
     """The library that reads an image's format is not here, or cannot be started; the image may be sound."""
+
+
+class NoLongerAsImported(UnreadableImage):
+    """A file that was imported in place is another one by now, or has changed: it is not read."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        """Say of a file of the import what differs from its record."""
+        super().__init__(
+            f"{file} cannot be read as an image: it was imported in place, and {reason}",
+            hint="Put back the very file that was imported, or import the folder again as it is now.",
+        )
+        self.reason = f"was imported in place, and {reason}"

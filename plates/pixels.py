@@ -14,6 +14,7 @@ from .bioformats import read_bioformats_plane
 from .errors import UnreadableImage
 from .model import Image, Plate
 from .planners.plain_fileset import is_container
+from .stored_image import open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 from .zarr_planes import is_zarr_array, read_zarr_plane
 
@@ -23,20 +24,30 @@ MAX_PLANE_BYTES = 2**31
 Plane = NDArray[Any]
 
 
-def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None) -> Plane:
+def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None, follow_links: bool = False) -> Plane:
     """One plane (Y, X) of a file below ``root``, in native byte order; into ``out`` where given.
 
     ``page`` counts the planes inside the file: directories, times samples a pixel where those are several; for a Zarr
     array, whose file is its metadata, over t, c and z, z the fastest; for what Bio-Formats reads, over all its series.
+    A link is read where an import in place made it, as long as it leads to the very file that was imported;
+    ``follow_links`` follows any, in a folder that was not imported.
 
     Raises:
+        NoLongerAsImported: the file was imported in place, and is another one by now, or has changed.
         UnreadableImage: the file is absent, damaged, cut short, has no such page, or is not of out's shape and type.
     """
     if is_zarr_array(file):
-        return _deliver(read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
+        plane = read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links)
+        return _deliver(plane, file, out)
     if is_container(file):
-        return _deliver(read_bioformats_plane(root, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
-    with told_as_unreadable(file, root), tifffile.TiffFile(root / file) as tif:
+        plane = read_bioformats_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links)
+        return _deliver(plane, file, out)
+    # By what was opened and never by its name, which may stand for another file a moment later.
+    with (
+        told_as_unreadable(file),
+        open_stored(root, file, follow_links=follow_links) as handle,
+        tifffile.TiffFile(handle, name=file.rpartition("/")[2]) as tif,
+    ):
         first = tif.pages.first
         n_samples = max(1, first.samplesperpixel)
         index, sample = divmod(page, n_samples)
@@ -57,13 +68,14 @@ def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None
         return _deliver(plane, file, out)
 
 
-def read_image(plate: Plate, image: Image, *, out: Plane | None = None) -> Plane:
-    """The pixels (Y, X) of an image of a plate whose files lie below the plate's root.
+def read_image(plate: Plate, image: Image, *, out: Plane | None = None, follow_links: bool = False) -> Plane:
+    """The pixels (Y, X) of an image of a plate whose files lie below the plate's root, as ``read_plane`` reads them.
 
     Raises:
+        NoLongerAsImported: the file was imported in place, and is another one by now, or has changed.
         UnreadableImage: the file is absent or damaged, or does not hold what the plate says.
     """
-    plane = read_plane(Path(plate.root), image.file, image.page, out=out)
+    plane = read_plane(Path(plate.root), image.file, image.page, out=out, follow_links=follow_links)
     if plane.shape != (image.height, image.width) or plane.dtype.name != image.dtype:
         raise UnreadableImage(
             f"{image.file} holds {plane.shape[1]} x {plane.shape[0]} {plane.dtype.name}, "
@@ -117,6 +129,9 @@ def _contiguous(
 
 def _virtual(tif: tifffile.TiffFile, file: str, page: int) -> Plane:
     """A plane that has no directory of its own (ImageJ hyperstacks, MetaMorph stacks)."""
+    if tif.is_ome or tif.is_mmstack or tif.is_ndtiff:
+        # Their series are put together of other files, wherever the metadata say that those lie.
+        raise UnreadableImage(f"{file} holds 1 page, and plane {page} was asked for", hint=COPY_AGAIN)
     series = tif.series[0]
     shape = (series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")])
     n_planes = math.prod(series.shape) // max(1, math.prod(shape))

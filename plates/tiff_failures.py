@@ -6,7 +6,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import tifffile
 
@@ -35,7 +34,7 @@ TIFF_FAILURES: tuple[type[Exception], ...] = (
 
 
 @contextmanager
-def told_as_unreadable(file: str, root: Path | None = None) -> Iterator[None]:
+def told_as_unreadable(file: str) -> Iterator[None]:
     """Turn whatever tifffile and its codecs raise into an error that names the file.
 
     Raises:
@@ -45,14 +44,6 @@ def told_as_unreadable(file: str, root: Path | None = None) -> Iterator[None]:
         yield
     except UnreadableImage:
         raise
-    except FileNotFoundError as error:
-        lay_at = _lay_at(root / file) if root is not None else ""
-        if lay_at:
-            raise UnreadableImage(
-                f"{file} cannot be read as an image: it was imported in place, and {lay_at} is no longer there",
-                hint="Put the file back where it was: the repository holds a link to it and none of its bytes.",
-            ) from error
-        raise UnreadableImage(f"{file} cannot be read as an image: {_reason(error)}", hint=_hint(error)) from error
     except TIFF_FAILURES as error:
         raise UnreadableImage(f"{file} cannot be read as an image: {_reason(error)}", hint=_hint(error)) from error
 
@@ -69,14 +60,6 @@ def _reason(error: Exception) -> str:
         case _:
             text = str(error).splitlines()[0][:200] if str(error) else ""
             return f"it is damaged ({type(error).__name__}{': ' if text else ''}{text})"
-
-
-def _lay_at(path: Path) -> str:
-    """Where the file lay that an import in place linked to; empty where there is no link."""
-    try:
-        return str(path.readlink())
-    except OSError:
-        return ""
 
 
 def _hint(error: Exception) -> str:

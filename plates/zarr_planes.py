@@ -22,6 +22,7 @@ from .planners.zarr_metadata import (
     parse_json,
     parse_multiscales,
 )
+from .stored_image import is_linked, open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
 _MAX_LEVELS_UP = 4
@@ -34,18 +35,19 @@ def is_zarr_array(file: str) -> bool:
     return file.rpartition("/")[2] in ARRAY_FILES
 
 
-def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int) -> NDArray[Any]:
+def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_links: bool = False) -> NDArray[Any]:
     """The plane (Y, X) of this number, counted over t, c and z, of the array whose metadata file this is.
 
     Raises:
+        NoLongerAsImported: one of its files was imported in place, and is another one by now, or has changed.
         UnreadableImage: the plane's chunks are not there, are damaged, or need more than ``max_bytes``.
     """
     with told_as_unreadable(file):
         try:
-            array = parse_array(_json(root / file, file), source=file)
+            array = parse_array(_json(root, file, follow_links=follow_links), source=file)
             if array.refusal:
                 raise UnreadableImage(f"{file} cannot be read: {array.refusal}")
-            scale = _scale(root, file)
+            scale = _scale(root, file, follow_links=follow_links)
         except MetadataError as error:
             raise UnreadableImage(str(error), hint=error.hint) from error
         try:
@@ -54,20 +56,26 @@ def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int) -> NDAr
             raise UnreadableImage(f"{file} cannot be read as an image: {error}", hint=COPY_AGAIN) from error
         _check_size(scale, array, file, max_bytes)
         _check_chunks((root / file).parent, scale, array, place, file, page)
-        return _selected(root / file, scale, array, place)
+        linked = not follow_links and is_linked(root, file)
+        return _selected(root, file, scale, array, place, linked=linked)
 
 
-def _selected(path: Path, scale: Multiscale, array: ZarrArray, place: dict[str, int]) -> NDArray[Any]:
+def _selected(
+    root: Path, file: str, scale: Multiscale, array: ZarrArray, place: dict[str, int], *, linked: bool
+) -> NDArray[Any]:
     # Loaded by what reads a Zarr and by nothing else: it takes a third of a second.
     import zarr
 
-    opened = zarr.open_array(store=str(path.parent), mode="r", zarr_format=array.zarr_format)  # type: ignore[arg-type]
+    from .linked_zarr import LinkedZarr
+
+    store = LinkedZarr(root, file.rpartition("/")[0]) if linked else str((root / file).parent)
+    opened = zarr.open_array(store=store, mode="r", zarr_format=array.zarr_format)  # type: ignore[arg-type]
     selection = tuple(slice(None) if axis in "yx" else place[axis] for axis in scale.axes)
     plane = np.asarray(opened[selection])
     return plane if scale.axes.index("y") < scale.axes.index("x") else plane.T
 
 
-def _scale(root: Path, file: str) -> Multiscale:
+def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
     """The image that an array is level 0 of: it alone says what the array's axes are."""
     array = file.rpartition("/")[0]
     group = array
@@ -78,7 +86,7 @@ def _scale(root: Path, file: str) -> Multiscale:
             source = f"{group}/{name}" if group else name
             if not (root / source).is_file():
                 continue
-            ome = ome_attributes(_json(root / source, source), source=source)
+            ome = ome_attributes(_json(root, source, follow_links=follow_links), source=source)
             if "multiscales" in ome:
                 scale = parse_multiscales(ome, source=source)[0]
                 if scale.paths[0] == below:
@@ -88,8 +96,8 @@ def _scale(root: Path, file: str) -> Multiscale:
     raise UnreadableImage(f"{file} is level 0 of no OME-Zarr image", hint=COPY_AGAIN)
 
 
-def _json(path: Path, source: str) -> Json:
-    with path.open("rb") as stream:
+def _json(root: Path, source: str, *, follow_links: bool) -> Json:
+    with open_stored(root, source, follow_links=follow_links) as stream:
         content = stream.read(_MAX_METADATA_BYTES + 1)
     if len(content) > _MAX_METADATA_BYTES:
         raise UnreadableImage(f"{source} is over {_MAX_METADATA_BYTES >> 20} MiB, which no metadata is")

@@ -179,7 +179,9 @@ class FolderAgent(Actor[Inbox]):
 
     async def _probe(self, message: ProbeFolder) -> tuple[DecodedPlane, ...]:
         root = await self._threads.run(lambda: self._source.planned_root(message.plan))
-        return await self._inspection.probe(message.plan, root, message.path, message.import_id, lambda reason: None)
+        return await self._inspection.probe(
+            message.plan, root, message.path, message.import_id, lambda reason: None, follow_links=True
+        )
 
     async def _opened(self, message: OpenFile) -> OpenedFile:
         def open_it() -> tuple[ServedFile, SourceFile]:

@@ -90,7 +90,7 @@ class LocalSource:
 
     async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
         """Have the inspector open the first and last plane of every plate."""
-        await self._inspection.probe(plan, Path(plan.root), self._order.path, self._import_id, say)
+        await self._inspection.probe(plan, Path(plan.root), self._order.path, self._import_id, say, follow_links=True)
 
     async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
         """Every file of a plan as it looks now, each one that its owner could read himself."""

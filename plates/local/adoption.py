@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from ..checksums import Algorithm, new_digest
+from ..link_records import RECORDS, write_link_records
+from ..linked_file import leads_to
 from ..repository import SourceFile, StoredFile, ignore_bytes, ignore_files, never
 from .copying import BUFFER_BYTES, check_settled, source_changed
 from .crew import work_through
-from .disk import make_all_folders, make_folders, sync_files, sync_folders
+from .disk import make_all_folders, make_folders, sync_file, sync_files, sync_folder, sync_folders
 from .errors import TransferCancelled, repository_errors
 from .folder_reader import FolderReader
 from .names import PART, checked_path
@@ -24,7 +26,7 @@ class _Hasher:
     def __init__(
         self, source: Path, algorithm: Algorithm, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
     ) -> None:
-        self._source = source
+        self._source = _RealPaths(source)
         self._reader = FolderReader(source)
         self._algorithm = algorithm
         self._on_bytes = on_bytes
@@ -38,6 +40,8 @@ class _Hasher:
             SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the file.
             TransferCancelled: the caller wanted no more.
         """
+        # Looked up first: what is exchanged from here on has another inode than what is read.
+        links_to = self._source.of(file.path)
         digest = new_digest(self._algorithm)
         with closing(self._reader.open(file.path)) as reader:
             before = reader.look()
@@ -57,8 +61,24 @@ class _Hasher:
             algorithm=self._algorithm,
             mtime_ns=before.mtime_ns,
             inode=before.inode,
-            links_to=f"{self._source}/{file.path}",
+            links_to=links_to,
         )
+
+
+class _RealPaths:
+    """Where the files of a folder lie once every link is followed; each folder is looked up once."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = str(source)
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The path, without any link in it, of the file at a path relative to the folder."""
+        below, _, name = path.rpartition("/")
+        if below not in self._folders:
+            self._folders[below] = os.path.realpath(f"{self._source}/{below}" if below else self._source)
+        real = f"{self._folders[below].rstrip('/')}/{name}"
+        return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114 - of many thousand
 
 
 def adopt(
@@ -75,6 +95,8 @@ def adopt(
 ) -> tuple[StoredFile, ...]:
     """Link ``files`` of ``source`` below ``target``, each hashed once, and return them once the links are durable.
 
+    What they were is recorded beside ``target``: whoever opens one of the links later holds the file against that.
+
     Raises:
         BadName: a path leaves the target or looks like a file in transit.
         SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the source.
@@ -84,7 +106,7 @@ def adopt(
     source = source.absolute()
     for file in files:
         checked_path(file.path)
-    stored = {file.path: file for file in known if file.links_to and _leads(target / file.path) == file.links_to}
+    stored = {file.path: file for file in known if file.links_to and leads_to(f"{target}/{file.path}") == file.links_to}
     todo = [file for file in files if file.path not in stored]
     with repository_errors(target):
         make_folders(target)
@@ -108,22 +130,25 @@ def adopt(
                 n_linked += len(batch)
                 n_bytes = 0
                 batch.clear()
-    return tuple(stored[file.path] for file in files)
+    linked = tuple(stored[file.path] for file in files)
+    record_links(target, linked)
+    return linked
 
 
-def whats_wrong(path: str, file: StoredFile) -> str:
-    """Say what is wrong with an adopted file as far as a look tells, or return an empty string."""
-    leads = _leads(Path(path))
-    if leads != file.links_to:
-        return f"leads to {leads or 'nothing'} instead of {file.links_to}"
-    try:
-        seen = os.stat(path)  # noqa: PTH116 - for each of many thousand small files
-    except OSError:
-        return f"was imported in place, and {file.links_to} is no longer there"
-    if seen.st_size != file.size:
-        how = "replaced" if file.inode and seen.st_ino != file.inode else "changed"
-        return f"was imported in place and {how}: {seen.st_size:,} bytes instead of {file.size:,}"
-    return ""
+def record_links(target: Path, files: Iterable[StoredFile]) -> None:
+    """Keep what the links below ``target`` led to when they were made, for those who open them; durable on return.
+
+    Raises:
+        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+    """
+    records = target.with_name(RECORDS)
+    new = records.with_name(RECORDS + PART)
+    with repository_errors(records):
+        new.unlink(missing_ok=True)
+        write_link_records(new, files)
+        sync_file(new)
+        new.replace(records)
+        sync_folder(records.parent)
 
 
 def _link(target: Path, batch: Sequence[StoredFile]) -> None:
@@ -138,10 +163,3 @@ def _link(target: Path, batch: Sequence[StoredFile]) -> None:
             os.replace(name + PART, name)  # noqa: PTH105 - as above
         sync_files(target, ())
         sync_folders(target, {name.rpartition("/")[0] for name in names})
-
-
-def _leads(path: Path) -> str:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - the text as it was written, not a path made of it
-    except OSError:
-        return ""

@@ -38,13 +38,14 @@ CERTIFICATES = "certificates"
 """The folder of certificates below a data folder."""
 
 
-def decode_plane(root: Path, file: str, page: int = 0) -> CertifiedPlane:
-    """Decode one plane of the imported copy, as a certificate names it.
+def decode_plane(root: Path, file: str, page: int = 0, *, follow_links: bool = False) -> CertifiedPlane:
+    """Decode one plane of the imported copy, as a certificate names it; ``follow_links`` where it is the source.
 
     Raises:
+        NoLongerAsImported: it was imported in place, and the file is another one by now, or has changed.
         UnreadableImage: the file is damaged, cut short, absent or of an unsupported kind.
     """
-    plane = read_plane(root, file, page)
+    plane = read_plane(root, file, page, follow_links=follow_links)
     pixels = plane.astype(plane.dtype.newbyteorder("<"), copy=False)
     return CertifiedPlane(
         file=file,

@@ -22,26 +22,33 @@ def disk_buffer() -> memoryview:
 class DiskFile:
     """Open for reading from its first byte on; where the file system has no direct reads, what is cached is dropped."""
 
-    def __init__(self, path: str, *, fetched: bool = False) -> None:
-        """Open a file; one that was ``fetched`` has just come from the disk.
+    def __init__(self, path: str | int, *, fetched: bool = False) -> None:
+        """Open a file, or take over a descriptor of one; one that was ``fetched`` has just come from the disk.
 
         Raises:
             OSError: it cannot be opened.
         """
-        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._direct = 0 if fetched else getattr(os, "O_DIRECT", 0)
-        try:
-            descriptor = os.open(path, flags | self._direct)
-        except OSError as error:
-            if not self._direct or error.errno != errno.EINVAL:
-                raise
-            self._direct = 0
-            descriptor = os.open(path, flags)
+        if isinstance(path, int):
+            descriptor = path
+            self._direct = _enter_direct(descriptor) if self._direct else 0
+        else:
+            descriptor = self._opened(path)
         self._file = FileIO(descriptor, "rb")
         if hasattr(os, "posix_fadvise") and not fetched:
             # Also before direct reads: what is clean leaves the cache, which others need more.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+    def _opened(self, path: str) -> int:
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(path, flags | self._direct)
+        except OSError as error:
+            if not self._direct or error.errno != errno.EINVAL:
+                raise
+            self._direct = 0
+            return os.open(path, flags)
 
     def read_into(self, buffer: memoryview) -> int:
         """Read the next bytes into a buffer of :func:`disk_buffer` and return how many; 0 at the end.
@@ -63,7 +70,7 @@ class DiskFile:
         self._file.close()
 
 
-def fetch(path: str) -> bool:
+def fetch(path: str | int) -> bool:
     """Have the disk begin to bring a small file anew, and say whether it does: many at once cost as much as a few.
 
     Raises:
@@ -71,13 +78,27 @@ def fetch(path: str) -> bool:
     """
     if not hasattr(os, "posix_fadvise"):
         return False
+    if isinstance(path, int):
+        os.posix_fadvise(path, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(path, 0, 0, os.POSIX_FADV_WILLNEED)
+        return True
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        return fetch(descriptor)
     finally:
         os.close(descriptor)
-    return True
+
+
+def _enter_direct(descriptor: int) -> int:
+    direct = 0
+    if sys.platform != "win32":
+        direct = getattr(os, "O_DIRECT", 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | direct)
+        except OSError:
+            # A file system without direct reads.
+            direct = 0
+    return direct
 
 
 def _leave_direct(descriptor: int) -> int:

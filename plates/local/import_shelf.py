@@ -9,11 +9,13 @@ from pathlib import Path
 
 from ..checksums import Algorithm
 from ..labels import Target
+from ..link_records import RECORDS
 from ..repository import ImportStanding, PartialFile, SourceFile, SourceReader, StoredFile, StoredFileset
-from .adoption import adopt
+from .adoption import adopt, record_links
 from .catalogue import Catalogue
 from .disk import sync_folder
 from .errors import ChecksumMismatch, ImportRegistered, repository_errors
+from .link_rows import imports_in_place, linked_files
 from .names import PART, checked_id
 from .registration import insert_import, registered_plates
 from .transfer import take_back, transfer
@@ -132,6 +134,20 @@ class ImportShelf:
             cancelled=cancelled,
             n_threads=self._n_threads,
         )
+
+    def record_links(self) -> None:
+        """See to it that beside the links of every import in place stands what they led to.
+
+        An older version kept it in the catalogue alone, and a copy of the repository may have lost it.
+
+        Raises:
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+        """
+        with self._catalogue.reading() as connection:
+            for import_id in imports_in_place(connection):
+                folder = self.files_folder(import_id)
+                if folder.is_dir() and not folder.with_name(RECORDS).exists():
+                    record_links(folder, linked_files(connection, import_id))
 
     def verify(
         self,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from ...config.errors import MeshError
 from ..checksums import Algorithm
 from ..labels import UNLABELLED, Labels, Target
 from ..model import Plate, PlateSummary
@@ -78,6 +80,10 @@ class LocalRepository:
             self.folder / "imports", self._catalogue, clock, n_threads=transfer_threads, algorithm=checksum
         )
         self._results = ResultShelf(self.folder, self._catalogue, clock)
+        if not read_only:
+            # On a disk that is full, say, the mesh comes up all the same: the planes of those plates alone are refused.
+            with suppress(MeshError):
+                self._imports.record_links()
 
     def files_folder(self, import_id: str) -> Path:
         """Where an import's files lie, whether they are there yet or not.

@@ -175,7 +175,11 @@ CREATE TABLE plate_containers (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+_THIRD = """
+CREATE INDEX files_in_place ON files (fileset) WHERE links_to <> '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
 """Script n makes version n + 1 of version n; what has been released is never edited, only added to."""
 
 

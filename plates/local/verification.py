@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from ..checksums import TITLES, new_digest
+from ..errors import NoLongerAsImported
+from ..linked_file import open_linked
 from ..repository import StoredFile, ignore_bytes, never
-from .adoption import whats_wrong
 from .crew import handfuls, work_through
 from .disk_file import DiskFile, disk_buffer, fetch
 from .errors import ChecksumMismatch, TransferCancelled, repository_error
@@ -44,11 +45,18 @@ class Verifier:
         fetched = []
         for file in handful:
             try:
-                fetched.append(len(handful) > 1 and fetch(f"{self._folder}/{file.path}"))
-            except OSError:
+                fetched.append(len(handful) > 1 and self._fetch_one(f"{self._folder}/{file.path}", file))
+            except (OSError, NoLongerAsImported):
                 # Whether it is missing or cannot be read is told when it is its turn.
                 fetched.append(False)
         return fetched
+
+    def _fetch_one(self, path: str, file: StoredFile) -> bool:
+        if not file.links_to:
+            return fetch(path)
+        # The very file and no other: what somebody put in its place is not his to have read.
+        with open_linked(path, file) as descriptor:
+            return fetch(descriptor)
 
     def check(self, file: StoredFile, *, fetched: bool = False) -> str:
         """Return what is wrong with a file, or an empty string; ``fetched`` that it has just come from the disk.
@@ -59,18 +67,22 @@ class Verifier:
         """
         # A string, not a path: joining paths costs more than reading a small file.
         path = f"{self._folder}/{file.path}"
+        if not file.links_to:
+            if os.path.islink(path):  # noqa: PTH114 - see above
+                return "is a link, and no copy"
+            return self._compare(path, file, path, fetched=fetched)
+        try:
+            with open_linked(path, file) as descriptor:
+                wrong = self._compare(os.dup(descriptor), file, path, fetched=fetched)
+        except NoLongerAsImported as error:
+            return error.reason
+        return wrong and f"was imported in place and has changed since: it {wrong}"
+
+    def _compare(self, opened: str | int, file: StoredFile, path: str, *, fetched: bool) -> str:
         digest = new_digest(file.algorithm)
-        since = ""
-        if file.links_to:
-            wrong = whats_wrong(path, file)
-            if wrong:
-                return wrong
-            since = "was imported in place and has changed since: it "
-        elif os.path.islink(path):  # noqa: PTH114 - see above
-            return "is a link, and no copy"
         n_bytes = 0
         try:
-            with closing(DiskFile(path, fetched=fetched)) as reader:
+            with closing(DiskFile(opened, fetched=fetched)) as reader:
                 while n := reader.read_into(self._buffer):
                     if self._cancelled():
                         raise TransferCancelled("The verification was cancelled; the next one starts again.")
@@ -82,10 +94,10 @@ class Verifier:
         except OSError as error:
             raise repository_error(error, path) from error
         if n_bytes != file.size:
-            return f"{since}has {n_bytes:,} bytes instead of {file.size:,}"
+            return f"has {n_bytes:,} bytes instead of {file.size:,}"
         if digest.hexdigest() != file.checksum:
             title = TITLES[file.algorithm]
-            return f"{since}has {title} {digest.hexdigest()} instead of {file.checksum or 'one that was recorded'}"
+            return f"has {title} {digest.hexdigest()} instead of {file.checksum or 'one that was recorded'}"
         return ""
 
 

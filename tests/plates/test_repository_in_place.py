@@ -76,14 +76,20 @@ def test_files_that_are_linked_already_are_not_read_again(source: Path, reposito
     assert repository.adopt("i1", source, files) == stored
 
 
+def changed_with_its_time_put_back(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"SEEN")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda path: path.write_bytes(b"SEEN"), "changed since: it has SHA-256"),
+        (changed_with_its_time_put_back, "changed since: it has SHA-256"),
         (lambda path: path.write_bytes(b"seen again"), "changed: 10 bytes instead of 4"),
         (
             lambda path: path.with_name("new").write_bytes(b"another") and path.with_name("new").replace(path),
-            "replaced: 7 bytes instead of 4",
+            "replaced by another file of 7 bytes instead of 4",
         ),
         (lambda path: path.unlink(), "no longer there"),
     ],
@@ -112,10 +118,18 @@ def test_what_changed_before_registration_is_linked_anew(source: Path, repositor
     assert (source / "b" / "notes.txt").read_bytes() == b"SEEN"
 
 
-def test_a_touched_file_is_still_what_was_imported(source: Path, repository: LocalRepository) -> None:
+def test_a_file_of_another_mode_is_still_what_was_imported_and_one_of_another_time_is_not(
+    source: Path, repository: LocalRepository
+) -> None:
     stored = repository.adopt("i1", source, settled(source))
-    os.utime(source / "a.tif")
+    repository.register("i1", [StoredFileset(planner="none", files=stored)])
     (source / "a.tif").chmod(0o600)
+    repository.verify("i1", stored)
+    before = (source / "a.tif").stat()
+    os.utime(source / "a.tif")
+    with pytest.raises(ChecksumMismatch, match=r"last written at .* instead of"):
+        repository.verify("i1", stored)
+    os.utime(source / "a.tif", ns=(before.st_atime_ns, before.st_mtime_ns))
     repository.verify("i1", stored)
 
 
@@ -139,7 +153,7 @@ def test_an_image_whose_source_vanished_says_where_it_was(source: Path, reposito
     (source / "a.tif").unlink()
     with pytest.raises(UnreadableImage, match=f"imported in place, and {source}/a.tif is no longer there") as caught:
         read_plane(repository.files_folder("i1"), "a.tif")
-    assert "Put the file back" in caught.value.hint
+    assert "Put back the very file" in caught.value.hint
     assert repository.reconcile("i1").complete == ("b/notes.txt",)
 
 
