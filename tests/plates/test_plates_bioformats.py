@@ -13,8 +13,10 @@ from hcs_mesh.config import ConfigError, Settings
 from hcs_mesh.config.format_settings import BioformatsSettings
 from hcs_mesh.config.settings import InspectorSettings
 from hcs_mesh.plates import UnreadableImage, bioformats, plan, read_plane
-from hcs_mesh.plates.errors import ReaderUnavailable
+from hcs_mesh.plates.errors import NoLongerAsImported, ReaderUnavailable
 from hcs_mesh.plates.java_machine import bioformats_in_use, loci, use_bioformats
+from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.repository import SourceFile
 
 # Series 0 and 1 are fields of well B2, series 2 is a colour overview on no plate, series 3 its thumbnail.
 XML = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
@@ -152,6 +154,31 @@ def test_few_readers_are_kept_open_and_a_file_that_changed_is_opened_anew(scan: 
     (scan / "4.czi").write_bytes(b"another length")
     read_plane(scan, "4.czi", 0)
     assert Reader.n_open == 2
+
+
+def put_a_link_in_place_of(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to(path.with_name("moved"))
+
+
+@pytest.mark.parametrize("touched", ["scan.czi", "scan.extra"])
+def test_a_container_in_place_is_read_while_all_that_it_uses_is_as_it_was_imported(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, touched: str
+) -> None:
+    repository = LocalRepository(tmp_path / "data")
+    repository.adopt("i1", scan, [SourceFile(path=name, size=4) for name in ("scan.czi", "scan.extra")])
+    files = repository.files_folder("i1")
+    # Named by where it lies, as Bio-Formats names what it found beside the link.
+    monkeypatch.setattr(Reader, "used", (str(scan / "scan.extra"),))
+    np.testing.assert_array_equal(read_plane(files, "scan.czi", 0), FIELDS[0][0, 0, 0])
+    monkeypatch.setattr(Reader, "used", (str(scan / "notes.txt"),))
+    with pytest.raises(UnreadableImage, match=r"notes\.txt is not read: it is no part of what was imported"):
+        read_plane(files, "scan.czi", 0)
+    monkeypatch.setattr(Reader, "used", (str(files / "scan.extra"),))
+    put_a_link_in_place_of(scan / touched)
+    with pytest.raises(NoLongerAsImported, match=f"{touched} is a link by now"):
+        read_plane(files, "scan.czi", 0)
+    repository.close()
 
 
 def test_what_is_not_there_is_named(scan: Path) -> None:

@@ -8,17 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import tifffile
-import zarr
+from linked_plates import PIXELS, SECRET, adopted, write_tiff, write_zarr
 
-from hcs_mesh.plates import Plate, UnreadableImage, plan, read_image, read_plane
+from hcs_mesh.plates import Plate, read_image
 from hcs_mesh.plates.errors import NoLongerAsImported
-from hcs_mesh.plates.link_records import RECORDS
 from hcs_mesh.plates.local import LocalRepository
-from hcs_mesh.plates.repository import SourceFile, StoredFileset
-
-PIXELS = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
-SECRET = np.full((64, 64), 4711, np.uint16)
 
 
 class Imported(NamedTuple):
@@ -31,23 +25,6 @@ class Imported(NamedTuple):
     foreign: Path
 
 
-def write_tiff(folder: Path, pixels: np.ndarray) -> Path:
-    folder.mkdir(parents=True)
-    tifffile.imwrite(folder / "a.tif", pixels, ome=True)
-    return folder / "a.tif"
-
-
-def write_zarr(folder: Path, pixels: np.ndarray) -> Path:
-    group = zarr.open_group(str(folder / "one.zarr"), mode="w", zarr_format=2)
-    axes = [{"name": name, "type": "space"} for name in "yx"]
-    scale = [{"type": "scale", "scale": [1.0, 1.0]}]
-    datasets = [{"path": "0", "coordinateTransformations": scale}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
-    array = group.create_array("0", shape=pixels.shape, chunks=(32, 64), dtype=pixels.dtype, compressors=None)
-    array[:] = pixels
-    return next(path for path in folder.rglob("*") if path.name in ("1.0", "0") and path.is_file())
-
-
 WRITERS = {"TIFF": write_tiff, "OME-Zarr": write_zarr}
 
 
@@ -56,20 +33,6 @@ def repository(tmp_path: Path) -> Iterator[LocalRepository]:
     repository = LocalRepository(tmp_path / "data")
     yield repository
     repository.close()
-
-
-def adopted(repository: LocalRepository, source: Path, import_id: str = "i1") -> Plate:
-    """The plate that a folder holds, imported in place."""
-    planned = plan(source)
-    looks = [(file.path, (source / file.path).stat()) for fileset in planned.filesets for file in fileset.files]
-    files = [
-        SourceFile(path=path, size=look.st_size, mtime_ns=look.st_mtime_ns, inode=look.st_ino) for path, look in looks
-    ]
-    stored = repository.adopt(import_id, Path(planned.root), files)
-    (plate_id,) = repository.register(
-        import_id, [StoredFileset(planner="any", files=stored, plates=planned.filesets[0].plates)]
-    )
-    return repository.plate(plate_id)
 
 
 @pytest.fixture(params=WRITERS)
@@ -216,61 +179,6 @@ def test_a_file_that_changes_while_it_is_read_is_refused(imported: Imported, mon
     assert len(looks) > 1
 
 
-def test_a_link_that_no_import_recorded_is_followed_only_where_that_is_asked_for(tmp_path: Path) -> None:
-    real = write_tiff(tmp_path / "real", PIXELS)
-    (tmp_path / "b.tif").symlink_to(real)
-    with pytest.raises(UnreadableImage, match="no import recorded what it led to"):
-        read_plane(tmp_path, "b.tif")
-    np.testing.assert_array_equal(read_plane(tmp_path, "b.tif", follow_links=True), PIXELS)
-
-
-def test_a_file_of_the_import_that_is_called_as_the_records_records_nothing(
-    tmp_path: Path, repository: LocalRepository
-) -> None:
-    """A person who writes records of his own could have any file read."""
-    source, secret = tmp_path / "anna", write_tiff(tmp_path / "ben", SECRET)
-    write_tiff(source / "files", PIXELS)
-    theirs = LocalRepository(tmp_path / "theirs")
-    adopted(theirs, secret.parent, "i1")
-    theirs.close()
-    shutil.copyfile(theirs.files_folder("i1").with_name(RECORDS), source / RECORDS)
-    adopted(repository, source)
-    files = [SourceFile(path=name, size=(source / name).stat().st_size) for name in (RECORDS, "files/a.tif")]
-    repository.adopt("i2", source, files)
-    np.testing.assert_array_equal(read_plane(repository.files_folder("i2") / "files", "a.tif"), PIXELS)
-    (source / "files" / "a.tif").unlink()
-    (source / "files" / "a.tif").symlink_to(secret)
-    with pytest.raises(NoLongerAsImported):
-        read_plane(repository.files_folder("i2") / "files", "a.tif")
-
-
-def test_a_link_inside_of_the_source_is_kept_as_what_it_leads_to(tmp_path: Path, repository: LocalRepository) -> None:
-    real = write_tiff(tmp_path / "anna", PIXELS)
-    real.rename(real.with_name("kept"))
-    real.symlink_to("kept")
-    plate = adopted(repository, real.parent)
-    assert {file.links_to for file in repository.files(plate.id)} >= {str(real.with_name("kept"))}
-    np.testing.assert_array_equal(read_image(plate, plate.image(0)), PIXELS)
-
-
-def test_records_that_an_older_version_did_not_keep_come_from_the_catalogue(tmp_path: Path) -> None:
-    source = tmp_path / "anna"
-    pixels = write_tiff(source, PIXELS)
-    with_records = LocalRepository(tmp_path / "data")
-    plate = adopted(with_records, source)
-    with_records.close()
-    with_records.files_folder("i1").with_name(RECORDS).unlink()
-    with pytest.raises(UnreadableImage, match="no import recorded"):
-        read_image(plate, plate.image(0))
-
-    LocalRepository(tmp_path / "data").close()
-
-    np.testing.assert_array_equal(read_image(plate, plate.image(0)), PIXELS)
-    pixels.write_bytes(pixels.read_bytes())
-    with pytest.raises(NoLongerAsImported):
-        read_image(plate, plate.image(0))
-
-
 def test_a_chunk_that_is_gone_is_not_taken_for_one_that_was_never_written(
     tmp_path: Path, repository: LocalRepository
 ) -> None:
@@ -281,21 +189,3 @@ def test_a_chunk_that_is_gone_is_not_taken_for_one_that_was_never_written(
     chunk.unlink()
     with pytest.raises(NoLongerAsImported, match="is no longer there"):
         read_image(plate, plate.image(0))
-
-
-def test_pixels_behind_the_first_page_are_not_looked_for_in_files_that_the_metadata_name(tmp_path: Path) -> None:
-    write_tiff(tmp_path / "ben", SECRET)
-    xml = (
-        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1"><Image ID="Image:0">'
-        '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="64" SizeY="64" SizeZ="2"'
-        ' SizeC="1" SizeT="1">'
-        '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
-        '<TiffData FirstZ="0" IFD="0" PlaneCount="1"><UUID FileName="a.tif">urn:uuid:1</UUID></TiffData>'
-        '<TiffData FirstZ="1" IFD="0" PlaneCount="1"><UUID FileName="../ben/a.tif">urn:uuid:2</UUID></TiffData>'
-        "</Pixels></Image></OME>"
-    )
-    (tmp_path / "anna").mkdir()
-    tifffile.imwrite(tmp_path / "anna" / "a.tif", PIXELS, description=xml, metadata=None)
-    assert read_plane(tmp_path / "anna", "a.tif", 0)[0, 1] == 1
-    with pytest.raises(UnreadableImage, match="holds 1 page"):
-        read_plane(tmp_path / "anna", "a.tif", 1)
