@@ -92,7 +92,7 @@ class Inspection:
             await asyncio.sleep(LOOK_S)
 
 
-def _first_and_last(plan: Plan, folder: Path, *, follow_links: bool) -> tuple[ProbePlane, ...]:
+def _first_and_last(plan: Plan, folder: Path, *, follow_links: bool = False) -> tuple[ProbePlane, ...]:
     probes: list[ProbePlane] = []
     for plate in plan.plates:
         if not plate.n_images:

@@ -181,6 +181,16 @@ def test_a_container_in_place_is_read_while_all_that_it_uses_is_as_it_was_import
     repository.close()
 
 
+def test_bio_formats_is_not_handed_what_a_link_in_the_place_of_a_container_leads_to(scan: Path, tmp_path: Path) -> None:
+    repository = LocalRepository(tmp_path / "data")
+    repository.adopt("i1", scan, [SourceFile(path="scan.czi", size=4)])
+    put_a_link_in_place_of(scan / "scan.czi")
+    with pytest.raises(NoLongerAsImported, match="is a link by now"):
+        read_plane(repository.files_folder("i1"), "scan.czi", 0)
+    assert Reader.n_open == 0
+    repository.close()
+
+
 def test_what_is_not_there_is_named(scan: Path) -> None:
     with pytest.raises(UnreadableImage, match=r"gone\.czi cannot be read: No such file"):
         read_plane(scan, "gone.czi", 0)
