@@ -97,16 +97,20 @@ def link_of(root: Path, file: StoredFile) -> str:
 
 def _files_folder(root: Path) -> str:
     """The folder of the import's files that ``root`` is or lies in; empty where it has no records."""
-    for folder in (root, *root.parents):
-        if folder.name != FILES:
-            continue
-        try:
-            found = os.lstat(folder.with_name(RECORDS))
-        except OSError:
-            continue
-        # What people gave these names is a link here: they write no record of their own.
-        if stat.S_ISREG(found.st_mode):
-            return str(folder)
+    # Strings, not paths: making paths of the parents costs more than looking for the record.
+    folder = str(root)
+    while (parts := os.path.split(folder))[1]:
+        above, name = parts
+        if name == FILES:
+            try:
+                found = os.lstat(f"{above}/{RECORDS}")
+            except OSError:
+                pass
+            else:
+                # What people gave these names is a link here: they write no record of their own.
+                if stat.S_ISREG(found.st_mode):
+                    return folder
+        folder = above
     return ""
 
 

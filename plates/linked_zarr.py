@@ -11,7 +11,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.buffer.core import default_buffer_prototype
 
 from .link_records import recorded
-from .stored_image import open_stored
+from .stored_image import open_recorded
 
 
 class LinkedZarr(Store):
@@ -52,16 +52,14 @@ class LinkedZarr(Store):
 
     async def exists(self, key: str) -> bool:
         """Whether the import has a file of this name."""
-        return await asyncio.to_thread(self._has, key)
-
-    def _has(self, key: str) -> bool:
-        return recorded(self._root, self._folder + key) is not None
+        return await asyncio.to_thread(recorded, self._root, self._folder + key) is not None
 
     def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         # A file that the import has and that is gone must not be taken for a chunk that was never written.
-        if not self._has(key):
+        record = recorded(self._root, self._folder + key)
+        if record is None:
             return None
-        with open_stored(self._root, self._folder + key) as file:
+        with open_recorded(self._root, record) as file:
             match byte_range:
                 case None:
                     return file.read()

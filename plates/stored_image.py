@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import UnreadableImage
-from .link_records import recorded
+from .link_records import link_of, recorded
 from .linked_file import open_linked
 from .repository import StoredFile
 
@@ -36,7 +36,18 @@ def open_stored(root: Path, file: str, *, follow_links: bool = False) -> Iterato
         with open(descriptor, "rb") as copy:  # noqa: PTH123 - it is no path
             yield copy
         return
-    with open_linked(path, record_of(root, file)) as linked, open(linked, "rb", closefd=False) as original:
+    with open_recorded(root, record_of(root, file)) as original:
+        yield original
+
+
+@contextmanager
+def open_recorded(root: Path, record: StoredFile) -> Iterator[IO[bytes]]:
+    """What an import in place below ``root`` recorded, open for reading while the block lasts.
+
+    Raises:
+        NoLongerAsImported: it is not there as it was.
+    """
+    with open_linked(link_of(root, record), record) as linked, open(linked, "rb", closefd=False) as original:
         yield original
 
 
