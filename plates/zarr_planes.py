@@ -55,8 +55,8 @@ def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_
         except IndexError as error:
             raise UnreadableImage(f"{file} cannot be read as an image: {error}", hint=COPY_AGAIN) from error
         _check_size(scale, array, file, max_bytes)
-        _check_chunks((root / file).parent, scale, array, place, file, page)
         linked = not follow_links and is_linked(root, file)
+        _check_chunks((root / file).parent, scale, array, place, file, page, linked=linked)
         return _selected(root, file, scale, array, place, linked=linked)
 
 
@@ -117,13 +117,14 @@ def _check_size(scale: Multiscale, array: ZarrArray, file: str, max_bytes: int) 
 
 
 def _check_chunks(
-    folder: Path, scale: Multiscale, array: ZarrArray, place: dict[str, int], file: str, page: int
+    folder: Path, scale: Multiscale, array: ZarrArray, place: dict[str, int], file: str, page: int, *, linked: bool
 ) -> None:
     """Refuse a plane that nobody wrote; by the format it would be the fill value from edge to edge."""
     absent = ""
     n_there = 0
     for chunk in _chunk_files(scale, array, place):
-        if (folder / chunk).is_file():
+        # Where a link leads is no matter here: whoever opens it says what is wrong with that.
+        if (folder / chunk).is_symlink() if linked else (folder / chunk).is_file():
             n_there += 1
         else:
             absent = absent or chunk

@@ -25,14 +25,29 @@ def write_tiff(folder: Path, pixels: NDArray[Any]) -> Path:
 
 
 def write_zarr(folder: Path, pixels: NDArray[Any]) -> Path:
+    """Two chunks, each a file; the second is returned."""
     group = zarr.open_group(str(folder / "one.zarr"), mode="w", zarr_format=2)
-    axes = [{"name": name, "type": "space"} for name in "yx"]
-    scale = [{"type": "scale", "scale": [1.0, 1.0]}]
-    datasets = [{"path": "0", "coordinateTransformations": scale}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs["multiscales"] = [{"version": "0.4", **_multiscale()}]
     array = group.create_array("0", shape=pixels.shape, chunks=(32, 64), dtype=pixels.dtype, compressors=None)
     array[:] = pixels
-    return next(path for path in folder.rglob("*") if path.name in ("1.0", "0") and path.is_file())
+    return folder / "one.zarr" / "0" / "1.0"
+
+
+def write_sharded_zarr(folder: Path, pixels: NDArray[Any]) -> Path:
+    """Two chunks in one file, of which parts are read; it is returned."""
+    group = zarr.open_group(str(folder / "one.zarr"), mode="w", zarr_format=3)
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscale()]}
+    array = group.create_array(
+        "0", shape=pixels.shape, shards=pixels.shape, chunks=(32, 64), dtype=pixels.dtype, compressors=None
+    )
+    array[:] = pixels
+    return folder / "one.zarr" / "0" / "c" / "0" / "0"
+
+
+def _multiscale() -> dict[str, Any]:
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scale = [{"type": "scale", "scale": [1.0, 1.0]}]
+    return {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
 
 
 def adopted(repository: LocalRepository, source: Path, import_id: str = "i1") -> Plate:
