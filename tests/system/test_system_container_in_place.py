@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 READ = """
 import sys
@@ -46,6 +47,7 @@ def write_ics(folder: Path, plane: np.ndarray) -> None:
     (folder / "one.ids").write_bytes(plane.astype("<u2").tobytes())
 
 
+@pytest.mark.needs("bioformats")
 def test_bio_formats_reads_a_container_in_place_until_one_of_its_files_is_a_link(
     bioformats_jar: Path, tmp_path: Path, checkout: Path
 ) -> None:
