@@ -4,6 +4,8 @@ RUN := .venv-test/bin
 # Windows are opened on a screen of their own, unless ARGS or the environment say otherwise.
 SCREEN = $(shell command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum --server-args='-screen 0 1600x1200x24'")
 ARGS ?=
+# Files of tests that run at the same time; WORKERS=0 runs one test after another.
+WORKERS ?= 2
 
 .PHONY: peers help demo test test-all simulate import-faults bench lint types layers docs format lists clean environment test-environment
 
@@ -23,7 +25,7 @@ demo: environment
 	.venv/bin/hcs-mesh demo $(ARGS)
 
 test: test-environment
-	cd tests && $(SCREEN) ../$(RUN)/pytest $(ARGS)
+	cd tests && $(SCREEN) ../$(RUN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: test-environment
 	cd tests && $(SCREEN) ../$(RUN)/pytest -m '' $(ARGS)

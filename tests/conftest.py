@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
@@ -17,6 +17,9 @@ SHARED_DATA = Path(os.environ.get("HCS_MESH_SHARED_DATA", CHECKOUT.parent / "sha
 LEFT_OUT = pytest.StashKey[int]()
 WITHOUT_ROOT = pytest.StashKey[int]()
 TOLD = pytest.StashKey[list[str]]()
+COUNTS = (WITHOUT_ROOT, LEFT_OUT)
+LONGEST = ("test_system_kills.py", "test_import_faults.py", "test_system_command_line.py", "test_system_hosts.py")
+"""Begun first, so that of two workers neither is left with one of them at the end."""
 
 
 class Part(NamedTuple):
@@ -101,6 +104,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the tests on the shared data where there is none, and outside CI those that only root can run."""
     if not os.environ.get("CI") and not PARTS["root"].is_there():
         config.stash[WITHOUT_ROOT] = _leave_out(config, items, [item for item in items if "root" in needs(item)])
+    place = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
     if SHARED_DATA.is_dir():
         return
     on_data = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
@@ -124,6 +129,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for part in sorted(needs(item)):
         if not PARTS[part].is_there():
             pytest.fail(f"{part} is missing here: {PARTS[part].mend}", pytrace=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands on what its tests said, and how many it left out."""
+    handed_on = getattr(session.config, "workeroutput", None)
+    if handed_on is not None:
+        stash = session.config.stash
+        handed_on["told"] = stash.get(TOLD, [])
+        handed_on["counts"] = [stash.get(key, 0) for key in COUNTS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker hands on; each of them has left the same tests out. One that died hands on nothing."""
+    handed_on = getattr(node, "workeroutput", {})
+    stash = node.config.stash
+    stash.setdefault(TOLD, []).extend(handed_on.get("told", []))
+    for key, n in zip(COUNTS, handed_on.get("counts", ()), strict=False):
+        stash[key] = n
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
