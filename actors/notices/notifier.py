@@ -17,7 +17,6 @@ from .errors import NoticeNotFound, NoticePutOff, NoticeRefused, WayClosed
 from .mail import MailWay
 from .outbox import MAIL, Delivery, Outbox, lane_of
 from .records import Delivered, Failed, Posted, Record, Retried
-from .webhook import WebhookWay
 
 log = get_logger(__name__)
 
@@ -193,6 +192,9 @@ class Notifier(Actor[Inbox]):
                 f"there is no {delivery.to} in the settings any more",
                 hint="name it there again, then hcs-mesh notices retry",
             )
+        # What speaks HTTP is a tenth of what a mesh loads to come up, and most have no use for it.
+        from .webhook import WebhookWay
+
         return WebhookWay(self._webhooks[delivery.to])
 
 
