@@ -23,17 +23,20 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def importing(folder: Path) -> AsyncIterator[Node]:
     node, repository = Node("hub"), LocalRepository(folder / "data")
-    settings = ImportSettings(settle_s=0.01, pending_patience_s=3_600.0)
+    # Longer ago than the test data can have been fetched.
+    settings = ImportSettings(settle_s=0.01, pending_patience_s=1e12)
     lives = [
         await node.start_actor("inspector", Inspector),
         await node.start_actor("imports", lambda: ImportProxy(repository, folder / "journal", settings)),
     ]
-    yield node
-    for life in reversed(lives):
-        await life.stop()
-        await life.wait()
-    await node.close()
-    repository.close()
+    try:
+        yield node
+    finally:
+        for life in reversed(lives):
+            await life.stop()
+            await life.wait()
+        await node.close()
+        repository.close()
 
 
 async def until(node: Node, import_id: str, *, state: str, says: str = "") -> ImportStatus:
