@@ -8,6 +8,7 @@ from .backoff import delay_s
 from .child import Exit, Running, Specification, exit_of
 from .reports import Occurrence, SupervisionReport, tell
 from .roster import Roster, Row
+from .slot import ChildLife, Slot
 from .strategy import (
     Booted,
     GiveUp,
@@ -27,23 +28,6 @@ KILL_S = 5.0
 
 _DOWN = (None, Phase.FINISHED, Phase.STOPPED, Phase.QUARANTINED)
 """Where a child stays until somebody starts it again."""
-
-
-class Slot:
-    """One child's specification beside what runs of it."""
-
-    def __init__(self, spec: Specification) -> None:
-        self.spec = spec
-        self.running: Running | None = None
-        self.starting: asyncio.Task[None] | None = None
-        self.watching: asyncio.Task[None] | None = None
-        self.timer: asyncio.Task[None] | None = None
-        self.ended = asyncio.Event()
-        self.n_starts = 0
-        self.n_restarts = 0
-        self.last_error = ""
-        self.start_error: Exception | None = None
-        self.told_given_up = False
 
 
 class Shift:
@@ -115,7 +99,7 @@ class Shift:
 
         alive = [slot.running for slot in self.slots.values() if slot.running]
         for slot in self.slots.values():
-            slot.running = None
+            slot.life = None
         if alive:
             await asyncio.wait([asyncio.create_task(end(running)) for running in alive], timeout=KILL_S)
 
@@ -168,7 +152,7 @@ class Shift:
         slot.timer = None
         self.apply(self.roster.waited(slot.spec.name))
 
-    async def _start(self, slot: Slot) -> None:
+    async def _start(self, slot: Slot) -> ChildLife | None:
         name = slot.spec.name
         try:
             running = await slot.spec.start()
@@ -180,34 +164,34 @@ class Shift:
             slot.last_error = how.error
             self._report("start_failed", slot, how)
             self.apply(self.roster.start_failed(name, self._surroundings.now_s()))
-            return
-        slot.running = running
+            return None
+        slot.life = life = ChildLife(running)
         slot.told_given_up = False
-        slot.ended = asyncio.Event()
         slot.n_restarts += slot.n_starts > 0
         slot.n_starts += 1
         self._report("started", slot)
         if not self._dying:
-            slot.watching = self._tasks.create_task(self._watch(slot, running))
+            life.watching = self._tasks.create_task(self._watch(slot, life))
         self.apply(self.roster.started(name, self._surroundings.now_s()))
+        return life
 
-    async def _watch(self, slot: Slot, running: Running) -> None:
+    async def _watch(self, slot: Slot, life: ChildLife) -> None:
         try:
-            how = await running.wait()
+            how = await life.running.wait()
         except Exception as error:  # noqa: BLE001 - the supervisor: an end that cannot be told is an abnormal end
             how = exit_of(error)
-        self._gone(slot, how)
+        self._gone(slot, life, how)
 
-    def _gone(self, slot: Slot, how: Exit) -> None:
-        if slot.ended.is_set():
+    def _gone(self, slot: Slot, life: ChildLife, how: Exit) -> None:
+        if life.over.is_set():
             return
         name = slot.spec.name
         asked = self.roster[name].due is not None
         if not asked and how.is_abnormal:
             slot.last_error = how.error or how.signal or how.reason
         self._report("stopped" if asked else "failed" if how.is_abnormal else "ended", slot, how)
-        slot.running = None
-        slot.ended.set()
+        slot.life = None
+        life.over.set()
         self.apply(
             self.roster.ended(
                 name,
@@ -219,32 +203,33 @@ class Shift:
         )
 
     def _begin_stop(self, slot: Slot) -> None:
-        if slot.running is not None:
-            self._tasks.create_task(self._stop(slot, slot.running))
+        if slot.life is not None:
+            self._tasks.create_task(self._stop(slot, slot.life))
         elif slot.starting is not None:
             slot.starting.cancel()
             self._tasks.create_task(self._abort(slot, slot.starting))
 
-    async def _abort(self, slot: Slot, starting: asyncio.Task[None]) -> None:
+    async def _abort(self, slot: Slot, starting: asyncio.Task[ChildLife | None]) -> None:
         await asyncio.wait([starting])
-        if slot.running is not None:
-            await self._stop(slot, slot.running)  # It came up in the very moment.
-        elif starting.cancelled():
+        if starting.cancelled():
             now_s = self._surroundings.now_s()
             self.apply(self.roster.ended(slot.spec.name, abnormal=False, now_s=now_s))
+        elif (life := starting.result()) is not None:
+            await self._stop(slot, life)  # It came up in the very moment.
 
-    async def _stop(self, slot: Slot, running: Running) -> None:
-        asking = self._tasks.create_task(self._ask_to_stop(running))
-        if not await self._ends_within(slot, slot.spec.shutdown_s):
+    async def _stop(self, slot: Slot, life: ChildLife) -> None:
+        """End this life, and only this: by the time its end is noticed here, the slot may hold the next one."""
+        asking = self._tasks.create_task(self._ask_to_stop(life.running))
+        if not await self._is_over_within(life, slot.spec.shutdown_s):
             error = f"did not end within {slot.spec.shutdown_s:g} s"
             self._report("killed", slot, Exit(reason="killed", error=error))
-            await running.kill()
-            if not await self._ends_within(slot, KILL_S):
+            await life.running.kill()
+            if not await self._is_over_within(life, KILL_S):
                 abandoned = Exit(reason="killed", error=f"still there {KILL_S:g} s after it was killed")
                 self._report("abandoned", slot, abandoned)
-                if slot.watching is not None:
-                    slot.watching.cancel()
-                self._gone(slot, abandoned)
+                if life.watching is not None:
+                    life.watching.cancel()
+                self._gone(slot, life, abandoned)
         asking.cancel()
 
     async def _ask_to_stop(self, running: Running) -> None:
@@ -253,9 +238,9 @@ class Shift:
         except Exception:  # noqa: BLE001 - the supervisor: it must stop its children whatever they do
             await running.kill()  # One that cannot even be asked is not waited for.
 
-    async def _ends_within(self, slot: Slot, limit_s: float) -> bool:
-        ended = asyncio.ensure_future(slot.ended.wait())
-        racing: set[asyncio.Future[object]] = {ended}  # type: ignore[arg-type]
+    async def _is_over_within(self, life: ChildLife, limit_s: float) -> bool:
+        over = asyncio.ensure_future(life.over.wait())
+        racing: set[asyncio.Future[object]] = {over}  # type: ignore[arg-type]
         if limit_s != math.inf:
             racing.add(asyncio.ensure_future(self._surroundings.sleep(limit_s)))
         try:
@@ -263,7 +248,7 @@ class Shift:
         finally:
             for future in racing:
                 future.cancel()
-        return slot.ended.is_set()
+        return life.over.is_set()
 
     def _give_up(self, slot: Slot) -> None:
         limit = f"more than {self.roster.intensity.max_restarts} restarts within {self.roster.intensity.window_s:g} s"

@@ -14,7 +14,8 @@ from .errors import ChildStartFailed, DuplicateChild, NoSuchChild, SupervisorNot
 from .intensity import RestartIntensity
 from .reports import Reporter, State, TreeRow
 from .roster import Roster
-from .shift import Shift, Slot
+from .shift import Shift
+from .slot import Slot
 from .strategy import OnExhausted, Phase, Restart, Strategy
 from .surroundings import Surroundings
 from .tree_rows import STATES, row
@@ -159,7 +160,10 @@ class Supervisor:
         n_starts, slot.start_error = slot.n_starts, None
         shift.apply(shift.roster.recycle(name))
         down = (None, Phase.BACKOFF, Phase.FAILED, Phase.QUARANTINED, Phase.STOPPED)
-        await shift.until(lambda: slot.n_starts > n_starts or shift.phase(name) in down)
+        # A start that was under way is cut short, and where it came up all the same it is not the one asked for.
+        await shift.until(
+            lambda: (slot.n_starts > n_starts and shift.phase(name) is Phase.RUNNING) or shift.phase(name) in down
+        )
         return self._started(slot)
 
     async def stop_child(self, name: str, *, forget: bool = False) -> None:

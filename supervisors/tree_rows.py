@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .reports import State, TreeRow
-from .shift import Slot
+from .slot import Slot
 from .strategy import Phase
 
 STATES: dict[Phase, State] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memory_wire import Faults, MemoryDialer, no_mail
-from simulated_hub import Hub, comes_to_rest
+from simulated_hub import SETTLES_S, Hub, comes_to_rest
 from virtual_world import Process, Violation, VirtualPool, World
 
 from hcs_mesh.actors.analysis import job_records, scheduler, well_runs
@@ -428,6 +428,7 @@ class Lab:
             world.later(world.random.random() * FAULTS_S, world.random.choice(self._troubles()))
         world.later(FAULTS_S, self._heal)
         world.run_until(lambda: self.calm and all(client.done() for client in self.clients), 300.0)
+        world.run_until(lambda: world.now >= self.hub.settled_at, SETTLES_S)
         for client in self.clients:
             if not client.done():
                 raise Violation("a job is never over, although the faults are")
@@ -459,6 +460,7 @@ class Lab:
             self._break,
             self._kill_scheduler,
             self._kill_scheduler,
+            lambda: self.hub.restart("scheduler", "metadata", "executor.0", "executors", "analysis"),
             lambda: self.hub.crash(power=True),
             self._fill_disk,
             self._fail_sync,

@@ -1,12 +1,15 @@
-"""What supervisors do, held against their own promises: restarts within the intensity, companions, order."""
+"""What supervisors do, held against their own promises: restarts within the intensity, companions, order, one life."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+import asyncio
+from collections import Counter, defaultdict, deque
+from dataclasses import replace
 
 from virtual_world import Violation, World
 
-from hcs_mesh.supervisors import Strategy, SupervisionReport, Supervisor
+from hcs_mesh.config.errors import MeshError
+from hcs_mesh.supervisors import Child, Exit, Running, Strategy, SupervisionReport, Supervisor
 
 ENDS = ("failed", "ended", "stopped")
 GIVES_UP = ("gave_up", "quarantined")
@@ -25,13 +28,29 @@ class ObservedSupervision:
         self._up: defaultdict[str, list[str]] = defaultdict(list)
         self._due: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._gave_up: set[str] = set()
+        self._requested: Counter[str] = Counter()
+        self._lives: dict[str, asyncio.Task[Exit]] = {}
 
     def watch(self, supervisor: Supervisor) -> Supervisor:
         """Be told of a supervisor before it starts."""
         self._watched[supervisor.name] = supervisor
+        supervisor.children = tuple(
+            child if isinstance(child, Supervisor) else self._alone(child) for child in supervisor.children
+        )
         for name in self._children(supervisor.name):
             self._parents[name] = supervisor.name
         return supervisor
+
+    async def restart(self, name: str) -> None:
+        """Have somebody restart a child, who is told nothing but that it has begun or why not."""
+        self._world.note(f"somebody restarts {name}")
+        self._requested[name] += 1
+        try:
+            await self._watched["top"].restart_child(name)
+        except MeshError as error:
+            self._world.note(f"{name} is not restarted: {error}")
+        finally:
+            self._requested[name] -= 1
 
     def __call__(self, report: SupervisionReport) -> None:
         """Take in a report."""
@@ -46,6 +65,21 @@ class ObservedSupervision:
             self._count(report)
         elif report.occurrence in GIVES_UP:
             self._gave_up.add(supervisor)
+            # It begins to count anew for whoever asks it to start again.
+            self._restarts.pop(supervisor, None)
+
+    # -- one life per name ------------------------------------------------------------------------
+
+    def _alone(self, child: Child) -> Child:
+        async def start() -> Running:
+            running = await child.start()
+            before = self._lives.get(child.name)
+            if before is not None and not before.done():
+                raise Violation(f"two lives of {child.name} are running")
+            self._lives[child.name] = asyncio.get_running_loop().create_task(_end_of(running))
+            return running
+
+        return replace(child, start=start)
 
     # -- companions, and order --------------------------------------------------------------------
 
@@ -60,7 +94,7 @@ class ObservedSupervision:
 
     def _ends(self, supervisor: str, child: str, *, asked: bool) -> None:
         up = self._up[supervisor]
-        if asked and child in up:
+        if asked and child in up and not self._requested[child]:
             order = self._children(supervisor)
             behind = [other for other in up if order.index(other) > order.index(child)]
             if behind:
@@ -94,7 +128,7 @@ class ObservedSupervision:
             return True
         above: str | None = supervisor
         while above is not None:
-            if above in self._gave_up:
+            if above in self._gave_up or self._requested[above]:
                 return True
             above = self._parents.get(above)
         return False
@@ -117,3 +151,7 @@ class ObservedSupervision:
                 f"{report.supervisor} restarted {len(restarts)} times within {limit.window_s:g} s, "
                 f"and {limit.max_restarts} are granted"
             )
+
+
+async def _end_of(running: Running) -> Exit:
+    return await running.wait()

@@ -23,6 +23,8 @@ from hcs_mesh.supervisors.journal import Journal, JournalFull, segments
 from hcs_mesh.supervisors.journal.writer import Writer
 from hcs_mesh.supervisors.life import Life
 from hcs_mesh.supervisors.roster import Roster
+from hcs_mesh.supervisors.shift import Shift
+from hcs_mesh.supervisors.slot import ChildLife, Slot
 from hcs_mesh.transport import Link
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.questions import Questions
@@ -185,6 +187,26 @@ def _stopped_in_the_order_of_start() -> Patches:
     return ((Roster, "_settle", settle),)
 
 
+def _next_life_taken_for_this() -> Patches:
+    real = Shift._stop
+
+    class Latest:
+        """What a stop reads of the life that it ends, when it reads the slot again after each wait."""
+
+        def __init__(self, slot: Slot, life: ChildLife) -> None:
+            self.running = life.running
+            self._slot = slot
+            self._life = life
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._slot.life or self._life, name)
+
+    async def stop(self: Any, slot: Slot, life: Any) -> None:
+        await real(self, slot, Latest(slot, life))  # type: ignore[arg-type]
+
+    return ((Shift, "_stop", stop),)
+
+
 def _asks_outlive_the_connection() -> Patches:
     return ((Link, "fail_asks", lambda self, error: None),)
 
@@ -335,6 +357,9 @@ PLANTED: dict[str, Planted] = {
     ),
     "stopped in the order of start": Planted(
         "tills", _stopped_in_the_order_of_start, r"is stopped before .*, which was started after it"
+    ),
+    "a stop takes the next life for its own": Planted(
+        "tills", _next_life_taken_for_this, r"two lives of .* are running"
     ),
     "asks are not failed on a break": Planted(
         "tills", _asks_outlive_the_connection, r"asked over a connection that broke"

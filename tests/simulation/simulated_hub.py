@@ -13,7 +13,11 @@ from virtual_world import Process, Violation, World
 
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.supervisors import Node, Supervisor, Surroundings
+from hcs_mesh.supervisors.shift import KILL_S
 from hcs_mesh.transport import Link, Principal
+
+SETTLES_S = KILL_S + 1.0
+"""Within which a child that was restarted is down, up again or given up."""
 
 USER = Principal(name="ada", role="administrator")
 
@@ -33,6 +37,8 @@ class Hub:
         self.disk = MemoryDisk(world)
         self.n_lives = 0
         self.leaving = False
+        self.settled_at = 0.0
+        """When what somebody asked of the tree has shown all that comes of it."""
         self.process: Process
         self.node: Node
         self.inner: MemoryListener | None = None
@@ -65,6 +71,12 @@ class Hub:
         if power:
             self.world.note("the power fails")
             self.disk.lose_power()
+
+    def restart(self, *names: str) -> None:
+        """Have somebody restart one of these children, and see for as long as it takes what comes of it."""
+        if self.up and not self.supervision.leaving:
+            self.settled_at = max(self.settled_at, self.world.now + SETTLES_S)
+            self.process.run(self.supervision.restart(self.world.random.choice(names)))
 
     def _again(self) -> None:
         if not self.leaving:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from memory_wire import Faults, MemoryDialer
-from simulated_hub import Hub, comes_to_rest
+from simulated_hub import SETTLES_S, Hub, comes_to_rest
 from virtual_world import Process, Violation, World
 
 from hcs_mesh.actors.viewing.plane_history import PlaneHistory
@@ -288,6 +288,7 @@ class Cinema:
             world.later(world.random.random() * FAULTS_S, world.random.choice(self._troubles()))
         world.later(FAULTS_S, self._heal)
         world.run_until(lambda: self.calm and self.hub.up and not self._missing(), 60.0)
+        world.run_until(lambda: world.now >= self.hub.settled_at, SETTLES_S)
         if self._missing():
             raise Violation(f"planes are never shown, although the faults are over: {self._missing()}")
         self.hub.run_whole(self._comes_to_rest)
@@ -332,6 +333,7 @@ class Cinema:
             self._freeze,
             lambda: self._kill_life("publisher"),
             lambda: self._kill_life("viewers"),
+            lambda: self.hub.restart("publisher", "viewers", "viewing", "metadata"),
             lambda: self.hub.crash(power=False),
         )
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from memory_wire import Faults, MemoryDialer, no_mail
-from simulated_hub import Hub, comes_to_rest
+from simulated_hub import SETTLES_S, Hub, comes_to_rest
 from virtual_world import Violation, World
 
 from hcs_mesh.config.errors import MeshError
@@ -246,6 +246,7 @@ class Shop:
             world.later(world.random.random() * FAULTS_S, self._compact)
         world.later(FAULTS_S, self._heal)
         world.run_until(lambda: self.calm and all(client.done() for client in self.clients), 90.0)
+        world.run_until(lambda: world.now >= self.hub.settled_at, SETTLES_S)
         for client in self.clients:
             if not client.done():
                 raise Violation("a payment is never taken, although the faults are over")
@@ -261,6 +262,7 @@ class Shop:
             self._upset,
             self._upset_flaky,
             self._kill_life,
+            lambda: self.hub.restart(*self.tills, "flaky", "tills", "extras"),
             self._freeze,
             self._break,
             lambda: self.hub.crash(power=True),
