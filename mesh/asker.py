@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .config import MeshError
-from .transport import ASK_TIMEOUT_S, AskTimedOut, PeerGone, Request
+from .transport import ASK_TIMEOUT_S, AskTimedOut, MailboxFull, PeerGone, Request
 
 R = TypeVar("R")
 
@@ -30,7 +30,7 @@ class Asker(ABC):
         """
 
     async def _patiently(self, ask: Callable[[float], Awaitable[R]], patience_s: float, *, ask_s: float = 20.0) -> R:
-        """Ask again while the mesh is away; every request that is sent this way may be repeated."""
+        """Ask again while the mesh is away or full; every request that is sent this way may be repeated."""
         until = time.monotonic() + patience_s
         while True:
             try:
@@ -41,5 +41,9 @@ class Asker(ABC):
                         f"the mesh has not answered for {patience_s:g} s: {error}",
                         hint="hcs-mesh up takes the work up again; nothing that was accepted is lost",
                     ) from error
-            # Deliberate: the other side is starting, and says nothing while it does.
-            await asyncio.sleep(0.2)
+                # Deliberate: the other side is starting, and says nothing while it does.
+                again_s = 0.2
+            except MailboxFull as error:
+                # It is there: others wait at it, and make room as they go.
+                until, again_s = time.monotonic() + patience_s, error.retry_after_s
+            await asyncio.sleep(again_s)

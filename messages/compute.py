@@ -75,7 +75,7 @@ class GetJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.get"):
 
 
 class AwaitJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.await"):
-    """Ask how a job stands once it has changed since ``revision``, at the latest after ``wait_s``."""
+    """Ask how a job stands once it has changed since ``revision``, at the latest after ``wait_s`` or a minute."""
 
     audience: ClassVar[Role | None] = "user"
     looks_only: ClassVar[bool] = True

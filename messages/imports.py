@@ -162,7 +162,7 @@ class GetImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.g
 
 
 class AwaitImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.await"):
-    """Ask how an import stands once it has changed since ``revision``, at the latest after ``wait_s``."""
+    """Ask how an import stands once it has changed since ``revision``, at the latest after ``wait_s`` or a minute."""
 
     audience: ClassVar[Role | None] = "user"
     looks_only: ClassVar[bool] = True

@@ -18,11 +18,18 @@ K = TypeVar("K", bound=Hashable)
 class Deferred(Generic[T]):
     """An answer that comes later: ``receive`` returns it, and the asker waits while other messages go on."""
 
-    __slots__ = ("key", "work")
+    __slots__ = ("key", "only_waits", "work")
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], key: Hashable = None) -> None:
+    def __init__(
+        self, work: Callable[[], Coroutine[Any, Any, T]], key: Hashable = None, *, only_waits: bool = False
+    ) -> None:
         self.work = work
         self.key = key
+        self.only_waits = only_waits
+
+    def drop(self) -> None:
+        """Never begin the work."""
+        self.work().close()
 
 
 class Context(Protocol):
@@ -102,11 +109,22 @@ class Actor(ABC, Generic[Inbox]):
         return {}
 
     def defer(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """Answer when this work is done, and take other messages meanwhile."""
+        """Answer when this work is done, and take other messages meanwhile; it goes on when its asker is gone.
+
+        With ``mailbox.max_deferred`` at work the asker is refused, and the work never begins: what goes with it belongs
+        into it.
+        """
         return Deferred(lambda: work)
 
+    def defer_wait(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """As ``defer``, for work without any effect of its own: it is cancelled once its asker waits no longer."""
+        return Deferred(lambda: work, only_waits=True)
+
     def defer_once(self, key: K, work: Callable[[K], Coroutine[Any, Any, T]]) -> Deferred[T]:
-        """As ``defer``, for ``work(key)``; while that of the same key is running, its answer serves every asker."""
+        """As ``defer``, for ``work(key)``; while that of the same key is running, its answer serves every asker.
+
+        Whoever is gone, it is not cancelled: somebody else may want it, and come for it later.
+        """
         return Deferred(lambda: work(key), key)
 
 

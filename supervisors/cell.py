@@ -163,9 +163,10 @@ class Cell:
         self.slowest_s = max(self.slowest_s, seconds)
 
     def expire(self, now: float) -> None:
-        """Fail every ask whose time is over."""
+        """Fail every ask whose time is over, and let go of what only waits for somebody who is gone."""
         letters = [*(self.box.letters() if len(self.box) else ()), *self.pings]
         if self.life is not None:
+            self.life.let_go()
             letters += self.life.in_hand()
         for letter in letters:
             if letter.answer is not None and letter.deadline <= now and not letter.answer.done():

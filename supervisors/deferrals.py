@@ -14,18 +14,26 @@ from ..transport.errors import BadMessage, PeerGone
 from ..transport.messages import Message
 from .actor import Deferred
 from .cell import Cell
-from .letters import Answer, Letter, TracedLetter, portable, wrong_answer
+from .letters import Answer, Letter, TracedLetter, portable, too_busy, wrong_answer
+from .mailbox import MailboxLimits
+
+KEPT_FOR_WORK = 10
+"""One in so many of the deferred is no mere wait: however many people look on, what they look at can be asked for."""
 
 
 class Deferrals:
-    """Runs what ``receive`` put off, and answers whoever waits when it ends."""
+    """Runs what ``receive`` put off, as much as the actor's limits allow, and answers whoever waits when it ends."""
 
-    def __init__(self, cell: Cell, fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, cell: Cell, limits: MailboxLimits, fault: Callable[[BaseException], None]) -> None:
         """Run nothing yet; ``fault`` hears of work that failed and that nobody waits for."""
         self._cell = cell
         self._fault = fault
         self._running: dict[asyncio.Task[Any], list[Letter]] = {}
         self._once: dict[Hashable, asyncio.Task[Any]] = {}
+        self._waits: dict[asyncio.Task[Any], Answer] = {}
+        self._max_letters, self._max_bytes = limits.max_deferred, limits.max_bytes
+        self._max_waits = limits.max_deferred - limits.max_deferred // KEPT_FOR_WORK
+        self._n_letters = self._n_bytes = 0
 
     def __len__(self) -> int:
         return len(self._running)
@@ -35,9 +43,15 @@ class Deferrals:
         return [letter for group in self._running.values() for letter in group]
 
     def begin(self, deferred: Deferred[Any], letter: Letter) -> None:
-        """Run the work that a letter led to, or wait for the same that is running already."""
+        """Run the work that a letter led to, or wait for the same that is running already; or refuse it."""
         key = deferred.key
         running = self._once.get(key) if key is not None else None
+        if self._is_full(deferred, letter) and self._refuse(letter):
+            if running is None:
+                deferred.drop()
+            return
+        self._n_letters += 1
+        self._n_bytes += letter.n_bytes
         if running is not None:
             self._running[running].append(letter)
             return
@@ -50,14 +64,23 @@ class Deferrals:
         self._running[task] = [letter]
         if key is not None:
             self._once[key] = task
+        elif deferred.only_waits and letter.answer is not None:
+            self._waits[task] = letter.answer
 
         def done(task: asyncio.Task[Any]) -> None:
             if key is not None and self._once.get(key) is task:
                 del self._once[key]
+            self._waits.pop(task, None)
             self._cell.took(time.perf_counter() - began_s)
             self._done(task, self._running.pop(task, []))
 
         task.add_done_callback(done)
+
+    def let_go(self) -> None:
+        """Cancel what only waits, and whose asker is gone or has no time left."""
+        for task in [task for task, answer in self._waits.items() if answer.done()]:
+            del self._waits[task]
+            task.cancel()
 
     def cancel(self) -> None:
         """Stop all of it; who waits has been told."""
@@ -65,8 +88,32 @@ class Deferrals:
             task.cancel()
         self._running.clear()
 
+    def _is_full(self, deferred: Deferred[Any], letter: Letter) -> bool:
+        if deferred.only_waits and len(self._waits) >= self._max_waits:
+            return True
+        # As in a mailbox, one message alone always fits.
+        has_room = self._n_bytes + letter.n_bytes <= self._max_bytes or not self._n_letters
+        return self._n_letters >= self._max_letters or not has_room
+
+    def _refuse(self, letter: Letter) -> bool:
+        """Say so to who wants it; False when there is nobody: it is this process's own business, and is done."""
+        error = too_busy(self._cell.name, self._n_letters, self._n_bytes)
+        if letter.answer is not None:
+            if not letter.answer.done():
+                letter.answer.set_exception(error)
+        elif letter.caller is not None:
+            letter.caller.refuse(error, self._cell.name)
+        else:
+            return False
+        if isinstance(letter, TracedLetter) and letter.hop is not None:
+            letter.hop.end(f"{type(error).__name__}: {error}")
+        self._cell.box.n_refused += 1
+        return True
+
     def _done(self, task: asyncio.Task[Any], letters: list[Letter]) -> None:
         cell = self._cell
+        self._n_letters -= len(letters)
+        self._n_bytes -= sum(letter.n_bytes for letter in letters)
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
         for letter in letters:
             if isinstance(letter, TracedLetter) and letter.hop is not None:

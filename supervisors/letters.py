@@ -13,6 +13,9 @@ from ..transport.link import Link
 from ..transport.messages import INNER, NOMINAL_BYTES, Message, Principal
 from .traces import Hop
 
+RETRY_DEFERRED_S = 1.0
+"""Deferred work takes longer than a message does, so that who is refused for it comes back later."""
+
 
 class Answer(Protocol):
     """Where an answer goes: a future in this process, or a link to another."""
@@ -119,6 +122,15 @@ def too_late(who: str, message: Message, n_waiting: int) -> AskTimedOut:
 def not_taken(who: str, message: Message, *, asked_only: bool) -> BadMessage:
     """The answer to a message that is not in an actor's inbox, or that is told and wants to be asked."""
     return BadMessage(f"{who} takes no {type(message).__name__}" + (" that is told: ask it" if asked_only else ""))
+
+
+def too_busy(who: str, n_deferred: int, n_bytes: int) -> MailboxFull:
+    """The answer to a message whose work would be deferred, when there is enough of that."""
+    return MailboxFull(
+        f"{who} has deferred {n_deferred} messages ({n_bytes} bytes) and takes no more of this kind",
+        hint="ask again in a second; hcs-mesh inspect shows how many it has deferred",
+        retry_after_s=RETRY_DEFERRED_S,
+    )
 
 
 def too_full(who: str, n_waiting: int, n_bytes: int) -> MailboxFull:

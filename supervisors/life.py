@@ -45,7 +45,7 @@ class Life:
         self._letter: Letter | None = None
         self._stopping = False
         self._interrupted = False
-        self._deferrals = Deferrals(cell, self._fail_with)
+        self._deferrals = Deferrals(cell, actor.mailbox, self._fail_with)
         self._children: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._fault: BaseException | None = None
@@ -156,6 +156,10 @@ class Life:
         """The letters whose answer is being worked on."""
         letters = self._deferrals.letters()
         return [self._letter, *letters] if self._letter is not None else letters
+
+    def let_go(self) -> None:
+        """Cancel what only waits for the sake of askers who are gone."""
+        self._deferrals.let_go()
 
     def interrupt(self) -> None:
         """There is something to look at that is no message."""

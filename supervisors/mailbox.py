@@ -24,11 +24,13 @@ class WhenFull(Enum):
 
 
 class MailboxLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much may wait for an actor, by count and by nominal bytes."""
+    """How much may wait for an actor, by count and by nominal bytes; and as much again be deferred by it."""
 
     max_messages: int = 10_000
     max_bytes: int = 64 << 20
     when_full: WhenFull = WhenFull.REJECT
+    max_deferred: int = 10_000
+    """Messages whose work it has deferred; those that only wait leave a tenth of this to the others."""
 
 
 class Offer(Enum):

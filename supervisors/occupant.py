@@ -31,6 +31,10 @@ class Occupant(Protocol):
         """The letters whose answer is being worked on."""
         ...
 
+    def let_go(self) -> None:
+        """Cancel what only waits for the sake of askers who are gone."""
+        ...
+
     def own_statistics(self) -> Mapping[str, int | float | str]:
         """What the actor counts itself."""
         ...

@@ -162,7 +162,7 @@ class Scheduler(Actor[Inbox]):
             case GetJob(job=job):
                 return self._status(job)
             case AwaitJob():
-                return self.defer(self._await(message))
+                return self.defer_wait(self._await(message))
             case ListJobs():
                 return tuple(self._book.statuses())
             case CancelJob(job=job):

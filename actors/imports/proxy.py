@@ -146,7 +146,7 @@ class ImportProxy(Actor[Inbox]):
             case GetImport(import_id=import_id):
                 return self._decisions.status(import_id)
             case AwaitImport():
-                return self.defer(self._await(message))
+                return self.defer_wait(self._await(message))
             case ListImports():
                 return tuple(one.status(with_history=False).listed() for one in self._book)
             case RetryImport(import_id=import_id):

@@ -84,7 +84,7 @@ class JoinDesk(Actor[Inbox]):
             case NodeBeat():
                 return self._beat(self.context.principal.name, message)
             case WatchActor(actor=actor):
-                return self.defer(self._watch(actor))
+                return self.defer_wait(self._watch(actor))
             case LeaveMesh():
                 self._leave(self.context.principal.name)
             case LookForSilence():

@@ -122,8 +122,22 @@ async def test_everybody_who_waits_for_a_name_is_told_and_nobody_else() -> None:
     changes.tell("other")
 
 
-async def test_a_wait_for_a_change_has_an_end() -> None:
-    await asyncio.wait_for(Changes().wait("a", 0.0), 10.0)
+@pytest.mark.parametrize("wait_s", [0.0, -1.0, float("nan"), 86_400.0, float("inf")])
+async def test_a_wait_for_a_change_has_an_end_whatever_was_asked_for(wait_s: float) -> None:
+    changes = Changes(longest_s=0.01)
+    await asyncio.wait_for(changes.wait("a", wait_s), 10.0)
+    assert len(changes) == 0
+
+
+async def test_who_is_cancelled_while_waiting_leaves_nothing_behind() -> None:
+    changes = Changes()
+    waiting = [asyncio.create_task(changes.wait(name, 60.0)) for name in ("a", "a", "b")]
+    await asyncio.sleep(0)
+    assert len(changes) == 3
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
+    assert len(changes) == 0
 
 
 async def test_progress_beyond_the_total_is_no_news_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:

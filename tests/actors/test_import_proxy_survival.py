@@ -20,7 +20,7 @@ from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
 from hcs_mesh.supervisors.journal import Journal, JournalPoisoned, show
-from hcs_mesh.transport import AskFailed, Ref
+from hcs_mesh.transport import AskFailed, AskTimedOut, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +144,16 @@ async def test_what_a_cancelled_import_left_behind_goes_at_the_next_start(place:
     )
     await place.start_imports()
     await eventually(lambda: not left.exists(), what="the end of what was left")
+
+
+async def test_who_has_no_time_left_to_wait_for_an_import_is_not_waited_for(place: Place) -> None:
+    await place.start_inspector()
+    await place.start_imports()
+    import_id = await place.imports.ask(SubmitImport(order=ImportOrder(path=str(place.source)), key="k"))
+    revision = (await place.until_over(import_id)).revision
+    with pytest.raises(AskTimedOut):
+        await place.imports.ask(AwaitImport(import_id=import_id, revision=revision, wait_s=86_400.0), timeout_s=0.1)
+    await eventually(lambda: place.node.cells["imports"].statistics()["deferred"] == 0, what="the end of the wait")
 
 
 async def test_a_journal_whose_disk_failed_is_opened_anew_by_the_next_life(

@@ -24,7 +24,16 @@ from hcs_mesh.messages.joining import JoinTerms, LeaveMesh, WatchActor
 from hcs_mesh.plates.model import Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
-from hcs_mesh.transport import ActorUnknown, KeyRing, PeerGone, Principal, ServerKey, new_pair, tcp_endpoint
+from hcs_mesh.transport import (
+    ActorUnknown,
+    AskTimedOut,
+    KeyRing,
+    PeerGone,
+    Principal,
+    ServerKey,
+    new_pair,
+    tcp_endpoint,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +302,9 @@ async def test_whoever_watches_an_actor_of_a_joined_host_hears_of_its_death_and_
         made.become(row("executor.cpu0", "node", pid=12, restarts=1, last_error="killed by SIGKILL"))
         told = await asyncio.wait_for(death, 5)
         assert (told.actor, told.reason) == (THERE, "killed by SIGKILL")
+        with pytest.raises(AskTimedOut):
+            await desk.ask(WatchActor(actor=THERE), timeout_s=0.1)
+        await eventually(lambda: made.a.cells["nodes"].statistics()["deferred"] == 0, what="the end of that watch")
         away = asyncio.ensure_future(desk.ask(WatchActor(actor=THERE)))
         with pytest.raises(ActorUnknown):
             await desk.ask(WatchActor(actor="nobody@hostb"))

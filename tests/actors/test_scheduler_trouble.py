@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.actors.analysis.patience import Patience
 from hcs_mesh.actors.analysis.scheduler import Scheduler
@@ -28,7 +29,7 @@ from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
 from hcs_mesh.plates.model import Image, Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
-from hcs_mesh.transport import ActorGivenUp, BadMessage, MailboxFull, PeerGone, Ref
+from hcs_mesh.transport import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -209,6 +210,14 @@ async def test_the_well_pays_while_it_is_in_work_and_the_executor_when_it_is_idl
     job = await lab.submit("A01", "A02")
     await lab.until_over(job)
     assert lab.charges == [f"well A01 of {job}", "child", f"well A02 of {job}", "child"]
+
+
+async def test_who_has_no_time_left_to_wait_for_a_job_is_not_waited_for(lab: Lab) -> None:
+    status = await lab.until_over(await lab.submit("A01"))
+    waiting = lab.scheduler.ask(AwaitJob(job=status.job, revision=status.revision, wait_s=86_400.0), timeout_s=0.1)
+    with pytest.raises(AskTimedOut):
+        await waiting
+    await eventually(lambda: lab.node.cells["scheduler"].statistics()["deferred"] == 0, what="the end of the wait")
 
 
 async def test_a_catalogue_that_was_given_up_is_said_to_whoever_submits(lab: Lab) -> None:
