@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 LONGEST_WAIT_S = 60.0
-"""How long anybody is let wait, whatever he asks for: he may ask again."""
+"""How long anybody is let wait, whatever was asked for: it may be asked again."""
 
 
 class Changes:
