@@ -67,7 +67,7 @@ async def _listed(folder: Path) -> int:
     while True:
         try:
             async with Client.at(folder / "data") as mesh:
-                return len(await mesh.imports())
+                return len(await mesh.imports(limit=0))
         except MeshError:
             await asyncio.sleep(0.01)
 

@@ -94,6 +94,8 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """Free space, in GiB, below which held files are let go of that can be read again from their source."""
     keep_days: Annotated[float, Meta(gt=0)] = 365.0
     """Days for which a finished import stays on the list; its plates and its certificate stay for good."""
+    keep_ended: Count = 10_000
+    """Finished imports that stay on the list at the most, beside those of the last hour."""
     accounts: Accounts = "auto"
     """Whose permissions on a source count beside the mesh's own."""
     roots: tuple[RootSettings, ...] = ()

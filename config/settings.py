@@ -82,6 +82,15 @@ class ExecutorSettings(Section, frozen=True, kw_only=True):
     """The time over which restarts are counted: a CUDA process takes seconds to come up."""
 
 
+class JobSettings(Section, frozen=True, kw_only=True):
+    """How long jobs that have ended are remembered."""
+
+    keep_days: Annotated[float, Meta(gt=0)] = 365.0
+    """Days for which an ended job stays on the list; its results stay in the repository for good."""
+    keep_ended: Count = 1_000
+    """Ended jobs that stay on the list at the most, beside those of the last hour."""
+
+
 class JournalSettings(Section, frozen=True, kw_only=True):
     """How what must survive is written."""
 
@@ -149,6 +158,7 @@ class Settings(Section, frozen=True, kw_only=True):
     inspector: InspectorSettings = InspectorSettings()
     bioformats: BioformatsSettings = BioformatsSettings()
     executors: ExecutorSettings = ExecutorSettings()
+    jobs: JobSettings = JobSettings()
     journal: JournalSettings = JournalSettings()
     streams: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from .asker import PATIENCE_S
 from .client import MESSAGE_BYTES, Client
-from .messages.compute import JobStatus
+from .messages.compute import JobState, JobStatus, JobSummary
 from .messages.console import ActorDetail, Hop, JournalLine, LogTail
 from .messages.control import ActorRow, MeshStatus
-from .messages.imports import ImportOrder, ImportPreview, ImportStatus
+from .messages.imports import ImportOrder, ImportPreview, ImportState, ImportStatus
+from .messages.listing import LISTED
 from .messages.notices import MailTried, NoticeStatus
 from .messages.viewing import ViewerInfo
 from .messages.watches import WatchStatus
@@ -188,9 +189,9 @@ class BlockingClient:
         """
         return self._run(self._client.submit_job(plate_id, source, source_name=source_name, wells=wells))
 
-    def jobs(self) -> tuple[JobStatus, ...]:
-        """Every job."""
-        return self._run(self._client.jobs())
+    def jobs(self, *, limit: int = LISTED, state: JobState | Literal[""] = "") -> tuple[JobSummary, ...]:
+        """The newest jobs, the newest first, those in ``state`` or all; ``limit`` 0 is every one that is known."""
+        return self._run(self._client.jobs(limit=limit, state=state))
 
     def job(self, job: str) -> JobStatus:
         """How one job stands."""
@@ -240,9 +241,9 @@ class BlockingClient:
         """
         return self._run(self._client.preview_import(order, on_behalf_of=on_behalf_of))
 
-    def imports(self) -> tuple[ImportStatus, ...]:
-        """Every import."""
-        return self._run(self._client.imports())
+    def imports(self, *, limit: int = LISTED, state: ImportState | Literal[""] = "") -> tuple[ImportStatus, ...]:
+        """The newest imports, the newest first, those in ``state`` or all; ``limit`` 0 is every one that is known."""
+        return self._run(self._client.imports(limit=limit, state=state))
 
     def get_import(self, import_id: str) -> ImportStatus:
         """How one import stands."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from .asker import PATIENCE_S
 from .config import MeshError
 from .import_calls import ImportCalls
-from .messages.compute import AwaitJob, CancelJob, GetJob, JobStatus, ListJobs, SubmitJob
+from .messages.compute import AwaitJob, CancelJob, GetJob, JobState, JobStatus, JobSummary, ListJobs, SubmitJob
 from .messages.console import (
     ActorDetail,
     GetTrace,
@@ -25,10 +26,12 @@ from .messages.console import (
     WhoAmI,
 )
 from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
+from .messages.listing import LISTED
 from .messages.metadata import GetLabels, GetPlate, ListPlates
 from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
 from .messages.viewing import ListViewers, ViewerInfo
 from .messages.watches import ListWatches, WatchStatus
+from .pages import paged
 from .plates.labels import Labels
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
@@ -164,9 +167,13 @@ class Commands(ImportCalls):
             lambda timeout_s: self.ask("scheduler", request, timeout_s=timeout_s), 30.0, ask_s=120.0
         )
 
-    async def jobs(self) -> tuple[JobStatus, ...]:
-        """Every job."""
-        return await self.ask("scheduler", ListJobs())
+    async def jobs(self, *, limit: int = LISTED, state: JobState | Literal[""] = "") -> tuple[JobSummary, ...]:
+        """The newest jobs, the newest first, those in ``state`` or all; ``limit`` 0 is every one that is known."""
+
+        async def ask(n: int, before: str) -> tuple[JobSummary, ...]:
+            return await self.ask("scheduler", ListJobs(limit=n, before=before, state=state))
+
+        return await paged(ask, limit, name_of=lambda one: one.job)
 
     async def job(self, job: str) -> JobStatus:
         """How one job stands."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 from .asker import PATIENCE_S, Asker
 from .config.mail_address import check_address
@@ -15,12 +16,15 @@ from .messages.imports import (
     GetImport,
     ImportOrder,
     ImportPreview,
+    ImportState,
     ImportStatus,
     ListImports,
     PreviewImport,
     RetryImport,
     SubmitImport,
 )
+from .messages.listing import LISTED
+from .pages import paged
 from .plates.source_names import check_source_name
 
 PREVIEW_S = 600.0
@@ -62,9 +66,13 @@ class ImportCalls(Asker):
         check_source_name(order.path)
         return await self.ask("imports", PreviewImport(order=order, on_behalf_of=on_behalf_of), timeout_s=PREVIEW_S)
 
-    async def imports(self) -> tuple[ImportStatus, ...]:
-        """Every import."""
-        return await self.ask("imports", ListImports())
+    async def imports(self, *, limit: int = LISTED, state: ImportState | Literal[""] = "") -> tuple[ImportStatus, ...]:
+        """The newest imports, the newest first, those in ``state`` or all; ``limit`` 0 is every one that is known."""
+
+        async def ask(n: int, before: str) -> tuple[ImportStatus, ...]:
+            return await self.ask("imports", ListImports(limit=n, before=before, state=state))
+
+        return await paged(ask, limit, name_of=lambda one: one.import_id)
 
     async def get_import(self, import_id: str) -> ImportStatus:
         """How one import stands."""

@@ -18,6 +18,7 @@ from .actors.metadata_cache import MetadataCache
 from .actors.nodes.join_desk import JoinDesk
 from .actors.nodes.joined_nodes import RemoteNode
 from .actors.notices.notifier import Notifier
+from .actors.retention import Retention
 from .actors.viewing.plane_history import PlaneHistory
 from .actors.viewing.publisher import Publisher
 from .actors.viewing.ring_keeper import RingKeeper
@@ -215,6 +216,7 @@ def mesh_tree(
                             running_executors=executors,
                             end_executor=end_executor,
                             charge_executor=processes.charge,
+                            retention=Retention(settings.jobs.keep_days, settings.jobs.keep_ended),
                         ),
                         kind=Scheduler,
                         shutdown_s=settings.shutdown_s,

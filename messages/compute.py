@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from ..plates.model import Plate
 from ..plates.repository import StoredResult
 from ..transport.messages import Event, Request, Role
+from .listing import LISTED, shortened
 
 JobState = Literal["running", "done", "failed", "cancelled"]
 WellState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -48,12 +50,76 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     revision: int = 0
 
+    def listed(self) -> JobSummary:
+        """It as a list shows it: its wells counted, and no text that is long."""
+        n = Counter(well.state for well in self.wells)
+        return JobSummary(
+            job=self.job,
+            plate_id=self.plate_id,
+            plate_name=shortened(self.plate_name),
+            pipeline=shortened(self.pipeline),
+            source_name=shortened(self.source_name),
+            owner=shortened(self.owner),
+            state=self.state,
+            reason=shortened(self.reason),
+            error=shortened(next((well.error for well in self.wells if well.state == "failed"), "")),
+            submitted_at_unix_s=self.submitted_at_unix_s,
+            finished_at_unix_s=self.finished_at_unix_s,
+            n_wells=len(self.wells),
+            n_queued=n["queued"],
+            n_running=n["running"],
+            n_done=n["done"],
+            n_failed=n["failed"],
+            n_cancelled=n["cancelled"],
+            n_objects=sum(well.n_objects for well in self.wells),
+            running=tuple(
+                RunningWell(well=well.well, executor=well.executor) for well in self.wells if well.state == "running"
+            ),
+            revision=self.revision,
+        )
+
+
+class RunningWell(msgspec.Struct, frozen=True, kw_only=True):
+    """A well that is computed just now, and where."""
+
+    well: str
+    executor: str = ""
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the list of jobs: its wells are counted by their state; ``error`` is the first failed well's.
+
+    Long texts are cut; ``GetJob`` has all of it. ``running`` is as long as there are executors, at the most.
+    """
+
+    job: str
+    plate_id: int
+    plate_name: str = ""
+    pipeline: str = ""
+    source_name: str = ""
+    owner: str = ""
+    state: JobState = "running"
+    reason: str = ""
+    error: str = ""
+    submitted_at_unix_s: float = 0.0
+    finished_at_unix_s: float = 0.0
+    n_wells: int = 0
+    n_queued: int = 0
+    n_running: int = 0
+    n_done: int = 0
+    n_failed: int = 0
+    n_cancelled: int = 0
+    n_objects: int = 0
+    running: tuple[RunningWell, ...] = ()
+    revision: int = 0
+
 
 class SubmitJob(Request[str], frozen=True, kw_only=True, tag="compute.submit"):
     """Run a pipeline, given as its Python source, on a plate; the answer is the job's id.
 
     The pipeline is compiled against the real plate first: every error of it is the failure, and no job is
-    made. ``wells`` empty means all. ``key`` makes asking again harmless: the same key gets the same id.
+    made. ``wells`` empty means all. ``key`` makes asking again harmless: the same key gets the same id, as long as
+    the job is known and for 30 days after it was forgotten.
     """
 
     audience: ClassVar[Role | None] = "user"
@@ -85,11 +151,18 @@ class AwaitJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.await
     wait_s: float = 10.0
 
 
-class ListJobs(Request[tuple[JobStatus, ...]], frozen=True, kw_only=True, tag="compute.list"):
-    """Ask for every job, oldest first, without sources."""
+class ListJobs(Request[tuple[JobSummary, ...]], frozen=True, kw_only=True, tag="compute.list"):
+    """Ask for the newest jobs, the newest first: ``limit`` of them, and never more than ``MOST_LISTED``.
+
+    ``before`` is the last one of the answer before, to go on behind it; ``state`` asks for those in this state alone.
+    """
 
     audience: ClassVar[Role | None] = "user"
     looks_only: ClassVar[bool] = True
+
+    limit: int = LISTED
+    before: str = ""
+    state: JobState | Literal[""] = ""
 
 
 class CancelJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.cancel"):

@@ -8,6 +8,7 @@ import msgspec
 
 from ..plates.planners import Plan
 from ..transport.messages import Request, Role
+from .listing import LISTED, shortened
 
 ImportMode = Literal["upload", "in-place"]
 
@@ -30,6 +31,13 @@ IMPORT_PHASES: tuple[ImportPhase, ...] = (
     "annotating",
     "done",
 )
+
+
+MOST_NAMED = 20
+"""Tags, key-values, patterns and notes of an import that a list shows."""
+
+LONGEST_PATH = 4096
+"""Characters of a path that a list shows: no system opens a longer one."""
 
 
 class ImportOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,9 +113,16 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
     def listed(self) -> ImportStatus:
-        """It as a list shows it: without what may be long."""
-        order = msgspec.structs.replace(self.order, only=()) if self.order.only else self.order
-        return msgspec.structs.replace(self, order=order, history=())
+        """It as a list shows it: without its history, and of what may be long only the beginning."""
+        return msgspec.structs.replace(
+            self,
+            order=_beginning(self.order),
+            reason=shortened(self.reason),
+            hint=shortened(self.hint),
+            certificate_note=shortened(self.certificate_note),
+            notes=tuple(shortened(note) for note in self.notes[:MOST_NAMED]),
+            history=(),
+        )
 
     @property
     def source(self) -> str:
@@ -115,11 +130,32 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.order.agent}:{self.order.path}" if self.order.agent else self.order.path
 
 
+def _beginning(order: ImportOrder) -> ImportOrder:
+    # What somebody wrote is as long as a message may be, and a list holds a thousand of them.
+    return msgspec.structs.replace(
+        order,
+        only=(),
+        path=order.path[:LONGEST_PATH],
+        exclude=tuple(shortened(one) for one in order.exclude[:MOST_NAMED]),
+        name=shortened(order.name),
+        pattern=shortened(order.pattern),
+        screen=shortened(order.screen),
+        project=shortened(order.project),
+        dataset=shortened(order.dataset),
+        description=shortened(order.description),
+        tags=tuple(shortened(tag) for tag in order.tags[:MOST_NAMED]),
+        key_values=tuple((shortened(key), shortened(value)) for key, value in order.key_values[:MOST_NAMED]),
+        comment=shortened(order.comment),
+        mail=shortened(order.mail),
+    )
+
+
 class SubmitImport(Request[str], frozen=True, kw_only=True, tag="imports.submit"):
     """Hand a folder or file over; the answer is the import's id, and it is journalled by then.
 
-    ``key`` makes asking again harmless: the same key gets the same id. ``on_behalf_of`` is whom the import
-    belongs to when an agent or administrator hands it over; empty, it is whoever asks.
+    ``key`` makes asking again harmless: the same key gets the same id, as long as the import is known and for 30
+    days after it was forgotten. ``on_behalf_of`` is whom the import belongs to when an agent or administrator hands
+    it over; empty, it is whoever asks.
     """
 
     audience: ClassVar[Role | None] = "user"
@@ -173,10 +209,18 @@ class AwaitImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports
 
 
 class ListImports(Request[tuple[ImportStatus, ...]], frozen=True, kw_only=True, tag="imports.list"):
-    """Ask for every import, oldest first, without their histories."""
+    """Ask for the newest imports, the newest first: ``limit`` of them, and never more than ``MOST_LISTED``.
+
+    They come without their histories, and without what may be long. ``before`` is the last one of the answer before,
+    to go on behind it; ``state`` asks for those in this state alone.
+    """
 
     audience: ClassVar[Role | None] = "user"
     looks_only: ClassVar[bool] = True
+
+    limit: int = LISTED
+    before: str = ""
+    state: ImportState | Literal[""] = ""
 
 
 class RetryImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.retry"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..messages.compute import JobStatus
+from ..messages.compute import JobStatus, JobSummary
 from ..messages.control import ActorRow, MeshStatus
 from ..plates.model import Plate, PlateSummary
 
@@ -28,8 +28,8 @@ class MeshClient(Protocol):
         """What one plate holds."""
         ...
 
-    async def jobs(self) -> tuple[JobStatus, ...]:
-        """Every job, oldest first."""
+    async def jobs(self) -> tuple[JobSummary, ...]:
+        """The newest jobs, the newest first."""
         ...
 
     async def job(self, job: str) -> JobStatus:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ..messages.compute import JobStatus
+from ..messages.compute import JobSummary
 from ..messages.control import MeshStatus
 from ..plates.model import PlateSummary
 
@@ -26,7 +26,7 @@ _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'"
 
 
-def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Sequence[JobStatus]) -> str:
+def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Sequence[JobSummary]) -> str:
     """The page; every value is escaped."""
     told = f"{status.version} · {status.n_actors} actors · {status.n_processes} processes · "
     told += f"{status.n_restarts} restarts · {'?' if status.n_viewers is None else status.n_viewers} viewers"
@@ -41,10 +41,10 @@ def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Se
             "pipeline": one.pipeline,
             "owner": one.owner,
             "state": one.state,
-            "wells done": f"{sum(well.state == 'done' for well in one.wells)} of {len(one.wells)}",
+            "wells done": f"{one.n_done} of {one.n_wells}",
             "reason": one.reason,
         }
-        for one in reversed(jobs)
+        for one in jobs
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>hcs-mesh</title>'

@@ -2,137 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
-from ...messages.compute import JobState, JobStatus, WellStatus
-from ...plates.repository import StoredResult
-from .job_records import Attempted, Cancelled, Ended, Faulted, Kept, Record, SetAside, Submitted, Summary
-
-
-class Job:
-    """One job that has not been summed up."""
-
-    def __init__(self, submitted: Submitted) -> None:
-        self.submitted = submitted
-        self.job = submitted.job
-        self.key = submitted.key
-        self.state: JobState = "running"
-        self.reason = ""
-        self.closed = False
-        """Nothing is left to do for it, not even to clean up."""
-        self.finished_at_unix_s = 0.0
-        self.faults: list[str] = []
-        self.n_faults: dict[str, int] = {}
-        self.n_attempts: dict[str, int] = {}
-        self.revision = 0
-        self._hindrances: dict[str, str] = {}
-        self.records: list[Record] = [submitted]
-        self._wells = {well: WellStatus(well=well) for well in submitted.wells}
-
-    @property
-    def unfinished(self) -> tuple[str, ...]:
-        """The wells that still are to be computed."""
-        return tuple(well for well, status in self._wells.items() if status.state in ("queued", "running"))
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state != "running"
-
-    def hinder(self, well: str, reason: str) -> bool:
-        """Note what a well waits for that is not its own, nothing if empty; whether that is news."""
-        if self._hindrances.get(well, "") == reason:
-            return False
-        self._hindrances.pop(well, None)
-        if reason:
-            self._hindrances[well] = reason
-        self.revision += 1
-        return True
-
-    def apply(self, record: Record) -> None:
-        """Move by one record."""
-        self.revision += 1
-        self.records.append(record)
-        if self.over and not isinstance(record, Kept | Ended):
-            # What was on its way when the job ended changes nothing any more.
-            self.records.clear()
-            return
-        match record:
-            case Attempted(well=well, attempt=attempt, executor=executor):
-                self.n_attempts[well] = attempt
-                self._change(well, state="running", attempts=attempt, executor=executor)
-            case Faulted(well=well, error=error):
-                self.n_faults[well] = self.n_faults.get(well, 0) + 1
-                self.faults.append(f"{well or 'image'}: {error}")
-                self._change(well, state="queued", error=error)
-            case Kept(result=result, executor=executor, duration_s=duration_s):
-                self._keep(result, executor, duration_s)
-            case SetAside(well=well, error=error):
-                self._change(well, state="failed", error=error)
-            case Cancelled(by=by):
-                self.state, self.reason = "cancelled", f"cancelled by {by}" if by else "cancelled"
-                self.finished_at_unix_s = record.at_unix_s
-                for well in self.unfinished:
-                    self._change(well, state="cancelled")
-            case Ended():
-                self.closed = True
-                failed = [status for status in self._wells.values() if status.state == "failed"]
-                if self.state == "running":
-                    self.finished_at_unix_s = record.at_unix_s
-                    self.state = "failed" if failed else "done"
-                if failed and not self.reason:
-                    self.reason = (
-                        f"{len(failed)} of {len(self._wells)} wells failed; {failed[0].well}: {failed[0].error}"
-                    )
-
-        if self.over:
-            # A checkpoint keeps the status alone from here on.
-            self.records.clear()
-
-    def requeue(self) -> None:
-        """What was running when the process ended is to be computed again."""
-        for well, status in self._wells.items():
-            if status.state == "running":
-                self._wells[well] = msgspec.structs.replace(status, state="queued", executor="")
-
-    def status(self, *, with_source: bool = True) -> JobStatus:
-        """How it stands, as a message."""
-        submitted = self.submitted
-        return JobStatus(
-            job=self.job,
-            plate_id=submitted.plate_id,
-            plate_name=submitted.plate_name,
-            pipeline=submitted.pipeline,
-            source=submitted.source if with_source else "",
-            source_name=submitted.source_name,
-            owner=submitted.owner,
-            state=self.state,
-            reason=self.reason or next(iter(self._hindrances.values() if self.state == "running" else ()), ""),
-            submitted_at_unix_s=submitted.at_unix_s,
-            finished_at_unix_s=self.finished_at_unix_s,
-            wells=tuple(self._wells.values()),
-            faults=tuple(self.faults),
-            revision=self.revision,
-        )
-
-    def _keep(self, result: StoredResult, executor: str, duration_s: float) -> None:
-        self._change(
-            result.well,
-            state="done",
-            n_objects=result.n_objects,
-            measurements=result.measurements,
-            executor=executor,
-            duration_s=duration_s,
-            folder=result.folder,
-            files=tuple(file.path for file in result.files),
-            notes=result.notes,
-            error="",
-        )
-
-    def _change(self, well: str, **fields: object) -> None:
-        self._wells[well] = msgspec.structs.replace(self._wells[well], **fields)
+from ...messages.compute import JobState, JobStatus, JobSummary
+from ...messages.listing import bounded, newest_first, number_of
+from ..retention import KEY_S, Retention, outlived
+from .ended_job import EndedJob, summed_up
+from .job_records import Forgotten, Record, Submitted, Summary
+from .open_job import Job
 
 
 class JobBook:
@@ -140,7 +19,9 @@ class JobBook:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
-        self._ended: dict[str, tuple[Summary, JobStatus]] = {}
+        """Those of which something is left to do."""
+        self._ended: dict[str, EndedJob] = {}
+        self._forgotten: dict[str, Forgotten] = {}
         self._by_key: dict[str, str] = {}
         self._last_number = 0
         self._waits_for = ""
@@ -155,43 +36,66 @@ class JobBook:
             job.revision += 1
         return tuple(job.job for job in running)
 
-    def apply(self, record: Record) -> Job | None:
-        """Take a record in; returns the job it moved, unless that is only kept as a summary."""
-        self._last_number = max(self._last_number, _number(record.job))
+    def apply(self, record: Record) -> None:
+        """Take a record in."""
+        self._last_number = max(self._last_number, number_of(record.job))
         match record:
             case Submitted():
                 self.jobs[record.job] = Job(record)
                 self._by_key[record.key] = record.job
-                return self.jobs[record.job]
             case Summary():
                 self.jobs.pop(record.job, None)
-                self._ended[record.job] = record, msgspec.msgpack.decode(record.status, type=JobStatus)
+                self._ended[record.job] = EndedJob(record)
                 self._by_key[record.key] = record.job
-                return None
-        if record.job in self._ended:
-            return None
-        job = self.jobs[record.job]
+            case Forgotten():
+                self._forget(record)
+            case _ if record.job in self.jobs:
+                # Of one that has ended, nothing that was on its way changes anything any more.
+                self._move(self.jobs[record.job], record)
+
+    def _move(self, job: Job, record: Record) -> None:
         job.apply(record)
-        return job
+        if job.closed:
+            # The wells of a whole plate are a megabyte of objects, and nobody works with them any more.
+            del self.jobs[job.job]
+            self._ended[job.job] = EndedJob(summed_up(job.status(), job.key, job.finished_at_unix_s))
+
+    def _forget(self, record: Forgotten) -> None:
+        ended = self._ended.pop(record.job, None)
+        key = record.key or (ended.summary.key if ended is not None else "")
+        self._by_key[key] = record.job
+        self._forgotten[record.job] = msgspec.structs.replace(record, key=key)
+
+    def is_over(self, name: str) -> bool:
+        """Whether nothing will change a job any more."""
+        return name not in self.jobs or self.jobs[name].over
 
     def status(self, name: str) -> JobStatus | None:
         """How a job stands; None if there is no such job."""
         if name in self.jobs:
-            return self._waiting(self.jobs[name].status())
-        return self._ended[name][1] if name in self._ended else None
+            status = self.jobs[name].status()
+            reason = self._instead(status.state)
+            return msgspec.structs.replace(status, reason=reason) if reason else status
+        return self._ended[name].status() if name in self._ended else None
 
-    def statuses(self) -> Iterator[JobStatus]:
-        """Every job without its source, oldest first."""
-        for name in sorted([*self.jobs, *self._ended], key=_number):
-            if name in self.jobs:
-                yield self._waiting(self.jobs[name].status(with_source=False))
-            else:
-                yield msgspec.structs.replace(self._ended[name][1], source="")
+    def listed(self, *, limit: int, before: str, state: JobState | str) -> tuple[JobSummary, ...]:
+        """The newest jobs in this state, or in any, the newest first, from below ``before`` on."""
+        names = newest_first([*self.jobs, *self._ended], before=before)
+        lines = (self._line(name) for name in names if not state or self._state(name) == state)
+        return tuple(islice(lines, bounded(limit)))
 
-    def _waiting(self, status: JobStatus) -> JobStatus:
-        if status.state != "running" or not self._waits_for:
-            return status
-        return msgspec.structs.replace(status, reason=self._waits_for)
+    def _state(self, name: str) -> JobState:
+        return self.jobs[name].state if name in self.jobs else self._ended[name].listed.state
+
+    def _line(self, name: str) -> JobSummary:
+        if name not in self.jobs:
+            return self._ended[name].listed
+        line = self.jobs[name].status(with_source=False).listed()
+        reason = self._instead(line.state)
+        return msgspec.structs.replace(line, reason=reason) if reason else line
+
+    def _instead(self, state: JobState) -> str:
+        return self._waits_for if state == "running" else ""
 
     def new_id(self) -> str:
         """An id that no job has had."""
@@ -202,23 +106,30 @@ class JobBook:
         """The job that was submitted under this key, if any."""
         return self._by_key.get(key)
 
+    def outlived(self, retention: Retention, now_unix_s: float) -> tuple[str, ...]:
+        """The ended jobs that are to be forgotten."""
+        return outlived(((name, one.ended_at_unix_s) for name, one in self._ended.items()), retention, now_unix_s)
+
+    def drop_old_keys(self, now_unix_s: float) -> None:
+        """Let the keys go that nobody asks under any more, but the last job's: no job gets its id a second time."""
+        last = max(map(number_of, [*self.jobs, *self._ended, *self._forgotten]), default=0)
+        for name, forgotten in list(self._forgotten.items()):
+            if forgotten.at_unix_s < now_unix_s - KEY_S and number_of(name) < last:
+                del self._forgotten[name]
+                self._by_key.pop(forgotten.key, None)
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """How much is remembered."""
+        packed_bytes = sum(len(one.summary.packed) for one in self._ended.values())
+        return {"jobs_ended": len(self._ended), "jobs_ended_bytes": packed_bytes}
+
     def compacted(self) -> tuple[Record, ...]:
         """The records that a checkpoint needs."""
-        records: list[Record] = [summary for summary, _ in self._ended.values()]
+        ended: list[Record] = [one.summary for one in self._ended.values()]
         for job in self.jobs.values():
             if job.over:
-                records.append(
-                    Summary(
-                        job=job.job,
-                        at_unix_s=job.finished_at_unix_s,
-                        key=job.key,
-                        status=msgspec.msgpack.encode(job.status()),
-                    )
-                )
+                summary = summed_up(job.status(), job.key, job.finished_at_unix_s)
+                ended.append(summary)
             else:
-                records.extend(job.records)
-        return tuple(records)
-
-
-def _number(job: str) -> int:
-    return int(job.rpartition("-")[2])
+                ended.extend(job.records)
+        return (*self._forgotten.values(), *ended)

@@ -34,9 +34,9 @@ class JobEndings:
 
     async def set_aside(self, name: str, well: str, error: str) -> None:
         """A well has failed for the last time."""
+        job = self._book.jobs[name]
         async with self._ending:
             await self._ledger.write_surely(records.SetAside(job=name, at_unix_s=time.time(), well=well, error=error))
-        job = self._book.jobs[name]
         if job.state == "cancelled":
             # Meanwhile: its wells are cancelled, and that has been told.
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ...messages.compute import JobSummary
 from ...plates.repository import StoredResult
 
 
@@ -67,11 +68,22 @@ class Ended(JobRecord, frozen=True, kw_only=True, tag="job.ended"):
     """Nothing of the job is left to do."""
 
 
+class Forgotten(JobRecord, frozen=True, kw_only=True, tag="job.forgotten"):
+    """Off the list by its age or by the number of those behind it; its results stay, and its key for a while."""
+
+    key: str = ""
+
+
 class Summary(JobRecord, frozen=True, kw_only=True, tag="job.summary"):
-    """An ended job as a checkpoint keeps it."""
+    """An ended job as a checkpoint keeps it: its line of the list, and its status, packed.
+
+    ``status`` is the status as it is, from before it was packed.
+    """
 
     key: str
-    status: bytes
+    status: bytes = b""
+    packed: bytes = b""
+    listed: JobSummary | None = None
 
 
-Record = Submitted | Attempted | Faulted | Kept | SetAside | Cancelled | Ended | Summary
+Record = Submitted | Attempted | Faulted | Kept | SetAside | Cancelled | Ended | Forgotten | Summary

@@ -11,10 +11,11 @@ from ...plates.repository import Repository
 from ..ledger import Ledger
 from ..threads import Threads
 from . import job_records as records
-from .job_book import Job, JobBook
+from .job_book import JobBook
 from .job_endings import JobEndings
 from .job_news import JobNews
 from .job_records import Record
+from .open_job import Job
 from .scheduling import Scheduling
 from .well_runs import WellRuns
 
@@ -76,7 +77,7 @@ class JobResumption:
         self._news.running(name, plate, job.submitted.wells)
         for result in await self._threads.run(lambda: self._repository.results(name)):
             self._news.result(plate, result)
-        if self._book.jobs[name].over:
+        if self._book.is_over(name):
             # Cancelled meanwhile.
             await self._endings.end(name)
             return

@@ -25,7 +25,9 @@ from ...plates.repository import Repository
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
 from ..errors import JobEnded, JobNotFound
+from ..forgetting import keep_forgetting
 from ..ledger import Ledger
+from ..retention import Retention
 from ..threads import Threads
 from . import job_records as records
 from .job_book import JobBook
@@ -60,6 +62,7 @@ class Scheduler(Actor[Inbox]):
         end_executor: Callable[[str, str], None] = lambda name, why: None,
         charge_executor: Callable[[str, str], None] = lambda name, blame: None,
         patience: Patience | None = None,
+        retention: Retention | None = None,
         disk: Disk = DISK,
         threads: Threads | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class Scheduler(Actor[Inbox]):
             running_executors: The executors (name, pid) that are up; asked once, at the start.
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
             charge_executor: Says who pays if one dies now: the well that it is at, or "child".
+            retention: How many ended jobs are remembered, and for how long.
             patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
             disk: Where the journal lies.
             threads: Where calls that block are made; its own where none are given.
@@ -84,6 +88,7 @@ class Scheduler(Actor[Inbox]):
         self._end_executor = end_executor
         self._charge_executor = charge_executor
         self._patience = patience or Patience()
+        self._retention = retention or Retention()
         self._disk = disk
         self._threads = threads or Threads("scheduler")
         self._scheduling = Scheduling(attempts_per_well)
@@ -132,6 +137,7 @@ class Scheduler(Actor[Inbox]):
             self._news,
         )
         self.context.spawn(resumption.take_up(deque(unfinished)))
+        self.context.spawn(keep_forgetting(self._book, self._ledger, self._retention, _forgotten))
 
     async def ended(self) -> None:
         """Wait for commits at work and close the journal."""
@@ -150,6 +156,7 @@ class Scheduler(Actor[Inbox]):
             "executors": self._runs.n_executors,
             "unannounced": self._news.n_unheard,
             "busy": ", ".join(running[:MAX_TOLD]) + (", ..." if len(running) > MAX_TOLD else ""),
+            **self._book.statistics(),
             **self._ledger.statistics(),
         }
 
@@ -163,8 +170,8 @@ class Scheduler(Actor[Inbox]):
                 return self._status(job)
             case AwaitJob():
                 return self.defer_wait(self._await(message))
-            case ListJobs():
-                return tuple(self._book.statuses())
+            case ListJobs(limit=limit, before=before, state=state):
+                return self._book.listed(limit=limit, before=before, state=state)
             case CancelJob(job=job):
                 return self.defer(self._cancel(job, self.context.principal.name))
             case ExecutorUp(executor=executor, pid=pid):
@@ -206,7 +213,7 @@ class Scheduler(Actor[Inbox]):
     def _status(self, job: str) -> JobStatus:
         status = self._book.status(job)
         if status is None:
-            raise JobNotFound(f"there is no job {job}", hint="hcs-mesh jobs lists them")
+            raise JobNotFound(f"there is no job {job}", hint="hcs-mesh jobs --all lists every one that is still known")
         return status
 
     async def _await(self, message: AwaitJob) -> JobStatus:
@@ -236,3 +243,7 @@ class Scheduler(Actor[Inbox]):
     def _executor_up(self, executor: str, pid: int) -> None:
         self._check.executor_up()
         self._runs.executor_up(executor, pid)
+
+
+def _forgotten(job: str, now_unix_s: float) -> Record:
+    return records.Forgotten(job=job, at_unix_s=now_unix_s)

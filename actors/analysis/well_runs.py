@@ -19,10 +19,11 @@ from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
 from ..ledger import Ledger
 from ..threads import Threads
 from . import job_records as records
-from .job_book import Job, JobBook
+from .job_book import JobBook
 from .job_endings import JobEndings
 from .job_news import JobNews
 from .job_records import Record
+from .open_job import Job
 from .patience import Patience, is_of_the_disk, may_pass, may_pass_at_an_executor
 from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
 
@@ -244,7 +245,7 @@ class WellRuns:
 
     async def _lost(self, name: str, well: str, executor: str, pid: int, error: MeshError) -> None:
         """The executor died over the well, or never got it, which the well is not charged for."""
-        charged = not self._book.jobs[name].over and not isinstance(error, ActorUnknown)
+        charged = not self._book.is_over(name) and not isinstance(error, ActorUnknown)
         if charged:
             await self._fault(name, well, f"{executor} (process {pid}) died over it: {error}")
         self.perform(self._scheduling.executor_down(executor, str(error), blame_well=charged))
@@ -256,7 +257,7 @@ class WellRuns:
         self.note_executors()
 
     async def _fault(self, name: str, well: str, error: str) -> None:
-        if not self._book.jobs[name].over:
+        if not self._book.is_over(name):
             await self._ledger.write_surely(records.Faulted(job=name, at_unix_s=time.time(), well=well, error=error))
 
     async def _stop_well(self, job: str, well: str, executor: str) -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import islice
 
 import msgspec
 
-from ...messages.imports import ImportStatus
+from ...messages.imports import ImportState, ImportStatus
+from ...messages.listing import bounded, newest_first, number_of
+from ..retention import KEY_S, Retention, outlived
 from .life import ImportLife
 from .records import Accepted, Forgotten, Record, Settled, Summary, Told
 
 
+class _Digest(msgspec.Struct, frozen=True):
+    digest: str = ""
+
+
 class EndedImport:
-    """An import that is done: its status, and nothing to work with."""
+    """An import that is done: its status, as the journal has it, and nothing to work with."""
 
     def __init__(self, summary: Summary) -> None:
         self.summary = summary
-        self._status = msgspec.msgpack.decode(summary.status, type=ImportStatus)
-
-    @property
-    def digest(self) -> str:
+        # The rest is read when somebody asks: as objects, ten thousand are several times as large.
+        self.digest = msgspec.msgpack.decode(summary.status, type=_Digest).digest
         """What tells its manifest from others."""
-        return self._status.digest
 
     @property
     def untold(self) -> str:
@@ -33,9 +37,14 @@ class EndedImport:
         """When it ended."""
         return self.summary.at_unix_s
 
-    def status(self, *, with_history: bool = True) -> ImportStatus:
+    @property
+    def state(self) -> ImportState:
+        """What became of it."""
+        return "done"
+
+    def status(self) -> ImportStatus:
         """How it ended."""
-        return self._status if with_history else msgspec.structs.replace(self._status, history=())
+        return msgspec.msgpack.decode(self.summary.status, type=ImportStatus)
 
 
 class ImportBook:
@@ -51,13 +60,16 @@ class ImportBook:
         for record in records:
             self.apply(record)
 
-    def __iter__(self) -> Iterator[ImportLife | EndedImport]:
+    def listed(self, *, limit: int, before: str, state: ImportState | str) -> tuple[ImportStatus, ...]:
+        """The newest imports in this state, or in any, the newest first, from below ``before`` on."""
         entries: dict[str, ImportLife | EndedImport] = {**self.ended, **self.lives}
-        return iter(entries[import_id] for import_id in sorted(entries, key=_number))
+        found = (entries[name] for name in newest_first(entries, before=before))
+        lines = (one.status().listed() for one in found if not state or one.state == state)
+        return tuple(islice(lines, bounded(limit)))
 
     def apply(self, record: Record) -> None:
         """Take a record in."""
-        self._last_number = max(self._last_number, _number(record.import_id))
+        self._last_number = max(self._last_number, number_of(record.import_id))
         match record:
             case Accepted():
                 self.lives[record.import_id] = ImportLife(record)
@@ -69,8 +81,9 @@ class ImportBook:
                 self._note_digest(ended.digest, record.import_id)
             case Forgotten():
                 key = record.key or self._key_of(record.import_id)
-                self.lives.pop(record.import_id, None)
-                self.ended.pop(record.import_id, None)
+                for one in (self.lives.pop(record.import_id, None), self.ended.pop(record.import_id, None)):
+                    if one is not None:
+                        self._drop_digest(one.digest, record.import_id)
                 self._by_key[key] = record.import_id
                 self._forgotten[record.import_id] = msgspec.structs.replace(record, key=key)
             case _ if record.import_id in self.ended:
@@ -94,6 +107,13 @@ class ImportBook:
         known = self._by_digest.setdefault(digest, [])
         if digest and import_id not in known:
             known.append(import_id)
+
+    def _drop_digest(self, digest: str, import_id: str) -> None:
+        known = self._by_digest.get(digest, [])
+        if import_id in known:
+            known.remove(import_id)
+        if not known:
+            self._by_digest.pop(digest, None)
 
     def find(self, import_id: str) -> ImportLife | EndedImport | None:
         """The import of this id."""
@@ -122,6 +142,19 @@ class ImportBook:
         known: dict[str, ImportLife | EndedImport] = {**self.ended, **self.lives}
         return tuple(import_id for import_id, one in known.items() if one.untold)
 
+    def outlived(self, retention: Retention, now_unix_s: float) -> tuple[str, ...]:
+        """The finished imports that are to be forgotten: of each somebody has heard."""
+        told = ((name, one.ended_at_unix_s) for name, one in self.ended.items() if not one.untold)
+        return outlived(told, retention, now_unix_s)
+
+    def drop_old_keys(self, now_unix_s: float) -> None:
+        """Let the keys go that nobody asks under any more, but the last import's: none gets its id a second time."""
+        last = max(map(number_of, [*self.lives, *self.ended, *self._forgotten]), default=0)
+        for name, forgotten in list(self._forgotten.items()):
+            if forgotten.at_unix_s < now_unix_s - KEY_S and number_of(name) < last:
+                del self._forgotten[name]
+                self._by_key.pop(forgotten.key, None)
+
     def compacted(self) -> tuple[Record, ...]:
         """The records that a checkpoint needs: a summary of each import that is done, everything of the others."""
         ended: list[Record] = [one.summary for one in self.ended.values()]
@@ -145,7 +178,3 @@ def _summary(life: ImportLife) -> Summary:
         status=msgspec.msgpack.encode(life.status()),
         untold=life.untold,
     )
-
-
-def _number(import_id: str) -> int:
-    return int(import_id.rpartition("-")[2])

@@ -183,7 +183,7 @@ class ImportLife:
         self.revision += 1
         return True
 
-    def status(self, *, with_history: bool = True) -> ImportStatus:
+    def status(self) -> ImportStatus:
         """How it stands, as a message."""
         return ImportStatus(
             import_id=self.import_id,
@@ -205,6 +205,6 @@ class ImportLife:
             source_deleted=self.source_deleted,
             digest=self.digest,
             notes=(*plan_notes(self.plan), *late_notes(self.n_late, self.late, self.order.path)),
-            history=tuple(self.history) if with_history else (),
+            history=tuple(self.history),
             revision=self.revision,
         )

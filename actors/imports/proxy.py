@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, assert_never
@@ -24,8 +23,10 @@ from ...plates.repository import Repository
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ...transport import Principal
+from ..forgetting import keep_forgetting
 from ..inspection import Inspection
 from ..ledger import Ledger
+from ..retention import Retention
 from ..threads import Threads
 from .agent_source import AgentSource
 from .book import ImportBook
@@ -49,8 +50,6 @@ COMPACT_RECORDS = 2_000
 
 MAX_TOLD = 3
 """Imports that are named as what the proxy is at."""
-
-DAY_S = 86_400.0
 
 
 class ImportProxy(Actor[Inbox]):
@@ -105,7 +104,6 @@ class ImportProxy(Actor[Inbox]):
         self._driver = ImportDriver(means, phases, news)
         self._decisions = ImportDecisions(means, self._driver)
         self._intake = ImportIntake(means, places=self._places, rate_bytes_s=phases.rate_bytes_s)
-        await self._forget_the_old()
         for life in list(self._book.lives.values()):
             if life.next_phase is not None:
                 self._driver.drive(life)
@@ -117,6 +115,8 @@ class ImportProxy(Actor[Inbox]):
         for staging in self._places.stagings():
             await holds.sweep(staging)
         self.context.spawn(holds.watch())
+        retention = Retention(self._settings.keep_days, self._settings.keep_ended)
+        self.context.spawn(keep_forgetting(self._book, self._ledger, retention, _forgotten))
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
@@ -147,8 +147,8 @@ class ImportProxy(Actor[Inbox]):
                 return self._decisions.status(import_id)
             case AwaitImport():
                 return self.defer_wait(self._await(message))
-            case ListImports():
-                return tuple(one.status(with_history=False).listed() for one in self._book)
+            case ListImports(limit=limit, before=before, state=state):
+                return self._book.listed(limit=limit, before=before, state=state)
             case RetryImport(import_id=import_id):
                 return self.defer(self._decisions.retry(import_id, asker))
             case CancelImport(import_id=import_id):
@@ -185,10 +185,6 @@ class ImportProxy(Actor[Inbox]):
             )
         return LocalSource(life, threads=self._threads, inspection=self._inspection, places=self._places)
 
-    async def _forget_the_old(self) -> None:
-        """Take finished imports off the list that are older than the settings keep them."""
-        now = time.time()
-        oldest = now - self._settings.keep_days * DAY_S
-        for import_id, one in list(self._book.ended.items()):
-            if one.ended_at_unix_s < oldest and not one.untold:
-                await self._ledger.write(Forgotten(import_id=import_id, at_unix_s=now, by="its age"))
+
+def _forgotten(import_id: str, now_unix_s: float) -> Record:
+    return Forgotten(import_id=import_id, at_unix_s=now_unix_s, by="its age")

@@ -53,9 +53,10 @@ class PlaneHistory:
             return await self._of_job(status, find, snapshot_bytes)
         if subject.plate_id:
             return await self._of_plate(subject.plate_id, find, snapshot_bytes)
-        jobs = await find(SCHEDULER).ask(ListJobs())
-        if jobs:
-            return await self._of_job(jobs[-1], find, snapshot_bytes)
+        latest = await find(SCHEDULER).ask(ListJobs(limit=1))
+        if latest:
+            status = await find(SCHEDULER).ask(GetJob(job=latest[0].job))
+            return await self._of_job(status, find, snapshot_bytes)
         plates = await find(METADATA).ask(ListPlates())
         if plates:
             return await self._of_plate(plates[-1].id, find, snapshot_bytes)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from ..client import Client
+from ..messages.compute import JobState
 from ..messages.control import ActorRow
+from ..messages.imports import ImportState
 from ..messages.viewing import ViewerInfo
 from ..plates.labels import Labels
 from ..plates.model import Plate
@@ -72,10 +74,14 @@ async def _viewers(mesh: Client) -> tuple[ViewerInfo, ...]:
         return ()
 
 
-def imports(question: Question) -> None:
-    """List the imports."""
-    answer = question.ask(lambda mesh: mesh.imports())
-    print_json([machine.import_form(one) for one in answer]) if question.as_json else print_imports(answer)
+def imports(question: Question, *, limit: int, state: ImportState | Literal[""]) -> None:
+    """List the newest imports; ``limit`` 0 is all of them."""
+    answer = question.ask(lambda mesh: mesh.imports(limit=limit, state=state))
+    if question.as_json:
+        print_json([machine.import_form(one) for one in answer])
+    else:
+        print_imports(answer)
+        text.print_limit(len(answer), limit)
 
 
 def one_import(question: Question, given: str) -> None:
@@ -119,10 +125,14 @@ def plate(question: Question, plate_id: int) -> None:
     print_json(machine.plate_form(answer, labels)) if question.as_json else text.print_plate(answer, labels)
 
 
-def jobs(question: Question) -> None:
-    """List the jobs."""
-    answer = question.ask(lambda mesh: mesh.jobs())
-    print_json([machine.job_form(one) for one in answer]) if question.as_json else text.print_jobs(answer)
+def jobs(question: Question, *, limit: int, state: JobState | Literal[""]) -> None:
+    """List the newest jobs; ``limit`` 0 is all of them."""
+    answer = question.ask(lambda mesh: mesh.jobs(limit=limit, state=state))
+    if question.as_json:
+        print_json([machine.job_line_form(one) for one in answer])
+    else:
+        text.print_jobs(answer)
+        text.print_limit(len(answer), limit)
 
 
 def job(question: Question, given: str) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Data, Identity, Json, Key, ListOrShow, Wait, plain
+from .options import All, Data, Identity, Json, Key, Limit, ListOrShow, Wait, plain
 
 TAKEN, BECOMES, HOW = "What is taken", "What it becomes", "How it is done"
 
 Mode = Literal["upload", "in-place"]
+ImportWord = Literal["running", "waiting", "done", "failed", "cancelled"]
 Priority = Literal["low", "normal", "high"]
 
 imports_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List imports, or show one: imports [ID].")
@@ -140,12 +141,20 @@ def import_(
 
 
 @imports_app.callback()
-def imports(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
-    """List imports, or show one with its history: imports [ID]."""
+def imports(
+    context: typer.Context,
+    limit: Limit = 100,
+    everything: All = False,
+    state: Annotated[ImportWord | None, typer.Option("--state", help="Only those in this state.")] = None,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List the newest imports, the newest first, or show one with its history: imports [ID]."""
     if context.invoked_subcommand is None:
         from . import asking
 
-        asking.imports(asking.Question(data, key, as_json))
+        asking.imports(asking.Question(data, key, as_json), limit=0 if everything else limit, state=state or "")
 
 
 @imports_app.command("show", hidden=True)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import typer
 
-from .options import Data, Identity, Json, Key, ListOrShow
+from .options import All, Data, Identity, Json, Key, Limit, ListOrShow
+
+JobWord = Literal["running", "done", "failed", "cancelled"]
 
 jobs_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List jobs, or show one: jobs [ID].")
 
 
 @jobs_app.callback()
-def jobs(context: typer.Context, data: Data = None, key: Key = None, as_json: Json = False) -> None:
-    """List jobs, or show one with its wells: jobs [ID]."""
+def jobs(
+    context: typer.Context,
+    limit: Limit = 100,
+    everything: All = False,
+    state: Annotated[JobWord | None, typer.Option("--state", help="Only those in this state.")] = None,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List the newest jobs, the newest first, or show one with its wells: jobs [ID]."""
     if context.invoked_subcommand is None:
         from . import asking
 
-        asking.jobs(asking.Question(data, key, as_json))
+        asking.jobs(asking.Question(data, key, as_json), limit=0 if everything else limit, state=state or "")
 
 
 @jobs_app.command("show", hidden=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..messages.compute import JobStatus, WellStatus
+from ..messages.compute import JobStatus, JobSummary, WellStatus
 from ..messages.control import ActorRow, MeshStatus
 from ..messages.imports import ImportStatus
 from ..plates.labels import UNLABELLED, Labels
@@ -117,6 +117,13 @@ def job_form(job: JobStatus) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(job)
     told["plate"] = told.pop("plate_id")
     told["wells"] = {one.well or IMAGE_KEY: _well_form(one) for one in job.wells}
+    return told
+
+
+def job_line_form(line: JobSummary) -> dict[str, Any]:
+    """One line of the list of jobs, its wells counted."""
+    told: dict[str, Any] = msgspec.to_builtins(line)
+    told["plate"] = told.pop("plate_id")
     return told
 
 

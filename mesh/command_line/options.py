@@ -52,6 +52,10 @@ Config = Annotated[
     typer.Option("--config", metavar="FILE", help="Settings in TOML; else HCS_MESH_CONFIG, else the user's."),
 ]
 Identity = Annotated[str, typer.Argument(metavar="ID", help="As it was printed, or its number.")]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, help="How many of the newest are listed.", show_default=True)
+]
+All = Annotated[bool, typer.Option("--all", help="List every one that is still known.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until it has ended.")]
 
 

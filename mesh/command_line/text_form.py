@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-    from ..messages.compute import JobStatus
+    from ..messages.compute import JobStatus, JobSummary
     from ..messages.control import ActorRow, MeshStatus
     from ..messages.viewing import ViewerInfo
     from ..plates.model import Plate, PlateSummary
@@ -141,16 +141,14 @@ def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
         out.print("note:", note, markup=False, soft_wrap=True)
 
 
-def print_jobs(jobs: Iterable[JobStatus]) -> None:
+def print_jobs(jobs: Iterable[JobSummary]) -> None:
     """The list of jobs."""
     listed = table("job", "state", "plate", "pipeline", "wells", "objects", "submitted", right=("wells", "objects"))
     for one in jobs:
-        done = sum(well.state == "done" for well in one.wells)
-        objects = sum(well.n_objects for well in one.wells)
         plate = f"{one.plate_id} {one.plate_name}"
-        wells = f"{done} of {len(one.wells)}"
+        wells = f"{one.n_done} of {one.n_wells}"
         when = moment_text(one.submitted_at_unix_s)
-        row(listed, one.job, state_text(one.state), plate, one.pipeline, wells, objects, when)
+        row(listed, one.job, state_text(one.state), plate, one.pipeline, wells, one.n_objects, when)
     print_listed(listed, "no jobs yet: hcs-mesh run PLATE PIPELINE.py")
 
 
@@ -183,6 +181,12 @@ def print_job(job: JobStatus) -> None:
     word = "survived:" if job.state == "done" else "fault:"
     for fault in job.faults:
         out.print(word, fault, lines=True, markup=False, soft_wrap=True)
+
+
+def print_limit(n: int, limit: int) -> None:
+    """That there may be more than the ``limit`` newest, where so many were listed."""
+    if limit and n == limit:
+        console().print(f"the newest {limit}; --all lists every one, --limit N so many", markup=False)
 
 
 def print_listed(listed: object, nothing: str) -> None:

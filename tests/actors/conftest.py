@@ -49,7 +49,7 @@ class Tables(Actor[GetJob | ListJobs | GetPlate | ListPlates]):
                     raise NothingToShow(f"there is no job {job}", hint="hcs-mesh jobs lists them")
                 return self._jobs[job]
             case ListJobs():
-                return tuple(self._jobs.values())
+                return tuple(one.listed() for one in reversed(self._jobs.values()))
             case GetPlate(plate_id=plate_id):
                 if plate_id not in self._plates:
                     raise NothingToShow(f"there is no plate {plate_id}", hint="hcs-mesh plates lists them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,15 +16,19 @@ from hcs_mesh.actors.imports.records import (
     Entered,
     Failed,
     Finished,
+    Forgotten,
     Record,
     Retried,
     Returned,
     Settled,
     Stored,
     Stumbled,
+    Summary,
+    Told,
 )
+from hcs_mesh.actors.retention import DAY_S, KEY_S, Retention
 from hcs_mesh.config import MeshError
-from hcs_mesh.messages.imports import IMPORT_PHASES, ImportOrder
+from hcs_mesh.messages.imports import IMPORT_PHASES, ImportOrder, ImportStatus
 from hcs_mesh.plates.local import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged
 from hcs_mesh.plates.planners import Plan
 from hcs_mesh.plates.repository import SourceFile, StoredFile
@@ -152,8 +157,10 @@ def test_a_checkpoint_says_the_same_as_the_journal(cuts: list[int]) -> None:
     ]
     book = ImportBook(records)
     again = ImportBook(book.compacted())
-    assert [one.status() for one in again] == [one.status() for one in book]
-    assert [again.by_key(f"key {n}") for n in range(1, len(cuts) + 1)] == [one.status().import_id for one in book]
+    names = [f"import-{n:04d}" for n in range(1, len(cuts) + 1)]
+    assert [again.find(name).status() for name in names] == [book.find(name).status() for name in names]  # type: ignore[union-attr]
+    assert again.listed(limit=100, before="", state="") == book.listed(limit=100, before="", state="")
+    assert [again.by_key(f"key {n}") for n in range(1, len(cuts) + 1)] == names
     assert again.new_id() == book.new_id() == f"import-{len(cuts) + 1:04d}"
     assert ImportBook(again.compacted()).compacted() == again.compacted()
 
@@ -164,6 +171,57 @@ def test_a_checkpoint_says_the_same_as_the_journal(cuts: list[int]) -> None:
 def test_what_comes_behind_the_end_changes_nothing(late: Record) -> None:
     book = ImportBook([*whole_life(), late])
     assert book.find("import-0001").status() == ImportBook(whole_life()).find("import-0001").status()  # type: ignore[union-attr]
+
+
+def three_done() -> ImportBook:
+    names = {n: f"import-{n:04d}" for n in (1, 2, 3)}
+    lives = [one for n, name in names.items() for one in whole_life(name, f"key {n}")]
+    return ImportBook([*lives, *(record(Told, name, of="done") for name in names.values())])
+
+
+def test_imports_are_listed_newest_first_and_page_by_page() -> None:
+    book = three_done()
+    book.apply(record(Accepted, "import-0010", key="key 10", order=ImportOrder(path="/p")))
+
+    def names(limit: int, before: str = "", state: str = "") -> list[str]:
+        return [one.import_id for one in book.listed(limit=limit, before=before, state=state)]
+
+    assert names(2) == ["import-0010", "import-0003"]
+    assert names(2, "import-0003") == ["import-0002", "import-0001"]
+    assert names(9, state="done") == ["import-0003", "import-0002", "import-0001"]
+
+
+def test_of_what_people_wrote_a_list_shows_the_beginning() -> None:
+    long = "ü" * 100_000
+    order = ImportOrder(path="/p", description=long, comment=long, tags=(long,) * 500, key_values=((long, long),) * 500)
+    listed = ImportStatus(import_id="import-0001", order=order, reason=long, notes=(long,) * 500).listed()
+    assert len(msgspec.msgpack.encode(listed)) < 80_000
+    assert listed.order.path == "/p"
+
+
+def test_a_forgotten_import_keeps_its_key_for_thirty_days_and_its_number_for_good() -> None:
+    book = three_done()
+    at = book.ended["import-0003"].ended_at_unix_s
+    assert book.outlived(Retention(keep_days=1.0, keep_ended=9), at + 2 * DAY_S) == tuple(book.ended)
+    for n in (1, 2, 3):
+        book.apply(Forgotten(import_id=f"import-{n:04d}", at_unix_s=at))
+    book.drop_old_keys(at + KEY_S - 1.0)
+    assert book.by_key("key 1") == "import-0001"
+    book.drop_old_keys(at + KEY_S + 1.0)
+    assert book.by_key("key 1") is None
+    again = ImportBook(book.compacted())
+    assert len(again.compacted()) == 1
+    assert again.new_id() == "import-0004"
+
+
+def test_an_import_of_whose_end_nobody_has_heard_is_not_forgotten() -> None:
+    book = three_done()
+    book.apply(Summary(import_id="import-0004", at_unix_s=1.0, key="k", status=status_bytes(), untold="done"))
+    assert book.outlived(Retention(keep_days=1.0), 1e12) == ("import-0001", "import-0002", "import-0003")
+
+
+def status_bytes() -> bytes:
+    return msgspec.msgpack.encode(ImportStatus(import_id="import-0004", order=ImportOrder(path="/p"), state="done"))
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class Microscope:
 
     async def imports(self, state: str = "") -> list[ImportStatus]:
         found = await self.find("imports").ask(ListImports())
-        return [one for one in found if not state or one.state == state]
+        return [one for one in reversed(found) if not state or one.state == state]
 
     async def until(self, n: int, state: str = "done") -> list[ImportStatus]:
         async def reached() -> list[ImportStatus]:

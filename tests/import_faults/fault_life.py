@@ -26,6 +26,7 @@ from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.config import ImportSettings, MailSettings, MeshError, NoticeSettings
 from hcs_mesh.config.import_settings import RootSettings
 from hcs_mesh.messages.imports import ImportOrder, ImportStatus, ListImports, RetryImport, SubmitImport
+from hcs_mesh.messages.listing import MOST_LISTED
 from hcs_mesh.messages.notices import ListNotices
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.disk_file import DiskFile
@@ -176,7 +177,7 @@ class Branch:
             self._gate.at("acknowledged", ids=ids)
             await self._until_over()
             while self._gate.at("ended", ends=await self._ends(), modules=sorted(sys.modules)) == RETRY:
-                for one in await self._ask("imports", ListImports()):
+                for one in await self._ask("imports", ListImports(limit=MOST_LISTED)):
                     if one.state == "failed":
                         await self._ask("imports", RetryImport(import_id=one.import_id))
                 await self._until_over()
@@ -247,12 +248,15 @@ class Branch:
             await asyncio.sleep(AGAIN_S)
 
     async def _ends(self) -> dict[str, str]:
-        return {one.import_id: f"{one.state}: {one.reason}" for one in await self._ask("imports", ListImports())}
+        return {
+            one.import_id: f"{one.state}: {one.reason}"
+            for one in await self._ask("imports", ListImports(limit=MOST_LISTED))
+        }
 
     async def _until_over(self) -> None:
         """Wait until every import has ended, and everybody has heard of every end."""
         while True:
-            imports: tuple[ImportStatus, ...] = await self._ask("imports", ListImports())
+            imports: tuple[ImportStatus, ...] = await self._ask("imports", ListImports(limit=MOST_LISTED))
             if all(one.state in ("done", "failed", "cancelled") for one in imports) and not self._proxy._book.untold():
                 notices = await self._ask("notifier", ListNotices())
                 if all(one.state == "delivered" for one in notices):

@@ -132,7 +132,7 @@ def test_names_that_a_terminal_would_obey_are_written_out(capsys: pytest.Capture
         ImportStatus(import_id="import-0001", order=ImportOrder(path=EVIL), reason=EVIL, hint=EVIL, notes=(EVIL,))
     )
     job = JobStatus(job="job-0001", plate_id=1, plate_name=EVIL, reason=EVIL, wells=(WellStatus(well="A01"),))
-    text_form.print_jobs([job])
+    text_form.print_jobs([job.listed()])
     text_form.print_job(job)
     tell(EVIL, EVIL, for_machine=False)
     said = "".join(capsys.readouterr())

@@ -29,6 +29,7 @@ from hcs_mesh.messages.compute import (
     RunWell,
     SubmitJob,
 )
+from hcs_mesh.messages.listing import MOST_LISTED
 from hcs_mesh.messages.metadata import GetPlate
 from hcs_mesh.plates.local.errors import RepositoryFull, ResultNotSealed
 from hcs_mesh.plates.model import Image, Plate, build_plate
@@ -443,7 +444,8 @@ class Lab:
             self.wells_of[job] = 2
             while (await ask(GetJob(job=job))).state == "running":  # noqa: ASYNC110 - as people ask
                 await asyncio.sleep(0.2)
-            statuses[:] = await ask(ListJobs())
+            for line in await ask(ListJobs(limit=MOST_LISTED)):
+                statuses.append(await ask(GetJob(job=line.job)))  # noqa: PERF401 - the list is the outer one's
 
         self.hub.run_whole(look, within_s=60.0)
         self._adds_up({status.job: status for status in statuses})

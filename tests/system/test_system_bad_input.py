@@ -223,7 +223,7 @@ def test_a_plate_with_missing_files_is_imported_and_what_is_missing_is_never_inv
     }
     answer = mesh("run", plate_id, nuclei, "--wait")
     assert "Traceback" not in answer.err
-    job = json.loads(answer.out) if answer.out else mesh("jobs").value[-1]
+    job = json.loads(answer.out) if answer.out else mesh("jobs", mesh("jobs").value[0]["job"]).value
     wells = job["wells"]
     assert wells["A03"]["state"] == "done"
     assert wells["A01"]["state"] == "done"
@@ -337,7 +337,7 @@ def test_what_is_over_cannot_be_cancelled_or_retried(mesh: Any, plate: int, nucl
     assert "done" in mesh("imports", "cancel", done).refusal
     assert "done" in mesh("imports", "retry", done).refusal
     assert mesh("import", tmp_path, "--wait").code == 1
-    failed = mesh("imports").value[-1]["import"]
+    failed = mesh("imports").value[0]["import"]
     assert mesh("imports", "cancel", failed).value["state"] == "cancelled"
     assert "cancelled" in mesh("imports", "cancel", failed).refusal
     image(tmp_path, "late.tif")
@@ -444,7 +444,7 @@ def test_a_file_that_may_not_be_read_is_named(mesh_up: Any, good: Path, tmp_path
     plain = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
     with mesh_up(prefix=plain) as mesh:
         assert locked.name in mesh("import", folder, "--wait").refusal
-        failed = mesh("imports").value[-1]["import"]
+        failed = mesh("imports").value[0]["import"]
         locked.chmod(0o400)
         assert mesh("imports", "retry", failed).code == 0
         assert mesh.imported(good)

@@ -26,6 +26,7 @@ from hcs_mesh import Client, Mesh
 from hcs_mesh.messages.compute import JobStatus, ListJobs
 from hcs_mesh.messages.control import GetStatus
 from hcs_mesh.messages.imports import ListImports
+from hcs_mesh.messages.listing import MOST_LISTED
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.plates.synthetic import Recipe, write_plate
@@ -104,8 +105,8 @@ async def run_under_fire(session: KillSession, source: Path, pipeline: str, chan
             done.append(await session.round(client, source, pipeline, f"any moment {len(done)}"))
         await firing
         # The last of them may have hit the hub: it is up again, and knows them all.
-        imports = await session.ask(client, "imports", ListImports())
-        jobs = await session.ask(client, "scheduler", ListJobs())
+        imports = await session.ask(client, "imports", ListImports(limit=MOST_LISTED))
+        jobs = await session.ask(client, "scheduler", ListJobs(limit=MOST_LISTED))
     assert sorted(one.import_id for one in imports) == sorted(session.imports.values())
     assert sorted(one.job for one in jobs) == sorted(session.jobs.values())
     return done

@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from hcs_mesh.messages.compute import JobStatus, WellStatus
+from hcs_mesh.messages.compute import JobStatus, JobSummary, WellStatus
 from hcs_mesh.messages.console import (
     ActorDetail,
     Hop,
@@ -91,9 +91,6 @@ class NotingMesh:
             raise AskTimedOut("no answer")
         return (
             ImportStatus(
-                import_id="import-0001", order=ImportOrder(path="/a"), state="done", phase="done", plate_ids=(1,)
-            ),
-            ImportStatus(
                 import_id="import-0002",
                 order=ImportOrder(path="/b"),
                 state="waiting",
@@ -102,17 +99,19 @@ class NotingMesh:
                 n_bytes=200,
                 n_bytes_done=50,
             ),
+            ImportStatus(
+                import_id="import-0001", order=ImportOrder(path="/a"), state="done", phase="done", plate_ids=(1,)
+            ),
         )
 
-    async def jobs(self) -> tuple[JobStatus, ...]:
+    async def jobs(self) -> tuple[JobSummary, ...]:
         wells = (
             WellStatus(well="A01", state="done"),
             WellStatus(well="B03", state="running", executor="executor.cpu0"),
             WellStatus(well="B04", state="failed", error="no field"),
         )
-        return (
-            JobStatus(job="job-0001", plate_id=4, plate_name="Screen 7", pipeline="nuclei", owner="bo", wells=wells),
-        )
+        job = JobStatus(job="job-0001", plate_id=4, plate_name="Screen 7", pipeline="nuclei", owner="bo", wells=wells)
+        return (job.listed(),)
 
     async def inspect(self, actor: str) -> ActorDetail:
         if actor in self.unreachable:

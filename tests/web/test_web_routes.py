@@ -11,7 +11,7 @@ import anyio
 import httpx
 
 from hcs_mesh.config.errors import MeshError
-from hcs_mesh.messages.compute import JobStatus, WellStatus
+from hcs_mesh.messages.compute import JobStatus, JobSummary, WellStatus
 from hcs_mesh.messages.control import ActorRow, MeshStatus
 from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
 from hcs_mesh.transport import ActorUnknown, AskFailed, Failure
@@ -75,9 +75,9 @@ class Remembered:
         images = [image, image._replace(c=1, kind="projection", file="B03_s1_w2.TIF")]
         return build_plate(images, id=3, name=self.name, channels=("DAPI", "GFP"))
 
-    async def jobs(self) -> tuple[JobStatus, ...]:
+    async def jobs(self) -> tuple[JobSummary, ...]:
         """One job."""
-        return (await self.job("j-1"),)
+        return ((await self.job("j-1")).listed(),)
 
     async def job(self, job: str) -> JobStatus:
         """The same whatever is asked."""

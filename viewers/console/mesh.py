@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ...messages.compute import JobStatus
+from ...messages.compute import JobStatus, JobSummary
 from ...messages.console import ActorDetail, Hop, JournalLine, LogTail
 from ...messages.control import ActorRow, MeshStatus
 from ...messages.imports import ImportStatus
@@ -27,11 +27,11 @@ class ConsoleMesh(Protocol):
         ...
 
     async def imports(self) -> tuple[ImportStatus, ...]:
-        """Every import."""
+        """The newest imports, the newest first."""
         ...
 
-    async def jobs(self) -> tuple[JobStatus, ...]:
-        """Every job."""
+    async def jobs(self) -> tuple[JobSummary, ...]:
+        """The newest jobs, the newest first."""
         ...
 
     async def inspect(self, actor: str) -> ActorDetail:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ...messages.compute import JobStatus
+from ...messages.compute import JobSummary
 from ...messages.control import ActorRow, MeshStatus
 from ...messages.imports import ImportStatus
 from ...transport import AskFailed, TransportError
@@ -25,7 +25,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     mesh: MeshStatus
     rows: tuple[ActorRow, ...]
     imports: tuple[ImportStatus, ...]
-    jobs: tuple[JobStatus, ...]
+    jobs: tuple[JobSummary, ...]
     silent: tuple[str, ...] = ()
 
 

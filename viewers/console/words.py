@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ...messages.compute import JobStatus
+from ...messages.compute import JobSummary
 from ...messages.console import ActorDetail, Hop, JournalLine, LogLine
 from ...messages.control import ActorRow
 from ...messages.imports import ImportStatus
@@ -60,7 +59,7 @@ def tree_lines(rows: Sequence[ActorRow], before: Mapping[str, ActorRow], since_s
 
 
 def import_lines(imports: Iterable[ImportStatus]) -> list[Line]:
-    """The imports, latest first."""
+    """The imports, in the order in which they were told."""
     return [
         Line(
             one.import_id,
@@ -76,22 +75,18 @@ def import_lines(imports: Iterable[ImportStatus]) -> list[Line]:
             ),
             mood_of(one.state),
         )
-        for one in reversed(list(imports))
+        for one in imports
     ]
 
 
-def job_lines(jobs: Iterable[JobStatus]) -> list[Line]:
-    """The jobs, latest first."""
+def job_lines(jobs: Iterable[JobSummary]) -> list[Line]:
+    """The jobs, in the order in which they were told."""
     lines = []
-    for one in reversed(list(jobs)):
-        states = Counter(well.state for well in one.wells)
-        at_work = ", ".join(
-            f"{well.well or 'image'} ({well.executor})" for well in one.wells if well.state == "running"
-        )
-        failed = next((well.error for well in one.wells if well.state == "failed"), "")
-        done = f"{states['done']} of {len(one.wells)}" + (f", {states['failed']} failed" if states["failed"] else "")
+    for one in jobs:
+        at_work = ", ".join(f"{well.well or 'image'} ({well.executor})" for well in one.running)
+        done = f"{one.n_done} of {one.n_wells}" + (f", {one.n_failed} failed" if one.n_failed else "")
         plate = f"{one.plate_id} {one.plate_name}".strip()
-        why = first_line(one.reason or failed)
+        why = first_line(one.reason or one.error)
         lines.append(
             Line(one.job, (one.job, one.state, plate, one.pipeline, done, at_work, one.owner, why), mood_of(one.state))
         )
