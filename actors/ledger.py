@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from ..config import get_logger
+from ..config import MeshError, get_logger
 from ..supervisors import Context
-from ..supervisors.journal import DISK, Disk, Journal, JournalFull, JournalPoisoned
+from ..supervisors.journal import DISK, Disk, Journal, JournalClosed, JournalFull, JournalPoisoned
 from .changes import Changes
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -48,6 +47,11 @@ class Ledger(Generic[R]):
         self._name_of = name_of
         self._compact_records = compact_records
         self._journal: Journal[R] | None = None
+        self._n_writing = 0
+        self._n_records = 0
+        """What a start would have to replay now."""
+        self._too_long = compact_records
+        """So many records are looked at again: what is open may need as many."""
 
     async def open(
         self, context: Context, folder: Path, *, record_type: object, segment_bytes: int, disk: Disk = DISK
@@ -63,14 +67,11 @@ class Ledger(Generic[R]):
             folder, record_type=record_type, segment_bytes=segment_bytes, disk=disk
         )
         self._context = context
-        n_records = 0
         for record in journal.replay():
             self._book.apply(record)
-            n_records += 1
-        if n_records > self._compact_records and n_records >= SHORTER * len(compacted := self._book.compacted()):
-            # On a full disk the long journal is as good as a short one.
-            with suppress(JournalFull):
-                await journal.checkpoint(compacted)
+            self._n_records += 1
+        if self._n_records > self._too_long:
+            await self._shorten()
 
     async def write(self, record: R) -> None:
         """Make a record durable and take it in; cancelled, it still counts, since the journal may hold it.
@@ -80,19 +81,50 @@ class Ledger(Generic[R]):
             JournalPoisoned: the disk failed.
         """
         assert self._journal is not None, "the ledger is opened before the first message"
+        self._n_writing += 1
         appending = asyncio.ensure_future(self._journal.append(record))
         try:
             await asyncio.shield(appending)
         except asyncio.CancelledError:
+            # Cancelled once more here, it is on its way for good: nobody knows then whether the journal has it.
             await asyncio.wait([appending])
+            self._n_writing -= 1
             if not appending.cancelled() and appending.exception() is None:
                 self._take_in(record)
             raise
-        except JournalPoisoned as error:
-            # Who asked is told as well; told alone, everybody after would be told the same for good.
-            self._context.spawn(_fail(error))
+        except MeshError as error:
+            self._n_writing -= 1
+            if isinstance(error, JournalPoisoned):
+                # Who asked is told as well; told alone, everybody after would be told the same for good.
+                self._context.spawn(_fail(error))
             raise
+        self._n_writing -= 1
         self._take_in(record)
+        if self._is_too_long():
+            self._context.spawn(self._shorten())
+
+    def _is_too_long(self) -> bool:
+        # While something is on its way the book and the journal differ, and a checkpoint of one is none of the other.
+        return self._n_records > self._too_long and not self._n_writing
+
+    async def _shorten(self) -> None:
+        """Write the journal anew if that makes it much shorter; of two who want it at once, one does."""
+        if self._journal is None or not self._is_too_long():
+            return
+        compacted = self._book.compacted()
+        n_before, self._too_long = self._n_records, max(self._compact_records, SHORTER * len(compacted))
+        if n_before < self._too_long:
+            return
+        self._n_records = len(compacted)
+        try:
+            await self._journal.checkpoint(compacted)
+        except JournalFull:
+            # On a full disk the long journal is as good as a short one.
+            self._n_records += n_before
+            self._too_long = self._n_records + self._compact_records
+        except JournalClosed:
+            # The next life shortens it.
+            return
 
     async def write_surely(self, record: R) -> None:
         """Write what nobody can be told to repeat; on a full disk it waits until there is room.
@@ -121,6 +153,7 @@ class Ledger(Generic[R]):
 
     def _take_in(self, record: R) -> None:
         self._book.apply(record)
+        self._n_records += 1
         self.changes.tell(self._name_of(record))
 
 

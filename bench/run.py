@@ -32,6 +32,7 @@ ROOMS = (
     "guest",
     "watches",
     "submissions",
+    "job_history",
     "index",
     "pipeline",
     "plate_run",

@@ -34,7 +34,7 @@ settling_at_once = 1
 """
 
 
-def _command(*words: str, folder: Path) -> subprocess.Popen[bytes]:
+def command(*words: str, folder: Path) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "HCS_MESH_DATA": str(folder / "data"),
@@ -78,21 +78,21 @@ def measure() -> list[Row]:
         folder = Path(name)
         (folder / "settings.toml").write_text(SETTINGS, encoding="utf-8")
         try:
-            if _command("up", "--detach", folder=folder).wait():
+            if command("up", "--detach", folder=folder).wait():
                 raise RuntimeError("the mesh did not come up")
             took = asyncio.run(_submit(folder))
             ready = []
             for _ in range(3):
-                os.kill(_pid(folder), signal.SIGKILL)
+                os.kill(pid_of(folder), signal.SIGKILL)
                 start = time.perf_counter()
-                up = _command("up", "--detach", folder=folder)
+                up = command("up", "--detach", folder=folder)
                 n_listed = asyncio.run(_listed(folder))
                 ready.append(time.perf_counter() - start)
                 up.wait()
                 if n_listed != N_IMPORTS:
                     raise RuntimeError(f"{N_IMPORTS} were accepted, and {n_listed} are listed")
         finally:
-            _command("down", folder=folder).wait()
+            command("down", folder=folder).wait()
     p99 = statistics.quantiles(took, n=100)[98]
     return [
         Row(
@@ -114,7 +114,7 @@ def measure() -> list[Row]:
     ]
 
 
-def _pid(folder: Path) -> int:
+def pid_of(folder: Path) -> int:
     async def ask() -> int:
         async with Client.at(folder / "data") as mesh:
             return (await mesh.status()).pid

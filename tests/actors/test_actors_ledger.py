@@ -77,6 +77,42 @@ async def test_a_long_journal_is_shortened_when_it_is_opened(tmp_path: Path) -> 
     assert [one["record"]["n"] for one in show(tmp_path / "journal")] == [20]
 
 
+async def test_a_long_journal_is_shortened_while_it_is_written(tmp_path: Path) -> None:
+    book, child = Sums(), Child()
+    ledger: Ledger[Noted] = Ledger(book, name_of=lambda record: record.name, compact_records=10)
+    await ledger.open(cast(Context, child), tmp_path / "journal", record_type=Noted, segment_bytes=SEGMENT_BYTES)
+    for _ in range(35):
+        await ledger.write(Noted("a", 1))
+        while child.spawned:
+            await child.spawned.pop()
+    await ledger.close()
+    left = [one["record"]["n"] for one in show(tmp_path / "journal")]
+    assert sum(left) == 35
+    assert len(left) <= 11
+    again = Sums()
+    await (await opened(tmp_path / "journal", again)).close()
+    assert again.sums == {"a": 35}
+
+
+async def test_a_journal_is_not_shortened_while_a_record_is_on_its_way(tmp_path: Path) -> None:
+    book, child = Sums(), Child()
+    ledger: Ledger[Noted] = Ledger(book, name_of=lambda record: record.name, compact_records=10)
+    await ledger.open(cast(Context, child), tmp_path / "journal", record_type=Noted, segment_bytes=SEGMENT_BYTES)
+    for _ in range(11):
+        await ledger.write(Noted("a", 1))
+    (shortening,) = child.spawned
+    writing = asyncio.create_task(ledger.write(Noted("a", 1)))
+    await asyncio.sleep(0)
+    await shortening
+    assert len(list(show(tmp_path / "journal"))) >= 11, "what is on its way is in the journal and not yet in the book"
+    await writing
+    await child.spawned.pop()
+    await ledger.close()
+    again = Sums()
+    await (await opened(tmp_path / "journal", again)).close()
+    assert again.sums == book.sums == {"a": 12}
+
+
 async def test_a_record_whose_writer_is_cancelled_counts_all_the_same(tmp_path: Path) -> None:
     book = Sums()
     ledger = await opened(tmp_path / "journal", book)
