@@ -115,7 +115,7 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         bound = "≥" if row.higher_is_better else "≤"
         lines.append(
             f"| {row.name} | {shown(row.reference)} | {shown(row.ours)} | {row.unit} | {row.ratio:.2f} "
-            f"| {bound} {row.target:.2g} | {verdict(row)} |"
+            f"| {bound} {row.target:g} | {verdict(row)} |"
         )
     missed = {row.name: profiled(row.name) for row in rows if not row.met}
     if any(missed.values()):
