@@ -66,7 +66,7 @@ class Channel:
         self.n_dropped = 0
         self._fd = int(socket.getsockopt(zmq.FD))
         try:
-            self._loop.add_reader(self._fd, self._drain)
+            self._loop.add_reader(self._fd, self._woken)
         except NotImplementedError:
             # A Windows proactor loop has no add_reader: pyzmq brings its own way round.
             self._polling = self._loop.create_task(self._poll())
@@ -142,6 +142,27 @@ class Channel:
         self._again = None
         self._drain()
 
+    def _woken(self) -> None:
+        """Hand on the message that woke the loop, and look for more when whoever it is for has had its turn.
+
+        Mostly it came alone, and to ask for more costs more than to receive: its answer would wait for that.
+        """
+        if self._closed:
+            return
+        if self._unsent:
+            self._drain()
+            return
+        frames = self._next()
+        if not frames:
+            return
+        self._draining = True
+        try:
+            self._receive(frames)
+        finally:
+            # Also after an error of the receiver: what lies behind its message must not wait for the next one.
+            self._draining = False
+            self._look_again()
+
     def _drain(self) -> None:
         if self._closed:
             return
@@ -153,28 +174,37 @@ class Channel:
                 self._write_unsent()
                 emptied = False
         finally:
-            # Also after an error of the receiver: what lies behind its message must not wait for the next one.
+            # As above, after an error too.
             self._draining = False
             if not emptied and not self._socket.closed and self._again is None:
                 self._look_unless_idle()
 
     def _read(self) -> bool:
         """Hand on what is there; True when nothing was left, so that the next message wakes the loop."""
-        socket, copy, hand_on = self._socket, self._copy, self._receive
-        receive, ask = socket.recv, socket.getsockopt
+        # To be told that there is no more costs a third of an exception that says it.
         for _ in range(self._per_tick):
-            try:
-                frames: Frames = [receive(_NOBLOCK, copy)]
-            except zmq.Again:
+            if self._socket.closed or not self._events() & _POLLIN:
                 return True
-            while ask(_RCVMORE):
-                frames.append(receive(_NOBLOCK, copy))
-            self.n_received += 1
-            hand_on(frames)
-            # To be told that there is no more costs a third of an exception that says it.
-            if socket.closed or not self._events() & _POLLIN:
+            frames = self._next()
+            if not frames:
                 return True
+            self._receive(frames)
         return False
+
+    def _next(self) -> Frames:
+        """The frames of the next message; none where there is none."""
+        receive, ask, copy = self._socket.recv, self._socket.getsockopt, self._copy
+        try:
+            frames: Frames = [receive(_NOBLOCK, copy)]
+        except zmq.Again:
+            return []
+        # A ROUTER's first frame is the sender's routing id: there is always more.
+        if self._routes:
+            frames.append(receive(_NOBLOCK, copy))
+        while ask(_RCVMORE):
+            frames.append(receive(_NOBLOCK, copy))
+        self.n_received += 1
+        return frames
 
     def _write_unsent(self) -> None:
         while self._unsent and not self._socket.closed:

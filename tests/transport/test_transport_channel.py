@@ -190,6 +190,45 @@ async def test_an_error_of_the_receiver_leaves_nothing_behind_it_waiting() -> No
     pair.close()
 
 
+class TellsItsLooks(Channel):
+    """Says when it asks its socket for more."""
+
+    looked = staticmethod(lambda: None)
+
+    def _events(self) -> int:
+        self.looked()
+        return super()._events()
+
+
+@pytest.mark.anyio
+async def test_whoever_a_message_is_for_has_its_turn_before_more_is_looked_for() -> None:
+    pair = Pair(TellsItsLooks, 100, 0, STALLED_S)
+    pair.to_router()
+    await pair.settle()
+    # What is looked for after the first message is over with the next one.
+    pair.to_router()
+    await pair.settle()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    order: list[str] = []
+    hear, loop, over = pair.router._receive, asyncio.get_running_loop(), asyncio.Event()
+
+    def hear_and_wake(frames: Frames) -> None:
+        hear(frames)
+        order.append("heard")
+        loop.call_soon(order.append, "had its turn")
+
+    def looked() -> None:
+        order.append("looked")
+        over.set()
+
+    pair.router._receive, pair.router.looked = hear_and_wake, looked
+    pair.to_router()
+    await asyncio.wait_for(over.wait(), STALLED_S)
+    assert order == ["heard", "had its turn", "looked"]
+    pair.close()
+
+
 @pytest.fixture
 def sockets(tmp_path: Path) -> Iterator[tuple[zmq.Socket[bytes], str]]:
     """A ROUTER that says when it cannot reach a peer."""
