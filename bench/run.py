@@ -23,6 +23,7 @@ ROOMS = (
     "peers",
     "scale",
     "planes",
+    "publisher",
     "remote_planes",
     "slow_cable",
     "journal",
@@ -42,7 +43,7 @@ import importlib, sys, msgspec
 sys.path.insert(0, sys.argv[1])
 sys.stdout.write("\\n" + msgspec.json.encode(importlib.import_module(sys.argv[2]).measure()).decode())
 """
-BLOCK, MEMCPY = "planes: to another process / block per image", "planes: put, one copy / warm memcpy"
+BLOCK, MEMCPY = "ring alone: to another process / block per image", "ring alone: put, one copy / warm memcpy"
 LIBRARIES = ("hcs-mesh", "pyzmq", "msgspec", "uvloop", "numpy", "opencv-python-headless", "scipy", "scikit-image")
 
 
