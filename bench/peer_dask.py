@@ -5,7 +5,7 @@ import os
 import time
 
 from distributed import Client, LocalCluster
-from peer_load import N_EVENTS, WINDOW, pin_all, report, time_asks
+from peer_load import N_EVENTS, WINDOW, corners, pin_all, report, time_asks, time_planes
 
 
 class Echo:
@@ -27,6 +27,9 @@ class Echo:
     def count(self) -> int:
         return self.n_events
 
+    def look(self, plane: object) -> int:
+        return corners(plane)
+
 
 async def main() -> dict[str, float]:
     async with (
@@ -46,7 +49,8 @@ async def main() -> dict[str, float]:
             await asyncio.gather(*(_call(far, done) for done in range(WINDOW)))
         assert await far.count() == n_events
         rate = n_events / (time.perf_counter() - start)
-    return {"two_us": two_us, "two_many": two_many, "tell": rate}
+        planes = await time_planes(far.look)
+    return {"two_us": two_us, "two_many": two_many, "tell": rate, "planes": planes}
 
 
 async def _call(far: object, done: int) -> None:

@@ -1,4 +1,7 @@
-"""The load that every peer is put under, the same as ask.py and tell.py put on hcs-mesh; needs no library of ours."""
+"""The load that every peer is put under, as ask.py, tell.py and publisher.py put it on hcs-mesh.
+
+It needs no library of ours.
+"""
 
 import asyncio
 import contextlib
@@ -9,12 +12,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 N_CALLERS = 64
 ASKS_ALONE = (2_000, 20_000)
 ASKS = (500, 6_400)
 N_EVENTS = 8_000
 WINDOW = 1_000
+N_CREDITS, N_WARM, N_PLANES = 4, 8, 96
+SHAPE, PLANE_MIB = (2048, 2048), 8
 CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -45,6 +51,28 @@ async def time_asks(ask: Callable[[int], Awaitable[object]], numbers: tuple[int,
     await asyncio.gather(*(caller() for _ in range(N_CALLERS)))
     rate = n_many // N_CALLERS * N_CALLERS / (time.perf_counter() - start)
     return statistics.median(times) * 1e6, rate
+
+
+def corners(plane: Any) -> int:
+    """What whoever gets a plane looks at."""
+    return int(plane[0, 0]) + int(plane[-1, -1])
+
+
+async def time_planes(look: Callable[[Any], Awaitable[int]]) -> float:
+    """MiB per second of planes as an actor's argument, four of them on their way at a time."""
+    # Here, as it came with one of the peers: where that did not install, the others are asked all the same.
+    import numpy as np
+
+    plane = np.ones(SHAPE, np.uint16)
+
+    async def send(n_planes: int) -> None:
+        for _ in range(n_planes):
+            assert await look(plane) == 2
+
+    await send(N_WARM)
+    start = time.perf_counter()
+    await asyncio.gather(*(send(N_PLANES // N_CREDITS) for _ in range(N_CREDITS)))
+    return N_PLANES * PLANE_MIB / (time.perf_counter() - start)
 
 
 def report(numbers: dict[str, float]) -> None:

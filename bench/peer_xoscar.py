@@ -5,7 +5,7 @@ import os
 import sys
 
 import xoscar
-from peer_load import ASKS_ALONE, N_EVENTS, WINDOW, pin_all, report, time_asks
+from peer_load import ASKS_ALONE, N_EVENTS, WINDOW, corners, pin_all, report, time_asks, time_planes
 
 
 class Echo(xoscar.Actor):
@@ -26,6 +26,9 @@ class Echo(xoscar.Actor):
 
     def count(self) -> int:
         return self.n_events
+
+    def look(self, plane: object) -> int:
+        return corners(plane)
 
 
 async def main() -> dict[str, float]:
@@ -48,8 +51,16 @@ async def main() -> dict[str, float]:
     await events()
     assert await far.count() == N_EVENTS
     rate = N_EVENTS / (loop.time() - start)
+    planes = await time_planes(far.look)
     # The pool is not stopped in order: its sub-process ends with this one, and the numbers are in.
-    return {"one_us": one_us, "one_many": one_many, "two_us": two_us, "two_many": two_many, "tell": rate}
+    return {
+        "one_us": one_us,
+        "one_many": one_many,
+        "two_us": two_us,
+        "two_many": two_many,
+        "tell": rate,
+        "planes": planes,
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ask and tell beside the actors of xoscar, pykka, ray and dask: ``python bench/peers.py``.
+"""Ask, tell and planes beside the actors of xoscar, pykka, ray and dask: ``python bench/peers.py``.
 
 The peers run in an environment of their own, which ``make peers`` builds; HCS_MESH_PEERS names another.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import ask
+import publisher
 import tell
 from rounds import pin
 from rows import Row
@@ -32,7 +33,9 @@ SCALES = {
     "two_us": ("ask, two processes, p50", "us"),
     "two_many": ("ask, two processes, 64 callers", "/s"),
     "tell": ("tell, two processes", "/s"),
+    "planes": ("planes of 8 MiB, two processes", "MiB/s"),
 }
+CANNOT = {("pykka", "planes"): "its actors are threads of one process, and are handed a plane by reference"}
 
 
 def peer(name: str) -> dict[str, float]:
@@ -82,6 +85,8 @@ def ours() -> dict[str, float]:
         "two_us": two[0],
         "two_many": two[1],
         "tell": rate,
+        # As an actor's argument a plane never travels here: what a viewer gets from the publisher is the nearest.
+        "planes": publisher.ours(),
     }
 
 
@@ -107,6 +112,8 @@ def measure() -> list[Row]:
             rows.append(Row(name=f"ask and tell: {name}", unmeasured=failed[name]))
             continue
         for key, (what, unit) in SCALES.items():
+            if (name, key) in CANNOT:
+                rows.append(Row(name=f"{what}: {name}", unmeasured=CANNOT[name, key]))
             if key in found[name][0]:
                 rows.append(
                     Row(
