@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 N_CALLERS = 64
-ASKS_ALONE = (2_000, 20_000)
-ASKS = (500, 6_400)
-N_EVENTS = 8_000
+ASKS_ALONE = (2_000, 10_000)
+ASKS = (400, 1_920)
+N_EVENTS = 4_000
 WINDOW = 1_000
-N_CREDITS, N_WARM, N_PLANES = 4, 8, 96
+N_CREDITS, N_WARM, N_PLANES = 4, 4, 48
 SHAPE, PLANE_MIB = (2048, 2048), 8
 CORES = sorted(os.sched_getaffinity(0))
 
