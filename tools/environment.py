@@ -1,6 +1,6 @@
 """Brings a virtual environment up to date with this checkout: the package as a wheel, what it needs as pinned.
 
-    python tools/environment.py .venv-test --extras test,lint,napari,web
+    python tools/environment.py .venv-test --extras test,lint,napari,web,omero
 
 Runs on the standard library alone. An environment that is up to date is left as it is, so that the
 second run takes no time; one whose making was cut short is made anew.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,9 +22,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import zeroc_ice
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = CHECKOUT / "constraints.txt"
 STAMP = "hcs-mesh-stamp.json"
+# Wheels that no index has, where somebody keeps them beside the checkout.
+WHEELS = CHECKOUT.parent / "shared" / "wheels"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--alone", default="", help="what is wanted without its own needs, between commas")
     options = parser.parse_args(arguments)
     folder = options.folder.absolute()
+    if WHEELS.is_dir():
+        look_also_in(WHEELS)
     wanted = {"needs": needs_digest(options.extras, options.alone), "package": package_digest()}
     present = read_stamp(folder)
     try:
@@ -58,10 +65,32 @@ def install_needs(folder: Path, extras: str, alone: str) -> None:
     """
     print(f"Making {folder.name}: fetching what the package needs takes some minutes the first time.", flush=True)
     venv.create(folder, clear=folder.exists(), with_pip=True)
+    if "omero" in extras.split(","):
+        extras = see_to_zeroc_ice(folder, extras)
     build_needs = read_project()["build-system"]["requires"]
     pip(folder, "install", "--constraint", str(CONSTRAINTS), *build_needs, *package_needs(extras))
     if alone:
         pip(folder, "install", "--constraint", str(CONSTRAINTS), "--no-deps", *alone.split(","))
+
+
+def see_to_zeroc_ice(folder: Path, extras: str) -> str:
+    """Have pip find the one need of the extra "omero" that must be built; the extras without it where it cannot be."""
+    try:
+        wheels = zeroc_ice.wheel_folder(interpreter(folder))
+    except zeroc_ice.Unavailable as error:
+        # What is left is a whole environment: the tests of OMERO alone fail, and say why.
+        left_out = f"{folder.name} is made without the extra omero; after 'make clean' it is tried again."
+        print(f"{error}\n{left_out}", file=sys.stderr, flush=True)
+        return ",".join(extra for extra in extras.split(",") if extra != "omero")
+    if wheels is not None:
+        look_also_in(wheels)
+    return extras
+
+
+def look_also_in(wheels: Path) -> None:
+    """Let every pip that is run from now on find the wheels of a folder."""
+    # As an address: pip parts folders at blanks.
+    os.environ["PIP_FIND_LINKS"] = f"{os.environ.get('PIP_FIND_LINKS', '')} {wheels.as_uri()}".strip()
 
 
 def install_package(folder: Path) -> None:
@@ -154,9 +183,13 @@ def pip(folder: Path, *arguments: str) -> None:
     Raises:
         subprocess.CalledProcessError: When pip fails.
     """
-    interpreter = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    command = [str(interpreter), "-m", "pip", "--disable-pip-version-check", *arguments]
+    command = [str(interpreter(folder)), "-m", "pip", "--disable-pip-version-check", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def interpreter(folder: Path) -> Path:
+    """The environment's Python."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 if __name__ == "__main__":
