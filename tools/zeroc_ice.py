@@ -141,7 +141,8 @@ def build(interpreter: Path, scratch: Path) -> Path:
         raise Unavailable(f"The source of {NEED} cannot be fetched:\n{last_lines(fetched)}")
     source = unpack(archives[0], scratch)
     edit(source)
-    built = pip(interpreter, "wheel", "--no-deps", "--wheel-dir", str(scratch / "wheel"), str(source), **FLAGS)
+    into = ["--no-deps", "--no-cache-dir", "--wheel-dir", str(scratch / "wheel")]
+    built = pip(interpreter, "wheel", *into, str(source), **FLAGS)
     wheels = list((scratch / "wheel").glob("zeroc_ice-*.whl"))
     if built.returncode != 0 or len(wheels) != 1:
         raise Unavailable(

@@ -1,0 +1,43 @@
+"""Where an OMERO.server is and who one is there: what travels between processes, where a connection cannot (pure)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .secret import Secret
+
+USUAL_PORT = 4064
+
+
+class OmeroAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """An OMERO.server, how its certificate is checked, and how long it may take."""
+
+    host: str
+    port: int = USUAL_PORT
+    verify: bool = True
+    """Whether the server must show a certificate that is signed by somebody known and made out to ``host``."""
+    ca_file: str = ""
+    """The certificates (PEM) that the server's may be signed with, or its own; empty means the system's."""
+    connect_s: float = 30.0
+    """How long connecting and logging in may take."""
+    call_s: float = 60.0
+    """How long one call may take."""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Password(msgspec.Struct, frozen=True, kw_only=True):
+    """A login by name and password."""
+
+    user: str
+    password: Secret
+
+
+class SessionKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that is there already; its uuid is all that it takes to be its user."""
+
+    uuid: Secret
+
+
+Credential = Password | SessionKey

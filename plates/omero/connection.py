@@ -1,0 +1,204 @@
+"""One connection to an OMERO.server: opened for a session, used by one thread at a time, never passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .address import Credential, OmeroAddress, Password, SessionKey
+from .errors import OmeroError, OmeroOnTheLoop
+from .library import OmeroPy, omero_py
+from .secret import Secret
+from .translation import omero_errors
+
+AGENT = "hcs-mesh"
+ANY_GROUP = "-1"
+# omero.client tries three times to connect where nobody answers.
+_N_TRIES = 3
+
+Row = list[Any]
+
+
+class Connection:
+    """What the mesh asks of a server, each call with a deadline and its errors translated."""
+
+    def __init__(self, address: OmeroAddress, credential: Credential) -> None:
+        """Log in, or join the session that is there.
+
+        Raises:
+            OmeroMissing: omero-py is not installed.
+            OmeroLoginRefused, OmeroSessionEnded: the credential opens nothing.
+            OmeroUnreachable, OmeroNotAnswering, OmeroNotTrusted: there is no way to the server.
+            OmeroOnTheLoop: called where an event loop runs.
+        """
+        refuse_on_a_loop()
+        self.address = address
+        self._library = omero_py()
+        self._credential = credential
+        with self._translated():
+            self._client = _client(self._library, address)
+            try:
+                self._log_in(credential)
+            except BaseException:
+                self._client.closeSession()
+                raise
+        self.key = SessionKey(uuid=Secret(self._client.getSessionId()))
+
+    @property
+    def library(self) -> OmeroPy:
+        """The modules that requests are built from."""
+        return self._library
+
+    def rows(self, hql: str, *, group: str = ANY_GROUP, **parameters: int | str | list[int]) -> list[Row]:
+        """The rows of one query, as plain values.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        with self.calling():
+            answer = self.service("QueryService").projection(hql, self._parameters(parameters), {"omero.group": group})
+            unwrapped: list[Row] = self._library.rtypes.unwrap(answer)
+            return unwrapped
+
+    def event_context(self) -> Any:
+        """Whose session this is, in which group, with which rights.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        with self.calling():
+            return self.service("AdminService").getEventContext()
+
+    def keep_alive(self) -> bool:
+        """Tell the server that the session is in use; False where it is over.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        with self.calling():
+            return bool(self.session.keepAlive(None))
+
+    @property
+    def session(self) -> Any:
+        """The session's own proxy. To be used inside ``calling``."""
+        return self.in_time(self._client.getSession())
+
+    def service(self, name: str) -> Any:
+        """A stateless service, as in "QueryService". To be used inside ``calling``."""
+        return self.in_time(getattr(self.session, f"get{name}")())
+
+    def in_time(self, proxy: Any, *, seconds: float = 0.0) -> Any:
+        """A proxy whose calls fail with a time-out after ``seconds``, or the address's time for a call."""
+        return proxy.ice_invocationTimeout(math.ceil(1000 * (seconds or self.address.call_s)))
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Where calls stand: not on an event loop's thread, and with their exceptions translated.
+
+        Raises:
+            OmeroError: what a call in the block fails with.
+            OmeroOnTheLoop: called where an event loop runs.
+        """
+        refuse_on_a_loop()
+        with self._translated():
+            yield
+
+    def end_session(self) -> None:
+        """Close the session itself at the server, for everybody that has joined it; then the connection.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        with self.calling():
+            ended = self._library.omero.model.SessionI()
+            ended.setUuid(self._library.rtypes.rstring(self.key.uuid.reveal()))
+            try:
+                # The answer is how many still hold it.
+                while self.service("SessionService").closeSession(ended) > 0:
+                    pass
+            except self._library.omero.RemovedSessionException:
+                pass
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; its session stays, until it was idle for long enough.
+
+        Raises:
+            OmeroError: the server could not be told.
+        """
+        with self._translated():
+            self._client.closeSession()
+
+    def _log_in(self, credential: Credential) -> None:
+        match credential:
+            case Password(user=user, password=password):
+                self._client.createSession(user, password.reveal())
+            case SessionKey(uuid=uuid):
+                self._client.joinSession(uuid.reveal())
+        # Others may have joined, or come back to it: that we leave must not end it for them.
+        self.session.detachOnDestroy()
+
+    def _parameters(self, values: Mapping[str, int | str | list[int]]) -> Any:
+        parameters = self._library.omero.sys.ParametersI()
+        for name, value in values.items():
+            match value:
+                case int():
+                    parameters.addLong(name, value)
+                case str():
+                    parameters.addString(name, value)
+                case list():
+                    parameters.addLongs(name, value)
+        return parameters
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with omero_errors(self.address, self._credential):
+            yield
+
+
+def refuse_on_a_loop() -> None:
+    """See to it that no event loop waits for a server.
+
+    Raises:
+        OmeroOnTheLoop: a loop runs in this thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise OmeroOnTheLoop(
+        "A call to OMERO was made on the event loop, which would stand still until the server answers.",
+        hint="Call it in a thread. This is a fault of the program: report it.",
+    )
+
+
+def close_quietly(connection: Connection) -> None:
+    """Close a connection that may be broken already."""
+    try:
+        connection.close()
+    except OmeroError as error:
+        logging.getLogger(__name__).debug("closing a connection to OMERO: %s", error)
+
+
+def _client(library: OmeroPy, address: OmeroAddress) -> Any:
+    properties = {
+        "omero.host": address.host,
+        "omero.port": str(address.port),
+        "Ice.Override.ConnectTimeout": str(math.ceil(1000 * address.connect_s / _N_TRIES)),
+        "Ice.Default.InvocationTimeout": str(math.ceil(1000 * address.connect_s)),
+    }
+    if address.verify:
+        properties |= {"IceSSL.VerifyPeer": "2", "IceSSL.CheckCertName": "1"}
+        properties |= {"IceSSL.CAs": address.ca_file} if address.ca_file else {"IceSSL.UsePlatformCAs": "1"}
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    client = library.omero.client(pmap=properties)
+    # It sets up logging where nobody has, which is for the program to do.
+    for added in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(added)
+    client.setAgent(AGENT)
+    return client

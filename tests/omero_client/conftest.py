@@ -1,0 +1,30 @@
+"""A stand-in OMERO.server for the tests of what speaks with one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from omero_lab import SETUP
+from omero_server.running import RunningServer, running_server
+
+
+@pytest.fixture(scope="module")
+def shared_omero(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that the tests of one file share."""
+    with running_server(tmp_path_factory.mktemp("omero"), setup=SETUP) as server:
+        yield server
+
+
+@pytest.fixture
+def omero(shared_omero: RunningServer) -> RunningServer:
+    """The shared server, with nothing slow or failing, and nothing counted."""
+    shared_omero.control.tell("forget_faults")
+    shared_omero.control.tell("forget_counts")
+    return shared_omero
+
+
+@pytest.fixture
+def own_omero(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server to be killed."""
+    with running_server(tmp_path / "omero", setup=SETUP) as server:
+        yield server
