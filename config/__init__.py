@@ -5,6 +5,7 @@ from .import_settings import GuestSettings, ImportSettings, RootSettings
 from .loading import check_settings, data_folder, load_settings
 from .logging import get_logger, start_logging
 from .notice_settings import MailSettings, NoticeKind, NoticeSettings, WebhookSettings
+from .omero_settings import OmeroSettings
 from .settings import (
     DataSettings,
     DeviceSettings,
@@ -42,6 +43,7 @@ __all__ = [
     "MetricsSettings",
     "NoticeKind",
     "NoticeSettings",
+    "OmeroSettings",
     "RootSettings",
     "Settings",
     "StreamSettings",

@@ -11,6 +11,7 @@ from .errors import ConfigError
 from .format_settings import BioformatsSettings, check_java_memory
 from .import_settings import GuestSettings, ImportSettings
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
+from .omero_settings import OmeroSettings
 from .section import Count, Seconds, Section
 from .watch_settings import WatchSettings, check_watches
 
@@ -157,6 +158,7 @@ class Settings(Section, frozen=True, kw_only=True):
     guest: GuestSettings = GuestSettings()
     inspector: InspectorSettings = InspectorSettings()
     bioformats: BioformatsSettings = BioformatsSettings()
+    omero: OmeroSettings = OmeroSettings()
     executors: ExecutorSettings = ExecutorSettings()
     jobs: JobSettings = JobSettings()
     journal: JournalSettings = JournalSettings()

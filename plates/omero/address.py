@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ...config.omero_settings import OmeroSettings
 from .secret import Secret
 
 USUAL_PORT = 4064
@@ -25,6 +26,25 @@ class OmeroAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def address_of(settings: OmeroSettings) -> OmeroAddress:
+    """The server that the settings name."""
+    return OmeroAddress(
+        host=settings.host,
+        port=settings.port,
+        verify=settings.verify_certificate,
+        ca_file=settings.ca_file,
+        connect_s=settings.connect_timeout_s,
+        call_s=settings.call_timeout_s,
+    )
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose name is acted in, and in which group (empty: the usual one): what a journal holds of an identity."""
+
+    user: str
+    group: str = ""
 
 
 class Password(msgspec.Struct, frozen=True, kw_only=True):

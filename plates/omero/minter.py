@@ -1,0 +1,98 @@
+"""The light administrator who opens sessions for people who are away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .address import Credential, OmeroAddress, Password, Person, SessionKey
+from .connection import Connection
+from .errors import OmeroMinterUnfit, OmeroSecretUnusable
+from .secret import Secret
+
+SUDO = "Sudo"
+
+
+class Minter:
+    """Opens sessions for people; its secret is read each time, and kept by nobody."""
+
+    def __init__(
+        self,
+        address: OmeroAddress,
+        name: str,
+        secret_file: Path,
+        *,
+        idle_s: float = 600.0,
+        open_connection: Callable[[OmeroAddress, Credential], Connection] = Connection,
+    ) -> None:
+        """Mint sessions that the server ends once they were idle for ``idle_s``."""
+        self._address = address
+        self._name = name
+        self._secret_file = secret_file
+        self._idle_s = idle_s
+        self._open = open_connection
+
+    def mint(self, person: Person) -> SessionKey:
+        """Open a session for a person.
+
+        Raises:
+            OmeroSecretUnusable: the secret's file cannot be used.
+            OmeroMinterUnfit: the minter has not the Sudo privilege, or more than that.
+            OmeroNotPermitted: it may not act for this person, who may be an administrator.
+            OmeroError: the server refuses or cannot be reached.
+        """
+        connection = self._open(self._address, Password(user=self._name, password=read_secret(self._secret_file)))
+        try:
+            self._check_fitness(connection)
+            return self._opened(connection, person)
+        finally:
+            connection.end_session()
+
+    def _check_fitness(self, connection: Connection) -> None:
+        context = connection.event_context()
+        rights = sorted(context.adminPrivileges or ())
+        if context.isAdmin and rights == [SUDO]:
+            return
+        has = ", ".join(rights) if rights else "none"
+        raise OmeroMinterUnfit(
+            f"{self._name} cannot be the minter: its rights as an administrator are {has}, and must be {SUDO} alone.",
+            hint="Make it a light administrator with the Sudo privilege and no other.",
+        )
+
+    def _opened(self, connection: Connection, person: Person) -> SessionKey:
+        principal = connection.library.omero.sys.Principal(name=person.user, group=person.group, eventType="User")
+        with connection.calling():
+            session = connection.service("SessionService").createSessionWithTimeouts(
+                principal, 0, int(1000 * self._idle_s)
+            )
+            return SessionKey(uuid=Secret(session.getUuid().getValue()))
+
+
+def read_secret(path: Path) -> Secret:
+    """The first line of a file that its owner alone can read.
+
+    Raises:
+        OmeroSecretUnusable: it cannot be read, is empty or no text, or others can read it.
+    """
+    of = "omero.minter_secret_file"
+    try:
+        with path.open(encoding="utf-8") as lines:
+            mode = os.fstat(lines.fileno()).st_mode
+            secret = lines.readline().strip("\r\n")
+    except OSError as error:
+        raise OmeroSecretUnusable(
+            f"{of} {path} cannot be read: {error.strerror}.", hint="Write the password there, then chmod 600 it."
+        ) from error
+    except UnicodeDecodeError:
+        # Not chained: the error holds the bytes.
+        raise OmeroSecretUnusable(
+            f"{of} {path} is not text in UTF-8.", hint="Write the password there as one line."
+        ) from None
+    if os.name == "posix" and mode & 0o077:
+        raise OmeroSecretUnusable(
+            f"{of} {path} can be read by others (mode {mode & 0o777:o}).", hint=f"chmod 600 {path}"
+        )
+    if not secret:
+        raise OmeroSecretUnusable(f"{of} {path} is empty.", hint="Write the password there as one line.")
+    return Secret(secret)
