@@ -1,0 +1,102 @@
+"""Plates of an OMERO.server, asked for in one or two calls each, whatever their size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..local.errors import check_plate_id
+from ..model import Plate, PlateSummary
+from .connection import ANY_GROUP, Connection
+from .pool import ConnectionPool
+from .structure import (
+    PLATE,
+    STRUCTURE,
+    SUMMARIES,
+    Description,
+    OmeroPlate,
+    empty_plate,
+    first_pixels,
+    structure,
+    summaries,
+)
+
+
+class OmeroPlates:
+    """The plates that one session may see; what it may not see is not there."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        """Ask through the connections of one session."""
+        self._pool = pool
+
+    def plates(self) -> tuple[PlateSummary, ...]:
+        """List every plate.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        return self._pool.read(lambda connection: summaries(connection.rows(SUMMARIES)))
+
+    def plate(self, plate_id: int) -> Plate:
+        """Return what one plate holds, its root being the server's address.
+
+        Raises:
+            PlateNotFound: no plate has this id, or none that may be seen.
+            OmeroError: the server refuses or cannot be reached.
+        """
+        return self.with_places(plate_id).plate
+
+    def with_places(self, plate_id: int) -> OmeroPlate:
+        """Return what one plate holds, and where the planes of each of its images are.
+
+        Raises:
+            PlateNotFound: no plate has this id, or none that may be seen.
+            OmeroError: the server refuses or cannot be reached.
+        """
+        check_plate_id(plate_id)
+        return self._pool.read(lambda connection: read_plate(connection, plate_id))
+
+
+def read_plate(connection: Connection, plate_id: int) -> OmeroPlate:
+    """Ask for one plate.
+
+    Raises:
+        PlateNotFound: no plate has this id, or none that may be seen.
+        OmeroError: the server refuses or cannot be reached.
+    """
+    root = f"omero://{connection.address}"
+    rows = connection.rows(STRUCTURE, pid=plate_id)
+    if not rows:
+        return empty_plate(plate_id, connection.rows(PLATE, pid=plate_id), root=root)
+    return structure(plate_id, rows, describe(connection, first_pixels(rows)), root=root)
+
+
+def describe(connection: Connection, pixels_id: int) -> Description:
+    """The names of an image's channels and the size of its pixels.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    with connection.calling():
+        pixels = connection.service("PixelsService").retrievePixDescription(pixels_id, {"omero.group": ANY_GROUP})
+        return Description(
+            channels=tuple(_name(channel) for channel in pixels.copyChannels()),
+            pixel_size_um=_micrometres(connection, pixels.getPhysicalSizeX()),
+        )
+
+
+def _name(channel: Any) -> str:
+    """What OMERO's own clients show: the channel's name, else its wavelength."""
+    described = channel.getLogicalChannel() if channel is not None else None
+    if described is None or not described.isLoaded():
+        return ""
+    if (name := described.getName()) is not None:
+        return str(name.getValue())
+    wave = described.getEmissionWave()
+    return f"{wave.getValue():g}" if wave is not None else ""
+
+
+def _micrometres(connection: Connection, length: Any) -> float | None:
+    if length is None:
+        return None
+    model = connection.library.omero.model
+    return float(model.LengthI(length, model.enums.UnitsLength.MICROMETER).getValue())

@@ -1,0 +1,181 @@
+"""A plate's structure out of the rows that OMERO answers with, in two calls whatever the plate's size (pure)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..local.errors import no_plate
+from ..model import Image, Plate, PlateSummary, build_plate
+from ..wells import well_label
+
+STRUCTURE = """
+select well.row, well.column, index(ws), img.series, pix.id, pix.sizeX, pix.sizeY, pix.sizeZ, pix.sizeC, pix.sizeT,
+ pt.value, fs.id, plate.name, plate.rows, plate.columns, plate.details.group.id
+from Well well join well.plate plate join well.wellSamples ws join ws.image img join img.pixels pix
+ join pix.pixelsType pt left outer join img.fileset fs
+where plate.id = :pid order by well.row, well.column, index(ws)
+"""
+"""Every image of a plate, once: its files are asked for apart, or a fileset of the whole plate would multiply them."""
+
+PLATE = "select plate.name, plate.rows, plate.columns from Plate plate where plate.id = :pid"
+"""What there is to know of a plate that holds no image yet."""
+
+SUMMARIES = """
+select plate.id, plate.name, count(distinct well.id), count(ws.id), sum(pix.sizeC * pix.sizeZ * pix.sizeT)
+from Plate plate left outer join plate.wells well left outer join well.wellSamples ws
+ left outer join ws.image img left outer join img.pixels pix
+group by plate.id, plate.name order by plate.id
+"""
+
+DTYPES: Mapping[str, str] = {
+    "int8": "int8",
+    "uint8": "uint8",
+    "int16": "int16",
+    "uint16": "uint16",
+    "int32": "int32",
+    "uint32": "uint32",
+    "float": "float32",
+    "double": "float64",
+}
+"""OMERO's pixel types by numpy's names; those of bits and of complex numbers have none here."""
+
+
+class Place(NamedTuple):
+    """Where the planes of one image are: in OMERO by their pixels, on disk by their fileset and series."""
+
+    pixels_id: int
+    group_id: int
+    fileset_id: int
+    """0 where the image was never a file."""
+    series: int
+    n_c: int
+    n_z: int
+    n_t: int
+    height: int
+    width: int
+    dtype: str
+
+
+class Description(NamedTuple):
+    """What is asked of one image and taken to hold for all of its plate."""
+
+    channels: tuple[str, ...] = ()
+    pixel_size_um: float | None = None
+
+
+class OmeroPlate(NamedTuple):
+    """A plate, and where each of its images is; an image's ``file`` in the plate is its place's key."""
+
+    plate: Plate
+    places: Mapping[str, Place]
+
+
+class _Row(NamedTuple):
+    row: int
+    column: int
+    field: int
+    series: int | None
+    pixels_id: int
+    width: int
+    height: int
+    n_z: int
+    n_c: int
+    n_t: int
+    pixels_type: str
+    fileset_id: int | None
+    name: str
+    n_rows: int | None
+    n_columns: int | None
+    group_id: int
+
+
+def first_pixels(rows: Sequence[Sequence[Any]]) -> int:
+    """The pixels that are asked for a description of their plate, those with the most channels."""
+    return max((_Row(*row) for row in rows), key=lambda row: row.n_c).pixels_id
+
+
+def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Description, *, root: str) -> OmeroPlate:
+    """What a plate holds, and where it lies; ``field`` counts from 1 through a well's samples.
+
+    Raises:
+        PlateNotFound: there are no rows.
+    """
+    found = [_Row(*row) for row in rows]
+    if not found:
+        raise no_plate(plate_id)
+    readable = [row for row in found if row.pixels_type in DTYPES]
+    strange = Counter(row.pixels_type for row in found if row.pixels_type not in DTYPES)
+    plate = build_plate(
+        _images(readable),
+        id=plate_id,
+        name=found[0].name,
+        n_rows=found[0].n_rows or 1 + max(row.row for row in found),
+        n_columns=found[0].n_columns or 1 + max(row.column for row in found),
+        channels=_names(description.channels, max(row.n_c for row in found)),
+        pixel_size_um=description.pixel_size_um,
+        root=root,
+        notes=tuple(f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()),
+    )
+    return OmeroPlate(plate, {_key(row): _place(row) for row in readable})
+
+
+def empty_plate(plate_id: int, rows: Sequence[Sequence[Any]], *, root: str) -> OmeroPlate:
+    """A plate without images.
+
+    Raises:
+        PlateNotFound: there is no such plate, or none that this session may see.
+    """
+    if not rows:
+        raise no_plate(plate_id)
+    name, n_rows, n_columns = rows[0]
+    plate = build_plate((), id=plate_id, name=name, n_rows=n_rows or 0, n_columns=n_columns or 0, root=root)
+    return OmeroPlate(plate, {})
+
+
+def summaries(rows: Iterable[Sequence[Any]]) -> tuple[PlateSummary, ...]:
+    """One line for each plate."""
+    return tuple(
+        PlateSummary(id=plate_id, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_planes or 0)
+        for plate_id, name, n_wells, n_fields, n_planes in rows
+    )
+
+
+def _images(rows: Iterable[_Row]) -> Iterator[Image]:
+    labels: dict[tuple[int, int], str] = {}
+    for row in rows:
+        at = (row.row, row.column)
+        if at not in labels:
+            labels[at] = well_label(*at)
+        well, file, dtype = labels[at], _key(row), DTYPES[row.pixels_type]
+        page = 0
+        for t in range(row.n_t):
+            for z in range(row.n_z):
+                for c in range(row.n_c):
+                    yield Image(well, row.field + 1, c, z, t, "plane", file, page, row.height, row.width, dtype)
+                    page += 1
+
+
+def _key(row: _Row) -> str:
+    return f"pixels/{row.pixels_id}"
+
+
+def _place(row: _Row) -> Place:
+    return Place(
+        pixels_id=row.pixels_id,
+        group_id=row.group_id,
+        fileset_id=row.fileset_id or 0,
+        series=row.series or 0,
+        n_c=row.n_c,
+        n_z=row.n_z,
+        n_t=row.n_t,
+        height=row.height,
+        width=row.width,
+        dtype=DTYPES[row.pixels_type],
+    )
+
+
+def _names(told: tuple[str, ...], n_channels: int) -> tuple[str, ...]:
+    """A name for each channel, its number where nobody gave one."""
+    return tuple(told[c] if c < len(told) and told[c] else str(c) for c in range(n_channels))

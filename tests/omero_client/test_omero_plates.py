@@ -1,0 +1,82 @@
+"""Plates of a server, asked for by those who may see them, in two calls whatever their size."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from omero_lab import address_of, login
+from omero_plates import import_files, logged_in, save_plate, some_planes, write_ome_plate
+from omero_server.running import RunningServer
+
+from hcs_mesh.plates.local.errors import PlateNotFound
+from hcs_mesh.plates.omero.connection import Connection
+from hcs_mesh.plates.omero.plates import OmeroPlates
+from hcs_mesh.plates.omero.pool import ConnectionPool
+
+pytestmark = pytest.mark.needs("omero")
+
+
+@pytest.fixture
+def plates(omero: RunningServer) -> Iterator[OmeroPlates]:
+    pool = ConnectionPool(lambda: Connection(address_of(omero), login("ada")))
+    yield OmeroPlates(pool)
+    pool.close()
+
+
+@pytest.mark.parametrize(("n_rows", "n_columns", "n_fields"), [(1, 1, 1), (8, 12, 2)])
+def test_a_plate_is_asked_for_in_two_calls_whatever_its_size(
+    omero: RunningServer, plates: OmeroPlates, n_rows: int, n_columns: int, n_fields: int
+) -> None:
+    with logged_in(omero, "ada") as client:
+        plate_id = save_plate(client, "a plate", n_rows=n_rows, n_columns=n_columns, n_fields=n_fields)
+    omero.control.tell("forget_counts")
+    plate = plates.plate(plate_id)
+    counts = omero.control.counts()
+    asked = {name: n for name, n in counts.items() if name.startswith(("IQuery.", "IPixels.", "IContainer."))}
+    assert sum(asked.values()) == 2, asked
+    assert plate.n_images == n_rows * n_columns * n_fields * 4
+    assert len(plate.wells) == n_rows * n_columns
+    assert plate.channels == ("channel 0", "channel 1", "channel 2", "channel 3")
+    assert (plate.name, plate.n_rows, plate.n_columns) == ("a plate", n_rows, n_columns)
+
+
+def test_an_imported_plate_is_what_its_file_says(omero: RunningServer, plates: OmeroPlates, tmp_path: Path) -> None:
+    path = write_ome_plate(tmp_path / "plate.ome.tiff", some_planes(2, 3, 2, 40, 48))
+    with logged_in(omero, "ada") as client:
+        plate_id = next(number for kind, number in import_files(client, [path], tmp_path) if kind == "Plate")
+    plate, places = plates.with_places(plate_id)
+    assert plate.wells == ("A01", "A02")
+    assert plate.fields("A02") == (1, 2, 3)
+    assert plate.pixel_size_um == pytest.approx(0.65)
+    assert {(one.height, one.width, one.dtype) for one in plate.images()} == {(40, 48, "uint16")}
+    assert sorted(place.series for place in places.values()) == [0, 1, 2, 3, 4, 5]
+    assert len({place.fileset_id for place in places.values()}) == 1
+
+
+def test_an_empty_plate_is_there_and_one_that_never_was_is_not(omero: RunningServer, plates: OmeroPlates) -> None:
+    with logged_in(omero, "ada") as client:
+        plate_id = save_plate(client, "to be filled", n_rows=0, n_columns=0, n_fields=0)
+    assert plates.plate(plate_id).n_images == 0
+    assert plates.plate(plate_id).name == "to be filled"
+    with pytest.raises(PlateNotFound):
+        plates.plate(999_999)
+
+
+def test_a_private_plate_of_somebody_else_is_not_there(omero: RunningServer, plates: OmeroPlates) -> None:
+    with logged_in(omero, "grace") as client:
+        plate_id = save_plate(client, "grace's own", n_rows=1, n_columns=1, n_fields=1)
+    with pytest.raises(PlateNotFound):
+        plates.plate(plate_id)
+    assert plate_id not in {one.id for one in plates.plates()}
+
+
+def test_a_list_of_plates_counts_what_each_holds_in_one_call(omero: RunningServer, plates: OmeroPlates) -> None:
+    with logged_in(omero, "ada") as client:
+        full = save_plate(client, "full", n_rows=2, n_columns=3, n_fields=2)
+        empty = save_plate(client, "empty", n_rows=0, n_columns=0, n_fields=0)
+    omero.control.tell("forget_counts")
+    listed = {one.id: one for one in plates.plates()}
+    assert omero.control.counts().get("IQuery.projection") == 1
+    assert (listed[full].name, listed[full].n_wells, listed[full].n_fields) == ("full", 6, 12)
+    assert listed[full].n_images == 48
+    assert (listed[empty].n_wells, listed[empty].n_images) == (0, 0)

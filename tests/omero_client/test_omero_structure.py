@@ -1,0 +1,107 @@
+"""A plate out of OMERO's rows: one image for each plane, ragged where it is ragged, nothing invented."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hcs_mesh.plates.local.errors import PlateNotFound
+from hcs_mesh.plates.omero.structure import Description, empty_plate, first_pixels, structure, summaries
+
+ROOT = "omero://omero:4064"
+
+
+def row(
+    well: tuple[int, int] = (0, 0),
+    field: int = 0,
+    *,
+    pixels: int = 1,
+    series: int | None = 0,
+    size: tuple[int, int] = (64, 48),
+    zct: tuple[int, int, int] = (1, 2, 1),
+    kind: str = "uint16",
+    fileset: int | None = 7,
+    rows: int | None = 8,
+    columns: int | None = 12,
+) -> list[object]:
+    z, c, t = zct
+    return [*well, field, series, pixels, *size, z, c, t, kind, fileset, "a plate", rows, columns, 3]
+
+
+def test_an_image_of_omero_is_its_planes_in_the_order_of_channel_z_and_t() -> None:
+    plate = structure(5, [row((1, 2), 3, pixels=9, zct=(2, 3, 2))], Description(), root=ROOT).plate
+    images = list(plate.images())
+    assert [(one.c, one.z, one.t) for one in images[:4]] == [(0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 1, 0)]
+    assert [one.page for one in images] == list(range(12))
+    assert {(one.well, one.field, one.file, one.height, one.width, one.dtype) for one in images} == {
+        ("B03", 4, "pixels/9", 48, 64, "uint16")
+    }
+    assert (plate.id, plate.name, plate.n_rows, plate.n_columns, plate.root) == (5, "a plate", 8, 12, ROOT)
+
+
+def test_a_plate_is_ragged_where_its_images_are() -> None:
+    rows = [row(field=0, pixels=1, zct=(1, 2, 1)), row((0, 1), 0, pixels=2, zct=(5, 1, 1), size=(10, 20))]
+    plate = structure(5, rows, Description(), root=ROOT).plate
+    assert [len(list(plate.images(well=well))) for well in plate.wells] == [2, 5]
+    assert plate.channels == ("0", "1")
+
+
+def test_channels_are_named_as_they_were_described_and_by_number_where_they_were_not() -> None:
+    described = Description(channels=("DAPI", ""), pixel_size_um=0.65)
+    plate = structure(5, [row(zct=(1, 3, 1))], described, root=ROOT).plate
+    assert plate.channels == ("DAPI", "1", "2")
+    assert plate.pixel_size_um == 0.65
+
+
+def test_the_image_with_the_most_channels_is_the_one_described() -> None:
+    assert first_pixels([row(pixels=1), row(pixels=2, zct=(1, 4, 1)), row(pixels=3)]) == 2
+
+
+def test_a_pixel_type_that_numpy_has_not_is_left_out_and_told() -> None:
+    plate, places = structure(5, [row(pixels=1), row(field=1, pixels=2, kind="complex")], Description(), root=ROOT)
+    assert plate.n_images == 2
+    assert plate.notes == ("1 images of pixel type complex are left out",)
+    assert set(places) == {"pixels/1"}
+
+
+def test_the_place_of_an_image_says_where_it_is_in_omero_and_on_disk() -> None:
+    places = structure(
+        5, [row(pixels=4, series=2), row(field=1, pixels=5, series=None, fileset=None)], Description(), root=ROOT
+    ).places
+    place = places["pixels/4"]
+    assert (place.pixels_id, place.group_id, place.fileset_id, place.series) == (4, 3, 7, 2)
+    assert (places["pixels/5"].fileset_id, places["pixels/5"].series) == (0, 0)
+
+
+def test_a_plate_without_its_format_is_as_large_as_its_wells_need() -> None:
+    plate = structure(5, [row((3, 5), rows=None, columns=None)], Description(), root=ROOT).plate
+    assert (plate.n_rows, plate.n_columns) == (4, 6)
+
+
+def test_a_plate_without_images_is_empty_and_one_that_is_not_there_is_not_found() -> None:
+    plate = empty_plate(5, [["a plate", 16, 24]], root=ROOT).plate
+    assert (plate.name, plate.n_rows, plate.n_columns, plate.n_images) == ("a plate", 16, 24, 0)
+    with pytest.raises(PlateNotFound):
+        empty_plate(5, [], root=ROOT)
+
+
+def test_a_list_of_plates_counts_what_each_holds() -> None:
+    (one, none) = summaries([[1, "first", 96, 384, 1536], [2, "second", 0, 0, None]])
+    assert (one.id, one.n_wells, one.n_fields, one.n_images) == (1, 96, 384, 1536)
+    assert none.n_images == 0
+
+
+dimensions = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+
+
+@given(st.dictionaries(st.tuples(st.integers(0, 31), st.integers(0, 47), st.integers(0, 3)), dimensions, min_size=1))
+def test_every_plane_of_every_image_is_there_once(images: dict[tuple[int, int, int], tuple[int, int, int]]) -> None:
+    rows = [
+        row((at_row, column), field, pixels=n, zct=zct)
+        for n, ((at_row, column, field), zct) in enumerate(images.items(), start=1)
+    ]
+    plate, places = structure(1, rows, Description(), root=ROOT)
+    assert plate.n_images == sum(z * c * t for z, c, t in images.values())
+    assert len({(one.file, one.page) for one in plate.images()}) == plate.n_images
+    assert {one.file for one in plate.images()} == set(places)
+    assert np.frombuffer(plate.page_column, "<i4").max() == max(z * c * t for z, c, t in images.values()) - 1
