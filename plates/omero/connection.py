@@ -39,6 +39,8 @@ class Connection:
         self.address = address
         self._library = omero_py()
         self._credential = credential
+        self._store: Any = None
+        self._store_holds = 0
         with self._translated():
             self._client = _client(self._library, address)
             try:
@@ -90,6 +92,16 @@ class Connection:
     def service(self, name: str) -> Any:
         """A stateless service, as in "QueryService". To be used inside ``calling``."""
         return self.in_time(getattr(self.session, f"get{name}")())
+
+    def raw_pixels(self, pixels_id: int, *, group: str) -> Any:
+        """The connection's one store of raw pixels, set to these. To be used inside ``calling``."""
+        if self._store is None:
+            self._store = self.in_time(self.session.createRawPixelsStore())
+        if self._store_holds != pixels_id:
+            self._store_holds = 0
+            self._store.setPixelsId(pixels_id, True, {"omero.group": group})  # noqa: FBT003 - as OMERO has it
+            self._store_holds = pixels_id
+        return self._store
 
     def in_time(self, proxy: Any, *, seconds: float = 0.0) -> Any:
         """A proxy whose calls fail with a time-out after ``seconds``, or the address's time for a call."""

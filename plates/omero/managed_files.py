@@ -1,0 +1,133 @@
+"""Planes straight from the files of a mounted managed repository, where their layout can be derived."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from ..errors import UnreadableImage
+from ..tiff_failures import told_as_unreadable
+from .raw_planes import Plane, target
+from .structure import Place
+
+FILES = """
+select fse.fileset.id, orig.path, orig.name from FilesetEntry fse join fse.originalFile orig
+where fse.fileset.id in (:fsids) order by fse.fileset.id, fse.id
+"""
+TIFF = (".tif", ".tiff", ".tf2", ".tf8", ".btf")
+OME_TIFF = tuple(f".ome{suffix}" for suffix in TIFF)
+
+
+class NotDerivable(Exception):
+    """Nobody but OMERO's own reader knows which bytes of these files are which plane."""
+
+
+class FilesetOnDisk:
+    """The open TIFF that holds the planes of a fileset; used by one thread at a time."""
+
+    def __init__(self, managed: Path, files: Sequence[str]) -> None:
+        """Open the file that a fileset is read from.
+
+        Raises:
+            NotDerivable: the fileset is no TIFF, or several that nothing ties together.
+            UnreadableImage: it is not there or is damaged.
+        """
+        file = chosen_file(files)
+        self._file = file
+        self._reading = threading.Lock()
+        self._closed = False
+        with told_as_unreadable(file, managed):
+            self._tif = tifffile.TiffFile(managed / file)
+
+    def read(self, place: Place, *, c: int, z: int, t: int, out: Plane | None = None) -> Plane | None:
+        """One plane (Y, X), in native byte order; into ``out`` where given; None once the file was let go of.
+
+        Raises:
+            NotDerivable: the file's axes are none that tell c, z and t.
+            UnreadableImage: the file has no such plane, or holds another than OMERO says.
+        """
+        with self._reading, told_as_unreadable(self._file):
+            if self._closed:
+                return None
+            page = self._page(place, c=c, z=z, t=t)
+            if page.shape != (place.height, place.width) or page.dtype is None or page.dtype.name != place.dtype:
+                raise NotDerivable(f"{self._file} holds {page.shape} {page.dtype}, and OMERO says otherwise")
+            plane = target(page.shape, place.dtype, out)
+            # A view: tifffile turns the array it is given into other shapes, and leaves it so where it fails.
+            read: Plane = page.asarray(out=plane[...], maxworkers=1)
+            if not np.may_share_memory(read, plane):
+                np.copyto(plane, read)
+            return plane
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._reading:
+            self._closed = True
+            self._tif.close()
+
+    def _page(self, place: Place, *, c: int, z: int, t: int) -> Any:
+        n_series = len(self._tif.series)
+        if place.series >= n_series:
+            raise NotDerivable(f"{self._file} holds {n_series} series, and OMERO says series {place.series}")
+        series = self._tif.series[place.series]
+        index = plane_index(series.axes, series.shape, place, c=c, z=z, t=t)
+        page = series.pages[index] if index < len(series.pages) else None
+        if page is None:
+            raise UnreadableImage(f"{self._file} has no plane {index} in series {place.series}.")
+        return page
+
+
+def chosen_file(files: Sequence[str]) -> str:
+    """The file from which a fileset is read.
+
+    Raises:
+        NotDerivable: there is none of which that is known.
+    """
+    if len(files) == 1 and files[0].lower().endswith(TIFF):
+        return files[0]
+    for file in files:
+        if file.lower().endswith(OME_TIFF):
+            # Its OME-XML leads to the others.
+            return file
+    raise NotDerivable(f"{len(files)} files, {files[0] if files else 'none'} the first, are no TIFF of a known layout")
+
+
+def plane_index(axes: str, shape: Sequence[int], place: Place, *, c: int, z: int, t: int) -> int:
+    """Which plane of a series is meant, its axes before Y and X being C, Z and T, or one that counts them all.
+
+    Raises:
+        NotDerivable: the axes are others.
+    """
+    if not axes.endswith("YX"):
+        raise NotDerivable(f"axes {axes}")
+    leading, sizes = axes[:-2], shape[:-2]
+    at, n = {"C": c, "Z": z, "T": t}, {"C": place.n_c, "Z": place.n_z, "T": place.n_t}
+    if len(leading) == 1 and leading not in n and sizes[0] == place.n_c * place.n_z * place.n_t:
+        # A plain TIFF, whose planes lie as OMERO's readers count them where nothing says otherwise.
+        return c + place.n_c * (z + place.n_z * t)
+    said = dict(zip(leading, sizes, strict=True))
+    if len(said) != len(leading) or set(said) - set(n) or any(said.get(axis, 1) != n[axis] for axis in n):
+        raise NotDerivable(f"axes {axes} of {tuple(shape)}")
+    index = 0
+    for axis in leading:
+        index = index * said[axis] + at[axis]
+    return index
+
+
+def files_of(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[str, ...]]:
+    """The files of each fileset below the managed repository, in their order.
+
+    A path that would lead out of the repository is left out: names in a database are not to be trusted with that.
+    """
+    found: dict[int, list[str]] = {}
+    for fileset_id, folder, name in rows:
+        path = PurePosixPath(f"{folder}{name}")
+        kept = found.setdefault(fileset_id, [])
+        if not path.is_absolute() and ".." not in path.parts:
+            kept.append(str(path))
+    return {fileset_id: tuple(files) for fileset_id, files in found.items()}

@@ -1,0 +1,175 @@
+"""Planes of plates in OMERO: from its files where they are mounted and proven, else through its API."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ..errors import UnreadableImage
+from ..model import Image
+from .connection import Connection
+from .managed_files import FILES, FilesetOnDisk, NotDerivable, files_of
+from .pool import ConnectionPool
+from .raw_planes import Plane, read_raw_plane, target
+from .structure import OmeroPlate, Place
+
+# Each is an open file, and what was read of its headers.
+_OPEN_FILESETS = 32
+# Ids in one query; servers bound the length of one.
+_IDS_AT_ONCE = 1000
+
+
+class PixelStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Where planes came from; ``local_bytes`` are those that the server and the network were spared."""
+
+    n_local: int
+    n_remote: int
+    local_bytes: int
+    remote_bytes: int
+    n_proven: int
+    not_local: tuple[tuple[int, str], ...]
+    """The filesets that are read through the API although the repository is mounted, and why."""
+
+
+class OmeroPixels:
+    """Reads planes in one session's name; a fileset's files are trusted once they gave what the API gives."""
+
+    def __init__(self, pool: ConnectionPool, *, managed: Path | None = None) -> None:
+        """Read through the connections of one session, and from ``managed``, where the repository is mounted."""
+        self._pool = pool
+        self._managed = managed
+        self._counting = threading.Lock()
+        self._proving = threading.Lock()
+        self._proven: OrderedDict[int, FilesetOnDisk] = OrderedDict()
+        self._n_proven = 0
+        self._files: dict[int, tuple[str, ...]] = {}
+        self._not_local: dict[int, str] = {}
+        self._n_local = self._n_remote = self._local_bytes = self._remote_bytes = 0
+
+    def read(self, found: OmeroPlate, image: Image, *, out: Plane | None = None) -> Plane:
+        """One plane (Y, X) of a plate, in native byte order; into ``out`` where given.
+
+        Raises:
+            UnreadableImage: the server gives other bytes than the plane has, or ``out`` is of another shape or type.
+            OmeroError: the server refuses or cannot be reached.
+        """
+        place = found.places[image.file]
+        out = target((place.height, place.width), place.dtype, out)
+        fileset = self._fileset(found.places, place)
+        if fileset is not None:
+            try:
+                plane = fileset.read(place, c=image.c, z=image.z, t=image.t, out=out)
+            except (UnreadableImage, NotDerivable) as error:
+                self._give_up(place.fileset_id, str(error))
+            else:
+                if plane is not None:
+                    with self._counting:
+                        self._n_local += 1
+                        self._local_bytes += plane.nbytes
+                    return plane
+        return self._remote(place, image.c, image.z, image.t, out)
+
+    def statistics(self) -> PixelStatistics:
+        """Where the planes came from until now."""
+        with self._counting:
+            return PixelStatistics(
+                n_local=self._n_local,
+                n_remote=self._n_remote,
+                local_bytes=self._local_bytes,
+                remote_bytes=self._remote_bytes,
+                n_proven=self._n_proven,
+                not_local=tuple(sorted(self._not_local.items())),
+            )
+
+    def close(self) -> None:
+        """Let go of the files; the connections are their pool's."""
+        with self._proving:
+            for fileset in self._proven.values():
+                fileset.close()
+            self._proven.clear()
+
+    def _remote(self, place: Place, c: int, z: int, t: int, out: Plane | None = None) -> Plane:
+        plane = self._pool.read(lambda connection: read_raw_plane(connection, place, c=c, z=z, t=t, out=out))
+        with self._counting:
+            self._n_remote += 1
+            self._remote_bytes += plane.nbytes
+        return plane
+
+    def _fileset(self, places: Mapping[str, Place], place: Place) -> FilesetOnDisk | None:
+        """The files of an image, once they are proven; None where the server has to be asked."""
+        number = place.fileset_id
+        if self._managed is None or not number or number in self._not_local:
+            return None
+        with self._proving:
+            fileset = self._proven.get(number)
+            if fileset is not None:
+                self._proven.move_to_end(number)
+                return fileset
+            if number in self._not_local:
+                return None
+            try:
+                fileset = self._opened(self._managed, places, number)
+            except (UnreadableImage, NotDerivable) as error:
+                self._not_local[number] = str(error)
+                return None
+            self._proven[number] = fileset
+            if len(self._proven) > _OPEN_FILESETS:
+                _, oldest = self._proven.popitem(last=False)
+                oldest.close()
+            return fileset
+
+    def _opened(self, managed: Path, places: Mapping[str, Place], number: int) -> FilesetOnDisk:
+        """A fileset whose files give what the API gives.
+
+        Raises:
+            NotDerivable, UnreadableImage: they do not, or cannot be read.
+        """
+        if number not in self._files:
+            wanted = sorted({place.fileset_id for place in places.values() if place.fileset_id})
+            for first in range(0, len(wanted), _IDS_AT_ONCE):
+                some = wanted[first : first + _IDS_AT_ONCE]
+                self._files |= self._pool.read(partial(_ask_for_files, fileset_ids=some))
+        fileset = FilesetOnDisk(managed, self._files.get(number, ()))
+        try:
+            self._prove(fileset, [place for place in places.values() if place.fileset_id == number])
+        except BaseException:
+            fileset.close()
+            raise
+        with self._counting:
+            self._n_proven += 1
+        return fileset
+
+    def _prove(self, fileset: FilesetOnDisk, places: list[Place]) -> None:
+        """Compare planes that tell every order of c, z and t and of the series from every other."""
+        last = max(places, key=lambda place: place.series)
+        blank = True
+        for c, z, t in witnesses(last):
+            local, remote = fileset.read(last, c=c, z=z, t=t), self._remote(last, c, z, t)
+            if local is None or not np.array_equal(local, remote, equal_nan=remote.dtype.kind == "f"):
+                raise NotDerivable(f"series {last.series} differs from what the server gives at c {c}, z {z}, t {t}")
+            blank = blank and bool((remote == remote.flat[0]).all())
+        if blank:
+            raise NotDerivable(f"series {last.series} is blank, which proves nothing")
+
+    def _give_up(self, number: int, reason: str) -> None:
+        with self._proving:
+            self._not_local[number] = reason
+            fileset = self._proven.pop(number, None)
+            if fileset is not None:
+                fileset.close()
+
+
+def witnesses(place: Place) -> Iterator[tuple[int, int, int]]:
+    """The planes (c, z, t) to compare: the last along each axis alone, and the last of all."""
+    c, z, t = place.n_c - 1, place.n_z - 1, place.n_t - 1
+    yield from dict.fromkeys([(c, 0, 0), (0, z, 0), (0, 0, t), (c, z, t)])
+
+
+def _ask_for_files(connection: Connection, fileset_ids: list[int]) -> dict[int, tuple[str, ...]]:
+    return files_of(connection.rows(FILES, fsids=fileset_ids))
