@@ -69,6 +69,7 @@ def test_each_exception_of_the_client_has_its_meaning(name: str, kind: type[Omer
     assert type(told.value) is kind
     assert "omero.example.org:4064" in str(told.value)
     assert told.value.hint
+    assert told.value.__cause__ is None
     assert told.value.__suppress_context__
 
 
