@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -39,6 +41,8 @@ class FilesetOnDisk:
         """
         file = chosen_file(files)
         self._file = file
+        self._managed = managed
+        self._files = files
         self._reading = threading.Lock()
         self._closed = False
         with told_as_unreadable(file, managed):
@@ -59,7 +63,8 @@ class FilesetOnDisk:
                 raise NotDerivable(f"{self._file} holds {page.shape} {page.dtype}, and OMERO says otherwise")
             plane = target(page.shape, place.dtype, out)
             # A view: tifffile turns the array it is given into other shapes, and leaves it so where it fails.
-            read: Plane = page.asarray(out=plane[...], maxworkers=1)
+            with _opened(page.parent.filehandle):
+                read: Plane = page.asarray(out=plane[...], maxworkers=1)
             if not np.may_share_memory(read, plane):
                 np.copyto(plane, read)
             return plane
@@ -79,7 +84,27 @@ class FilesetOnDisk:
         page = series.pages[index] if index < len(series.pages) else None
         if page is None:
             raise UnreadableImage(f"{self._file} has no plane {index} in series {place.series}.")
+        if page.parent is not self._tif and Path(page.parent.filehandle.path).resolve() not in self._own_files:
+            # Its metadata may name any file, another person's too; the fileset's own are those that OMERO lists.
+            raise NotDerivable(f"{self._file} leads to {page.parent.filehandle.name}, which is not of its fileset")
         return page
+
+    @cached_property
+    def _own_files(self) -> frozenset[Path]:
+        return frozenset((self._managed / file).resolve() for file in self._files)
+
+
+@contextmanager
+def _opened(handle: Any) -> Iterator[None]:
+    """Have a file open: tifffile closes those that the first one leads to."""
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if was_closed:
+            handle.close()
 
 
 def chosen_file(files: Sequence[str]) -> str:

@@ -1,8 +1,13 @@
 """Which file of a fileset holds a plane, and where in it: derived where it can be, refused where it cannot."""
 
-import pytest
+from pathlib import Path
 
-from hcs_mesh.plates.omero.managed_files import NotDerivable, chosen_file, files_of, plane_index
+import numpy as np
+import pytest
+import tifffile
+from omero_plates import Planes, some_planes
+
+from hcs_mesh.plates.omero.managed_files import FilesetOnDisk, NotDerivable, chosen_file, files_of, plane_index
 from hcs_mesh.plates.omero.pixels import witnesses
 from hcs_mesh.plates.omero.structure import Place
 
@@ -72,3 +77,40 @@ def test_the_planes_compared_tell_every_order_of_the_axes_from_every_other() -> 
         for order in orders
     }
     assert len(seen) == len(orders)
+
+
+TWO_FILES = """<?xml version="1.0" encoding="UTF-8"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}{own}">
+<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="8" SizeY="8" SizeC="2" SizeZ="1"
+ SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/><Channel ID="Channel:0:1" SamplesPerPixel="1"/>
+<TiffData FirstC="0" IFD="0" PlaneCount="1"><UUID FileName="a.ome.tif">{uuid}a</UUID></TiffData>
+<TiffData FirstC="1" IFD="0" PlaneCount="1"><UUID FileName="b.ome.tif">{uuid}b</UUID></TiffData>
+</Pixels></Image></OME>"""
+UUID = "urn:uuid:00000000-0000-0000-0000-00000000000"
+
+
+def two_files(folder: Path) -> Planes:
+    """An image of two channels, each in a file of its own that names the other."""
+    planes = some_planes(2, 8, 8)
+    for plane, name in zip(planes, "ab", strict=True):
+        tifffile.imwrite(
+            folder / f"{name}.ome.tif", plane, description=TWO_FILES.format(uuid=UUID, own=name), metadata=None
+        )
+    return planes
+
+
+def test_an_image_in_several_files_is_read_from_those_of_its_fileset(tmp_path: Path) -> None:
+    planes = two_files(tmp_path)
+    fileset = FilesetOnDisk(tmp_path, ["a.ome.tif", "b.ome.tif"])
+    for c in range(2):
+        np.testing.assert_array_equal(fileset.read(place(2, 1, 1), c=c, z=0, t=0), planes[c])  # type: ignore[arg-type]
+    fileset.close()
+
+
+def test_a_file_that_is_not_of_the_fileset_is_not_read_whatever_the_metadata_say(tmp_path: Path) -> None:
+    two_files(tmp_path)
+    fileset = FilesetOnDisk(tmp_path, ["a.ome.tif"])
+    assert fileset.read(place(2, 1, 1), c=0, z=0, t=0) is not None
+    with pytest.raises(NotDerivable, match="not of its fileset"):
+        fileset.read(place(2, 1, 1), c=1, z=0, t=0)
+    fileset.close()
