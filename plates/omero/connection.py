@@ -196,6 +196,14 @@ def close_quietly(connection: Connection) -> None:
         logging.getLogger(__name__).debug("closing a connection to OMERO: %s", error)
 
 
+def end_quietly(connection: Connection) -> None:
+    """End a session that is not needed any more; one that cannot be told ends when it was idle for long enough."""
+    try:
+        connection.end_session()
+    except OmeroError as error:
+        logging.getLogger(__name__).debug("ending a session at OMERO: %s", error)
+
+
 def _client(library: OmeroPy, address: OmeroAddress) -> Any:
     properties = {
         "omero.host": address.host,

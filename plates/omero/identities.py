@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar, assert_never
 
 from .address import Credential, OmeroAddress, Person, SessionKey
-from .connection import Connection, close_quietly
+from .connection import Connection, close_quietly, end_quietly
 from .errors import (
     OmeroLoginRefused,
     OmeroMinterUnfit,
@@ -201,8 +201,13 @@ class Identities:
             OmeroNotPermitted: it is an administrator's.
         """
         connection = self._opened(person, key)
-        if connection.event_context().isAdmin:
-            connection.end_session()
+        try:
+            is_administrator = bool(connection.event_context().isAdmin)
+        except BaseException:
+            close_quietly(connection)
+            raise
+        if is_administrator:
+            end_quietly(connection)
             raise OmeroNotPermitted(
                 f"{person.user} is an administrator of OMERO {self._address}, in whose name nobody else may act.",
                 hint="Log in, or have the work done under a name of less rights.",

@@ -45,7 +45,7 @@ class FilesetOnDisk:
         self._files = files
         self._reading = threading.Lock()
         self._closed = False
-        with told_as_unreadable(file, managed):
+        with told_as_unreadable(file):
             self._tif = tifffile.TiffFile(managed / file)
 
     def read(self, place: Place, *, c: int, z: int, t: int, out: Plane | None = None) -> Plane | None:

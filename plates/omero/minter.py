@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .address import Credential, OmeroAddress, Password, Person, SessionKey
-from .connection import Connection
+from .connection import Connection, end_quietly
 from .errors import OmeroMinterUnfit, OmeroSecretUnusable
 from .secret import Secret
 
@@ -47,7 +47,7 @@ class Minter:
             self._check_fitness(connection)
             return self._opened(connection, person)
         finally:
-            connection.end_session()
+            end_quietly(connection)
 
     def _check_fitness(self, connection: Connection) -> None:
         context = connection.event_context()

@@ -11,8 +11,10 @@ from omero_lab import SETUP, address_of, login
 from omero_server.running import RunningServer, running_server
 from waiting import eventually
 
-from hcs_mesh.plates.omero.address import SessionKey
+from hcs_mesh.plates.omero.address import Person, SessionKey
 from hcs_mesh.plates.omero.connection import Connection
+from hcs_mesh.plates.omero.identities import Identities
+from hcs_mesh.plates.omero.minter import Minter
 from hcs_mesh.plates.omero.session_keeper import SessionKeeper
 
 pytestmark = pytest.mark.needs("omero")
@@ -122,3 +124,26 @@ def test_the_keeper_ends_when_its_parent_does(omero: RunningServer) -> None:
     pid = keeper.pid
     keeper.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_next_session_is_chosen_as_soon_as_the_keeper_finds_one_to_be_over(
+    omero: RunningServer, tmp_path: Path
+) -> None:
+    secret = tmp_path / "minter-secret"
+    secret.touch(mode=0o600)
+    secret.write_text("pw-minter")
+    address, ada = address_of(omero), Person(user="ada", group="lab")
+    keeper = SessionKeeper(address, every_s=EVERY_S, on_ended=lambda key: identities.key_ended(key))
+    identities = Identities(address, minter=Minter(address, "minter", secret), keeper=keeper)
+    key = session_of(omero, "ada")
+    try:
+        identities.logged_in(ada, key)
+        until(lambda: keeper.n_kept == 1, "that the person's own is kept")
+        own = identities.pool(ada)
+        omero.control.tell("expire", session=key.uuid.reveal(), user=None, reaped=True)
+        until(lambda: keeper.n_kept == 0, "that its end is found")
+        assert identities.pool(ada) is not own
+        until(lambda: keeper.n_kept == 1, "that the minted one is kept")
+    finally:
+        keeper.close()
+        identities.close()

@@ -179,9 +179,20 @@ def test_connections_that_nobody_needs_are_closed(exchange: Exchange) -> None:
     with pool.connection(), pool.connection():
         pass
     now_s[0] = 100.0
-    pool.read(lambda _: None)
+    used = pool.read(lambda line: line)
+    assert pool.statistics().n_idle == 2
     now_s[0] = 130.0
     assert pool.close_idle() == 1
+    assert [line.closed.is_set() for line in exchange.lines] == [line is not used for line in exchange.lines]
+
+
+def test_a_pool_in_use_closes_the_connections_that_it_does_not_need(exchange: Exchange) -> None:
+    now_s = [0.0]
+    pool = pool_of(exchange, clock=lambda: now_s[0], idle_s=120.0)
+    with pool.connection(), pool.connection():
+        pass
+    now_s[0] = 130.0
+    pool.read(lambda _: None)
     assert pool.statistics().n_idle == 1
 
 
