@@ -1,0 +1,114 @@
+"""What a client holds of its session, and the services that it hands out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import omero
+import omero.api
+import omero.cmd
+import omero.constants
+
+from omero_server.administration import event_context
+from omero_server.call import Call, Denied
+from omero_server.dispatch import NotKnown, Servant, interface_name, skeleton
+from omero_server.sessions import Session
+
+
+class ServiceFactory(Servant):
+    """One client's end of a session."""
+
+    interface = omero.api.ServiceFactory
+    proxy = omero.api.ServiceFactoryPrx
+
+    def setCallback(self, call: Call, callback: Any) -> None:  # noqa: N802
+        self.callback = callback
+
+    def closeOnDestroy(self, call: Call) -> None:  # noqa: N802
+        self.session.is_closed_with_last = True
+
+    def detachOnDestroy(self, call: Call) -> None:  # noqa: N802
+        self.session.is_closed_with_last = False
+
+    def destroy(self, call: Call) -> None:
+        self.server.sessions.leave(self.session)
+
+    def keepAlive(self, call: Call, proxy: Any) -> bool:  # noqa: N802
+        return proxy is None or proxy.ice_getIdentity() in self.session.open
+
+    def keepAllAlive(self, call: Call, proxies: list[Any]) -> int:  # noqa: N802
+        """A bit set for every one that is no more."""
+        gone = [at for at, one in enumerate(proxies) if not self.keepAlive(call, one)]
+        return sum(1 << at for at in gone)
+
+    def activeServices(self, call: Call) -> list[str]:  # noqa: N802
+        return [f"{identity.category}/{identity.name}" for identity in self.session.open]
+
+    def getSecurityContexts(self, call: Call) -> list[Any]:  # noqa: N802
+        raise NotKnown("ServiceFactory.getSecurityContexts is not implemented")
+
+    def setSecurityContext(self, call: Call, to: Any) -> Any:  # noqa: N802
+        """Work in another group from now on; the group of before."""
+        if not isinstance(to, omero.model.ExperimenterGroup):
+            raise NotKnown("ServiceFactory.setSecurityContext takes a group")
+        if any(isinstance(one, Stateful) for one in self.session.open.values()):
+            raise omero.SecurityViolation("", "", "A stateful service is open: its group cannot change under it")
+        before = self.session.group
+        group = self.graph.find("ExperimenterGroup", to._id.val)
+        held = self.server.people.caller(self.session.user, None)
+        if group is None or not (held.is_admin or group.id in held.member_of):
+            raise Denied(f"User {self.session.user['omeName']} is not a member of group {to._id.val}")
+        self.session.group = group
+        return omero.model.ExperimenterGroupI(before.id, False)
+
+    def submit(self, call: Call, request: Any) -> Any:
+        run = self.server.requests.get(type(request).ice_staticId())
+        if run is None:
+            raise NotKnown(f"the request {type(request).ice_staticId()} is not implemented")
+        return run(call, request)
+
+    def getByName(self, call: Call, name: str) -> Any:  # noqa: N802
+        for getter, service in self.server.stateless.items():
+            if name in {service.interface.ice_staticId(), interface_name(service)}:
+                return getattr(self, getter)(call)
+        raise NotKnown(f"the service {name} is not implemented")
+
+
+class Stateful(Servant):
+    """A service that one client opens for itself and closes."""
+
+    def close(self, call: Call) -> None:
+        self.session.open.pop(call.current.id, None)
+        self.server.adapter.remove(call.current.id)
+        self.release()
+
+    def activate(self, call: Call) -> None:
+        """Nothing: nobody is ever put aside here."""
+
+    def passivate(self, call: Call) -> None:
+        """Nothing: nobody is ever put aside here."""
+
+    def getCurrentEventContext(self, call: Call) -> Any:  # noqa: N802
+        return event_context(call)
+
+
+def offer(getter: str, service: type[Servant]) -> None:
+    """Have every ServiceFactory hand out a service: one per session, or, of a stateful one, one per call."""
+
+    def stateless(self: ServiceFactory, call: Call) -> Any:
+        name = service.interface.ice_staticId().removeprefix("::").replace("::", ".")
+        if name not in self.session.proxies:
+            self.session.proxies[name] = opened(self.session, service(self.server, self.session), name)
+        return self.session.proxies[name]
+
+    def stateful(self: ServiceFactory, call: Call) -> Any:
+        return opened(self.session, service(self.server, self.session))
+
+    setattr(ServiceFactory, getter, stateful if issubclass(service, Stateful) else stateless)
+
+
+def opened(session: Session, servant: Servant, name: str | None = None) -> Any:
+    """A proxy that leads to the servant for as long as the session lives, or until it is closed."""
+    proxy = servant.server.adapter.add(skeleton(servant), name, session.uuid)
+    session.open[proxy.ice_getIdentity()] = servant
+    return servant.proxy.uncheckedCast(proxy)
