@@ -63,6 +63,10 @@ class Adapter:
     def add_router(self, servant: Ice.Object) -> None:
         self._adapter.add(servant, self._ice.stringToIdentity(ROUTER))
 
+    def proxy(self, identity: Any) -> Any:
+        """What leads to the servant at an identity."""
+        return self._adapter.createProxy(identity)
+
     def remove(self, identity: Any) -> None:
         """Whoever calls it from now on is told that it does not exist."""
         with contextlib.suppress(Ice.NotRegisteredException, Ice.ObjectAdapterDeactivatedException):

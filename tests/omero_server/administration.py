@@ -10,9 +10,10 @@ import omero.sys
 from omero.rtypes import rlong, rstring
 
 from omero_server.call import Call
-from omero_server.dispatch import BadUse, Servant
+from omero_server.dispatch import Servant
 from omero_server.graph import Row
 from omero_server.permissions import GUEST, GUEST_GROUP, PRIVATE, ROOT, SYSTEM_GROUP, USER_GROUP
+from omero_server.refusals import BadUse
 from omero_server.wire import Loaded, Wire
 
 
@@ -22,61 +23,61 @@ class Admin(Servant):
     interface = omero.api.IAdmin
     proxy = omero.api.IAdminPrx
 
-    def getEventContext(self, call: Call) -> Any:  # noqa: N802
+    def getEventContext(self, call: Call) -> Any:
         return event_context(call)
 
-    def getSecurityRoles(self, call: Call) -> Any:  # noqa: N802
+    def getSecurityRoles(self, call: Call) -> Any:
         return omero.sys.Roles(
             ROOT, "root", SYSTEM_GROUP, "system", USER_GROUP, "user", GUEST, "guest", GUEST_GROUP, "guest"
         )
 
-    def canUpdate(self, call: Call, sent: Any) -> bool:  # noqa: N802
+    def canUpdate(self, call: Call, sent: Any) -> bool:
         row = call.find(self.graph.schema.of(sent.ice_id()).name, sent._id.val)
         return row is not None and call.rights(row).edit
 
-    def getExperimenter(self, call: Call, id: int) -> Any:  # noqa: N802
+    def getExperimenter(self, call: Call, id: int) -> Any:
         return self._people(call, [self._user(id)])[0]
 
-    def lookupExperimenter(self, call: Call, name: str) -> Any:  # noqa: N802
+    def lookupExperimenter(self, call: Call, name: str) -> Any:
         user = self.graph.one("Experimenter", omeName=name)
         if user is None:
             raise BadUse(f"No such experimenter: {name}")
         return self._people(call, [user])[0]
 
-    def lookupExperimenters(self, call: Call) -> list[Any]:  # noqa: N802
+    def lookupExperimenters(self, call: Call) -> list[Any]:
         return self._people(call, list(self.graph.all("Experimenter")))
 
-    def containedExperimenters(self, call: Call, group: int) -> list[Any]:  # noqa: N802
+    def containedExperimenters(self, call: Call, group: int) -> list[Any]:
         return self._people(call, [one["child"] for one in self._members(self._group(group))])
 
-    def getGroup(self, call: Call, id: int) -> Any:  # noqa: N802
+    def getGroup(self, call: Call, id: int) -> Any:
         return self._groups(call, [self._group(id)])[0]
 
-    def lookupGroup(self, call: Call, name: str) -> Any:  # noqa: N802
+    def lookupGroup(self, call: Call, name: str) -> Any:
         group = self.graph.one("ExperimenterGroup", name=name)
         if group is None:
             raise BadUse(f"No such group: {name}")
         return self._groups(call, [group])[0]
 
-    def lookupGroups(self, call: Call) -> list[Any]:  # noqa: N802
+    def lookupGroups(self, call: Call) -> list[Any]:
         return self._groups(call, list(self.graph.all("ExperimenterGroup")))
 
-    def containedGroups(self, call: Call, user: int) -> list[Any]:  # noqa: N802
+    def containedGroups(self, call: Call, user: int) -> list[Any]:
         return self._groups(call, [one["parent"] for one in self.server.people.memberships(self._user(user))])
 
-    def getDefaultGroup(self, call: Call, user: int) -> Any:  # noqa: N802
+    def getDefaultGroup(self, call: Call, user: int) -> Any:
         return Wire(call).root(self.server.people.default_group(self._user(user)))
 
-    def getMemberOfGroupIds(self, call: Call, user: Any) -> list[int]:  # noqa: N802
+    def getMemberOfGroupIds(self, call: Call, user: Any) -> list[int]:
         return [one["parent"].id for one in self.server.people.memberships(self._user(user._id.val))]
 
-    def getLeaderOfGroupIds(self, call: Call, user: Any) -> list[int]:  # noqa: N802
+    def getLeaderOfGroupIds(self, call: Call, user: Any) -> list[int]:
         return [one["parent"].id for one in self.server.people.memberships(self._user(user._id.val)) if one["owner"]]
 
-    def getCurrentAdminPrivileges(self, call: Call) -> list[Any]:  # noqa: N802
+    def getCurrentAdminPrivileges(self, call: Call) -> list[Any]:
         return self._privileges(call, call.user)
 
-    def getAdminPrivileges(self, call: Call, user: Any) -> list[Any]:  # noqa: N802
+    def getAdminPrivileges(self, call: Call, user: Any) -> list[Any]:
         return self._privileges(call, self._user(user._id.val))
 
     def _privileges(self, call: Call, user: Row) -> list[Any]:

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 from omero_server import permissions
 from omero_server.graph import Graph, NoSuchRow, Row
 from omero_server.permissions import Caller, Owned, Rights
+from omero_server.refusals import Denied
 from omero_server.sessions import Session
 
 if TYPE_CHECKING:
     from omero_server.server import Server
 
 ALL_GROUPS = -1
-
-
-class Denied(Exception):
-    """The caller may not do that."""
 
 
 class Call:

@@ -8,10 +8,11 @@ from typing import Any
 import omero.api
 from omero.rtypes import rtime
 
-from omero_server.call import Call, Denied
+from omero_server.call import Call
 from omero_server.dispatch import Servant
 from omero_server.enumerations import VALUES
 from omero_server.graph import NoSuchRow
+from omero_server.refusals import Denied
 from omero_server.wire import Wire
 
 VERSION = "5.6.15"
@@ -36,36 +37,36 @@ class Config(Servant):
     interface = omero.api.IConfig
     proxy = omero.api.IConfigPrx
 
-    def getVersion(self, call: Call) -> str:  # noqa: N802
+    def getVersion(self, call: Call) -> str:
         return VERSION
 
-    def getConfigValue(self, call: Call, name: str) -> str:  # noqa: N802
+    def getConfigValue(self, call: Call, name: str) -> str:
         return self.server.config.get(name, "")
 
-    def getConfigValues(self, call: Call, pattern: str) -> dict[str, str]:  # noqa: N802
+    def getConfigValues(self, call: Call, pattern: str) -> dict[str, str]:
         return {name: value for name, value in self.server.config.items() if re.match(pattern, name)}
 
-    def getConfigDefaults(self, call: Call) -> dict[str, str]:  # noqa: N802
+    def getConfigDefaults(self, call: Call) -> dict[str, str]:
         return dict(DEFAULTS)
 
-    def getClientConfigDefaults(self, call: Call) -> dict[str, str]:  # noqa: N802
+    def getClientConfigDefaults(self, call: Call) -> dict[str, str]:
         return {name: value for name, value in DEFAULTS.items() if name.startswith("omero.client.")}
 
-    def getClientConfigValues(self, call: Call) -> dict[str, str]:  # noqa: N802
+    def getClientConfigValues(self, call: Call) -> dict[str, str]:
         return {name: value for name, value in self.server.config.items() if name.startswith("omero.client.")}
 
-    def setConfigValue(self, call: Call, name: str, value: str) -> None:  # noqa: N802
+    def setConfigValue(self, call: Call, name: str, value: str) -> None:
         if not call.caller.may("ModifyUser"):
             raise Denied("Only administrators change the configuration")
         self.server.config[name] = value
 
-    def getDatabaseUuid(self, call: Call) -> str:  # noqa: N802
+    def getDatabaseUuid(self, call: Call) -> str:
         return self.server.uuid
 
-    def getServerTime(self, call: Call) -> Any:  # noqa: N802
+    def getServerTime(self, call: Call) -> Any:
         return rtime(self.server.now_ms())
 
-    getDatabaseTime = getServerTime  # noqa: N815
+    getDatabaseTime = getServerTime
 
 
 class Types(Servant):
@@ -74,14 +75,14 @@ class Types(Servant):
     interface = omero.api.ITypes
     proxy = omero.api.ITypesPrx
 
-    def allEnumerations(self, call: Call, of: str) -> list[Any]:  # noqa: N802
+    def allEnumerations(self, call: Call, of: str) -> list[Any]:
         return Wire(call).roots(list(self.graph.all(self.graph.schema.of(of).name)))
 
-    def getEnumeration(self, call: Call, of: str, value: str) -> Any:  # noqa: N802
+    def getEnumeration(self, call: Call, of: str, value: str) -> Any:
         found = self.graph.one(self.graph.schema.of(of).name, value=value)
         if found is None:
             raise NoSuchRow(f"{of} has no {value!r}")
         return Wire(call).root(found)
 
-    def getEnumerationTypes(self, call: Call) -> list[str]:  # noqa: N802
+    def getEnumerationTypes(self, call: Call) -> list[str]:
         return sorted(VALUES)

@@ -13,9 +13,13 @@ import Glacier2
 import Ice
 import omero
 
-from omero_server.call import Call, Denied
+from omero_server.call import Call
+from omero_server.checksums import NoSuchAlgorithm
+from omero_server.enumerations import NoSuchValue
 from omero_server.faults import Asked
 from omero_server.graph import NoSuchRow
+from omero_server.hql_grammar import HqlError
+from omero_server.refusals import BadData, BadUse, Denied, MixedGroups, NotKnown, Stale
 from omero_server.schema import UnknownName
 from omero_server.sessions import BadTimeouts, NoSession, Session, TimedOut
 from omero_server.slices import Operation, operations
@@ -26,29 +30,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("omero_server")
 
 
-class NotKnown(Exception):
-    """The stand-in has not learnt this; a guess would be worse."""
-
-
-class BadUse(Exception):
-    """The caller holds the interface wrongly: an argument out of range, a call out of order."""
-
-
-class BadData(Exception):
-    """What was sent cannot be kept as it is."""
-
-
-TRANSLATED: tuple[tuple[type[Exception], Callable[[str], Exception]], ...] = (
-    (Denied, lambda said: omero.SecurityViolation("", "ome.conditions.SecurityViolation", said)),
-    (NoSuchRow, lambda said: omero.ValidationException("", "ome.conditions.ValidationException", said)),
-    (BadData, lambda said: omero.ValidationException("", "ome.conditions.ValidationException", said)),
-    (TimedOut, lambda said: omero.SessionTimeoutException("", "ome.conditions.SessionTimeoutException", said)),
-    (NoSession, lambda said: omero.RemovedSessionException("", "ome.conditions.RemovedSessionException", said)),
-    (BadTimeouts, lambda said: omero.SecurityViolation("", "ome.conditions.SecurityViolation", said)),
-    (UnknownName, lambda said: omero.ApiUsageException("", "ome.conditions.ApiUsageException", said)),
-    (NotKnown, lambda said: omero.ApiUsageException("", "NotKnown", f"stand-in: {said}")),
-    (BadUse, lambda said: omero.ApiUsageException("", "ome.conditions.ApiUsageException", said)),
+TRANSLATED: tuple[tuple[type[Exception], str], ...] = (
+    (MixedGroups, "GroupSecurityViolation"),
+    (Denied, "SecurityViolation"),
+    (BadTimeouts, "SecurityViolation"),
+    (NoSuchRow, "ValidationException"),
+    (BadData, "ValidationException"),
+    (Stale, "OptimisticLockException"),
+    (TimedOut, "SessionTimeoutException"),
+    (NoSession, "RemovedSessionException"),
+    (HqlError, "QueryException"),
+    (UnknownName, "ApiUsageException"),
+    (NotKnown, "ApiUsageException"),
+    (BadUse, "ApiUsageException"),
+    (NoSuchValue, "ApiUsageException"),
+    (NoSuchAlgorithm, "ApiUsageException"),
 )
+"""What each reason of ours is called on the wire; the first that fits."""
 
 
 class Servant:
@@ -136,10 +134,12 @@ def _run(method: Any, name: str, servant: Servant, current: Any, given: list[Any
 
 def translated(wrong: Exception, name: str) -> Exception:
     """An exception of ours as the client knows it."""
-    for kind, make in TRANSLATED:
+    for kind, wire_name in TRANSLATED:
         if isinstance(wrong, kind):
             log.info("%s: %s", name, wrong)
-            return make(str(wrong))
+            said = f"stand-in: {wrong}" if kind is NotKnown else str(wrong)
+            made: Exception = getattr(omero, wire_name)("", f"ome.conditions.{wire_name}", said)
+            return made
     trace = "".join(traceback.format_exception(wrong))
     log.error("%s: %s", name, trace)
     return omero.InternalException(trace, "stand-in", f"{name}: {wrong!r}")

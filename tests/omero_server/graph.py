@@ -53,7 +53,9 @@ class Change:
 class Graph:
     """Rows by table and id; all writes happen inside one change, which is kept whole or taken back whole."""
 
-    def __init__(self, schema: Schema, keep: Callable[[Change, dict[str, int]], None] = lambda change, last_ids: None) -> None:
+    def __init__(
+        self, schema: Schema, keep: Callable[[Change, dict[str, int]], None] = lambda change, last_ids: None
+    ) -> None:
         self.schema = schema
         self.last_ids: dict[str, int] = {}
         self._rows: dict[str, dict[int, Row]] = {}

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from omero_server.call import Call, Denied
-from omero_server.dispatch import BadData
+from omero_server import enumerations
+from omero_server.call import Call
 from omero_server.graph import Row
 from omero_server.permissions import USER_GROUP
+from omero_server.refusals import BadData, Denied, MixedGroups, Stale
 from omero_server.schema import Field
 from omero_server.wire import Loaded, plain
 
 # Not the client's to say.
 OWN_FIELDS = frozenset({"version"})
-
-
-class MixedGroups(Denied):
-    """Objects of two groups cannot refer to each other."""
-
-
-class Stale(Exception):
-    """Somebody else has written the object since the client read it."""
 
 
 class Merge:
@@ -63,6 +56,10 @@ class Merge:
             return known
         if known is None and not sent._loaded:
             raise BadData(f"{of}: an unloaded object needs an id")
+        if known is None and of in enumerations.VALUES and sent._value is not None:
+            # As the server does: an enumeration without an id is the one with its value.
+            row = self._rows[id(sent)] = self._call.server.enumeration(of, sent._value.val)
+            return row
         row = known or self._new(of, sent)
         self._rows[id(sent)] = row
         self.loaded.rows.add(self._graph.key(row))

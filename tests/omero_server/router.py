@@ -25,7 +25,7 @@ class Router(Servant):
     proxy = Glacier2.RouterPrx
     session: Any = None
 
-    def createSession(self, call: Call, name: str, password: str) -> Any:  # noqa: N802
+    def createSession(self, call: Call, name: str, password: str) -> Any:
         session = self._join(name) if name == password else None
         session = session or self._log_in(name, password, call.current.ctx)
         client = call.current.ctx.get("omero.client.uuid") or str(uuid.uuid4())
@@ -37,31 +37,31 @@ class Router(Servant):
         session.open[proxy.ice_getIdentity()] = factory
         return Glacier2.SessionPrx.uncheckedCast(proxy)
 
-    def destroySession(self, call: Call) -> None:  # noqa: N802
+    def destroySession(self, call: Call) -> None:
         session = self.server.clients.pop(call.current.ctx.get("omero.client.uuid", ""), None)
         if session is None:
             raise Glacier2.SessionNotExistException()
         self.server.sessions.leave(session)
 
-    def getClientProxy(self, call: Call) -> None:  # noqa: N802
+    def getClientProxy(self, call: Call) -> None:
         return None  # the client then uses the endpoints of the router itself
 
-    def getServerProxy(self, call: Call) -> Any:  # noqa: N802
+    def getServerProxy(self, call: Call) -> Any:
         return self.server.adapter.nothing()
 
-    def getCategoryForClient(self, call: Call) -> str:  # noqa: N802
+    def getCategoryForClient(self, call: Call) -> str:
         return uuid.uuid4().hex
 
-    def addProxies(self, call: Call, proxies: Any) -> list[Any]:  # noqa: N802
+    def addProxies(self, call: Call, proxies: Any) -> list[Any]:
         return []
 
-    def getSessionTimeout(self, call: Call) -> int:  # noqa: N802
+    def getSessionTimeout(self, call: Call) -> int:
         return int(self.server.sessions.idle_s)
 
-    def getACMTimeout(self, call: Call) -> int:  # noqa: N802
+    def getACMTimeout(self, call: Call) -> int:
         return 0
 
-    def refreshSession(self, call: Call) -> None:  # noqa: N802
+    def refreshSession(self, call: Call) -> None:
         session = self.server.clients.get(call.current.ctx.get("omero.client.uuid", ""))
         if session is None:
             raise Glacier2.SessionNotExistException()

@@ -34,7 +34,10 @@ class ControlLine:
         Raises:
             Told: it knows no such thing.
         """
-        with socket.create_connection(("127.0.0.1", self._port), timeout=START_S) as line, line.makefile("rwb") as lines:
+        with (
+            socket.create_connection(("127.0.0.1", self._port), timeout=START_S) as line,
+            line.makefile("rwb") as lines,
+        ):
             lines.write(json.dumps({"do": do, **request}).encode() + b"\n")
             lines.flush()
             answer: dict[str, Any] = json.loads(lines.readline())

@@ -21,16 +21,19 @@ from omero_server.control import Control
 from omero_server.dispatch import Servant, interface_name, skeleton
 from omero_server.faults import Door
 from omero_server.graph import Row
+from omero_server.import_process import ImportProcess
 from omero_server.kept_rows import KeptRows
 from omero_server.people import People, read_setup
 from omero_server.router import Router
 from omero_server.schema import schema
-from omero_server.service_factory import ServiceFactory
-from omero_server.services import REQUESTS, SERVICES
+from omero_server.service_factory import ServiceFactory, Stateful
+from omero_server.services import BEHIND, REQUESTS, SERVICES
 from omero_server.sessions import Session, Sessions
 from omero_server.slices import operations
 
 REAP_EVERY_S = 1.0
+IMPORT = "ManagedRepository.import"
+"""The import itself, which goes on behind the calls, passes the door under this name."""
 
 
 class Server:
@@ -65,7 +68,8 @@ class Server:
         self.clients: dict[str, Session] = {}
         """In what session each client is, by the client's own uuid."""
         self.connections: list[Any] = []
-        self.stateless = {getter: service for getter, service in SERVICES.items() if hasattr(ServiceFactory, getter)}
+        self.imports: list[tuple[ImportProcess, Any]] = []
+        self.stateless = {getter: one for getter, one in SERVICES.items() if not issubclass(one, Stateful)}
         self.requests: dict[str, Callable[[Call, Any], Any]] = REQUESTS
         self.known_operations = frozenset(_known_operations())
         self.certificate = certificate(folder)
@@ -111,8 +115,9 @@ class Server:
 
 
 def _known_operations() -> list[str]:
-    servants: list[type[Servant]] = [Router, ServiceFactory, *SERVICES.values()]
-    return [f"{interface_name(one)}.{operation.name}" for one in servants for operation in operations(one.interface)]
+    servants: list[type[Servant]] = [Router, ServiceFactory, *SERVICES.values(), *BEHIND]
+    named = [f"{interface_name(one)}.{operation.name}" for one in servants for operation in operations(one.interface)]
+    return [*named, IMPORT]
 
 
 def _uuid(folder: Path) -> str:

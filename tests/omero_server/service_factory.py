@@ -10,8 +10,9 @@ import omero.cmd
 import omero.constants
 
 from omero_server.administration import event_context
-from omero_server.call import Call, Denied
-from omero_server.dispatch import NotKnown, Servant, interface_name, skeleton
+from omero_server.call import Call
+from omero_server.dispatch import Servant, skeleton
+from omero_server.refusals import Denied, NotKnown
 from omero_server.sessions import Session
 
 
@@ -21,33 +22,34 @@ class ServiceFactory(Servant):
     interface = omero.api.ServiceFactory
     proxy = omero.api.ServiceFactoryPrx
 
-    def setCallback(self, call: Call, callback: Any) -> None:  # noqa: N802
+    def setCallback(self, call: Call, callback: Any) -> None:
         self.callback = callback
 
-    def closeOnDestroy(self, call: Call) -> None:  # noqa: N802
+    def closeOnDestroy(self, call: Call) -> None:
         self.session.is_closed_with_last = True
 
-    def detachOnDestroy(self, call: Call) -> None:  # noqa: N802
+    def detachOnDestroy(self, call: Call) -> None:
         self.session.is_closed_with_last = False
 
     def destroy(self, call: Call) -> None:
         self.server.sessions.leave(self.session)
 
-    def keepAlive(self, call: Call, proxy: Any) -> bool:  # noqa: N802
+    def keepAlive(self, call: Call, proxy: Any) -> bool:
         return proxy is None or proxy.ice_getIdentity() in self.session.open
 
-    def keepAllAlive(self, call: Call, proxies: list[Any]) -> int:  # noqa: N802
+    def keepAllAlive(self, call: Call, proxies: list[Any]) -> int:
         """A bit set for every one that is no more."""
         gone = [at for at, one in enumerate(proxies) if not self.keepAlive(call, one)]
         return sum(1 << at for at in gone)
 
-    def activeServices(self, call: Call) -> list[str]:  # noqa: N802
-        return [f"{identity.category}/{identity.name}" for identity in self.session.open]
+    def activeServices(self, call: Call) -> list[str]:
+        open_ = self.session.open.items()
+        return [identity.name for identity, servant in open_ if not isinstance(servant, ServiceFactory)]
 
-    def getSecurityContexts(self, call: Call) -> list[Any]:  # noqa: N802
+    def getSecurityContexts(self, call: Call) -> list[Any]:
         raise NotKnown("ServiceFactory.getSecurityContexts is not implemented")
 
-    def setSecurityContext(self, call: Call, to: Any) -> Any:  # noqa: N802
+    def setSecurityContext(self, call: Call, to: Any) -> Any:
         """Work in another group from now on; the group of before."""
         if not isinstance(to, omero.model.ExperimenterGroup):
             raise NotKnown("ServiceFactory.setSecurityContext takes a group")
@@ -67,10 +69,13 @@ class ServiceFactory(Servant):
             raise NotKnown(f"the request {type(request).ice_staticId()} is not implemented")
         return run(call, request)
 
-    def getByName(self, call: Call, name: str) -> Any:  # noqa: N802
+    def getByName(self, call: Call, name: str) -> Any:
         for getter, service in self.server.stateless.items():
-            if name in {service.interface.ice_staticId(), interface_name(service)}:
+            if name == _dotted(service):
                 return getattr(self, getter)(call)
+        for identity in self.session.open:
+            if name == identity.name:
+                return self.server.adapter.proxy(identity)
         raise NotKnown(f"the service {name} is not implemented")
 
 
@@ -88,7 +93,7 @@ class Stateful(Servant):
     def passivate(self, call: Call) -> None:
         """Nothing: nobody is ever put aside here."""
 
-    def getCurrentEventContext(self, call: Call) -> Any:  # noqa: N802
+    def getCurrentEventContext(self, call: Call) -> Any:
         return event_context(call)
 
 
@@ -96,7 +101,7 @@ def offer(getter: str, service: type[Servant]) -> None:
     """Have every ServiceFactory hand out a service: one per session, or, of a stateful one, one per call."""
 
     def stateless(self: ServiceFactory, call: Call) -> Any:
-        name = service.interface.ice_staticId().removeprefix("::").replace("::", ".")
+        name = _dotted(service)
         if name not in self.session.proxies:
             self.session.proxies[name] = opened(self.session, service(self.server, self.session), name)
         return self.session.proxies[name]
@@ -105,6 +110,12 @@ def offer(getter: str, service: type[Servant]) -> None:
         return opened(self.session, service(self.server, self.session))
 
     setattr(ServiceFactory, getter, stateful if issubclass(service, Stateful) else stateless)
+
+
+def _dotted(service: type[Servant]) -> str:
+    """The name that services are asked for by: ``omero.api.IQuery``."""
+    name: str = service.interface.ice_staticId()
+    return name.removeprefix("::").replace("::", ".")
 
 
 def opened(session: Session, servant: Servant, name: str | None = None) -> Any:

@@ -8,16 +8,34 @@ from typing import Any
 from omero_server.administration import Admin
 from omero_server.call import Call
 from omero_server.configuration import Config, Types
+from omero_server.containers import Containers, PixelsService
 from omero_server.dispatch import Servant
+from omero_server.handles import Handle
+from omero_server.import_process import ImportProcess
+from omero_server.managed_repository import ManagedRepository
+from omero_server.querying import QueryService
+from omero_server.raw_files import RawFiles
+from omero_server.raw_pixels import RawPixels
 from omero_server.service_factory import offer
 from omero_server.session_service import SessionService
+from omero_server.shared_resources import SharedResources
+from omero_server.updating import UpdateService
 
 SERVICES: dict[str, type[Servant]] = {
+    "createRawFileStore": RawFiles,
+    "createRawPixelsStore": RawPixels,
     "getAdminService": Admin,
     "getConfigService": Config,
+    "getContainerService": Containers,
+    "getPixelsService": PixelsService,
+    "getQueryService": QueryService,
     "getSessionService": SessionService,
     "getTypesService": Types,
+    "getUpdateService": UpdateService,
+    "sharedResources": SharedResources,
 }
+BEHIND: tuple[type[Servant], ...] = (ManagedRepository, ImportProcess, Handle)
+"""What clients reach by way of the services."""
 REQUESTS: dict[str, Callable[[Call, Any], Any]] = {}
 
 for getter, service in SERVICES.items():

@@ -37,7 +37,9 @@ def _declared() -> dict[str, list[Operation]]:
     assert found is not None and found.origin is not None, "omero-py is not installed"
     declared: dict[str, list[Operation]] = {}
     folder = Path(found.origin).parent
-    for path in sorted([*folder.glob("omero_*_ice.py"), *folder.glob("Glacier2_*_ice.py"), folder / "Ice_Router_ice.py"]):
+    for path in sorted(
+        [*folder.glob("omero_*_ice.py"), *folder.glob("Glacier2_*_ice.py"), folder / "Ice_Router_ice.py"]
+    ):
         if path.name.startswith("omero_model_"):
             continue
         for interface, name, call in _OPERATION.findall(path.read_text(encoding="utf-8")):

@@ -1,0 +1,161 @@
+"""The managed repository: where the files of an import go, and how an import begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import omero
+import omero.grid
+from omero.rtypes import rstring, rtime
+
+from omero_server.call import Call
+from omero_server.checksums import ALGORITHMS, hashed
+from omero_server.dispatch import Servant
+from omero_server.graph import Row
+from omero_server.import_process import ImportProcess
+from omero_server.merging import Merge
+from omero_server.raw_files import RawFiles, path_of
+from omero_server.refusals import BadData, BadUse
+from omero_server.service_factory import opened
+from omero_server.wire import Wire
+
+PREFERRED = ("SHA1-160", "MD5-128", "CRC-32", "Adler-32", "File-Size-64")
+PARENTS_KEPT = 3
+"""So many folders above the files come along into the repository."""
+ILLEGAL = re.compile(r'[\x00-\x1f"*:<>?\\|]')
+
+
+def relative_paths(client_paths: list[str]) -> list[str]:
+    """Where the files go beneath the import's own folder.
+
+    Raises:
+        BadData: a name holds a character that the repository does not take, or two files are one.
+    """
+    split = [PurePosixPath(path).parts for path in client_paths]
+    for parts in split:
+        if any(part in {"..", "."} or ILLEGAL.search(part) for part in parts):
+            raise BadData(f"illegal path: {'/'.join(parts)}")
+    if len(set(split)) != len(split):
+        raise BadData("a path is there twice")
+    folders = [parts[:-1] for parts in split]
+    common = 0
+    while all(len(parts) > common for parts in folders) and len({parts[common] for parts in folders}) == 1:
+        common += 1
+    first = max(common - PARENTS_KEPT, 1 if folders[0][:1] == ("/",) else 0)
+    return ["/".join(parts[first:]) for parts in split]
+
+
+class ManagedRepository(Servant):
+    """Begins imports, and shows what lies where."""
+
+    interface = omero.grid.ManagedRepository
+    proxy = omero.grid.ManagedRepositoryPrx
+
+    def root(self, call: Call) -> Any:
+        return described(self.server)
+
+    def listChecksumAlgorithms(self, call: Call) -> list[Any]:
+        return Wire(call).roots([self.server.enumeration("ChecksumAlgorithm", name) for name in PREFERRED])
+
+    def suggestChecksumAlgorithm(self, call: Call, offered: list[Any]) -> Any:
+        """The one that the server likes best of those that the client can; None if it can none."""
+        names = {one._value.val for one in offered}
+        return next((one for one in self.listChecksumAlgorithms(call) if one._value.val in names), None)
+
+    def importFileset(self, call: Call, sent: Any, settings: Any) -> Any:
+        if settings is None or settings.checksumAlgorithm is None:
+            raise BadUse("must specify checksum algorithm")
+        if settings.checksumAlgorithm._value.val not in ALGORITHMS:
+            raise BadUse(f"the checksum algorithm {settings.checksumAlgorithm._value.val} is not offered")
+        entries = [entry for entry in sent._usedFilesSeq if entry is not None]
+        if not entries:
+            raise BadUse("No paths provided")
+        places = relative_paths([entry._clientPath.val for entry in entries])
+        with self.graph.changing():
+            folder = self._new_folder(call)
+            for entry, place in zip(entries, places, strict=True):
+                entry._originalFile = omero.model.OriginalFileI(self._file(call, folder, place, settings).id, False)
+            sent._templatePrefix = rstring(f"{folder}/")
+            self._describe_jobs(call, sent)
+            fileset = Merge(call).object(sent)
+        process = ImportProcess(self.server, self.session, fileset, settings)
+        proxy = opened(self.session, process)
+        self.server.imports.append((process, proxy))
+        return proxy
+
+    def listImports(self, call: Call) -> list[Any]:
+        mine = [proxy for one, proxy in self.server.imports if one.is_open and one.session.user is self.session.user]
+        return [omero.grid.ImportProcessPrx.uncheckedCast(proxy) for proxy in mine]
+
+    def verifyChecksums(self, call: Call, ids: list[int]) -> list[int]:
+        """The files whose bytes are not what their hash says."""
+        files = [call.get("OriginalFile", id) for id in ids]
+        return [one.id for one in files if hashed(path_of(self.server, one), one["hasher"]["value"]) != one["hash"]]
+
+    def fileExists(self, call: Call, path: str) -> bool:
+        return self._inside(path).exists()
+
+    def list(self, call: Call, path: str) -> list[str]:
+        return sorted(one.name for one in self._inside(path).iterdir())
+
+    def fileById(self, call: Call, id: int) -> Any:
+        return opened(self.session, RawFiles(self.server, self.session).hold(call.get("OriginalFile", id)))
+
+    def _inside(self, path: str) -> Path:
+        found = (self.server.managed / path).resolve()
+        if not found.is_relative_to(self.server.managed.resolve()):
+            raise BadUse(f"{path} lies outside of the repository")
+        return found
+
+    def _new_folder(self, call: Call) -> str:
+        while True:
+            now = dt.datetime.now().astimezone()
+            said = {
+                "user": call.user["omeName"],
+                "userId": str(call.user.id),
+                "group": call.writing_group["name"],
+                "groupId": str(call.writing_group.id),
+                "year": f"{now:%Y}",
+                "month": f"{now:%m}",
+                "monthname": f"{now:%B}",
+                "day": f"{now:%d}",
+                "time": f"{now:%H-%M-%S}.{now.microsecond // 1000:03d}",
+                "session": self.session.uuid,
+            }
+            folder = re.sub(r"%(\w+)%", lambda found: said[found[1]], self.server.template).replace("//", "/")
+            try:
+                (self.server.managed / folder).mkdir(parents=True)
+            except FileExistsError:
+                continue  # another import within the same millisecond
+            return folder
+
+    def _file(self, call: Call, folder: str, place: str, settings: Any) -> Row:
+        path = PurePosixPath(folder) / place
+        (self.server.managed / path.parent).mkdir(parents=True, exist_ok=True)
+        hasher = self.server.enumeration("ChecksumAlgorithm", settings.checksumAlgorithm._value.val)
+        return call.make(
+            "OriginalFile", path=f"{path.parent}/", name=path.name, repo=self.server.uuid, hasher=hasher, version=0,
+            mimetype="application/octet-stream", ctime=self.server.now_ms(),
+        )  # fmt: skip
+
+    def _describe_jobs(self, call: Call, sent: Any) -> None:
+        for link in sent._jobLinksSeq or []:
+            if link is None or not link._child._loaded:
+                continue
+            job, now = link._child, rtime(self.server.now_ms())
+            job._username, job._groupname = rstring(call.user["omeName"]), rstring(call.writing_group["name"])
+            job._submitted = job._scheduledFor = job._started = now
+            job._message, job._type = rstring("FS import"), rstring("User")
+            running = self.server.enumeration("JobStatus", "Running")
+            job._status = omero.model.JobStatusI(running.id, False)
+
+
+def described(server: Any) -> Any:
+    """The repository as clients see it."""
+    root = omero.model.OriginalFileI()
+    root._name, root._path = rstring(server.managed.name), rstring(f"{server.managed.parent}/")
+    root._hash, root._mimetype = rstring(server.uuid), rstring("Repository")
+    return root
