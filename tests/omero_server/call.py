@@ -48,6 +48,14 @@ class Call:
             raise Denied(f"User {self.session.user.id} is not a member of group {said}")
         return group
 
+    def must_belong(self) -> None:
+        """Nothing, if the user belongs to the group that the call is about.
+
+        Raises:
+            Denied: it is not one of the user's.
+        """
+        _ = self.group
+
     @functools.cached_property
     def caller(self) -> Caller:
         group = self.group

@@ -1,9 +1,13 @@
-"""What goes with an object when it is deleted, and what stays."""
+"""What goes with an object when it is deleted or moved, and what stays."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from omero_server.call import Call
 from omero_server.graph import Graph, Row
+from omero_server.raw_files import path_of
 from omero_server.refusals import BadData
 
 OWNED: dict[str, tuple[str, ...]] = {
@@ -23,37 +27,63 @@ WITH_IT: dict[str, tuple[str, ...]] = {
     "Channel": ("logicalChannel", "statsInfo"),
 }
 """What an object takes along unless somebody else refers to it."""
-ALONE = frozenset({"FileAnnotation", "CommentAnnotation", "MapAnnotation", "LongAnnotation", "DoubleAnnotation",
-                   "BooleanAnnotation", "TimestampAnnotation", "XmlAnnotation", "ListAnnotation"})  # fmt: skip
-"""Annotations that nobody shares by nature: they go with the last object that they describe."""
+CONTAINED = ("ProjectDatasetLink", "DatasetImageLink", "ScreenPlateLink", "FilesetJobLink")
+"""The links whose children go with the last parent, as annotations do."""
 
 
-def delete(call: Call, roots: list[Row]) -> list[Row]:
-    """Take objects away with all that is theirs; everything that went, in the order it went.
+@dataclass(frozen=True)
+class Choice:
+    """What a client wants to go along in any case, and what it wants kept."""
+
+    included: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+
+
+def delete(call: Call, roots: list[Row], choice: Choice = Choice()) -> list[Row]:
+    """Take objects away with all that is theirs; everything that went.
 
     Raises:
         Denied: the caller may not delete one of them.
         BadData: something that stays refers to one of them.
     """
-    going = closure(call.graph, roots)
+    going = whole(call.graph, roots, choice)
     for row in going:
         if row.owner is not None:
             call.may("delete", row)
     for row in going:
-        for name, holder in call.graph.holders(row):
-            if holder in going:
-                continue
-            field = call.graph.schema.fields(holder.of)[name]
-            if not field.nullable:
-                raise BadData(f"{row} cannot be deleted: {holder} refers to it as {name}")
-            call.graph.put(holder, name, None)
+        _let_go(call.graph, row, going)
     for row in going:
         call.graph.remove(row)
     return list(going)
 
 
-def closure(graph: Graph, roots: list[Row]) -> dict[Row, None]:
-    """The objects and all that goes with them, what depends on others first."""
+def remove_files(call: Call, gone: Iterable[Row]) -> None:
+    """Take away what the objects that went had on disk."""
+    folder = call.server.folder
+    for row in gone:
+        if row.of == "OriginalFile":
+            path_of(call.server, row).unlink(missing_ok=True)
+        elif row.of == "Pixels":
+            (folder / "Pixels" / str(row.id)).unlink(missing_ok=True)
+            (folder / "Planes" / f"{row.id}.json").unlink(missing_ok=True)
+
+
+def whole(graph: Graph, roots: list[Row], choice: Choice) -> dict[Row, None]:
+    """The objects and all that goes with them, what depends on others first.
+
+    Raises:
+        BadData: a fileset would be torn apart.
+    """
+    going = _closure(graph, roots, choice)
+    filesets = {row["fileset"]: None for row in going if row.of == "Image" and row["fileset"] is not None}
+    for fileset in filesets:
+        staying = [one for one in graph.collection(fileset, "images") if one not in going]
+        if staying:
+            raise BadData(f"within {fileset} {staying[0]} would stay behind while others go")
+    return _closure(graph, [*roots, *filesets], choice) if filesets else going
+
+
+def _closure(graph: Graph, roots: list[Row], choice: Choice) -> dict[Row, None]:
     going: dict[Row, None] = {}
     left = list(roots)
     while left:
@@ -65,32 +95,41 @@ def closure(graph: Graph, roots: list[Row]) -> dict[Row, None]:
             for name in OWNED.get(of, ()):
                 left += graph.collection(row, name)
             for name in WITH_IT.get(of, ()):
-                if (other := row[name]) is not None and _is_only_here(graph, other, going):
-                    left.append(other)
-        for _, holder in graph.holders(row):
-            if graph.schema.of(holder.of).is_link:
-                left.append(holder)
-                child = holder["child"]
-                if (
-                    row is holder["parent"]
-                    and child.of in ALONE
-                    and _is_only_here(graph, child, {**going, holder: None})
-                ):
-                    left.append(child)
+                if row[name] is not None and _goes(graph, row[name], going, choice):
+                    left.append(row[name])
+        for name, holder in graph.holders(row):
+            if not graph.schema.of(holder.of).is_link:
+                continue
+            left.append(holder)
+            takes = holder.of in CONTAINED or holder.of.endswith("AnnotationLink")
+            if name == "parent" and takes and _goes(graph, holder["child"], {**going, holder: None}, choice):
+                left.append(holder["child"])
     return dict(reversed(list(going.items())))
 
 
-def _is_only_here(graph: Graph, row: Row, going: dict[Row, None]) -> bool:
-    holders = [holder for _, holder in graph.holders(row) if holder not in going]
-    return not [holder for holder in holders if not _is_its_part(graph, row, holder)]
+def _goes(graph: Graph, row: Row, going: dict[Row, None], choice: Choice) -> bool:
+    """Whether what goes takes the object along."""
+    kinds = frozenset(graph.schema.lineage(row.of))
+    if kinds & choice.excluded:
+        return False
+    if kinds & choice.included:
+        return True
+    return all(holder in going or _is_its_part(graph, row, holder) for _, holder in graph.holders(row))
 
 
 def _is_its_part(graph: Graph, row: Row, holder: Row) -> bool:
     """Whether what refers to the object would go with it."""
-    for of in graph.schema.lineage(row.of):
-        for name in OWNED.get(of, ()):
-            if holder in graph.collection(row, name):
-                return True
-    if not graph.schema.of(holder.of).is_link:
-        return False
-    return bool(holder["parent"] is row)
+    if holder["parent"] is row:
+        return True
+    return any(
+        holder in graph.collection(row, name) for of in graph.schema.lineage(row.of) for name in OWNED.get(of, ())
+    )
+
+
+def _let_go(graph: Graph, row: Row, going: dict[Row, None]) -> None:
+    for name, holder in graph.holders(row):
+        if holder in going:
+            continue
+        if not graph.schema.fields(holder.of)[name].nullable:
+            raise BadData(f"{row} cannot be deleted: {holder} refers to it as {name}")
+        graph.put(holder, name, None)

@@ -120,7 +120,10 @@ def _run(method: Any, name: str, servant: Servant, current: Any, given: list[Any
         with contextlib.nullcontext() if getattr(method, "is_unlocked", False) else servant.server.lock:
             if servant.session is not None:  # the router's is yet to come
                 servant.server.sessions.touch(servant.session.uuid)
-            result = method(servant, Call(servant.server, servant.session, current), *given)
+            call = Call(servant.server, servant.session, current)
+            if servant.session is not None:
+                call.must_belong()
+            result = method(servant, call, *given)
         door.leave(name)
     except Asked as asked:
         raise asked_for(str(asked), current) from None

@@ -23,7 +23,7 @@ from omero_server.hql_tree import (
     conjuncts,
     parts,
 )
-from omero_server.hql_types import Type
+from omero_server.hql_types import ANY, BOOL, Type
 from omero_server.schema import UnknownName
 
 Columns = list[list[Any]]
@@ -211,7 +211,10 @@ class Evaluation:
         return sorted(rows, key=lambda row: row.id)
 
     def _condition(self, expression: Expression) -> tuple[set[str], Value]:
-        return _aliases(expression, self._own), self._meaning.value(expression)[1]
+        kind, value = self._meaning.value(expression)
+        if kind not in (BOOL, ANY):
+            raise HqlError(f"'where' takes a condition, not a {kind.name or kind.kind}")
+        return _aliases(expression, self._own), value
 
     # From rows to the answer
 

@@ -19,6 +19,7 @@ _CLASS = re.compile(
 _MEMBER = re.compile(r"\('_?(\w+)', \(\), [\w.]*_t_(\w+), ")
 _INFO = re.compile(r"^          (\w+)=_field_info_data\(wrapper=[\w.]+, nullable=(True|False)\)", re.MULTILINE)
 _ADDED = re.compile(r"self\._(\w+)Seq\.append\( target \);\n          target\.set(\w+)\( self \)")
+_FULL_NAME = re.compile(r'"(ome\.model\.[\w.]+)_details"')
 _AT = re.compile(r"return self\._(\w+)Seq\[index\]")
 
 
@@ -51,6 +52,8 @@ class Class:
     is_global: bool
     is_mutable: bool
     is_link: bool
+    full_name: str = ""
+    """As the server has it: ``ome.model.core.Image``."""
 
 
 class Schema:
@@ -179,6 +182,7 @@ def _class(declared: re.Match[str], python: str, sequences: dict[str, str], obje
         is_global=_says(python, "isGlobal"),
         is_mutable=_says(python, "isMutable"),
         is_link=_says(python, "isLink"),
+        full_name=found[1] if (found := _FULL_NAME.search(python)) else f"ome.model.{declared[1]}",
     )
 
 

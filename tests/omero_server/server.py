@@ -21,13 +21,14 @@ from omero_server.control import Control
 from omero_server.dispatch import Servant, interface_name, skeleton
 from omero_server.faults import Door
 from omero_server.graph import Row
+from omero_server.graph_requests import submit
 from omero_server.import_process import ImportProcess
 from omero_server.kept_rows import KeptRows
 from omero_server.people import People, read_setup
 from omero_server.router import Router
 from omero_server.schema import schema
 from omero_server.service_factory import ServiceFactory, Stateful
-from omero_server.services import BEHIND, REQUESTS, SERVICES
+from omero_server.services import BEHIND, SERVICES
 from omero_server.sessions import Session, Sessions
 from omero_server.slices import operations
 
@@ -70,7 +71,7 @@ class Server:
         self.connections: list[Any] = []
         self.imports: list[tuple[ImportProcess, Any]] = []
         self.stateless = {getter: one for getter, one in SERVICES.items() if not issubclass(one, Stateful)}
-        self.requests: dict[str, Callable[[Call, Any], Any]] = REQUESTS
+        self.submit: Callable[[Call, Any], Any] = submit
         self.known_operations = frozenset(_known_operations())
         self.certificate = certificate(folder)
         self.adapter = Adapter(self.certificate, port)

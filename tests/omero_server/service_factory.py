@@ -64,10 +64,7 @@ class ServiceFactory(Servant):
         return omero.model.ExperimenterGroupI(before.id, False)
 
     def submit(self, call: Call, request: Any) -> Any:
-        run = self.server.requests.get(type(request).ice_staticId())
-        if run is None:
-            raise NotKnown(f"the request {type(request).ice_staticId()} is not implemented")
-        return run(call, request)
+        return self.server.submit(call, request)
 
     def getByName(self, call: Call, name: str) -> Any:
         for getter, service in self.server.stateless.items():

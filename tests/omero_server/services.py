@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from omero_server.administration import Admin
-from omero_server.call import Call
 from omero_server.configuration import Config, Types
 from omero_server.containers import Containers, PixelsService
 from omero_server.dispatch import Servant
@@ -36,7 +32,6 @@ SERVICES: dict[str, type[Servant]] = {
 }
 BEHIND: tuple[type[Servant], ...] = (ManagedRepository, ImportProcess, Handle)
 """What clients reach by way of the services."""
-REQUESTS: dict[str, Callable[[Call, Any], Any]] = {}
 
 for getter, service in SERVICES.items():
     offer(getter, service)

@@ -7,7 +7,7 @@ from typing import Any
 import omero.api
 
 from omero_server.call import Call
-from omero_server.deletion import delete
+from omero_server.deletion import delete, remove_files
 from omero_server.dispatch import Servant
 from omero_server.merging import Merge
 from omero_server.wire import Wire
@@ -44,4 +44,5 @@ class UpdateService(Servant):
 
     def deleteObject(self, call: Call, sent: Any) -> None:
         with self.graph.changing():
-            delete(call, [call.get(self.graph.schema.of(sent.ice_id()).name, sent._id.val)])
+            gone = delete(call, [call.get(self.graph.schema.of(sent.ice_id()).name, sent._id.val)])
+        remove_files(call, gone)

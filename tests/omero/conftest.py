@@ -1,0 +1,63 @@
+"""A server to speak with: the stand-in, or a real one that the environment names (OMERO_HOST and its fellows)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from omero.gateway import BlitzGateway
+from omero_people import SETUP, Login, login_of
+
+from omero_server.running import RunningServer, running_server
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One stand-in for all tests that only speak with it."""
+    with running_server(tmp_path_factory.mktemp("omero"), SETUP) as server:
+        yield server
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A stand-in that the test may kill and confuse."""
+    with running_server(tmp_path / "omero", SETUP) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def login(request: pytest.FixtureRequest) -> Login:
+    """The server of the environment if it names one, else the stand-in."""
+    if host := os.environ.get("OMERO_HOST"):
+        port = int(os.environ.get("OMERO_PORT", "4064"))
+        return Login(host, port, os.environ["OMERO_USER"], os.environ["OMERO_PASSWORD"])
+    return login_of(request.getfixturevalue("stand_in"), "ada")
+
+
+@pytest.fixture
+def connection(login: Login) -> Iterator[BlitzGateway]:
+    """Logged in for one test."""
+    connection = login.connect()
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., BlitzGateway]]:
+    """Connects as one of the people of SETUP, in a group; closed at the end."""
+    opened: list[BlitzGateway] = []
+
+    def connect(user: str, group: str | None = None, server: RunningServer | None = None) -> BlitzGateway:
+        connection = login_of(server or request.getfixturevalue("stand_in"), user).connect()
+        opened.append(connection)
+        if group is not None:
+            found = connection.getAdminService().lookupGroup(group)
+            connection.SERVICE_OPTS.setOmeroGroup(found.id.val)
+        return connection
+
+    yield connect
+    for one in opened:
+        if one.c is not None:
+            one.close()

@@ -1,0 +1,149 @@
+"""Logging in, joining, expiring: what every client of an OMERO server begins with."""
+
+import socket
+import ssl
+from collections.abc import Callable
+
+import Glacier2
+import Ice
+import omero
+import pytest
+from omero.gateway import BlitzGateway
+
+from omero_server.running import RunningServer
+
+from omero_people import Login, login_of, principal
+
+
+def test_a_user_who_logs_in_by_password_is_told_who_and_in_what_group(login: Login, connection: BlitzGateway) -> None:
+    context = connection.getEventContext()
+    assert context.userName == login.user
+    assert context.groupId in context.memberOfGroups
+    assert context.sessionUuid == connection.getSession().getUuid().val
+    assert connection.getUser().getName() == login.user
+
+
+def test_a_wrong_password_is_denied(login: Login) -> None:
+    client = login.client()
+    with pytest.raises(Glacier2.PermissionDeniedException):
+        client.createSession(login.user, "not this one")
+
+
+def test_a_session_is_joined_by_its_uuid_and_outlives_the_one_that_joined(
+    login: Login, connection: BlitzGateway
+) -> None:
+    uuid = connection.getEventContext().sessionUuid
+    second = login.client()
+    services = second.joinSession(uuid)
+    services.detachOnDestroy()
+    assert services.getAdminService().getEventContext().sessionUuid == uuid
+    second.closeSession()
+    assert connection.keepAlive()
+
+
+def test_an_unknown_uuid_is_denied(login: Login) -> None:
+    client = login.client()
+    with pytest.raises(Glacier2.PermissionDeniedException):
+        client.joinSession("00000000-0000-0000-0000-000000000000")
+
+
+def test_the_connection_says_that_it_is_encrypted(connection: BlitzGateway) -> None:
+    assert connection.c.sf.ice_getConnection().type() == "ssl"
+
+
+def test_the_certificate_is_one_that_a_client_can_verify(stand_in: RunningServer) -> None:
+    context = ssl.create_default_context(cafile=str(stand_in.certificate))
+    with (
+        socket.create_connection(("127.0.0.1", stand_in.port), timeout=30) as line,
+        context.wrap_socket(line, server_hostname="localhost") as wrapped,
+    ):
+        assert wrapped.version() == "TLSv1.2"
+
+
+def test_a_guest_comes_in_and_belongs_to_the_guests(login: Login) -> None:
+    client = login.client()
+    services = client.createSession("guest", "guest")
+    assert services.getAdminService().getEventContext().userName == "guest"
+    client.closeSession()
+
+
+def test_a_session_that_idled_too_long_is_told_so_before_anybody_cleans_up(
+    stand_in: RunningServer, connect: Callable[..., BlitzGateway]
+) -> None:
+    connection = connect("eve")
+    services = connection.c.sf.getQueryService()
+    stand_in.control.tell("expire", session=connection.getEventContext().sessionUuid, reaped=False)
+    with pytest.raises((omero.SessionTimeoutException, Ice.ObjectNotExistException)):
+        services.find("Experimenter", 0)
+
+
+def test_a_session_that_was_cleaned_up_is_gone_and_cannot_be_joined(
+    stand_in: RunningServer, connect: Callable[..., BlitzGateway]
+) -> None:
+    connection = connect("eve")
+    services, uuid = connection.c.sf.getQueryService(), connection.getEventContext().sessionUuid
+    assert stand_in.control.tell("expire", session=uuid)["expired"] == 1
+    with pytest.raises(Ice.ObjectNotExistException):
+        services.find("Experimenter", 0)
+    with pytest.raises(Glacier2.PermissionDeniedException):
+        login_of(stand_in, "eve").client().joinSession(uuid)
+
+
+def test_a_call_keeps_a_session_from_idling(stand_in: RunningServer, connect: Callable[..., BlitzGateway]) -> None:
+    connection = connect("ben")
+    assert connection.keepAlive()
+    uuid = connection.getEventContext().sessionUuid
+    [told] = [one for one in stand_in.control.tell("sessions")["sessions"] if one["uuid"] == uuid]
+    assert told["idle_s"] < 30
+
+
+def test_a_light_administrator_mints_a_session_for_a_user(stand_in: RunningServer) -> None:
+    minter = login_of(stand_in, "minter").client()
+    sessions = minter.createSession("minter", "minter's").getSessionService()
+    minted = sessions.createSessionWithTimeouts(principal("ada", "readers"), 0, 60_000)
+    minter.closeSession()
+    user = minter.__class__(host=stand_in.host, port=stand_in.port)
+    context = user.joinSession(minted.uuid.val).getAdminService().getEventContext()
+    assert (context.userName, context.groupName, context.sudoerName.val) == ("ada", "readers", "minter")
+    assert not context.isAdmin
+    user.closeSession()
+
+
+@pytest.mark.parametrize("user", ["ada", "lea"])
+def test_nobody_without_the_privilege_mints_sessions(connect: Callable[..., BlitzGateway], user: str) -> None:
+    sessions = connect(user).c.sf.getSessionService()
+    with pytest.raises(omero.SecurityViolation, match="Sudo"):
+        sessions.createSessionWithTimeouts(principal("ben", "lab"), 0, 60_000)
+
+
+def test_a_minted_session_is_not_for_a_group_that_the_user_is_not_in(connect: Callable[..., BlitzGateway]) -> None:
+    sessions = connect("minter").c.sf.getSessionService()
+    with pytest.raises(omero.SecurityViolation, match="not a member"):
+        sessions.createSessionWithTimeouts(principal("eve", "lab"), 0, 60_000)
+
+
+def test_a_session_cannot_be_asked_to_live_longer_than_the_server_allows(connect: Callable[..., BlitzGateway]) -> None:
+    sessions = connect("minter").c.sf.getSessionService()
+    with pytest.raises(omero.SecurityViolation):
+        sessions.createSessionWithTimeouts(principal("ada", "lab"), 0, 10**12)
+
+
+def test_a_session_moves_to_another_of_the_users_groups_and_to_no_other(connect: Callable[..., BlitzGateway]) -> None:
+    connection = connect("ada")
+    admin = connection.getAdminService()
+    assert connection.setGroupForSession(admin.lookupGroup("writers").id.val)
+    assert connection.getEventContext().groupName == "writers"
+    assert not connection.setGroupForSession(admin.lookupGroup("elsewhere").id.val)
+    connection.SERVICE_OPTS.setOmeroGroup(admin.lookupGroup("elsewhere").id.val)
+    with pytest.raises(omero.SecurityViolation):
+        connection.getQueryService().find("Project", 1, connection.SERVICE_OPTS)
+
+
+def test_nobody_reads_anothers_sessions(connect: Callable[..., BlitzGateway]) -> None:
+    mine, other = connect("ada"), connect("ben")
+    uuid = other.getEventContext().sessionUuid
+    with pytest.raises(omero.SecurityViolation):
+        mine.c.sf.getSessionService().getSession(uuid)
+    told = mine.getQueryService().projection("select s.uuid from Session s", None)
+    assert uuid not in [row[0].val for row in told]
+    assert mine.getEventContext().sessionUuid in [row[0].val for row in told]
