@@ -247,7 +247,7 @@ class RawPixels(Stateful):
         return self._planes
 
     def _sent(self, operation: str, pixels: NDArray[Any]) -> bytes:
-        data = pixels.tobytes()
+        data = pixels.astype(self._shape.dtype, copy=False).tobytes()  # stacking has made them the machine's own
         self.server.door.moved(f"RawPixelsStore.{operation}", len(data))
         return data
 

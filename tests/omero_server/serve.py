@@ -10,6 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
+STOPS = {signal.SIGTERM, signal.SIGINT}
+# Before any library starts a thread, so that only the wait below sees them.
+signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from omero_server.server import Server  # noqa: E402
@@ -23,8 +26,6 @@ def main() -> None:
     parser.add_argument("--control-port", type=int, default=0)
     asked = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    stops = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread, so that only the wait below sees them
     asked.folder.mkdir(parents=True, exist_ok=True)
     server = Server(asked.folder.resolve(), asked.port, asked.control_port)
     where = {
@@ -36,7 +37,7 @@ def main() -> None:
         "managed": str(server.managed),
     }
     print(json.dumps(where), flush=True)
-    signal.sigwait(stops)
+    signal.sigwait(STOPS)
     server.close()
 
 

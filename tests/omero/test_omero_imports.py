@@ -1,0 +1,165 @@
+"""Imports without Java: filesets uploaded, verified, made into plates and images."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import omero
+import omero.cmd
+import omero.model
+import pytest
+import tifffile
+from omero.gateway import BlitzGateway
+from omero.rtypes import rstring
+from omero_filesets import Upload, metaxpress_plate, ome_tiff_plate, planes
+
+from omero_server.running import RunningServer
+
+Connect = Callable[..., BlitzGateway]
+
+
+def images_of(plate: omero.gateway.PlateWrapper) -> list[omero.gateway.ImageWrapper]:
+    wells = sorted(plate.listChildren(), key=lambda well: (well.row, well.column))
+    return [sample.getImage() for well in wells for sample in well.listChildren()]
+
+
+def test_an_ome_tiff_plate_of_several_files_becomes_a_plate_with_its_pixels(
+    connection: BlitzGateway, tmp_path: Path
+) -> None:
+    pixels = planes(3, 2, 20, 30)
+    response = Upload(connection, ome_tiff_plate(tmp_path / "in", pixels)).whole()
+    assert [one.ice_id().rsplit("::", 1)[-1] for one in response.objects] == ["Plate", "Image", "Image", "Image"]
+    plate = connection.getObject("Plate", response.objects[0].id.val)
+    assert (plate.getName(), plate.getGridSize()) == ("made", {"rows": 1, "columns": 3})
+    images = images_of(plate)
+    for n, image in enumerate(images):
+        read = list(image.getPrimaryPixels().getPlanes([(0, 0, 0), (0, 1, 0)]))
+        assert (np.array(read) == pixels[n]).all()
+    assert [channel.getLabel() for channel in images[0].getChannels(noRE=True)] == ["C0", "C1"]
+    assert images[0].getPixelSizeX() == 0.5
+    files = {one.getName(): one.getSize() for one in images[1].getFileset().listFiles()}
+    assert files == {one.name: one.stat().st_size for one in (tmp_path / "in").iterdir()}
+
+
+def test_a_metaxpress_plate_becomes_a_plate_with_its_sites(connection: BlitzGateway, tmp_path: Path) -> None:
+    pixels = planes(2, 2, 10, 12)
+    response = Upload(connection, metaxpress_plate(tmp_path / "in", pixels)).whole()
+    plate = connection.getObject("Plate", response.objects[0].id.val)
+    assert plate.getGridSize() == {"rows": 2, "columns": 2}
+    for n, image in enumerate(images_of(plate)):
+        read = list(image.getPrimaryPixels().getPlanes([(0, 0, 0), (0, 1, 0)]))
+        assert (np.array(read) == pixels[n]).all()
+
+
+def test_a_plain_tiff_goes_into_the_dataset_that_was_named(connection: BlitzGateway, tmp_path: Path) -> None:
+    file = tmp_path / "plain.tif"
+    tifffile.imwrite(file, planes(10, 12))
+    target = omero.model.DatasetI()
+    target.setName(rstring("target"))
+    target = connection.getUpdateService().saveAndReturnObject(target)
+    note = omero.model.CommentAnnotationI()
+    note.setTextValue(rstring("imported"))
+    response = Upload(
+        connection, [file], userSpecifiedTarget=target.proxy(), userSpecifiedName=rstring("named"),
+        userSpecifiedAnnotationList=[note],
+    ).whole()  # fmt: skip
+    [image] = connection.getObject("Dataset", target.id.val).listChildren()
+    assert (image.getId(), image.getName()) == (response.objects[0].id.val, "named")
+    assert [one.getValue() for one in image.listAnnotations()] == ["imported"]
+
+
+def test_a_wrong_hash_a_wrong_count_and_an_open_upload_are_refused(connection: BlitzGateway, tmp_path: Path) -> None:
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(2, 1, 10, 12)))
+    upload.send(0)
+    with pytest.raises(omero.ApiUsageException):
+        upload.process.verifyUpload(["00"])
+    store = upload.process.getUploader(1)
+    store.write(b"part", 0, 4)
+    right, wrong = upload.hashes()[0], "0" * 40
+    with pytest.raises(omero.ChecksumValidationException) as refused:
+        upload.process.verifyUpload([right, wrong])
+    assert set(refused.value.failingChecksums) == {1}
+    store.close()
+    with pytest.raises(omero.ChecksumValidationException) as refused:
+        upload.process.verifyUpload([wrong, wrong])
+    assert refused.value.failingChecksums == {0: right, 1: hashlib.sha1(b"part").hexdigest()}
+    upload.process.close()
+
+
+def test_an_upload_goes_on_where_it_was_left(connection: BlitzGateway, login, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12)))
+    data = upload.files[0].read_bytes()
+    upload.process.getUploader(0).write(data[:100], 0, 100)
+    name = upload.process.ice_getIdentity().name
+    joined = BlitzGateway(host=login.host, port=login.port, secure=True)
+    assert joined.connect(connection.getEventContext().sessionUuid)
+    [found] = [
+        one for one in joined.c.getManagedRepository().listImports() if one.ice_getIdentity().name == name
+    ]
+    assert found.getUploadOffset(0) == 100
+    store = found.getUploader(0)
+    store.write(data[100:], 100, len(data) - 100)
+    store.close()
+    assert isinstance(upload.finish(), omero.grid.ImportResponse)
+    joined.close(hard=False)
+
+
+def test_files_that_nobody_can_read_fail_with_a_reason(connection: BlitzGateway, tmp_path: Path) -> None:
+    file = tmp_path / "notes.lif"
+    file.write_bytes(b"no pixels")
+    response = Upload(connection, [file]).whole()
+    assert isinstance(response, omero.cmd.ERR)
+    assert "notes.lif" in response.parameters["message"]
+
+
+def test_an_import_wants_a_checksum_algorithm_and_paths(connection: BlitzGateway) -> None:
+    repository = connection.c.getManagedRepository()
+    with pytest.raises(omero.ApiUsageException, match="checksum"):
+        repository.importFileset(omero.model.FilesetI(), omero.grid.ImportSettings())
+    settings = omero.grid.ImportSettings(checksumAlgorithm=repository.listChecksumAlgorithms()[0])
+    with pytest.raises(omero.ApiUsageException, match="paths"):
+        repository.importFileset(omero.model.FilesetI(), settings)
+
+
+def test_the_servers_favourite_algorithm_among_the_offered_is_suggested(connection: BlitzGateway) -> None:
+    repository = connection.c.getManagedRepository()
+    algorithms = {one.value.val: one for one in repository.listChecksumAlgorithms()}
+    offered = [algorithms[name] for name in ("File-Size-64", "MD5-128", "CRC-32")]
+    assert repository.suggestChecksumAlgorithm(offered).value.val == "MD5-128"
+    assert repository.suggestChecksumAlgorithm([]) is None
+
+
+def test_a_link_in_the_repository_is_an_import_in_place(
+    stand_in: RunningServer, connect: Connect, tmp_path: Path
+) -> None:
+    connection = connect("ada")
+    pixels = planes(1, 1, 10, 12)
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", pixels))
+    store = upload.process.getUploader(0)
+    store.write(b"is this the server's disk?", 0, 26)
+    file = connection.getQueryService().get("OriginalFile", store.getFileId().val)
+    place = stand_in.managed / file.path.val / file.name.val
+    assert place.read_bytes() == b"is this the server's disk?"
+    place.unlink()
+    place.symlink_to(upload.files[0])
+    store.close()
+    response = upload.finish()
+    image = connection.getObject("Image", response.objects[1].id.val)
+    assert (image.getPrimaryPixels().getPlane(0, 0, 0) == pixels[0, 0]).all()
+
+
+def test_a_plate_is_deleted_with_its_files_but_no_image_out_of_its_midst(
+    stand_in: RunningServer, connect: Connect, tmp_path: Path
+) -> None:
+    connection = connect("ada")
+    response = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(2, 1, 10, 12))).whole()
+    plate, image, _ = (one.id.val for one in response.objects)
+    files = [stand_in.managed / one.getPath() / one.getName()
+             for one in connection.getObject("Image", image).getFileset().listFiles()]  # fmt: skip
+    assert all(one.exists() for one in files)
+    with pytest.raises(Exception, match="stay behind"):
+        connection.deleteObjects("Image", [image], wait=True)
+    connection.deleteObjects("Plate", [plate], deleteChildren=True, wait=True)
+    assert connection.getObject("Image", image) is None
+    assert not any(one.exists() for one in files)
