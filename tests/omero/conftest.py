@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,10 +22,21 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[RunningServer]:
+def own_server(tmp_path: Path, stand_in: RunningServer) -> Iterator[RunningServer]:
     """A stand-in that the test may kill and confuse."""
-    with running_server(tmp_path / "omero", SETUP) as server:
+    folder = tmp_path / "omero"
+    folder.mkdir()
+    for name in ("server.crt", "server.key"):  # making a key takes its time
+        shutil.copy2(stand_in.folder / name, folder)
+    with running_server(folder, SETUP) as server:
         yield server
+
+
+@pytest.fixture
+def confused_server(stand_in: RunningServer) -> Iterator[RunningServer]:
+    """The stand-in of all tests, to be told to misbehave for the length of one."""
+    yield stand_in
+    stand_in.control.tell("forget_faults")
 
 
 @pytest.fixture(scope="session")

@@ -26,72 +26,74 @@ def project(name: str) -> omero.model.ProjectI:
     return made
 
 
-def names(connection: BlitzGateway) -> list[str]:
+def names(connection: BlitzGateway, *wanted: str) -> list[str]:
+    """Which of these projects are there."""
     rows = connection.getQueryService().projection("select p.name from Project p order by p.id", None)
-    return [row[0].val for row in rows]
+    return [row[0].val for row in rows if row[0].val in wanted]
 
 
-def test_every_call_and_query_is_counted(own_server: RunningServer, connect: Connect) -> None:
-    connection = connect("ada", server=own_server)
+def test_every_call_and_query_is_counted(confused_server: RunningServer, connect: Connect) -> None:
+    connection = connect("ada", server=confused_server)
     service = connection.c.sf.getQueryService()
-    own_server.control.tell("forget_counts")
+    confused_server.control.tell("forget_counts")
     for _ in range(3):
         service.projection("select p.id\nfrom  Plate p", None)
     service.find("Plate", 1)
-    assert own_server.control.counts() == {"IQuery.projection": 3, "IQuery.find": 1}
-    assert own_server.control.tell("counts")["queries"] == [["select p.id from Plate p", 3]]
+    counts = confused_server.control.counts()
+    assert {name: n for name, n in counts.items() if name.startswith("IQuery")} == {"IQuery.projection": 3, "IQuery.find": 1}
+    assert confused_server.control.tell("counts")["queries"] == [["select p.id from Plate p", 3]]
 
 
-def test_a_call_fails_as_often_as_was_asked_for(own_server: RunningServer, connect: Connect) -> None:
-    service = connect("ada", server=own_server).c.sf.getQueryService()
-    own_server.control.tell("fail", operation="IQuery.find", times=2, **{"with": "DatabaseBusyException"})
+def test_a_call_fails_as_often_as_was_asked_for(confused_server: RunningServer, connect: Connect) -> None:
+    service = connect("ada", server=confused_server).c.sf.getQueryService()
+    confused_server.control.tell("fail", operation="IQuery.find", times=2, **{"with": "DatabaseBusyException"})
     for _ in range(2):
         with pytest.raises(omero.DatabaseBusyException):
             service.find("Plate", 1)
     assert service.find("Plate", 1) is None
 
 
-def test_a_saving_whose_answer_gets_lost_is_kept(own_server: RunningServer, connect: Connect) -> None:
-    connection = connect("ada", server=own_server)
-    own_server.control.tell(
+def test_a_saving_whose_answer_gets_lost_is_kept(confused_server: RunningServer, connect: Connect) -> None:
+    connection = connect("ada", server=confused_server)
+    confused_server.control.tell(
         "fail", operation="IUpdate.saveObject", times=1, after=True, **{"with": "InternalException"}
     )
     with pytest.raises(omero.InternalException):
         connection.c.sf.getUpdateService().saveObject(project("kept"))
-    assert names(connection) == ["kept"]
+    assert names(connection, "kept") == ["kept"]
 
 
-def test_a_call_that_is_held_waits_and_others_go_on(own_server: RunningServer, connect: Connect) -> None:
-    connection = connect("ada", server=own_server)
+def test_a_call_that_is_held_waits_and_others_go_on(confused_server: RunningServer, connect: Connect) -> None:
+    connection = connect("ada", server=confused_server)
     query, update = connection.c.sf.getQueryService(), connection.c.sf.getUpdateService()
-    own_server.control.tell("hold", operation="IUpdate.saveObject")
+    confused_server.control.tell("hold", operation="IUpdate.saveObject")
     saving = threading.Thread(target=update.saveObject, args=(project("held"),))
     saving.start()
-    while own_server.control.tell("held")["held"] != {"IUpdate.saveObject": 1}:
+    while confused_server.control.tell("held")["held"] != {"IUpdate.saveObject": 1}:
         assert saving.is_alive()
-    assert query.projection("select p.name from Project p", None) == []
-    own_server.control.tell("release", operation="IUpdate.saveObject")
+    assert names(connection, "held") == []
+    confused_server.control.tell("release", operation="IUpdate.saveObject")
     saving.join(30)
-    assert names(connection) == ["held"]
+    assert names(connection, "held") == ["held"]
 
 
 def test_a_dropped_connection_is_lost_and_another_one_joins_the_session(
-    own_server: RunningServer, connect: Connect
+    confused_server: RunningServer, connect: Connect
 ) -> None:
-    connection = connect("ada", server=own_server)
+    connection = connect("ada", server=confused_server)
     uuid, service = connection.getEventContext().sessionUuid, connection.c.sf.getQueryService()
-    own_server.control.tell("fail", operation="IQuery.find", times=1, **{"with": "drop"})
+    confused_server.control.tell("fail", operation="IQuery.find", times=1, **{"with": "drop"})
     with pytest.raises(Ice.ConnectionLostException):
         service.find("Plate", 1)
-    joined = BlitzGateway(host=own_server.host, port=own_server.port, secure=True)
+    joined = BlitzGateway(host=confused_server.host, port=confused_server.port, secure=True)
     assert joined.connect(uuid)
-    own_server.control.tell("drop_connections")
-    with pytest.raises((Ice.ConnectionLostException, Ice.CloseConnectionException)):
+    confused_server.control.tell("drop_connections")
+    with pytest.raises((Ice.ConnectionLostException, Ice.CloseConnectionException, Ice.ObjectNotExistException)):
         joined.c.sf.getQueryService().find("Plate", 1)
     joined.close()
 
 
-def test_a_request_that_the_control_does_not_know_is_an_error(own_server: RunningServer) -> None:
+def test_a_request_that_the_control_does_not_know_is_an_error(confused_server: RunningServer) -> None:
     for request in (
         {"do": "frobnicate"},
         {"do": "slow", "operation": "IQuery.frobnicate", "seconds": 1},
@@ -100,7 +102,7 @@ def test_a_request_that_the_control_does_not_know_is_an_error(own_server: Runnin
         {"do": "set_permissions", "group": "lab", "permissions": "rwxrwx"},
     ):
         with pytest.raises(Told):
-            own_server.control.tell(**request)
+            confused_server.control.tell(**request)
 
 
 def test_what_was_acknowledged_survives_a_kill_and_what_was_not_is_not_there(
@@ -120,7 +122,7 @@ def test_what_was_acknowledged_survives_a_kill_and_what_was_not_is_not_there(
         update.saveObject(project("never"))
     own_server.start()
     again = connect("ada", server=own_server)
-    assert names(again) == ["acknowledged", "acknowledged too"]
+    assert names(again, "acknowledged", "acknowledged too", "never") == ["acknowledged", "acknowledged too"]
     image = again.getObject("Image", response.objects[1].id.val)
     assert (image.getPrimaryPixels().getPlane(0, 0, 0) == pixels[0, 0]).all()
 

@@ -119,6 +119,9 @@ def _run(method: Any, name: str, servant: Servant, current: Any, given: list[Any
             raise NotKnown(f"{name} is not implemented")
         with contextlib.nullcontext() if getattr(method, "is_unlocked", False) else servant.server.lock:
             if servant.session is not None:  # the router's is yet to come
+                if peer(current) not in servant.server.connections:
+                    # As with Glacier2: who comes by another connection has no session there.
+                    raise Ice.ObjectNotExistException
                 servant.server.sessions.touch(servant.session.uuid)
             call = Call(servant.server, servant.session, current)
             if servant.session is not None:
@@ -161,6 +164,12 @@ def asked_for(name: str, current: Any) -> Exception:
         return Ice.UnknownLocalException(said)
     kind = getattr(omero, {"ServerError": "InternalException"}.get(name, name))
     return kind("", name, said)
+
+
+def peer(current: Any) -> tuple[str, int]:
+    """The client's end of the connection that a call came by."""
+    info = current.con.getInfo()
+    return info.remoteAddress, info.remotePort
 
 
 def denied_login(said: str) -> Exception:

@@ -10,7 +10,7 @@ import Glacier2
 import omero
 
 from omero_server.call import Call
-from omero_server.dispatch import Servant, denied_login, skeleton
+from omero_server.dispatch import Servant, denied_login, peer, skeleton
 from omero_server.graph import Row
 from omero_server.service_factory import ServiceFactory
 from omero_server.sessions import NoSession, Session
@@ -31,7 +31,7 @@ class Router(Servant):
         client = call.current.ctx.get("omero.client.uuid") or str(uuid.uuid4())
         session.n_references += 1
         self.server.clients[client] = session
-        self.server.connections.append(call.current.con)
+        self.server.connections[peer(call.current)] = call.current.con
         factory = ServiceFactory(self.server, session)
         proxy = self.server.adapter.add(skeleton(factory), session.uuid, f"session-{client}")
         session.open[proxy.ice_getIdentity()] = factory

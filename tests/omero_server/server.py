@@ -68,7 +68,8 @@ class Server:
         )
         self.clients: dict[str, Session] = {}
         """In what session each client is, by the client's own uuid."""
-        self.connections: list[Any] = []
+        self.connections: dict[tuple[str, int], Any] = {}
+        """Those that a session was created or joined by, by the client's end."""
         self.imports: list[tuple[ImportProcess, Any]] = []
         self.stateless = {getter: one for getter, one in SERVICES.items() if not issubclass(one, Stateful)}
         self.submit: Callable[[Call, Any], Any] = submit
@@ -97,8 +98,8 @@ class Server:
 
     def drop_connections(self) -> None:
         """Close every connection that a client came in by."""
-        dropped, self.connections = self.connections, []
-        for one in dropped:
+        dropped, self.connections = self.connections, {}
+        for one in dropped.values():
             with contextlib.suppress(Ice.LocalException):
                 one.close(True)
 
