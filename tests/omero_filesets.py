@@ -32,7 +32,9 @@ def ome_xml(n_wells: int, n_channels: int, height: int, width: int, places: list
         for n in range(n_wells)
     )
     refs = "".join(f'<WellSampleRef ID="WellSample:{n}"/>' for n in range(n_wells))
-    channels = "".join(f'<Channel ID="Channel:N:{c}" Name="C{c}" EmissionWavelength="46{c}"/>' for c in range(n_channels))
+    channels = "".join(
+        f'<Channel ID="Channel:N:{c}" Name="C{c}" EmissionWavelength="46{c}"/>' for c in range(n_channels)
+    )
     images = "".join(
         f'<Image ID="Image:{n}" Name="well {n}"><Pixels ID="Pixels:{n}" DimensionOrder="XYCZT" Type="uint16" '
         f'SizeX="{width}" SizeY="{height}" SizeZ="1" SizeC="{n_channels}" SizeT="1" PhysicalSizeX="0.5" '

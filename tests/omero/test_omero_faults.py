@@ -40,7 +40,10 @@ def test_every_call_and_query_is_counted(confused_server: RunningServer, connect
         service.projection("select p.id\nfrom  Plate p", None)
     service.find("Plate", 1)
     counts = confused_server.control.counts()
-    assert {name: n for name, n in counts.items() if name.startswith("IQuery")} == {"IQuery.projection": 3, "IQuery.find": 1}
+    assert {name: n for name, n in counts.items() if name.startswith("IQuery")} == {
+        "IQuery.projection": 3,
+        "IQuery.find": 1,
+    }
     assert confused_server.control.tell("counts")["queries"] == [["select p.id from Plate p", 3]]
 
 

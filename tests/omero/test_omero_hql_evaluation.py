@@ -117,7 +117,9 @@ def test_objects_of_a_join_come_as_often_as_they_are_joined_unless_distinct(grap
 
 
 def test_what_is_fetched_is_told_apart_from_what_is_only_joined(graph: Graph) -> None:
-    evaluation = Evaluation(graph, "select w from Well w join fetch w.wellSamples ws join ws.image i where w.id = 1", {})
+    evaluation = Evaluation(
+        graph, "select w from Well w join fetch w.wellSamples ws join ws.image i where w.id = 1", {}
+    )
     loaded, filled = evaluation.fetched(evaluation.rows())
     assert loaded == {("WellSample", 1), ("WellSample", 2)}
     assert filled == {(("Well", 1), "wellSamples")}

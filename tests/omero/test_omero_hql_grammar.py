@@ -127,9 +127,7 @@ conditions = st.recursive(
         st.builds(IsNull, values),
         st.builds(In, values, st.lists(values, min_size=1, max_size=3).map(tuple)),
     ),
-    lambda inner: st.one_of(
-        st.builds(Not, inner), st.builds(Binary, st.sampled_from(["and", "or"]), inner, inner)
-    ),
+    lambda inner: st.one_of(st.builds(Not, inner), st.builds(Binary, st.sampled_from(["and", "or"]), inner, inner)),
     max_leaves=5,
 )
 

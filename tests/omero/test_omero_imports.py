@@ -94,9 +94,7 @@ def test_an_upload_goes_on_where_it_was_left(connection: BlitzGateway, login, tm
     name = upload.process.ice_getIdentity().name
     joined = BlitzGateway(host=login.host, port=login.port, secure=True)
     assert joined.connect(connection.getEventContext().sessionUuid)
-    [found] = [
-        one for one in joined.c.getManagedRepository().listImports() if one.ice_getIdentity().name == name
-    ]
+    [found] = [one for one in joined.c.getManagedRepository().listImports() if one.ice_getIdentity().name == name]
     assert found.getUploadOffset(0) == 100
     store = found.getUploader(0)
     store.write(data[100:], 100, len(data) - 100)

@@ -9,10 +9,9 @@ import Ice
 import omero
 import pytest
 from omero.gateway import BlitzGateway
+from omero_people import Login, login_of, principal
 
 from omero_server.running import RunningServer
-
-from omero_people import Login, login_of, principal
 
 
 def test_a_user_who_logs_in_by_password_is_told_who_and_in_what_group(login: Login, connection: BlitzGateway) -> None:

@@ -23,6 +23,7 @@ from omero_server.refusals import BadData, BadUse, Denied, MixedGroups, NotKnown
 from omero_server.schema import UnknownName
 from omero_server.sessions import BadTimeouts, NoSession, Session, TimedOut
 from omero_server.slices import Operation, operations
+from omero_server.table_file import BadCondition, BadTable
 
 if TYPE_CHECKING:
     from omero_server.server import Server
@@ -45,6 +46,8 @@ TRANSLATED: tuple[tuple[type[Exception], str], ...] = (
     (BadUse, "ApiUsageException"),
     (NoSuchValue, "ApiUsageException"),
     (NoSuchAlgorithm, "ApiUsageException"),
+    (BadTable, "ApiUsageException"),
+    (BadCondition, "ApiUsageException"),
 )
 """What each reason of ours is called on the wire; the first that fits."""
 

@@ -31,6 +31,7 @@ from omero_server.service_factory import ServiceFactory, Stateful
 from omero_server.services import BEHIND, SERVICES
 from omero_server.sessions import Session, Sessions
 from omero_server.slices import operations
+from omero_server.table_file import TableFile
 
 REAP_EVERY_S = 1.0
 IMPORT = "ManagedRepository.import"
@@ -70,6 +71,8 @@ class Server:
         """In what session each client is, by the client's own uuid."""
         self.connections: dict[tuple[str, int], Any] = {}
         """Those that a session was created or joined by, by the client's end."""
+        self.tables: dict[int, TableFile] = {}
+        """Those that were opened, by their file's id."""
         self.imports: list[tuple[ImportProcess, Any]] = []
         self.stateless = {getter: one for getter, one in SERVICES.items() if not issubclass(one, Stateful)}
         self.submit: Callable[[Call, Any], Any] = submit

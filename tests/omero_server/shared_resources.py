@@ -9,7 +9,9 @@ import omero.grid
 from omero_server.call import Call
 from omero_server.dispatch import Servant
 from omero_server.managed_repository import ManagedRepository, described
+from omero_server.refusals import BadUse
 from omero_server.service_factory import opened
+from omero_server.tables import MIMETYPE, Table, new_table_file
 
 
 class SharedResources(Servant):
@@ -25,7 +27,16 @@ class SharedResources(Servant):
         """None: there are no scripts."""
 
     def areTablesEnabled(self, call: Call) -> bool:
-        return False
+        return True
+
+    def newTable(self, call: Call, repository: int, path: str) -> Any:
+        return opened(self.session, Table(self.server, self.session, new_table_file(call, path)))
+
+    def openTable(self, call: Call, sent: Any) -> Any:
+        file = call.get("OriginalFile", sent._id.val)
+        if file["mimetype"] != MIMETYPE:
+            raise BadUse(f"{file} is no table but {file['mimetype']}")
+        return opened(self.session, Table(self.server, self.session, file))
 
     def _managed(self) -> Any:
         if "repository" not in self.session.proxies:
