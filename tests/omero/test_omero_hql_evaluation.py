@@ -60,6 +60,7 @@ def answer(graph: Graph, query: str, **parameters: Any) -> list[list[Any]]:
     [
         ("select p.name from Plate p order by p.name", {}, [["P"], ["empty"]]),
         ("from Plate where name = 'P'", {}, [["Plate:1"]]),
+        ("select p.id from Plate p where name = 'P'", {}, [[1]]),
         ("select count(*) from Well", {}, [[4]]),
         ("select count(w) from Well w where w.plate.name = 'empty'", {}, [[0]]),
         ("select max(w.row), min(w.column), sum(w.row), avg(w.row) from Well w", {}, [[1, 0, 2, 0.5]]),
@@ -130,6 +131,7 @@ def test_what_is_fetched_is_told_apart_from_what_is_only_joined(graph: Graph) ->
     [
         ("select x from Plate p", r"Unable to resolve path \[x\]"),
         ("select p.bogus from Plate p", "could not resolve property: bogus of: ome.model.Plate"),
+        ("select p from Plate p, Screen s where name = 'P'", r"Unable to resolve path \[name\]"),
         ("select p from Bogus p", "Bogus is not mapped"),
         ("select p from Plate p where p.id = :missing", "missing"),
         ("select p.wells.row from Plate p", "dereference collection"),

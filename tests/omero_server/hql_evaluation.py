@@ -139,6 +139,7 @@ class Evaluation:
             raise HqlError(str(unknown)) from None
         alias = source.alias
         self._scope.types[alias] = Type("object", of)
+        self._scope.roots.append(alias)
         found = self._finder(alias, of)
 
         def expand(rows: Iterable[Env]) -> Iterable[Env]:

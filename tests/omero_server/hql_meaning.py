@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omero_server.graph import Graph, Row
 from omero_server.hql_functions import aggregate, binary, function
-from omero_server.hql_grammar import AGGREGATES, THIS, HqlError
+from omero_server.hql_grammar import AGGREGATES, HqlError
 from omero_server.hql_tree import (
     Binary,
     Call,
@@ -45,6 +45,8 @@ class Scope:
         self.types: dict[str, Type] = dict(outer.types) if outer else {}
         self.ordered: set[str] = set(outer.ordered) if outer else set()
         """The aliases that stand for elements of an ordered collection."""
+        self.roots: list[str] = []
+        """The aliases that stand for all objects of a class."""
         self.joined: list[Value] = []
         """The ends of joins that a path implies: a row where one is null is no row."""
 
@@ -56,8 +58,8 @@ class Scope:
         """
         first, rest = path.steps[0], path.steps[1:]
         if first not in self.types:
-            if THIS in self.types:
-                first, rest = THIS, path.steps
+            if (only := self._only_root_with(first)) is not None:
+                first, rest = only, path.steps
             elif (name := class_named(self.graph.schema, str(path))) is not None:
                 return CLASS_NAME, lambda env: name
             else:
@@ -70,6 +72,15 @@ class Scope:
             kind, take = step(self.graph, kind, name)
             value = _then(value, take)
         return kind, value
+
+
+    def _only_root_with(self, name: str) -> str | None:
+        """The alias of the query's one root, if a bare name can be a field of it."""
+        if len(self.roots) != 1:
+            return None
+        of = self.types[self.roots[0]].name
+        known = name in {"id", "class", "details"} or self.graph.schema.field(of, name) is not None
+        return self.roots[0] if known else None
 
 
 def _then(value: Value, take: Callable[[Any], Any]) -> Value:
