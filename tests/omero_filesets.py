@@ -54,7 +54,8 @@ def ome_tiff_plate(folder: Path, pixels: NDArray[Any]) -> list[Path]:
     n_wells, n_channels, height, width = pixels.shape
     files = [folder / f"well{n}.ome.tiff" for n in range(n_wells)]
     places = [
-        f'<TiffData IFD="0" FirstC="0" PlaneCount="{n_channels}"><UUID FileName="{one.name}">urn:uuid:{n}</UUID></TiffData>'
+        f'<TiffData IFD="0" FirstC="0" PlaneCount="{n_channels}">'
+        f'<UUID FileName="{one.name}">urn:uuid:{n}</UUID></TiffData>'
         for n, one in enumerate(files)
     ]
     xml = ome_xml(n_wells, n_channels, height, width, places)

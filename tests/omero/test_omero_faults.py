@@ -68,7 +68,7 @@ def test_a_saving_whose_answer_gets_lost_is_kept(confused_server: RunningServer,
 
 def test_a_call_that_is_held_waits_and_others_go_on(confused_server: RunningServer, connect: Connect) -> None:
     connection = connect("ada", server=confused_server)
-    query, update = connection.c.sf.getQueryService(), connection.c.sf.getUpdateService()
+    update = connection.c.sf.getUpdateService()
     confused_server.control.tell("hold", operation="IUpdate.saveObject")
     saving = threading.Thread(target=update.saveObject, args=(project("held"),))
     saving.start()

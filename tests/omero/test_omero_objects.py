@@ -83,7 +83,7 @@ def test_annotations_of_several_kinds_are_listed_by_namespace(connection: BlitzG
 
 
 def test_a_field_that_must_be_there_is_asked_for(connection: BlitzGateway) -> None:
-    with pytest.raises(omero.ValidationException, match="Dataset.name"):
+    with pytest.raises(omero.ValidationException, match=r"Dataset\.name"):
         saved(connection, omero.model.DatasetI())
 
 
@@ -121,7 +121,8 @@ def test_a_query_that_means_nothing_is_an_error_of_the_servers(connection: Blitz
 def test_columns_come_in_the_types_of_their_fields(connection: BlitzGateway) -> None:
     id = dataset(connection, "typed").id.val
     parameters = omero.sys.ParametersI().addId(id)
-    query = "select d, d.id, d.name, count(l) from Dataset d left outer join d.projectLinks l where d.id = :id group by d, d.id, d.name"
+    query = """select d, d.id, d.name, count(l) from Dataset d left outer join d.projectLinks l
+        where d.id = :id group by d, d.id, d.name"""
     [row] = connection.getQueryService().projection(query, parameters, connection.SERVICE_OPTS)
     kinds = [omero.RObject, omero.RLong, omero.RString, omero.RLong]
     assert [isinstance(one, kind) for one, kind in zip(row, kinds, strict=True)] == [True] * 4

@@ -87,13 +87,15 @@ class Control:
         self._server.drop_connections()
 
     def do_expire(self, session: str | None = None, user: str | None = None, reaped: bool = True) -> dict[str, Any]:
-        return {"expired": self._server.sessions.expire(session, user, reaped=reaped)}
+        with self._server.lock:
+            return {"expired": self._server.sessions.expire(session, user, reaped=reaped)}
 
     def do_sessions(self) -> dict[str, Any]:
         return {"sessions": self._server.sessions.described()}
 
     def do_set_permissions(self, group: str, permissions: str) -> None:
-        self._server.people.set_permissions(group, permissions)
+        with self._server.lock:
+            self._server.people.set_permissions(group, permissions)
 
     def _known(self, operation: str) -> str:
         if operation not in self._server.known_operations:

@@ -86,10 +86,10 @@ def skeleton(servant: Servant) -> Ice.Object:
 def _skeleton(servant: type[Servant]) -> Any:
     """A skeleton with every operation filled in: ours where there is a method, else an error that names it."""
 
-    def __init__(self: Any, servant: Servant) -> None:
+    def hold(self: Any, servant: Servant) -> None:
         self.servant = servant
 
-    body: dict[str, Any] = {"__init__": __init__}
+    body: dict[str, Any] = {"__init__": hold}
     for operation in operations(servant.interface):
         method = getattr(servant, operation.name, None)
         run = functools.partial(_run, method, f"{interface_name(servant)}.{operation.name}")
@@ -136,7 +136,7 @@ def _run(method: Any, name: str, servant: Servant, current: Any, given: list[Any
     except (Ice.UserException, Ice.LocalException) as wrong:
         log.info("%s: %r", name, wrong)
         raise
-    except Exception as wrong:
+    except Exception as wrong:  # noqa: BLE001 - whatever it is, the client gets an exception of OMERO's
         raise translated(wrong, name) from None
     return result
 

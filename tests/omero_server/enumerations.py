@@ -22,7 +22,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "Family": ("linear", "polynomial", "exponential", "logarithmic"),
     "PhotometricInterpretation": ("RGB", "ARGB", "CMYK", "HSV", "Monochrome", "ColorMap"),
     "AcquisitionMode": (
-        "WideField", "LaserScanningConfocalMicroscopy", "SpinningDiskConfocal", "SlitScanConfocal", "MultiPhotonMicroscopy",
+        "WideField", "LaserScanningConfocalMicroscopy", "SpinningDiskConfocal", "SlitScanConfocal",
+        "MultiPhotonMicroscopy",
         "StructuredIllumination", "SingleMoleculeImaging", "TotalInternalReflection", "FluorescenceLifetime", "Other",
         "Unknown",
     ),

@@ -170,8 +170,8 @@ class Graph:
 
     def remove(self, row: Row) -> None:
         """Take the object away; what it referred to forgets it."""
-        for name, field in self.schema.fields(row.of).items():
-            if field.kind == "reference":
+        for name, said in self.schema.fields(row.of).items():
+            if said.kind == "reference":
                 self.put(row, name, None)
         key = self.key(row)
         rows = self._rows[key[0]]

@@ -132,7 +132,7 @@ def function(
     if name == "nullif" and len(of) == 2:
         return of[0][0], lambda env: None if (one := values[0](env)) == values[1](env) else one
     if name == "substring" and len(of) in {2, 3}:
-        return STRING, _null_if_any(values, lambda text, first, n=None: text[first - 1 :][: n if n is None else n])
+        return STRING, _null_if_any(values, lambda text, first, n=None: text[first - 1 :][:n])
     if name in ONE_ARGUMENT and len(of) == 1:
         kind, apply = ONE_ARGUMENT[name]
         return kind or of[0][0], _null_if_any(values, apply)

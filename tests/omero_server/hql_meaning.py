@@ -73,7 +73,6 @@ class Scope:
             value = _then(value, take)
         return kind, value
 
-
     def _only_root_with(self, name: str) -> str | None:
         """The alias of the query's one root, if a bare name can be a field of it."""
         if len(self.roots) != 1:
@@ -120,26 +119,31 @@ class Meaning:
                 return self._scope.path(expression)
             case Binary():
                 return self._binary(expression)
-            case Not(of):
-                inner = self.value(of)[1]
-                return BOOL, lambda env: None if (said := inner(env)) is None else not said
-            case IsNull(of):
-                inner = self.value(of)[1]
-                return BOOL, lambda env: inner(env) is None
-            case IsEmpty(of):
-                inner = self._collection(of)
-                return BOOL, lambda env: not inner(env)
-            case In(of, items):
-                return BOOL, self._in(of, items)
-            case Exists(query):
-                rows = self._evaluation.inner(query, self._scope)
-                return BOOL, lambda env: bool(rows.rows(env))
+            case Not() | IsNull() | IsEmpty() | In() | Exists():
+                return BOOL, self._truth(expression)
             case Subquery(query):
                 return self._subquery(query)
             case Case():
                 return self._case(expression)
             case Call():
                 return self._call(expression)
+
+    def _truth(self, expression: Not | IsNull | IsEmpty | In | Exists) -> Value:
+        match expression:
+            case Not(of):
+                inner = self.value(of)[1]
+                return lambda env: None if (said := inner(env)) is None else not said
+            case IsNull(of):
+                inner = self.value(of)[1]
+                return lambda env: inner(env) is None
+            case IsEmpty(of):
+                inner = self._collection(of)
+                return lambda env: not inner(env)
+            case In(of, items):
+                return self._in(of, items)
+            case Exists(query):
+                rows = self._evaluation.inner(query, self._scope)
+                return lambda env: bool(rows.rows(env))
 
     def over_rows(self, expression: Expression) -> tuple[Type, Callable[[list[Env]], Any]]:
         """What the expression is over a group of rows."""

@@ -125,7 +125,9 @@ class ManagedRepository(Servant):
                 "time": f"{now:%H-%M-%S}.{now.microsecond // 1000:03d}",
                 "session": self.session.uuid,
             }
-            folder = re.sub(r"%(\w+)%", lambda found: said[found[1]], self.server.template).replace("//", "/")
+            folder = re.sub(r"%(\w+)%", lambda found, said=said: said[found[1]], self.server.template).replace(
+                "//", "/"
+            )
             try:
                 (self.server.managed / folder).mkdir(parents=True)
             except FileExistsError:

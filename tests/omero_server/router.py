@@ -40,7 +40,7 @@ class Router(Servant):
     def destroySession(self, call: Call) -> None:
         session = self.server.clients.pop(call.current.ctx.get("omero.client.uuid", ""), None)
         if session is None:
-            raise Glacier2.SessionNotExistException()
+            raise Glacier2.SessionNotExistException
         self.server.sessions.leave(session)
 
     def getClientProxy(self, call: Call) -> None:
@@ -64,7 +64,7 @@ class Router(Servant):
     def refreshSession(self, call: Call) -> None:
         session = self.server.clients.get(call.current.ctx.get("omero.client.uuid", ""))
         if session is None:
-            raise Glacier2.SessionNotExistException()
+            raise Glacier2.SessionNotExistException
         self.server.sessions.touch(session.uuid)
 
     def _join(self, name: str) -> Session | None:

@@ -13,7 +13,8 @@ ROOT = "IObject"
 
 _SEQUENCE = re.compile(r"defineSequence\('::omero::model::(\w+)', \(\), _M_omero\.model\._t_(\w+)\)")
 _CLASS = re.compile(
-    r"defineClass\('::omero::model::(\w+)', \w+, -?\d+, \(\), (\w+), \w+, (?:_M_omero\.model\._t_(\w+)|None), \(\), \((.*?)\n\n",
+    r"defineClass\('::omero::model::(\w+)', \w+, -?\d+, \(\), (\w+), \w+, "
+    r"(?:_M_omero\.model\._t_(\w+)|None), \(\), \((.*?)\n\n",
     re.DOTALL,
 )
 _MEMBER = re.compile(r"\('_?(\w+)', \(\), [\w.]*_t_(\w+), ")
@@ -69,7 +70,7 @@ class Schema:
         return name in self.classes
 
     def of(self, name: str) -> Class:
-        """The class of that name, written as in HQL (``Image``, ``ome.model.core.Image``) or as on the wire (``ImageI``).
+        """The class of that name, as HQL writes it (``Image``, ``ome.model.core.Image``) or the wire (``ImageI``).
 
         Raises:
             UnknownName: there is none.
@@ -130,7 +131,8 @@ class Schema:
 def schema() -> Schema:
     """OMERO's own model, as the installed omero-py has it."""
     found = importlib.util.find_spec("omero_model_IObject_ice")
-    assert found is not None and found.origin is not None, "omero-py is not installed"
+    assert found is not None, "omero-py is not installed"
+    assert found.origin is not None
     return read_schema(Path(found.origin).parent)
 
 

@@ -34,7 +34,8 @@ def operations(skeleton: type) -> list[Operation]:
 @functools.cache
 def _declared() -> dict[str, list[Operation]]:
     found = importlib.util.find_spec("omero_API_ice")
-    assert found is not None and found.origin is not None, "omero-py is not installed"
+    assert found is not None, "omero-py is not installed"
+    assert found.origin is not None
     declared: dict[str, list[Operation]] = {}
     folder = Path(found.origin).parent
     for path in sorted(

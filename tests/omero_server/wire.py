@@ -61,8 +61,8 @@ class Wire:
             return bare
         made = self._done[key] = kind()
         made._id = rlong(row.id)
-        for name, field in self._graph.schema.fields(row.of).items():
-            self._fill(made, row, key, name, field)
+        for name, said in self._graph.schema.fields(row.of).items():
+            self._fill(made, row, key, name, said)
         self._describe(made, row)
         return made
 
