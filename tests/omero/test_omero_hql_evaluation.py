@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from omero_server.graph import Graph
 from omero_server.hql_evaluation import Evaluation
-from omero_server.hql_grammar import HqlError
+from omero_server.hql_tokens import HqlError
 from omero_server.schema import schema
 
 PLATE_QUERY = """

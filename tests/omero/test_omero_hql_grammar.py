@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omero_server.hql_grammar import RESERVED, HqlError, parse
+from omero_server.hql_grammar import parse
+from omero_server.hql_tokens import RESERVED, HqlError
 from omero_server.hql_tree import (
     Binary,
     Call,

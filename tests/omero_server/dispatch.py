@@ -18,7 +18,7 @@ from omero_server.checksums import NoSuchAlgorithm
 from omero_server.enumerations import NoSuchValue
 from omero_server.faults import Asked
 from omero_server.graph import NoSuchRow
-from omero_server.hql_grammar import HqlError
+from omero_server.hql_tokens import HqlError
 from omero_server.refusals import BadData, BadUse, Denied, MixedGroups, NotKnown, Stale
 from omero_server.schema import UnknownName
 from omero_server.sessions import BadTimeouts, NoSession, Session, TimedOut

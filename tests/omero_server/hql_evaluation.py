@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from omero_server.graph import Graph, Row
-from omero_server.hql_grammar import HqlError, parse
+from omero_server.hql_grammar import parse
 from omero_server.hql_meaning import Env, Meaning, Scope, Value, bare, is_aggregate
+from omero_server.hql_tokens import HqlError
 from omero_server.hql_tree import (
     Binary,
     Exists,

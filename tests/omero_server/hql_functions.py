@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from omero_server.graph import Row
-from omero_server.hql_grammar import HqlError
+from omero_server.hql_tokens import HqlError
 from omero_server.hql_types import ANY, BOOL, CLASS_NAME, DOUBLE, INT, LONG, STRING, Type
 
+AGGREGATES = frozenset({"count", "sum", "max", "min", "avg", "minindex", "maxindex"})
 NUMBERS = ("RInt", "RLong", "RTime", "RFloat", "RDouble")
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,

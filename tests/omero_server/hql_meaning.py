@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from omero_server.graph import Graph, Row
-from omero_server.hql_functions import aggregate, binary, function
-from omero_server.hql_grammar import AGGREGATES, HqlError
+from omero_server.hql_functions import AGGREGATES, aggregate, binary, function
+from omero_server.hql_tokens import HqlError
 from omero_server.hql_tree import (
     Binary,
     Call,

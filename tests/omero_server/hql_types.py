@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omero_server.graph import Graph, Row
-from omero_server.hql_grammar import HqlError
+from omero_server.hql_tokens import HqlError
 from omero_server.schema import Schema
 
 DETAILS = {
