@@ -41,6 +41,8 @@ def test_a_store_reads_and_writes_anywhere_and_says_what_it_kept(connection: Bli
     file.setName(rstring("notes.txt"))
     file.setPath(rstring(""))
     file.setSize(rlong(0))
+    file.setHasher(omero.model.ChecksumAlgorithmI())
+    file.hasher.setValue(rstring("SHA1-160"))
     file = connection.getUpdateService().saveAndReturnObject(file)
     store = connection.c.sf.createRawFileStore()
     with pytest.raises(omero.ApiUsageException):
@@ -48,11 +50,13 @@ def test_a_store_reads_and_writes_anywhere_and_says_what_it_kept(connection: Bli
     store.setFileId(file.id.val)
     store.write(b"hello world", 0, 11)
     store.write(b"W", 6, 1)
-    assert store.read(6, 100) == b"World"
+    assert store.read(6, 5) == b"World"
+    assert store.read(6, 7) == b"World\0\0"
     assert store.truncate(5)
     assert not store.truncate(50)
     saved = store.save()
     assert (saved.size.val, store.size(), len(saved.hash.val)) == (5, 5, 40)
+    assert store.save() is None
     store.close()
     with pytest.raises(Ice.ObjectNotExistException):
         store.size()
@@ -101,3 +105,12 @@ def test_checksums_are_those_of_the_standards(tmp_path: Path, algorithm: str, ex
 def test_a_checksum_that_was_not_learnt_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSuchAlgorithm):
         hashed(tmp_path, "Murmur3-128")
+
+
+def test_nobody_puts_a_file_into_a_repository_by_saving(connection: BlitzGateway) -> None:
+    file = omero.model.OriginalFileI()
+    file.setName(rstring("passwd"))
+    file.setPath(rstring("/etc/"))
+    file.setRepo(rstring(connection.c.getManagedRepository().root().hash.val))
+    with pytest.raises(omero.SecurityViolation, match="repo"):
+        connection.getUpdateService().saveObject(file)

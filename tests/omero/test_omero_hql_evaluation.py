@@ -12,8 +12,8 @@ from omero_server.hql_tokens import HqlError
 from omero_server.schema import schema
 
 PLATE_QUERY = """
-    select well.row, well.column, index(ws), pa.id, img.id, img.name, img.series, pix.id, pix.sizeX, pt.value, dor.value,
-    fs.id, fse.clientPath, orig.id, orig.path, orig.name, orig.size, orig.hash
+    select well.row, well.column, index(ws), pa.id, img.id, img.name, img.series, pix.id, pix.sizeX, pt.value,
+    dor.value, fs.id, fse.clientPath, orig.id, orig.path, orig.name, orig.size, orig.hash
     from Well well join well.wellSamples ws left outer join ws.plateAcquisition pa join ws.image img
     join img.pixels pix join pix.pixelsType pt join pix.dimensionOrder dor left outer join img.fileset fs
     left outer join fs.usedFiles fse left outer join fse.originalFile orig
@@ -64,7 +64,7 @@ def answer(graph: Graph, query: str, **parameters: Any) -> list[list[Any]]:
         ("select count(*) from Well", {}, [[4]]),
         ("select count(w) from Well w where w.plate.name = 'empty'", {}, [[0]]),
         ("select max(w.row), min(w.column), sum(w.row), avg(w.row) from Well w", {}, [[1, 0, 2, 0.5]]),
-        ("select w.row, count(ws) from Well w join w.wellSamples ws group by w.row order by w.row", {}, [[0, 4], [1, 4]]),
+        ("select w.row, count(s) from Well w join w.wellSamples s group by w.row order by w.row", {}, [[0, 4], [1, 4]]),
         ("select minindex(ws), maxindex(ws) from Well w join w.wellSamples ws", {}, [[0, 1]]),
         ("select distinct ws.well.row from WellSample ws order by ws.well.row desc", {}, [[1], [0]]),
         ("select p.id from Plate p where size(p.wells) = 0", {}, [[2]]),
@@ -73,7 +73,8 @@ def answer(graph: Graph, query: str, **parameters: Any) -> list[list[Any]]:
         ("select i.name from Image i where i.name like '_lone%' order by i.name", {}, [["Alone too"], ["alone"]]),
         ("select i.name from Image i where lower(i.name) in ('alone', 'x')", {}, [["alone"]]),
         ("select i.id from Image i where i.id in (:ids)", {"ids": [2, 3, 99]}, [[2], [3]]),
-        ("select i.id from Image i where i.fileset.templatePrefix <> 'no' and i.series = 0 and i.id < 4", {}, [[1], [3]]),
+        ("select i.id from Image i where i.fileset.templatePrefix <> 'no' and i.series = 0 and i.id < 4", {},
+         [[1], [3]]),
         ("select count(i) from Image i where i.fileset is null", {}, [[2]]),
         ("select l.child.name from ScreenPlateLink l where l.parent.id = 1 and l.child.rows = 2", {}, [["P"]]),
         ("select s.name from Screen s where exists (select l from ScreenPlateLink l where l.parent = s)", {}, [["S"]]),
@@ -86,7 +87,7 @@ def answer(graph: Graph, query: str, **parameters: Any) -> list[list[Any]]:
         ("select a.id from Annotation a where a.class = ome.model.annotations.TagAnnotation", {}, [[1]]),
         ("select a.id from Annotation a where a.textValue = 'good'", {}, [[1]]),
         ("select a.ns from MapAnnotation a join a.mapValue kv where kv.name = 'k2' and kv.value = 'w'", {}, [["m"]]),
-        ("select case when w.row = 0 then 'top' else 'bottom' end from Well w where w.column = 0", {}, [["top"], ["bottom"]]),
+        ("select case when w.row = 0 then 'top' else 'low' end from Well w where w.column = 0", {}, [["top"], ["low"]]),
         ("select coalesce(p.rows, 9) + 1 from Plate p order by p.id", {}, [[3], [10]]),
         ("select (select count(w) from Well w where w.plate = p) from Plate p order by p.id", {}, [[4], [0]]),
         ("select p.name from Plate p where not (p.rows = 3)", {}, [["P"]]),

@@ -11,9 +11,11 @@ import omero.model
 import pytest
 import tifffile
 from omero.gateway import BlitzGateway
-from omero.rtypes import rstring
+from omero.rtypes import rstring, unwrap
 from omero_filesets import Upload, metaxpress_plate, ome_tiff_plate, planes
 
+from omero_server.managed_repository import relative_paths
+from omero_server.refusals import BadData
 from omero_server.running import RunningServer
 
 Connect = Callable[..., BlitzGateway]
@@ -111,13 +113,64 @@ def test_files_that_nobody_can_read_fail_with_a_reason(connection: BlitzGateway,
     assert "notes.lif" in response.parameters["message"]
 
 
-def test_an_import_wants_a_checksum_algorithm_and_paths(connection: BlitzGateway) -> None:
+def test_an_import_wants_paths_a_checksum_algorithm_and_one_upload_job(connection: BlitzGateway) -> None:
     repository = connection.c.getManagedRepository()
-    with pytest.raises(omero.ApiUsageException, match="checksum"):
-        repository.importFileset(omero.model.FilesetI(), omero.grid.ImportSettings())
     settings = omero.grid.ImportSettings(checksumAlgorithm=repository.listChecksumAlgorithms()[0])
     with pytest.raises(omero.ApiUsageException, match="paths"):
         repository.importFileset(omero.model.FilesetI(), settings)
+    fileset, entry = omero.model.FilesetI(), omero.model.FilesetEntryI()
+    entry.setClientPath(rstring("a.tif"))
+    fileset.addFilesetEntry(entry)
+    with pytest.raises(omero.ApiUsageException, match="checksum"):
+        repository.importFileset(fileset, omero.grid.ImportSettings())
+    with pytest.raises(omero.ValidationException, match="job"):
+        repository.importFileset(fileset, settings)
+    fileset.linkJob(omero.model.IndexingJobI())
+    with pytest.raises(omero.ValidationException, match="UploadJob"):
+        repository.importFileset(fileset, settings)
+
+
+def test_an_import_leaves_its_jobs_and_its_log_with_the_fileset(connection: BlitzGateway, tmp_path: Path) -> None:
+    response = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12))).whole()
+    query = """select job.class, job.status.value, log.mimetype from Image i join i.fileset f join f.jobLinks l
+        join l.child job left outer join job.originalFileLinks ol left outer join ol.child log
+        where i.id = :id order by index(l)"""
+    parameters = omero.sys.ParametersI().addId(response.objects[1].id.val)
+    rows = unwrap(connection.getQueryService().projection(query, parameters))
+    assert rows == [
+        ["UploadJob", "Finished", "application/omero-log-file"],
+        ["MetadataImportJob", "Finished", None],
+        ["PixelDataJob", "Finished", None],
+        ["IndexingJob", "Finished", None],
+    ]
+
+
+def test_an_upload_that_is_verified_twice_is_imported_twice(connection: BlitzGateway, tmp_path: Path) -> None:
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12)))
+    upload.send(0)
+    first, second = upload.finish(), upload.finish()
+    assert first.objects[0].id.val != second.objects[0].id.val
+
+
+@pytest.mark.parametrize(
+    ("client_paths", "expected"),
+    [
+        (["/a/b/c/d/e/x.tif"], ["c/d/e/x.tif"]),
+        (["a.tif"], ["a.tif"]),
+        (["/p/a.tif"], ["p/a.tif"]),
+        (["/a/b/c/d/p.HTD", "/a/b/c/d/T1/x.tif"], ["b/c/d/p.HTD", "b/c/d/T1/x.tif"]),
+        (["/a/b/c/d/e/T1/x", "/a/b/c/d/e/T2/y"], ["d/e/T1/x", "d/e/T2/y"]),
+        (["/a/b/c/d/1/2/3/4/x", "/a/b/c/d/5/6/7/8/y"], ["1/2/3/4/x", "5/6/7/8/y"]),
+    ],
+)
+def test_how_much_of_a_clients_path_comes_along(client_paths: list[str], expected: list[str]) -> None:
+    assert relative_paths(client_paths) == expected
+
+
+@pytest.mark.parametrize("client_paths", [["/a/../etc/passwd"], ["a:b.tif"], ["a.tif", "a.tif"], ["a\x00.tif"]])
+def test_paths_that_no_repository_takes_are_refused(client_paths: list[str]) -> None:
+    with pytest.raises(BadData):
+        relative_paths(client_paths)
 
 
 def test_the_servers_favourite_algorithm_among_the_offered_is_suggested(connection: BlitzGateway) -> None:

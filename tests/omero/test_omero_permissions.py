@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omero_server.permissions import (
+    NONE,
     PRIVATE,
     PRIVILEGES,
     READ_ANNOTATE,
@@ -15,6 +16,7 @@ from omero_server.permissions import (
     is_permissions,
     may_read,
     rights,
+    system_rights,
 )
 
 LAB, OTHER = 10, 11
@@ -48,6 +50,32 @@ def test_what_each_may_do_with_anothers_object(who: str, kind: str) -> None:
     seen = may_read(caller, owned)
     said = zip("raed", (True, may.annotate, may.edit, may.delete), strict=True)
     assert "".join(letter if seen and yes else "-" for letter, yes in said) == expected[KINDS.index(kind)]
+
+
+def test_privileges_are_for_objects_for_files_and_for_imported_files_apart() -> None:
+    for kind in ("Owned", "File", "ManagedRepo"):
+        light = Caller(6, LAB, frozenset({0, 1}), privileges=frozenset({f"Write{kind}"}))
+        writes = {one for one in ("Owned", "File", "ManagedRepo") if rights(light, Owned(2, LAB, READ_ONLY, one)).edit}
+        assert writes == {kind}
+        assert not rights(light, Owned(2, LAB, READ_ONLY, kind)).delete
+
+
+def test_a_guest_writes_nothing_of_anybodys() -> None:
+    assert rights(Caller(1, 2, frozenset({2})), Owned(1, 2, READ_WRITE)) == NONE
+
+
+@pytest.mark.parametrize(
+    ("privileges", "writes"),
+    [({"ModifyUser"}, {"Experimenter", "PixelsType"}), ({"ModifyGroup"}, {"ExperimenterGroup", "PixelsType"}),
+     (set(), {"PixelsType"})],
+)  # fmt: skip
+def test_what_belongs_to_the_system_is_linked_by_all_and_written_by_privilege(
+    privileges: set[str], writes: set[str]
+) -> None:
+    light = Caller(6, LAB, frozenset({0, 1}), privileges=frozenset(privileges))
+    things = ("Experimenter", "ExperimenterGroup", "GroupExperimenterMap", "PixelsType")
+    assert {one for one in things if system_rights(light, one).edit} == writes
+    assert all(system_rights(MEMBER, one).link and not system_rights(MEMBER, one).edit for one in things)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from omero_server import permissions
@@ -59,7 +60,12 @@ class Call:
     @functools.cached_property
     def caller(self) -> Caller:
         group = self.group
-        return self.server.people.caller(self.session.user, None if group is None else group.id)
+        caller = self.server.people.caller(self.session.user, None if group is None else group.id)
+        sudoer = self.session.sudoer
+        if sudoer is None:
+            return caller
+        # Becoming somebody else gives nobody more privileges than before.
+        return replace(caller, privileges=caller.privileges & self.server.people.caller(sudoer, None).privileges)
 
     @functools.cached_property
     def user(self) -> Row:
@@ -104,12 +110,16 @@ class Call:
         """Whose it is, or None for what belongs to the system."""
         if row.group is None or row.owner is None:
             return None
-        return Owned(row.owner.id, row.group.id, row.group.permissions or permissions.PRIVATE)
+        kind = "Owned"
+        if row.of == "OriginalFile":
+            kind = "ManagedRepo" if row["repo"] == self.server.uuid else "File"
+        return Owned(row.owner.id, row.group.id, row.group.permissions or permissions.PRIVATE, kind)
 
     def may_read(self, row: Row) -> bool:
         """Whether the object is there for the caller."""
         if row.of in {"Session", "Share"}:  # a uuid is as good as a password
-            return row["owner"] is self.session.user or self.caller.may("ReadSession")
+            mine = (self.session.sudoer or self.session.user) is (row["sudoer"] or row["owner"])
+            return mine or self.caller.may("ReadSession")
         owned = self.owned(row)
         return owned is None or permissions.may_read(self.caller, owned)
 
@@ -117,7 +127,7 @@ class Call:
         """What the caller may do with it."""
         owned = self.owned(row)
         if owned is None:
-            return permissions.ALL if self.caller.may("ModifyUser") else permissions.NONE
+            return permissions.system_rights(self.caller, row.of)
         return permissions.rights(self.caller, owned)
 
     def find(self, of: str, id: int) -> Row | None:

@@ -27,7 +27,7 @@ WITH_IT: dict[str, tuple[str, ...]] = {
     "Channel": ("logicalChannel", "statsInfo"),
 }
 """What an object takes along unless somebody else refers to it."""
-CONTAINED = ("ProjectDatasetLink", "DatasetImageLink", "ScreenPlateLink", "FilesetJobLink")
+CONTAINED = ("ProjectDatasetLink", "DatasetImageLink", "ScreenPlateLink", "FilesetJobLink", "JobOriginalFileLink")
 """The links whose children go with the last parent, as annotations do."""
 
 

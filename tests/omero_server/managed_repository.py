@@ -25,6 +25,7 @@ from omero_server.wire import Wire
 PREFERRED = ("SHA1-160", "MD5-128", "CRC-32", "Adler-32", "File-Size-64")
 PARENTS_KEPT = 3
 """So many folders above the files come along into the repository."""
+LOG = "application/omero-log-file"
 ILLEGAL = re.compile(r'[\x00-\x1f"*:<>?\\|]')
 
 
@@ -34,7 +35,7 @@ def relative_paths(client_paths: list[str]) -> list[str]:
     Raises:
         BadData: a name holds a character that the repository does not take, or two files are one.
     """
-    split = [PurePosixPath(path).parts for path in client_paths]
+    split = [tuple(part for part in PurePosixPath(path).parts if part != "/") for path in client_paths]
     for parts in split:
         if any(part in {"..", "."} or ILLEGAL.search(part) for part in parts):
             raise BadData(f"illegal path: {'/'.join(parts)}")
@@ -44,7 +45,7 @@ def relative_paths(client_paths: list[str]) -> list[str]:
     common = 0
     while all(len(parts) > common for parts in folders) and len({parts[common] for parts in folders}) == 1:
         common += 1
-    first = max(common - PARENTS_KEPT, 1 if folders[0][:1] == ("/",) else 0)
+    first = min(common, max(0, min(map(len, folders)) - PARENTS_KEPT))
     return ["/".join(parts[first:]) for parts in split]
 
 
@@ -66,28 +67,34 @@ class ManagedRepository(Servant):
         return next((one for one in self.listChecksumAlgorithms(call) if one._value.val in names), None)
 
     def importFileset(self, call: Call, sent: Any, settings: Any) -> Any:
+        entries = [entry for entry in sent._usedFilesSeq if entry is not None]
+        if not entries:
+            raise BadUse("No paths provided")
         if settings is None or settings.checksumAlgorithm is None:
             raise BadUse("must specify checksum algorithm")
         if settings.checksumAlgorithm._value.val not in ALGORITHMS:
             raise BadUse(f"the checksum algorithm {settings.checksumAlgorithm._value.val} is not offered")
-        entries = [entry for entry in sent._usedFilesSeq if entry is not None]
-        if not entries:
-            raise BadUse("No paths provided")
+        _must_be_one_upload(sent)
         places = relative_paths([entry._clientPath.val for entry in entries])
         with self.graph.changing():
             folder = self._new_folder(call)
             for entry, place in zip(entries, places, strict=True):
                 entry._originalFile = omero.model.OriginalFileI(self._file(call, folder, place, settings).id, False)
             sent._templatePrefix = rstring(f"{folder}/")
-            self._describe_jobs(call, sent)
-            fileset = Merge(call).object(sent)
+            self._add_jobs(call, sent, settings)
+            [fileset] = Merge(call).all([sent])
+            self._begin_log(call, fileset, folder)
         process = ImportProcess(self.server, self.session, fileset, settings)
         proxy = opened(self.session, process)
         self.server.imports.append((process, proxy))
         return proxy
 
     def listImports(self, call: Call) -> list[Any]:
-        mine = [proxy for one, proxy in self.server.imports if one.is_open and one.session.user is self.session.user]
+        """Those of the user's groups that the user may go on with; on some servers none ever."""
+        if not self.server.lists_imports:
+            return []
+        theirs = [(one, proxy) for one, proxy in self.server.imports if one.is_open and call.may_read(one.fileset)]
+        mine = [proxy for one, proxy in theirs if call.rights(one.fileset).edit]
         return [omero.grid.ImportProcessPrx.uncheckedCast(proxy) for proxy in mine]
 
     def verifyChecksums(self, call: Call, ids: list[int]) -> list[int]:
@@ -143,16 +150,36 @@ class ManagedRepository(Servant):
             mimetype="application/octet-stream", ctime=self.server.now_ms(),
         )  # fmt: skip
 
-    def _describe_jobs(self, call: Call, sent: Any) -> None:
-        for link in sent._jobLinksSeq or []:
-            if link is None or not link._child._loaded:
-                continue
+    def _add_jobs(self, call: Call, sent: Any, settings: Any) -> None:
+        """To the upload come the jobs of the server's own."""
+        kinds = ["MetadataImportJob", "PixelDataJob", "IndexingJob"]
+        if settings.doThumbnails is not None and settings.doThumbnails.val:
+            kinds.insert(2, "ThumbnailGenerationJob")
+        for kind in kinds:
+            sent.linkJob(getattr(omero.model, f"{kind}I")())
+        waiting = self.server.enumeration("JobStatus", "Waiting")
+        for link in sent._jobLinksSeq:
             job, now = link._child, rtime(self.server.now_ms())
             job._username, job._groupname = rstring(call.user["omeName"]), rstring(call.writing_group["name"])
             job._submitted = job._scheduledFor = job._started = now
-            job._message, job._type = rstring("FS import"), rstring("User")
-            running = self.server.enumeration("JobStatus", "Running")
-            job._status = omero.model.JobStatusI(running.id, False)
+            job._message, job._type = rstring("Waiting"), rstring("FS")
+            job._status = omero.model.JobStatusI(waiting.id, False)
+
+    def _begin_log(self, call: Call, fileset: Row, folder: str) -> None:
+        path = PurePosixPath(f"{folder}.log")
+        (self.server.managed / path).write_text("")
+        where = {"path": f"{path.parent}/", "name": path.name, "repo": self.server.uuid}
+        log = call.make("OriginalFile", **where, mimetype=LOG, size=0, version=0)
+        upload = self.graph.collection(fileset, "jobLinks")[0]["child"]
+        call.make("JobOriginalFileLink", parent=upload, child=log, version=0)
+
+
+def _must_be_one_upload(sent: Any) -> None:
+    jobs = [link._child for link in sent._jobLinksSeq if link is not None]
+    if len(jobs) != 1:
+        raise BadData("Found more than one job link. Link only updateJob on creation!")
+    if not isinstance(jobs[0], omero.model.UploadJob):
+        raise BadData(f"Found non-UploadJob on creation: {type(jobs[0]).__name__}")
 
 
 def described(server: Any) -> Any:

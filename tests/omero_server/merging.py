@@ -7,7 +7,7 @@ from typing import Any
 from omero_server import enumerations
 from omero_server.call import Call
 from omero_server.graph import Row
-from omero_server.permissions import USER_GROUP
+from omero_server.permissions import GUEST, USER_GROUP, system_rights
 from omero_server.refusals import BadData, Denied, MixedGroups, Stale
 from omero_server.schema import Field
 from omero_server.wire import Loaded, plain
@@ -69,8 +69,10 @@ class Merge:
         return row
 
     def _new(self, of: str, sent: Any) -> Row:
-        if self._schema.of(of).is_global and not self._call.caller.may("ModifyUser"):
-            raise Denied(f"Only administrators make a {of}")
+        if self._schema.of(of).is_global and not system_rights(self._call.caller, of).edit:
+            raise Denied(f"{of} is a System-type, and may be created only through privileged APIs.")
+        if self._call.user.id == GUEST:
+            raise Denied(f"guests make no {of}")
         row = self._graph.add(of)
         self._call.own(row)
         details = sent._details
@@ -107,6 +109,8 @@ class Merge:
                 self._call.may("edit", row)
             if isinstance(value, Row):
                 self._may_refer(row, name, value)
+            if row.of == "OriginalFile" and name == "repo":
+                raise Denied(f"cannot set repo property of {row} via ORM")
             self._graph.put(row, name, value)
             changed = True
         if changed and not is_new:

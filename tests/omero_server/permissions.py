@@ -14,6 +14,14 @@ PRIVILEGES = frozenset({
 })  # fmt: skip
 
 
+SYSTEM_PRIVILEGES = {
+    "Experimenter": "ModifyUser",
+    "ExperimenterGroup": "ModifyGroup",
+    "GroupExperimenterMap": "ModifyGroupMembership",
+}
+"""What it takes to write these; other things of the system take any administrator."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """One user in the context of one call."""
@@ -45,6 +53,8 @@ class Owned:
     owner: int
     group: int
     permissions: str
+    kind: str = "Owned"
+    """By what privileges administrators write and delete it: Owned, File, ManagedRepo."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Rights:
         return [not may for may in (self.link, self.edit, self.delete, self.annotate, self.chgrp, self.chown)]
 
 
-ALL, NONE = Rights(*[True] * 6), Rights(*[False] * 6)
+NONE = Rights(*[False] * 6)
 
 
 def may_read(caller: Caller, owned: Owned) -> bool:
@@ -82,21 +92,31 @@ def may_read(caller: Caller, owned: Owned) -> bool:
 
 def rights(caller: Caller, owned: Owned) -> Rights:
     """What the caller may do with an object that it can read."""
+    if caller.user == GUEST:
+        return NONE
     own = caller.user == owned.owner
     leads = owned.group in caller.leader_of
     private = owned.permissions[2] != "r"
     shared = owned.permissions[3] if owned.group in caller.member_of else "-"
-    writes = own or leads or caller.may("WriteOwned") or shared == "w"
+    privileged = caller.may(f"Write{owned.kind}")
+    writes = own or leads or privileged or shared == "w"
     # An administrator cannot put anything onto what only its owner sees: the owner could not read it.
-    mixes = own or (not private and (leads or caller.may("WriteOwned")))
+    mixes = own or (not private and (leads or privileged))
     return Rights(
         link=mixes or shared == "w",
         edit=writes,
-        delete=own or leads or caller.may("DeleteOwned") or shared == "w",
+        delete=own or leads or caller.may(f"Delete{owned.kind}") or shared == "w",
         annotate=mixes or shared in "aw",
         chgrp=own or caller.may("Chgrp"),
         chown=caller.may("Chown") or leads,
     )
+
+
+def system_rights(caller: Caller, of: str) -> Rights:
+    """What the caller may do with what belongs to nobody: users, groups, enumerations."""
+    privilege = SYSTEM_PRIVILEGES.get(of)
+    writes = caller.is_admin if privilege is None else caller.may(privilege)
+    return Rights(link=True, edit=writes, delete=writes, annotate=True, chgrp=False, chown=False)
 
 
 def is_permissions(text: str) -> bool:

@@ -23,7 +23,8 @@ from omero_server.wire import Wire
 if TYPE_CHECKING:
     from omero_server.server import Server
 
-DEFAULT_HASHER = "SHA1-160"
+MOST_BYTES = 64_000_000
+"""What one call may read."""
 
 
 def path_of(server: Server, file: Row) -> Path:
@@ -71,9 +72,11 @@ class RawFiles(Stateful):
             with path.open("rb") as file:
                 return os.pread(file.fileno(), n_bytes, position)
 
-        data = self._read(part)
+        if n_bytes > MOST_BYTES:
+            raise BadUse(f"Too big: {n_bytes}")
+        data: bytes = self._read(part)
         self.server.door.moved("RawFileStore.read", len(data))
-        return data
+        return data.ljust(n_bytes, b"\0")  # as the server does: behind the end there are zeros
 
     @unlocked
     def write(self, call: Call, data: bytes, position: int, n_bytes: int) -> None:
@@ -101,30 +104,35 @@ class RawFiles(Stateful):
 
     @unlocked
     def save(self, call: Call) -> Any:
-        """Have the OriginalFile say how large the file is, and its hash."""
+        """Have the OriginalFile say how large the file is, and its hash; None where nothing has changed."""
         file = self._about()
-        if self._modified:
-            self._note(file)
+        if not self._has_changed(file):
+            return None
+        self._note(file)
         with self.server.lock:
             return Wire(call).root(file)
 
     def release(self) -> None:
-        if self._file is not None and self._modified:
+        if self._file is not None and self._has_changed(self._file):
             self._note(self._file)
         if self._closed is not None:
             self._closed()
         self._file = self._path = self._closed = None
 
-    def _note(self, file: Row) -> None:
+    def _has_changed(self, file: Row) -> bool:
+        """Whether it was written through here, or, as by a link in its place, behind our back."""
         path = path_of(self.server, file)
         if not path.exists() or self.graph.find("OriginalFile", file.id) is None:
-            return  # replaced by a link that leads nowhere yet, or deleted meanwhile
-        hasher = file["hasher"] or self.server.enumeration("ChecksumAlgorithm", DEFAULT_HASHER)
-        said = hashed(path, hasher["value"])
+            return False
+        return self._modified or (file["size"] is not None and path.stat().st_size != file["size"])
+
+    def _note(self, file: Row) -> None:
+        path = path_of(self.server, file)
+        said = None if file["hasher"] is None else hashed(path, file["hasher"]["value"])
         with self.server.lock, self.graph.changing():
             self.graph.put(file, "size", path.stat().st_size)
-            self.graph.put(file, "hasher", hasher)
             self.graph.put(file, "hash", said)
+            self.graph.put(file, "mtime", int(path.stat().st_mtime * 1000))
             self.graph.put(file, "version", (file["version"] or 0) + 1)
         self._modified = False
 

@@ -27,21 +27,22 @@ class Router(Servant):
 
     def createSession(self, call: Call, name: str, password: str) -> Any:
         session = self._join(name) if name == password else None
-        session = session or self._log_in(name, password, call.current.ctx)
+        if session is not None:
+            session.n_references += 1
+        else:
+            session = self._log_in(name, password, call.current.ctx)
         client = call.current.ctx.get("omero.client.uuid") or str(uuid.uuid4())
-        session.n_references += 1
-        self.server.clients[client] = session
         self.server.connections[peer(call.current)] = call.current.con
-        factory = ServiceFactory(self.server, session)
+        factory = self.server.clients[client] = ServiceFactory(self.server, session)
         proxy = self.server.adapter.add(skeleton(factory), session.uuid, f"session-{client}")
         session.open[proxy.ice_getIdentity()] = factory
         return Glacier2.SessionPrx.uncheckedCast(proxy)
 
     def destroySession(self, call: Call) -> None:
-        session = self.server.clients.pop(call.current.ctx.get("omero.client.uuid", ""), None)
-        if session is None:
+        factory = self.server.clients.pop(call.current.ctx.get("omero.client.uuid", ""), None)
+        if factory is None:
             raise Glacier2.SessionNotExistException
-        self.server.sessions.leave(session)
+        factory.leave()
 
     def getClientProxy(self, call: Call) -> None:
         return None  # the client then uses the endpoints of the router itself
@@ -62,10 +63,10 @@ class Router(Servant):
         return 0
 
     def refreshSession(self, call: Call) -> None:
-        session = self.server.clients.get(call.current.ctx.get("omero.client.uuid", ""))
-        if session is None:
+        factory = self.server.clients.get(call.current.ctx.get("omero.client.uuid", ""))
+        if factory is None:
             raise Glacier2.SessionNotExistException
-        self.server.sessions.touch(session.uuid)
+        self.server.sessions.touch(factory.session.uuid)
 
     def _join(self, name: str) -> Session | None:
         try:

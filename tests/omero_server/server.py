@@ -48,6 +48,7 @@ class Server:
         for held in (self.managed, folder / "Pixels", folder / "Files"):
             held.mkdir(parents=True, exist_ok=True)
         self.config = DEFAULTS | setup.get("config", {})
+        self.lists_imports: bool = setup.get("lists_imports", True)
         self.template: str = setup.get("managed_template", "%user%_%userId%/%year%-%month%/%day%/%time%")
         self.uuid = _uuid(folder)
         self.lock = threading.RLock()
@@ -67,8 +68,8 @@ class Server:
             now_ms=self.now_ms,
             ended=self._ended,
         )
-        self.clients: dict[str, Session] = {}
-        """In what session each client is, by the client's own uuid."""
+        self.clients: dict[str, ServiceFactory] = {}
+        """What each client holds of its session, by the client's own uuid."""
         self.connections: dict[tuple[str, int], Any] = {}
         """Those that a session was created or joined by, by the client's end."""
         self.tables: dict[int, TableFile] = {}
@@ -111,7 +112,7 @@ class Server:
             self.adapter.remove(identity)
             servant.release()
         session.open.clear()
-        self.clients = {client: one for client, one in self.clients.items() if one is not session}
+        self.clients = {client: one for client, one in self.clients.items() if one.session is not session}
 
     def _reap(self) -> None:
         while not self._closing.wait(REAP_EVERY_S):

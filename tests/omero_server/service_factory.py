@@ -22,17 +22,24 @@ class ServiceFactory(Servant):
     interface = omero.api.ServiceFactory
     proxy = omero.api.ServiceFactoryPrx
 
+    closes = True
+    """Whether the session ends with this client, if it is the last one."""
+
+    def leave(self) -> None:
+        """This client has gone."""
+        self.server.sessions.leave(self.session, closes=self.closes)
+
     def setCallback(self, call: Call, callback: Any) -> None:
         self.callback = callback
 
     def closeOnDestroy(self, call: Call) -> None:
-        self.session.is_closed_with_last = True
+        self.closes = True
 
     def detachOnDestroy(self, call: Call) -> None:
-        self.session.is_closed_with_last = False
+        self.closes = False
 
     def destroy(self, call: Call) -> None:
-        self.server.sessions.leave(self.session)
+        self.leave()
 
     def keepAlive(self, call: Call, proxy: Any) -> bool:
         return proxy is None or proxy.ice_getIdentity() in self.session.open

@@ -20,7 +20,7 @@ class TimedOut(NoSession):
 
 
 class BadTimeouts(ValueError):
-    """A session was asked to live longer than the server lets any."""
+    """A user asked for a session that never ends, on a server where all do."""
 
 
 @dataclass(eq=False)
@@ -36,9 +36,8 @@ class Session:
     started_s: float
     touched_s: float
     sudoer: Row | None = None
-    n_references: int = 0
-    is_closed_with_last: bool = True
-    """Whether it ends when the last client has gone; ``detachOnDestroy`` lets it live on."""
+    n_references: int = 1
+    """Who made it counts as well as who joined."""
     open: dict[Any, Any] = field(default_factory=dict)
     """The servants that only this session reaches, by Ice identity."""
     proxies: dict[str, Any] = field(default_factory=dict)
@@ -85,16 +84,9 @@ class Sessions:
         sudoer: Row | None = None,
         agent: str | None = None,
     ) -> Session:
-        """A new session of a user.
-
-        Raises:
-            BadTimeouts: it is to idle or live longer than the server allows.
-        """
+        """A new session of a user, which ends after so long idle, or so long at all; 0 is never."""
         idle_s = self.idle_s if idle_s is None else idle_s
         lifetime_s = self._lifetime_s if lifetime_s is None else lifetime_s
-        for wanted_s in (idle_s, lifetime_s):
-            if wanted_s > self._most_s:
-                raise BadTimeouts(f"a session may ask for {self._most_s:g} s at most, not {wanted_s:g} s")
         name = str(uuid.uuid4())
         with self._graph.changing():
             row = self._graph.add(
@@ -148,10 +140,22 @@ class Sessions:
             self._graph.put(session.row, "closed", self._now_ms())
         self._ended(session)
 
-    def leave(self, session: Session) -> int:
-        """One client less; the last one ends it unless it was detached. How many are left."""
-        session.n_references = max(0, session.n_references - 1)
-        if session.n_references == 0 and session.is_closed_with_last:
+    def most(self, idle_s: float, lifetime_s: float) -> tuple[float, float]:
+        """What a user gets who asks for such time-outs.
+
+        Raises:
+            BadTimeouts: none at all was asked for, where there is one.
+        """
+        granted = min(idle_s, self._most_s), 0.0 if self._lifetime_s == 0 else min(lifetime_s, self._lifetime_s)
+        for what, asked_s, default_s in (("Idle", granted[0], self.idle_s), ("Live", granted[1], self._lifetime_s)):
+            if asked_s == 0 and default_s != 0:
+                raise BadTimeouts(f"Cannot disable timeTo{what}. Value must be between 1 and {self._most_s * 1000:g}")
+        return granted
+
+    def leave(self, session: Session, *, closes: bool = True) -> int:
+        """One client less, of which the last one ends the session if it closes it; how many are left."""
+        session.n_references -= 1
+        if session.n_references < 1 and closes:
             self.end(session)
         return session.n_references
 
