@@ -7,12 +7,13 @@ ARGS ?=
 # Files of tests that run at the same time; WORKERS=0 runs one test after another.
 WORKERS ?= 2
 
-.PHONY: peers help demo test test-all simulate import-faults bench lint types layers docs format lists clean environment test-environment
+.PHONY: peers help demo test test-all test-omero simulate import-faults bench lint types layers docs format lists clean environment test-environment
 
 help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
 	@echo "make test      all tests but the slow ones, on the installed wheel (ARGS='-k name' to choose)"
 	@echo "make test-all  the slow ones too: soak, long chaos, simulation"
+	@echo "make test-omero  tests/omero against the stand-in, or against the server that OMERO_HOST names"
 	@echo "make simulate  schedules of faults in a virtual world (SEED=N replays one exactly)"
 	@echo "make import-faults  faults at every step of an import, as root (SEED=N plays one again)"
 	@echo "make bench     measures against the floors, and writes docs/performance.md"
@@ -29,6 +30,9 @@ test: test-environment
 
 test-all: test-environment
 	cd tests && $(SCREEN) ../$(RUN)/pytest -m '' $(ARGS)
+
+test-omero: test-environment
+	cd tests && ../$(RUN)/pytest omero $(ARGS)
 
 simulate: test-environment
 	$(RUN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -14,8 +14,8 @@ from omero.gateway import BlitzGateway
 from omero.rtypes import rstring, unwrap
 from omero_filesets import Upload, metaxpress_plate, ome_tiff_plate, planes
 
-from omero_server.managed_repository import relative_paths
-from omero_server.refusals import BadData
+from omero_server.managed_repository import expanded, relative_paths
+from omero_server.refusals import BadData, NotKnown
 from omero_server.running import RunningServer
 
 Connect = Callable[..., BlitzGateway]
@@ -105,6 +105,16 @@ def test_an_upload_goes_on_where_it_was_left(connection: BlitzGateway, login, tm
     joined.close(hard=False)
 
 
+def test_an_empty_file_is_uploaded_by_opening_and_closing(connection: BlitzGateway, tmp_path: Path) -> None:
+    files = metaxpress_plate(tmp_path / "in", planes(1, 2, 10, 12))
+    (tmp_path / "in" / "notes.txt").touch()
+    upload = Upload(connection, [*files, tmp_path / "in" / "notes.txt"])
+    for n in range(len(files)):
+        upload.send(n)
+    upload.process.getUploader(len(files)).close()
+    assert isinstance(upload.finish(), omero.grid.ImportResponse)
+
+
 def test_files_that_nobody_can_read_fail_with_a_reason(connection: BlitzGateway, tmp_path: Path) -> None:
     file = tmp_path / "notes.lif"
     file.write_bytes(b"no pixels")
@@ -165,6 +175,13 @@ def test_an_upload_that_is_verified_twice_is_imported_twice(connection: BlitzGat
 )
 def test_how_much_of_a_clients_path_comes_along(client_paths: list[str], expected: list[str]) -> None:
     assert relative_paths(client_paths) == expected
+
+
+def test_a_template_is_filled_in_and_a_term_that_means_nothing_is_refused() -> None:
+    said = {"user": "ada", "userid": "2", "time": "06-30-00.123"}
+    assert expanded("%user%_%userId%//x/%time%", said) == "ada_2/x/06-30-00.123"
+    with pytest.raises(NotKnown, match="moon"):
+        expanded("%user%/%moon%", said)
 
 
 @pytest.mark.parametrize("client_paths", [["/a/../etc/passwd"], ["a:b.tif"], ["a.tif", "a.tif"], ["a\x00.tif"]])

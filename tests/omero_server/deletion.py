@@ -85,26 +85,33 @@ def whole(graph: Graph, roots: list[Row], choice: Choice) -> dict[Row, None]:
 
 def _closure(graph: Graph, roots: list[Row], choice: Choice) -> dict[Row, None]:
     going: dict[Row, None] = {}
-    left = list(roots)
+    left, undecided = list(roots), dict[Row, None]()
     while left:
         row = left.pop()
-        if row in going:
-            continue
-        going[row] = None
-        for of in graph.schema.lineage(row.of):
-            for name in OWNED.get(of, ()):
-                left += graph.collection(row, name)
-            for name in WITH_IT.get(of, ()):
-                if row[name] is not None and _goes(graph, row[name], going, choice):
-                    left.append(row[name])
-        for name, holder in graph.holders(row):
-            if not graph.schema.of(holder.of).is_link:
-                continue
-            left.append(holder)
-            takes = holder.of in CONTAINED or holder.of.endswith("AnnotationLink")
-            if name == "parent" and takes and _goes(graph, holder["child"], {**going, holder: None}, choice):
-                left.append(holder["child"])
+        if row not in going:
+            going[row] = None
+            owned, maybe = _below(graph, row)
+            left += owned
+            undecided.update(dict.fromkeys(maybe))
+        if not left:
+            # Only now is it known what else holds them: two links may go of which each alone would keep it.
+            left = [one for one in undecided if one not in going and _goes(graph, one, going, choice)]
     return dict(reversed(list(going.items())))
+
+
+def _below(graph: Graph, row: Row) -> tuple[list[Row], list[Row]]:
+    """What is nothing without the object, and what goes if nobody else holds it."""
+    owned, maybe = [], []
+    for of in graph.schema.lineage(row.of):
+        for name in OWNED.get(of, ()):
+            owned += graph.collection(row, name)
+        maybe += [row[name] for name in WITH_IT.get(of, ()) if row[name] is not None]
+    for name, holder in graph.holders(row):
+        if graph.schema.of(holder.of).is_link:
+            owned.append(holder)
+            if name == "parent" and (holder.of in CONTAINED or holder.of.endswith("AnnotationLink")):
+                maybe.append(holder["child"])
+    return owned, maybe
 
 
 def _goes(graph: Graph, row: Row, going: dict[Row, None], choice: Choice) -> bool:

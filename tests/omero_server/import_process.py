@@ -51,7 +51,8 @@ class ImportProcess(Stateful):
             raise BadUse(f"there is no file {n} among {len(self._files)}")
         if n not in self._uploads:
             store = RawFiles(self.server, self.session, closed=partial(self._uploads.pop, n, None))
-            self._uploads[n] = store, opened(self.session, store.hold(self._files[n]))
+            store.hold(self._files[n]).begin()
+            self._uploads[n] = store, opened(self.session, store)
         return self._uploads[n][1]
 
     def getUploadOffset(self, call: Call, n: int) -> int:

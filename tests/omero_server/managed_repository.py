@@ -18,7 +18,7 @@ from omero_server.graph import Row
 from omero_server.import_process import ImportProcess
 from omero_server.merging import Merge
 from omero_server.raw_files import RawFiles, path_of
-from omero_server.refusals import BadData, BadUse
+from omero_server.refusals import BadData, BadUse, NotKnown
 from omero_server.service_factory import opened
 from omero_server.wire import Wire
 
@@ -47,6 +47,20 @@ def relative_paths(client_paths: list[str]) -> list[str]:
         common += 1
     first = min(common, max(0, min(map(len, folders)) - PARENTS_KEPT))
     return ["/".join(parts[first:]) for parts in split]
+
+
+def expanded(template: str, said: dict[str, str]) -> str:
+    """A template's folder, its ``%terms%`` replaced.
+
+    Raises:
+        NotKnown: a term that means nothing here.
+    """
+    folder = template.replace("//", "/")  # which only tells whose folders those before it are
+    for term in set(re.findall(r"%(\w+)%", folder)):
+        if term.lower() not in said:
+            raise NotKnown(f"%{term}% in the template of the managed repository")
+        folder = folder.replace(f"%{term}%", said[term.lower()])
+    return folder
 
 
 class ManagedRepository(Servant):
@@ -122,19 +136,18 @@ class ManagedRepository(Servant):
             now = dt.datetime.now().astimezone()
             said = {
                 "user": call.user["omeName"],
-                "userId": str(call.user.id),
+                "userid": str(call.user.id),
                 "group": call.writing_group["name"],
-                "groupId": str(call.writing_group.id),
+                "groupid": str(call.writing_group.id),
                 "year": f"{now:%Y}",
                 "month": f"{now:%m}",
                 "monthname": f"{now:%B}",
                 "day": f"{now:%d}",
                 "time": f"{now:%H-%M-%S}.{now.microsecond // 1000:03d}",
                 "session": self.session.uuid,
+                "sessionid": str(self.session.row.id),
             }
-            folder = re.sub(r"%(\w+)%", lambda found, said=said: said[found[1]], self.server.template).replace(
-                "//", "/"
-            )
+            folder = expanded(self.server.template, said)
             try:
                 (self.server.managed / folder).mkdir(parents=True)
             except FileExistsError:

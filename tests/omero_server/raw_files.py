@@ -54,6 +54,12 @@ class RawFiles(Stateful):
         self._file, self._path = file, path_of(self.server, file)
         return self
 
+    def begin(self) -> None:
+        """Have the file there, so that also one of no bytes is uploaded by opening and closing."""
+        path = self._where()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
     def setFileId(self, call: Call, id: int) -> None:
         self.hold(call.get("OriginalFile", id))
 
@@ -112,6 +118,10 @@ class RawFiles(Stateful):
         with self.server.lock:
             return Wire(call).root(file)
 
+    @unlocked
+    def close(self, call: Call) -> None:
+        super().close(call)  # which takes a checksum, and time
+
     def release(self) -> None:
         if self._file is not None and self._has_changed(self._file):
             self._note(self._file)
@@ -124,7 +134,8 @@ class RawFiles(Stateful):
         path = path_of(self.server, file)
         if not path.exists() or self.graph.find("OriginalFile", file.id) is None:
             return False
-        return self._modified or (file["size"] is not None and path.stat().st_size != file["size"])
+        size = path.stat().st_size
+        return self._modified or size == 0 or (file["size"] is not None and size != file["size"])
 
     def _note(self, file: Row) -> None:
         path = path_of(self.server, file)
