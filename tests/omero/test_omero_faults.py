@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,48 @@ def test_every_call_and_query_is_counted(confused_server: RunningServer, connect
         "IQuery.find": 1,
     }
     assert confused_server.control.tell("counts")["queries"] == [["select p.id from Plate p", 3]]
+
+
+def test_a_slow_call_takes_its_time_as_often_as_was_asked_for(confused_server: RunningServer, connect: Connect) -> None:
+    service = connect("ada", server=confused_server).c.sf.getQueryService()
+    confused_server.control.tell("slow", operation="IQuery.find", seconds=0.5, times=1)
+    began_s = time.monotonic()
+    assert service.find("Plate", 1) is None
+    assert time.monotonic() - began_s >= 0.5
+
+
+def test_what_a_group_allows_changes_while_people_are_in_it(confused_server: RunningServer, connect: Connect) -> None:
+    ada, ben = connect("ada", "writers"), connect("ben", "writers")
+    made = ada.getUpdateService().saveAndReturnObject(project("shared"), ada.SERVICE_OPTS)
+    assert ben.getObject("Project", made.id.val) is not None
+    confused_server.control.tell("set_permissions", group="writers", permissions="rw----")
+    try:
+        assert ben.getObject("Project", made.id.val) is None
+    finally:
+        confused_server.control.tell("set_permissions", group="writers", permissions="rwrw--")
+
+
+def test_many_at_once_save_and_read_and_nothing_gets_lost_or_seen(stand_in: RunningServer, connect: Connect) -> None:
+    people = ["ada", "ben", "lea", "eve"] * 4
+    connections = [connect(user, server=stand_in) for user in people]
+    seen: list[list[str]] = [[] for _ in people]
+
+    def work(n: int) -> None:
+        service = connections[n].c.sf.getUpdateService()
+        for k in range(5):
+            service.saveObject(project(f"at once {people[n]} {n} {k}"))
+        rows = connections[n].c.sf.getQueryService().projection("select p.name from Project p", None)
+        seen[n] = [row[0].val for row in rows if row[0].val.startswith("at once")]
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(people))]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    for n, user in enumerate(people):
+        assert {f"at once {user} {n} {k}" for k in range(5)} <= set(seen[n])
+        if user != "lea":  # who leads the lab sees all that is in it
+            assert all(name.split()[2] == user for name in seen[n])
 
 
 def test_a_call_fails_as_often_as_was_asked_for(confused_server: RunningServer, connect: Connect) -> None:

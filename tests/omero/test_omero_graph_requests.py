@@ -30,7 +30,7 @@ def project(connection: BlitzGateway) -> tuple[int, int]:
 def answer(connection: BlitzGateway, request: omero.cmd.Request) -> omero.cmd.Response:
     """What came of a request."""
     handle = connection.c.sf.submit(request, connection.SERVICE_OPTS)
-    callback = connection.c.waitOnCmd(handle, failonerror=False, closehandle=False)
+    callback = connection.c.waitOnCmd(handle, loops=120, failonerror=False)
     try:
         return callback.getResponse()
     finally:

@@ -58,7 +58,8 @@ class RawFiles(Stateful):
         """Have the file there, so that also one of no bytes is uploaded by opening and closing."""
         path = self._where()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        if not path.is_symlink():  # an import in place: what it leads to is not ours to touch
+            path.touch()
 
     def setFileId(self, call: Call, id: int) -> None:
         self.hold(call.get("OriginalFile", id))
