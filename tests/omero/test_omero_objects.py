@@ -1,6 +1,7 @@
 """Objects saved and found again through the unmodified client, by those who may."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import omero
 import omero.model
@@ -191,3 +192,35 @@ def test_nobody_but_an_administrator_makes_people(connection: BlitzGateway) -> N
         getattr(made, f"set{name}")(rstring("mallory"))
     with pytest.raises(omero.SecurityViolation):
         saved(connection, made)
+
+
+def test_file_annotations_are_listed_with_their_files(connection: BlitzGateway, tmp_path: Path) -> None:
+    path = tmp_path / "listed.csv"
+    path.write_text("x")
+    connection.createFileAnnfromLocalFile(str(path), mimetype="text/csv", ns="test.listed")
+    [found] = connection.listFileAnnotations(toInclude=["test.listed"])
+    assert found.getFile().getName() == "listed.csv"
+    everything = [one.getNs() for one in connection.listFileAnnotations(toExclude=["test.other"])]
+    assert "test.listed" in everything
+    assert "test.listed" not in [one.getNs() for one in connection.listFileAnnotations(toExclude=["test.listed"])]
+
+
+def test_a_hierarchy_comes_with_its_leaves_when_they_are_asked_for(connection: BlitzGateway) -> None:
+    project, held, image = omero.model.ProjectI(), omero.model.DatasetI(), omero.model.ImageI()
+    for one in (project, held, image):
+        one.setName(rstring("in a hierarchy"))
+    held.linkImage(image)
+    project.linkDataset(held)
+    id = saved(connection, project).id.val
+    service, options = connection.getContainerService(), omero.sys.ParametersI()
+    [found] = service.loadContainerHierarchy("Project", [id], options, connection.SERVICE_OPTS)
+    [below] = found.linkedDatasetList()
+    assert (below.name.val, below.sizeOfImageLinks()) == ("in a hierarchy", -1)
+    [found] = service.loadContainerHierarchy("Project", [id], options.leaves(), connection.SERVICE_OPTS)
+    assert [one.name.val for one in found.linkedDatasetList()[0].linkedImageList()] == ["in a hierarchy"]
+
+
+def test_the_disk_says_how_full_it_is(connection: BlitzGateway) -> None:
+    info = connection.c.sf.getRepositoryInfoService()
+    assert info.getFreeSpaceInKilobytes() > 0
+    assert 0 < info.getUsageFraction() < 1

@@ -21,6 +21,19 @@ PIXELS = """select p from Pixels p join fetch p.pixelsType join fetch p.dimensio
     where p.id = :id"""
 
 
+HIERARCHIES = {
+    "Project": "left outer join fetch o.datasetLinks l left outer join fetch l.child d",
+    "Dataset": "",
+    "Screen": "left outer join fetch o.plateLinks l left outer join fetch l.child",
+    "Plate": "",
+}
+LEAVES = {
+    "Project": "left outer join fetch d.imageLinks il left outer join fetch il.child",
+    "Dataset": "left outer join fetch o.imageLinks il left outer join fetch il.child",
+}
+"""What comes along with containers, and with option ``leaves`` besides."""
+
+
 def fetched(call: Call, query: str, **parameters: Any) -> list[Any]:
     """The objects of a query of our own, loaded as it says."""
     evaluation = Evaluation(call.graph, query, parameters, call.may_read)
@@ -38,6 +51,18 @@ class Containers(Servant):
         if self.graph.schema.of(of).name != "Image":
             raise NotKnown(f"IContainer.getImages of a {of}")
         return fetched(call, IMAGES, ids=list(ids)) if ids else []
+
+    def loadContainerHierarchy(self, call: Call, of: str, ids: list[int], options: Any) -> list[Any]:
+        """Containers with what is in them; without ids all of the caller's."""
+        kind = self.graph.schema.of(of).name
+        if kind not in HIERARCHIES:
+            raise NotKnown(f"IContainer.loadContainerHierarchy of a {of}")
+        chosen = None if options is None else options.theOptions
+        joins = HIERARCHIES[kind]
+        if chosen is not None and chosen.leaves is not None and chosen.leaves.val:
+            joins += " " + LEAVES.get(kind, "")
+        where = "o.id in (:ids)" if ids else "o.details.owner.id = :owner"
+        return fetched(call, f"select o from {kind} o {joins} where {where}", ids=list(ids or []), owner=call.user.id)
 
 
 class PixelsService(Servant):

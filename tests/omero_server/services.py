@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omero_server.administration import Admin
+from omero_server.annotations import Metadata
 from omero_server.configuration import Config, Types
 from omero_server.containers import Containers, PixelsService
 from omero_server.dispatch import Servant
@@ -12,6 +13,7 @@ from omero_server.managed_repository import ManagedRepository
 from omero_server.querying import QueryService
 from omero_server.raw_files import RawFiles
 from omero_server.raw_pixels import RawPixels
+from omero_server.repository_info import RepositoryInfo
 from omero_server.rois import Rois
 from omero_server.scripts import Scripts
 from omero_server.service_factory import offer
@@ -28,8 +30,10 @@ SERVICES: dict[str, type[Servant]] = {
     "getAdminService": Admin,
     "getConfigService": Config,
     "getContainerService": Containers,
+    "getMetadataService": Metadata,
     "getPixelsService": PixelsService,
     "getQueryService": QueryService,
+    "getRepositoryInfoService": RepositoryInfo,
     "getRoiService": Rois,
     "getScriptService": Scripts,
     "getSessionService": SessionService,
