@@ -59,6 +59,8 @@ def test_sizes_are_told(store: omero.api.RawPixelsStorePrx) -> None:
     assert store.getPlaneSize() == X * Y * 2
     assert store.getTotalSize() == PIXELS.nbytes
     assert not store.requiresPixelsPyramid()
+    middle = PIXELS[0, 1, 0]
+    assert store.findMinMax([1]) == {1: [middle.min(), middle.max()]}
 
 
 @pytest.mark.parametrize(
@@ -111,5 +113,6 @@ def test_tiles_make_a_plane_and_saving_gives_it_a_checksum(connection: BlitzGate
         store.setTile(whole[:, x : x + 4].tobytes(), 0, 0, 0, x, 0, 4, 4)
     saved = store.save()
     assert store.getPlane(0, 0, 0) == whole.tobytes()
+    assert store.save() is None
     store.close()
     assert len(saved.sha1.val) == 40

@@ -54,6 +54,8 @@ class RawPixels(Stateful):
     _modified = False
 
     def setPixelsId(self, call: Call, id: int, bypass: bool) -> None:
+        if self._pixels is not None and self._pixels.id == id:
+            return
         self.release()
         self._pixels = call.get("Pixels", id)
         self._shape = shape_of(self._pixels)
@@ -160,11 +162,12 @@ class RawPixels(Stateful):
 
     @unlocked
     def findMinMax(self, call: Call, channels: list[int]) -> dict[int, list[float]]:
-        found = {}
-        for c in channels:
-            planes = [self._plane(z, c, t) for t in range(self._shape.t) for z in range(self._shape.z)]
-            found[c] = [float(min(one.min() for one in planes)), float(max(one.max() for one in planes))]
-        return found
+        """Of the plane in the middle; nothing of an image that is too large for one."""
+        if self.requiresPixelsPyramid(call):
+            return {}
+        z, t = (self._shape.z - 1) // 2, (self._shape.t - 1) // 2
+        planes = {c: self._plane(z, c, t) for c in channels}
+        return {c: [float(plane.min()), float(plane.max())] for c, plane in planes.items()}
 
     # Writing
 
@@ -195,13 +198,14 @@ class RawPixels(Stateful):
         return bytes.fromhex(self._digest())
 
     def save(self, call: Call) -> Any:
-        """Have the Pixels object say what was written."""
+        """Have the Pixels object say what was written; None where nothing was."""
         pixels = self._chosen()
-        if self._modified:
-            with self.graph.changing():
-                self.graph.put(pixels, "sha1", self._digest())
-                self.graph.put(pixels, "version", (pixels["version"] or 0) + 1)
-            self._modified = False
+        if not self._modified:
+            return None
+        with self.graph.changing():
+            self.graph.put(pixels, "sha1", self._digest())
+            self.graph.put(pixels, "version", (pixels["version"] or 0) + 1)
+        self._modified = False
         return Wire(call).root(pixels)
 
     def close(self, call: Call) -> None:

@@ -39,7 +39,7 @@ class Wire:
         self._graph = call.graph
         self._loaded = loaded or Loaded()
         self._done: dict[Key, Any] = {}
-        self._permissions: dict[Owned | None, Any] = {}
+        self._permissions: dict[Owned | str, Any] = {}
 
     def roots(self, rows: list[Row]) -> list[Any]:
         """These objects, loaded, and with them what ``loaded`` names."""
@@ -97,10 +97,11 @@ class Wire:
         if row.of == "ExperimenterGroup":
             return permissions(row.permissions or "rw----", self._call.rights(row).restrictions)
         owned = self._call.owned(row)
-        if owned not in self._permissions:
+        alike = owned or row.of
+        if alike not in self._permissions:
             rights = self._call.rights(row)
-            self._permissions[owned] = permissions(owned.permissions if owned else "rwrwrw", rights.restrictions)
-        return self._permissions[owned]
+            self._permissions[alike] = permissions(owned.permissions if owned else "rwrwrw", rights.restrictions)
+        return self._permissions[alike]
 
 
 def permissions(text: str, restrictions: list[bool]) -> Any:
