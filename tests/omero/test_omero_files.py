@@ -62,6 +62,13 @@ def test_a_store_reads_and_writes_anywhere_and_says_what_it_kept(connection: Bli
         store.size()
 
 
+def test_a_file_of_which_nothing_was_written_is_empty(connection: BlitzGateway, tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    path.touch()
+    found = attached(connection, path).getFile()
+    assert (found.getSize(), found.getHash()) == (0, hashed(path, "SHA1-160"))
+
+
 def test_a_private_file_is_nobody_elses_to_read(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "private.csv"
     path.write_text("secret")

@@ -113,6 +113,8 @@ class RawFiles(Stateful):
     def save(self, call: Call) -> Any:
         """Have the OriginalFile say how large the file is, and its hash; None where nothing has changed."""
         file = self._about()
+        if not self._where().exists() and call.rights(file).edit:
+            self.begin()  # a file of which nothing was ever written is an empty one
         if not self._has_changed(file):
             return None
         self._note(file)
