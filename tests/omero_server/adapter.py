@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import Ice
-import omero.gateway
+import omero.all
 import omero.ObjectFactoryRegistrar
 import omero.rtypes
 

@@ -50,7 +50,7 @@ class ServiceFactory(Servant):
         return sum(1 << at for at in gone)
 
     def activeServices(self, call: Call) -> list[str]:
-        open_ = self.session.open.items()
+        open_ = list(self.session.open.items())
         return [identity.name for identity, servant in open_ if not isinstance(servant, ServiceFactory)]
 
     def getSecurityContexts(self, call: Call) -> list[Any]:
@@ -77,7 +77,7 @@ class ServiceFactory(Servant):
         for getter, service in self.server.stateless.items():
             if name == _dotted(service):
                 return getattr(self, getter)(call)
-        for identity in self.session.open:
+        for identity in list(self.session.open):
             if name == identity.name:
                 return self.server.adapter.proxy(identity)
         raise NotKnown(f"the service {name} is not implemented")
