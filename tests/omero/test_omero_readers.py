@@ -112,7 +112,7 @@ def test_what_nobody_knows_is_an_error(tmp_path: Path, name: str, content: bytes
 
 
 def test_pages_of_a_plain_tiff_are_time_points(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", planes(3, 8, 9), metadata=None)
+    tifffile.imwrite(tmp_path / "a.tif", planes(3, 8, 9), metadata=None, photometric="minisblack")
     [image] = read([tmp_path / "a.tif"]).images
     assert image.sizes == {"X": 9, "Y": 8, "Z": 1, "C": 1, "T": 3}
 
