@@ -96,6 +96,24 @@ def test_a_file_that_the_xml_names_and_nobody_sent_is_an_error(tmp_path: Path) -
         read(files[:1])
 
 
+def test_a_companion_speaks_for_the_files_beside_it(tmp_path: Path) -> None:
+    files = ome_tiff_plate(tmp_path, planes(2, 1, 8, 9))
+    with tifffile.TiffFile(files[0]) as first:
+        xml = first.ome_metadata
+    assert xml is not None
+    companion = tmp_path / "plate.companion.ome"
+    companion.write_text(xml, encoding="utf-8")
+    only = (
+        f'<?xml version="1.0"?><OME xmlns="{OME}"><BinaryOnly MetadataFile="{companion.name}" UUID="urn:uuid:0"/></OME>'
+    )
+    tifffile.tiffcomment(files[0], only.encode())
+    found = read([*files, companion])
+    assert [len(well.samples) for well in found.plates[0].wells] == [1, 1]
+    assert found.images[1].places == [Place(1, 0)]
+    with pytest.raises(Unreadable, match="companion"):
+        read(files)
+
+
 def test_a_metaxpress_plate_tells_its_wells_and_misses_what_is_missing(tmp_path: Path) -> None:
     files = metaxpress_plate(tmp_path, planes(2, 2, 8, 9))
     [plate] = (found := read([one for one in files if "s2_w1" not in one.name])).plates

@@ -11,21 +11,25 @@ from omero_server.plane_files import Place
 from omero_server.read_fileset import ReadChannel, ReadFileset, ReadImage, ReadPlate, ReadWell, Unreadable
 
 AXES = "XYZCT"
+COMPANIONS = (".companion.ome", ".ome.xml")
 MICROMETERS = {"µm": 1.0, "\u03bcm": 1.0, "nm": 1e-3, "mm": 1e3}
 
 
 def read_ome_tiff(files: list[Path]) -> ReadFileset | None:
-    """The images and plates of the files, or None where the first one says nothing of OME.
+    """The images and plates of the files, or None where neither a companion nor the first one says anything of OME.
 
     Raises:
         Unreadable: it says something that the stand-in has not learnt.
     """
-    xml = _xml(files[0])
+    speaks = next((path for path in files if path.name.lower().endswith(COMPANIONS)), files[0])
+    xml = speaks.read_text(encoding="utf-8") if speaks.name.lower().endswith(COMPANIONS) else _xml(speaks)
     if xml is None:
         return None
     root = _Element(ET.fromstring(xml))
+    if root.one("BinaryOnly") is not None:
+        raise Unreadable(f"{speaks.name} leaves the word to a companion that is not there")
     by_name = {path.name: number for number, path in enumerate(files)}
-    images = {one.said("ID"): _image(one, by_name, files[0].name) for one in root.all("Image")}
+    images = {one.said("ID"): _image(one, by_name, speaks.name) for one in root.all("Image")}
     numbers = {id: number for number, id in enumerate(images)}
     plates = [_plate(one, numbers) for one in root.all("Plate")]
     return ReadFileset("OMETiff", list(images.values()), plates)
@@ -61,10 +65,6 @@ class _Element:
         if value is None:
             raise Unreadable(f"{self._element.tag} has no {name}")
         return value
-
-    @property
-    def text(self) -> str:
-        return (self._element.text or "").strip()
 
 
 def _image(image: _Element, files: dict[str, int], first: str) -> ReadImage:
