@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from omero_server.running import RunningServer
-
 from hcs_mesh.plates.omero.address import OmeroAddress, Password
 from hcs_mesh.plates.omero.secret import Secret
+from omero_server.running import RunningServer
 
 SETUP: dict[str, Any] = {
     "root_password": "the-root",

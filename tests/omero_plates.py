@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+
 from omero_server.running import RunningServer
 
 Planes = NDArray[Any]

@@ -90,7 +90,7 @@ class ConnectionPool:
         self._give_back(connection)
 
     def close_idle(self) -> int:
-        """Close the connections that nobody has needed for a while, and say how many; any use of the pool does so too."""
+        """Close the connections that nobody has needed for a while, and say how many; any use of the pool does so."""
         before_s = self._clock() - self._idle_s
         with self._changed:
             old = [connection for connection, since_s in self._idle if since_s <= before_s]

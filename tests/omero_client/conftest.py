@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from omero_lab import SETUP
+
 from omero_server.running import RunningServer, running_server
 
 

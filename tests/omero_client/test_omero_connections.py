@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from omero_lab import address_of, login
-from omero_server.running import RunningServer
 
 from hcs_mesh.plates.omero.address import SessionKey
 from hcs_mesh.plates.omero.connection import Connection
@@ -24,6 +23,7 @@ from hcs_mesh.plates.omero.errors import (
 )
 from hcs_mesh.plates.omero.pool import ConnectionPool
 from hcs_mesh.plates.omero.secret import Secret
+from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from omero_lab import address_of, login
-from omero_server.running import RunningServer
 
 from hcs_mesh.plates.omero.address import Person, SessionKey
 from hcs_mesh.plates.omero.connection import Connection
@@ -13,6 +12,7 @@ from hcs_mesh.plates.omero.errors import OmeroOtherUser, OmeroSecretUnusable, Om
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.minter import Minter, read_secret
 from hcs_mesh.plates.omero.whose_session import REFUSED_FOR_S, AwaitLogin
+from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from omero_lab import SETUP, address_of, login
-from omero_server.running import RunningServer, running_server
 from waiting import eventually
 
 from hcs_mesh.plates.omero.address import Person, SessionKey
@@ -16,6 +15,7 @@ from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.minter import Minter
 from hcs_mesh.plates.omero.session_keeper import SessionKeeper
+from omero_server.running import RunningServer, running_server
 
 pytestmark = pytest.mark.needs("omero")
 
@@ -133,7 +133,7 @@ def test_the_next_session_is_chosen_as_soon_as_the_keeper_finds_one_to_be_over(
     secret.touch(mode=0o600)
     secret.write_text("pw-minter")
     address, ada = address_of(omero), Person(user="ada", group="lab")
-    keeper = SessionKeeper(address, every_s=EVERY_S, on_ended=lambda key: identities.key_ended(key))
+    keeper = SessionKeeper(address, every_s=EVERY_S, on_ended=lambda key: identities.key_ended(key))  # noqa: PLW0108 - bound below
     identities = Identities(address, minter=Minter(address, "minter", secret), keeper=keeper)
     key = session_of(omero, "ada")
     try:

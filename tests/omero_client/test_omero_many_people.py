@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from omero_lab import address_of, login
 from omero_plates import save_plate
-from omero_server.running import RunningServer, running_server
 
 from hcs_mesh.plates.omero.address import Person
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.whose_session import AwaitLogin
+from omero_server.running import RunningServer, running_server
 
 pytestmark = pytest.mark.needs("omero")
 

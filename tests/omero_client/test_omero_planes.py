@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from omero_lab import address_of, login
 from omero_plates import Planes, import_files, logged_in, some_planes, write_ome_plate
-from omero_server.running import RunningServer
 
 from hcs_mesh.plates import Image
 from hcs_mesh.plates.errors import UnreadableImage
@@ -19,6 +18,7 @@ from hcs_mesh.plates.omero.pixels import OmeroPixels
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.pool import ConnectionPool
 from hcs_mesh.plates.omero.structure import OmeroPlate
+from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from omero_lab import address_of, login
 from omero_plates import import_files, logged_in, save_plate, some_planes, write_ome_plate
-from omero_server.running import RunningServer
 
 from hcs_mesh.plates.local.errors import PlateNotFound
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.pool import ConnectionPool
+from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
 
