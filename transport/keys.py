@@ -83,6 +83,16 @@ def save_pair(path: Path, pair: KeyPair) -> None:
     _write(path, _pair_text(pair), mode=0o600)
 
 
+def check_name(name: str) -> None:
+    """Accept what does for the name of a key and of its file.
+
+    Raises:
+        KeyFileError: it does not.
+    """
+    if not _NAME.fullmatch(name):
+        raise KeyFileError(f"{name!r} is no name for a key", hint="it has letters, digits and . _ @ - only, 64 at most")
+
+
 def check_public(public: str) -> None:
     """Accept what has the form of a public key.
 

@@ -21,7 +21,7 @@ from ..transport import (
     parse_address,
     save_pair,
 )
-from ..transport.keys import check_public
+from ..transport.keys import check_name, check_public
 from ..transport.whereabouts import find_mesh, owner_secret
 from .errors import CommandFailed
 from .options import folder_of
@@ -37,6 +37,7 @@ def new(data: Path | None, name: str, *, role: Role | None, out: Path | None, as
     Raises:
         KeyFileError: the file exists, or the name does not do; or, once it is done, another file of the ring is no key.
     """
+    check_name(name)
     path = (out or Path(f"{name}.secret")).absolute()
     pair = new_pair()
     save_pair(path, pair)

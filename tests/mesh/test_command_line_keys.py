@@ -9,7 +9,7 @@ import pytest
 
 from hcs_mesh.command_line import keys
 from hcs_mesh.layout import DataLayout
-from hcs_mesh.transport import KeyFileError, KeyRing, Principal
+from hcs_mesh.transport import KeyFileError, KeyRing, Principal, Role
 from hcs_mesh.transport.keys import new_pair
 
 
@@ -57,6 +57,21 @@ def test_a_new_key_is_kept_and_let_in_beside_a_damaged_file(tmp_path: Path) -> N
     assert (tmp_path / "bert.secret").exists()
     ring = KeyRing(DataLayout(tmp_path).allowed_keys, lenient=True)
     assert [one.name for one, _ in ring.allowed()] == ["anna", "bert", "carl"]
+
+
+@pytest.mark.parametrize("role", [None, "viewer"], ids=["no role", "a role"])
+@pytest.mark.parametrize("name", ["../../x", "a/b", "/x", "", ".hidden", "a'b", "a\nb", "x" * 65])
+def test_a_name_that_could_not_be_let_in_gets_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, role: Role | None
+) -> None:
+    here = tmp_path / "deep" / "er"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with pytest.raises(KeyFileError, match="no name for a key") as refused:
+        keys.new(tmp_path / "data", name, role=role, out=None, as_json=False)
+    assert "letters, digits" in refused.value.hint
+    assert not list(tmp_path.rglob("*.secret"))
+    assert capsys.readouterr().out == ""
 
 
 def test_who_is_not_found_beside_a_damaged_file_is_told_with_it(tmp_path: Path) -> None:
