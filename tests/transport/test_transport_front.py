@@ -323,6 +323,25 @@ async def test_nobody_speaks_or_listens_under_the_routing_id_of_another(tmp_path
         assert not berts.poll(50)
 
 
+async def test_a_key_on_the_data_channel_does_not_speak_for_another_on_the_control_channel(tmp_path: Path) -> None:
+    async with front(tmp_path) as mesh:
+        identity = b"anna's routing id"
+        ask = codec.join([codec.seal(Kind.ASK, 7, "desk", 5.0, WhoAmI())])
+        annas = mesh.raw(mesh.key("anna"), identity)
+        annas.send(ask)
+        await eventually(lambda: annas.poll(0))
+        assert b"anna user" in annas.recv()
+        # The two channels are two sockets: there her id is free, and what is answered would go to her.
+        berts = mesh.raw(mesh.key("bert", "administrator"), identity, data=True)
+        berts.send(ask)
+        await eventually(lambda: mesh.listener.statistics()["received"] == 2)
+        assert mesh.listener.offences.n == 1
+        (link,) = mesh.listener.links.values()
+        assert link.principal == Principal(name="anna", role="user")
+        assert not annas.poll(50)
+        assert not berts.poll(0)
+
+
 async def test_a_message_over_the_bound_is_refused_where_it_is_written(tmp_path: Path) -> None:
     async with front(tmp_path, max_message_bytes=100_000) as mesh:
         key = mesh.key("anna")
@@ -350,7 +369,7 @@ async def test_garbage_is_counted_and_a_few_lines_are_logged(tmp_path: Path, cap
     async with front(tmp_path) as mesh:
         socket = mesh.raw(mesh.key("anna"))
         for number in range(100):
-            socket.send_multipart([b"\xc1garbage", b"more"] if number % 2 else [os.urandom(50)])
+            socket.send(b"\xc1garbage" if number % 2 else os.urandom(50))
         await eventually(lambda: mesh.listener.offences.n >= 100)
         assert sum("refused on" in record.message for record in caplog.records) == 7
         assert await mesh.ask(mesh.dial(mesh.key("bert")), WhoAmI()) == "bert user"
