@@ -10,6 +10,7 @@ wake-up; see the ZMQ_FD section of zmq_getsockopt(3)).
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,12 +18,18 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
+from .connections import connection_of
 from .errors import PeerGone
 
 # Plain numbers: arithmetic with zmq's enums costs more than the calls that take them.
 _NOBLOCK, _NOBLOCK_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
 _POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
+
+MAX_FRAMES = 3
+"""No message of ours has more: a routing id, a batch, and pixels beside it. Of another one the rest is not kept."""
+PER_TICK_DROPPED = 4_096
+"""Frames that are thrown away before the loop's other work gets its turn."""
 
 Frames = list[Any]
 """The frames of one message: bytes, or zmq.Frame where the sender's identity is needed."""
@@ -61,6 +68,7 @@ class Channel:
         self._polling: asyncio.Task[None] | None = None
         self._closed = False
         self._draining = False
+        self._in_surplus = False
         self.n_received = 0
         self.n_sent = 0
         self.n_dropped = 0
@@ -99,6 +107,10 @@ class Channel:
         if self._again is None and not self._draining and self._readable_after_send():
             self._look_again()
         return True
+
+    def connection_of(self, frame: Any) -> sockets.socket | None:
+        """A handle on the connection that a received zmq.Frame came over; None where it is gone."""
+        return connection_of(frame, self._socket)
 
     def close(self, *, linger_ms: int = 200) -> None:
         """Stop watching and close the socket; what was sent gets ``linger_ms`` to leave."""
@@ -149,7 +161,7 @@ class Channel:
         """
         if self._closed:
             return
-        if self._unsent:
+        if self._unsent or self._in_surplus:
             self._drain()
             return
         frames = self._next()
@@ -181,6 +193,8 @@ class Channel:
 
     def _read(self) -> bool:
         """Hand on what is there; True when nothing was left, so that the next message wakes the loop."""
+        if self._in_surplus and not self._drop_surplus():
+            return False
         # To be told that there is no more costs a third of an exception that says it.
         for _ in range(self._per_tick):
             if self._socket.closed or not self._events() & _POLLIN:
@@ -189,10 +203,12 @@ class Channel:
             if not frames:
                 return True
             self._receive(frames)
+            if self._in_surplus:
+                return False
         return False
 
     def _next(self) -> Frames:
-        """The frames of the next message; none where there is none."""
+        """The frames of the next message, as many as one may have; none where there is none."""
         receive, ask, copy = self._socket.recv, self._socket.getsockopt, self._copy
         try:
             frames: Frames = [receive(_NOBLOCK, copy)]
@@ -202,9 +218,21 @@ class Channel:
         if self._routes:
             frames.append(receive(_NOBLOCK, copy))
         while ask(_RCVMORE):
+            if len(frames) == MAX_FRAMES:
+                self._in_surplus = True
+                break
             frames.append(receive(_NOBLOCK, copy))
         self.n_received += 1
         return frames
+
+    def _drop_surplus(self) -> bool:
+        """Throw away what is left of a message with too many frames; True once it is behind us."""
+        for _ in range(PER_TICK_DROPPED):
+            if not self._socket.getsockopt(_RCVMORE):
+                self._in_surplus = False
+                return True
+            self._socket.recv(_NOBLOCK, False)  # noqa: FBT003
+        return False
 
     def _write_unsent(self) -> None:
         while self._unsent and not self._socket.closed:

@@ -23,8 +23,10 @@ BATCH_BYTES = 1 << 20
 """A batch that would hold more leaves before its tick ends."""
 HEAD_BYTES = 5
 """What a batch holds beside its envelopes."""
-MAX_RUN = 4_096
+MAX_RUN = 1_024
 """Events in one envelope."""
+MAX_BATCH = 2 * MAX_RUN
+"""Envelopes in one batch, each event of a run counted: a front hangs up on whoever sends more."""
 RUN_HEAD_BYTES = 24
 """What a run holds at most beside its events and its target's name."""
 
@@ -77,6 +79,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     statistics: tuple[tuple[str, int | float | str], ...] = ()
 
 
+_LEAST_BYTES = 6
+"""An envelope has no fewer: an array's head and five fields."""
 _TELL, _RUN = int(Kind.TELL), int(Kind.RUN)
 _encoder = msgspec.msgpack.Encoder()
 _ARRAY32 = struct.Struct(">BI")
@@ -159,16 +163,39 @@ def join(envelopes: list[bytes]) -> bytes:
     return b"".join((_ARRAY32.pack(0xDD, len(envelopes)), *envelopes))
 
 
-def split(batch: bytes) -> list[Envelope]:
-    """The envelopes of a batch.
+class BatchTooLong(BadMessage):
+    """A peer says more at once than it may."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(f"a batch of {n} envelopes and events, and one holds at most {MAX_BATCH}")
+
+
+def split(batch: bytes, *, most: int | None = None) -> list[Envelope]:
+    """The envelopes of a batch, which are ``most`` at most.
 
     Raises:
+        BatchTooLong: there are more; none of them was read.
         BadMessage: these bytes are no batch.
     """
+    if most is not None and (n := _length(batch)) > most:
+        if n * _LEAST_BYTES > len(batch):
+            raise BadMessage(f"{len(batch)} bytes that are no batch of {n} envelopes")
+        raise BatchTooLong(n)
     try:
         return _batches.decode(batch)
     except NOT_DECODED as error:
         raise BadMessage(f"{len(batch)} bytes that are no batch of envelopes: {error}") from error
+
+
+def _length(batch: bytes) -> int:
+    """How many envelopes a batch says that it holds; 0 of what is no array."""
+    match batch[:1]:
+        case b"\xdd":
+            return int.from_bytes(batch[1:5], "big")
+        case b"\xdc":
+            return int.from_bytes(batch[1:3], "big")
+    # Of the short form there are at most 15.
+    return 0
 
 
 @functools.cache

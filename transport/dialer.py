@@ -18,9 +18,10 @@ from zmq.utils.monitor import parse_monitor_message
 from .addresses import Endpoint
 from .channel import Channel, Frames
 from .codec import Beat, Hello, Kind
+from .deliveries import Deliver
 from .errors import KeyRefused, PeerGone
 from .keys import KeyPair, ServerKey
-from .link import Deliver, Link
+from .link import Link
 from .silence import SILENCE_S, notice_silence
 
 _REFUSED = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..config.tracing import carried, followed
 from . import codec
 from .codec import Envelope, Kind
+from .deliveries import Deliver, DeliverRuns
 from .errors import BadMessage, PeerGone
 from .failures import failure_of
 from .messages import INNER, Event, Failure, Principal, Request
@@ -25,31 +26,6 @@ _REPLY, _FAIL = int(Kind.REPLY), int(Kind.FAIL)
 _ANSWERS = (_REPLY, _FAIL)
 _ASK, _TELL, _SEND, _RUN = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND), int(Kind.RUN)
 _TAKEN: msgspec.msgpack.Decoder[Any] = codec.decoder(None)
-
-
-class Deliver(Protocol):
-    """Who takes an envelope that came over a link: asks, tells and what concerns the node itself."""
-
-    def __call__(self, link: Link, envelope: Envelope) -> None:
-        """Take it, without waiting.
-
-        Raises:
-            BadMessage: the peer should not have sent it.
-        """
-        ...
-
-
-@runtime_checkable
-class DeliverRuns(Protocol):
-    """Who takes several events for one actor in one go; from others they are taken one by one."""
-
-    def deliver_run(self, link: Link, run: Envelope) -> None:
-        """Take them, without waiting.
-
-        Raises:
-            BadMessage: the peer should not have sent it.
-        """
-        ...
 
 
 class Link:
@@ -74,7 +50,7 @@ class Link:
         self.attached: Sequence[Any] = ()
         """What lies beside the batch that is being heard: the pixels of a plane."""
         self.on_lost: list[Callable[[str], None]] = []
-        self.offences = offences or Offences(name)
+        self.offences = offences or Offences(name, now=asyncio.get_running_loop().time)
         self._write = write
         self._deliver = deliver
         self._deliver_run = deliver.deliver_run if isinstance(deliver, DeliverRuns) else self._unroll
@@ -146,8 +122,12 @@ class Link:
 
     def refuse(self, error: Exception, where: str) -> None:
         """What the peer told was not taken: it hears of the first, the second, the fourth..."""
-        if self.offences.add(f"from {self.principal.name}: {error}"):
+        if self.offend(type(error).__name__, error):
             self.fail(0, failure_of(error, where=where))
+
+    def offend(self, kind: str, what: object) -> bool:
+        """Count what the peer should not have done; whether it was worth a line."""
+        return self.offences.add(kind, self.public or self.name, f"from {self.principal.name}: {what}")
 
     def say(
         self,
@@ -183,7 +163,7 @@ class Link:
             self._put([sealed], bulk)
             return
         outgoing = self._out_bulk if bulk else self._out
-        if outgoing.n_bytes + n_bytes > self._batch_bytes:
+        if outgoing.n_bytes + n_bytes > self._batch_bytes or outgoing.n_sealed >= codec.MAX_RUN:
             self._put_all()
         outgoing.add(sealed)
 
@@ -223,8 +203,12 @@ class Link:
         try:
             envelopes = codec.split(batch)
         except BadMessage as error:
-            self.offences.add(f"from {self.principal.name}: {error}")
+            self.offend("no batch", error)
             return
+        self.take(envelopes)
+
+    def take(self, envelopes: Sequence[Envelope]) -> None:
+        """Take envelopes from the peer, each of them whatever the others are."""
         self.n_in += len(envelopes)
         for envelope in envelopes:
             kind = envelope.kind
@@ -237,14 +221,14 @@ class Link:
                 else:
                     self._deliver(self, envelope)
             except BadMessage as error:
-                self.offences.add(f"from {self.principal.name}: {error}")
+                self.offend("no envelope", error)
 
     def _unroll(self, link: Link, run: Envelope) -> None:
         for envelope in codec.unroll(run):
             try:
                 self._deliver(link, envelope)
             except BadMessage as error:
-                self.offences.add(f"from {self.principal.name}: {error}")
+                self.offend("no envelope", error)
 
     def lost(self, why: str) -> None:
         """The peer is gone for good: every ask that waits fails now."""
@@ -296,4 +280,5 @@ class Link:
         if not self._questions.settle(envelope) and envelope.kind == _FAIL and envelope.id == 0:
             failure: Failure = codec.decode(envelope.body, codec.decoder(Failure))
             self.n_refused += 1
-            self.offences.add(f"{self.name} did not take what it was told: {failure.message}")
+            what = f"{self.name} did not take what it was told: {failure.message}"
+            self.offences.add("told", self.public or self.name, what)

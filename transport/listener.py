@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket as sockets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import zmq
 
+from . import codec
 from .addresses import AddressError, Endpoint
 from .channel import Channel, Frames
-from .errors import EndpointInUse, PeerGone
+from .codec import Kind
+from .connections import hang_up
+from .deliveries import Deliver
+from .errors import BadMessage, EndpointInUse, PeerGone
+from .failures import failure_of
 from .keys import KeyPair, KeyRing
-from .link import Deliver, Link
+from .link import Link
 from .messages import INNER, Principal
 from .offences import Offences
 from .silence import SILENCE_S, notice_silence
+from .turns import Turns
 
 HANDSHAKE_MS = 10_000
 
 MAX_DEPARTED = 1_024
 """Routing ids of peers that are gone and whose late words are known for what they are."""
+
+LEAST_WAITING_BYTES = 32 << 20
+"""So much of one peer may wait to be heard, however small its messages have to be."""
+LAST_WORD_S = 0.1
+"""Who is hung up on has so long to be told why."""
 
 
 class Listener:
@@ -51,7 +65,8 @@ class Listener:
             raise AddressError(f"{endpoint.control} would be open to everybody", hint="give it a key and a key ring")
         self.endpoint = endpoint
         self.links: dict[bytes, Link] = {}
-        self.offences = Offences(endpoint.control)
+        self._loop = asyncio.get_running_loop()
+        self.offences = Offences(endpoint.control, now=self._loop.time)
         self._deliver = deliver
         self._on_peer = on_peer
         self._ring = ring
@@ -60,6 +75,13 @@ class Listener:
         self._with_data: set[bytes] = set()
         # Under a key every connection has a routing id of its own, so that who is gone is gone for good.
         self._departed: dict[bytes, None] = {}
+        self._hung_up_on: dict[bytes, None] = {}
+        self._connections: set[sockets.socket] = set()
+        self._turns = (
+            Turns(self._said_too_much, most_bytes=max(LEAST_WAITING_BYTES, 2 * max_message_bytes))
+            if ring is not None
+            else None
+        )
         self._control = Channel(
             _bind(context, endpoint.control, key, max_message_bytes, silence_s),
             self._hear_control,
@@ -77,9 +99,13 @@ class Listener:
 
     def close(self) -> None:
         """Hang up on everybody."""
+        if self._turns is not None:
+            self._turns.close()
         for link in list(self.links.values()):
             link.lost("the endpoint was closed")
         self.links.clear()
+        for connection in list(self._connections):
+            self._end(connection)
         self._control.close()
         self._data.close()
 
@@ -91,8 +117,7 @@ class Listener:
                 self._with_data.discard(identity)
                 if self._ring is not None:
                     self._departed[identity] = None
-        while len(self._departed) > MAX_DEPARTED:
-            del self._departed[next(iter(self._departed))]
+        _keep_newest(self._departed)
         link.lost(why)
 
     def hang_up_on_revoked(self) -> None:
@@ -120,42 +145,80 @@ class Listener:
         }
 
     def _hear_control(self, frames: Frames) -> None:
-        self._hear(frames, data=False)
+        self._hear(frames, self._control)
 
     def _hear_data(self, frames: Frames) -> None:
-        self._hear(frames, data=True)
+        self._hear(frames, self._data)
 
-    def _hear(self, frames: Frames, *, data: bool) -> None:
-        if len(frames) != 2:
-            self.offences.add(f"a message of {len(frames)} frames instead of 2")
-            return
-        principal = INNER
-        public = ""
-        identity, batch = frames
-        if self._ring is not None:
-            # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
-            public = _user_id(batch)
-            known = self._ring.by_public(public)
-            if known is None:
-                self.offences.add("a message under a key that is not allowed any more")
+    def _hear(self, frames: Frames, channel: Channel) -> None:
+        if self._turns is None:
+            identity, batch = frames[:2]
+            if len(frames) != 2:
+                self.offences.add("frames", identity.decode("utf-8", "backslashreplace"), _TOO_MANY_FRAMES)
                 return
-            principal, identity, batch = known, identity.bytes, batch.bytes
+            link = self.links.get(identity) or self._meet(identity, INNER)
+            if channel is self._data:
+                self._with_data.add(identity)
+            link.hear(batch)
+        else:
+            self._hear_front(frames, channel, self._turns)
+
+    def _hear_front(self, frames: Frames, channel: Channel, turns: Turns) -> None:
+        identity = frames[0].bytes
+        if identity in self._hung_up_on:
+            return
+        # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
+        public = _user_id(frames[1])
+        principal = self._ring.by_public(public) if self._ring is not None else None
+        if principal is None:
+            self.offences.add("revoked", public, "a message under a key that is not allowed any more")
+            return
         link = self.links.get(identity)
+        if link is not None and link.principal.name != principal.name:
+            what = f"{principal.name} spoke under the routing id of {link.principal.name}"
+            self.offences.add("routing id", public, what)
+            return
+        if len(frames) != 2:
+            self._hang_up(identity, frames[1], principal, _TOO_MANY_FRAMES)
+            return
         if link is None:
-            if data and identity in self._departed:
+            if channel is self._data and identity in self._departed:
                 # Its other channel's last words: they were under way when it said goodbye.
                 return
             self._departed.pop(identity, None)
             link = self._meet(identity, principal)
             link.public = public
-        elif link.principal.name != principal.name:
-            self.offences.add(f"{principal.name} spoke under the routing id of {link.principal.name}")
-            return
         else:
             link.principal = principal
-        if data:
+        if channel is self._data:
             self._with_data.add(identity)
-        link.hear(batch)
+        turns.hear(link, frames[1])
+
+    def _said_too_much(self, link: Link, frame: Any, why: str) -> None:
+        identity = next((identity for identity, known in self.links.items() if known is link), None)
+        if identity is not None:
+            self._hang_up(identity, frame, link.principal, why)
+
+    def _hang_up(self, identity: bytes, frame: Any, principal: Principal, why: str) -> None:
+        """Tell a peer what it should not have sent, and hear nothing more over this connection."""
+        self.offences.add("hung up on", _user_id(frame), f"from {principal.name}: {why}; it is hung up on")
+        self._hung_up_on[identity] = None
+        _keep_newest(self._hung_up_on)
+        failure = failure_of(BadMessage(why, hint="dial again, and say less at once"), where=self.endpoint.control)
+        with suppress(PeerGone):
+            self._control.send([identity, codec.join([codec.seal(Kind.FAIL, 0, "", 0.0, failure)])])
+        link = self.links.get(identity)
+        if link is not None:
+            self.forget(link, f"it was hung up on: {why}")
+        # Whichever of both it came over: the address is the control channel's or the data channel's.
+        connection = self._control.connection_of(frame) or self._data.connection_of(frame)
+        if connection is not None:
+            self._connections.add(connection)
+            self._loop.call_later(LAST_WORD_S, self._end, connection)
+
+    def _end(self, connection: sockets.socket) -> None:
+        self._connections.discard(connection)
+        hang_up(connection)
 
     def _meet(self, identity: bytes, principal: Principal) -> Link:
         def write(frames: Sequence[Any], bulk: bool) -> bool:  # noqa: FBT001
@@ -178,6 +241,14 @@ class Listener:
         self.links[identity] = link
         self._on_peer(link)
         return link
+
+
+_TOO_MANY_FRAMES = "a message of more frames than 2"
+
+
+def _keep_newest(identities: dict[bytes, None]) -> None:
+    while len(identities) > MAX_DEPARTED:
+        del identities[next(iter(identities))]
 
 
 def _bind(

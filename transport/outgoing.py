@@ -10,11 +10,13 @@ from .messages import Event
 class Outgoing:
     """Envelopes in the order of their making; events for one actor that follow each other share one."""
 
-    __slots__ = ("_bodies", "_head_bytes", "_n_events", "_sealed", "_target", "n_bytes")
+    __slots__ = ("_bodies", "_head_bytes", "_n_events", "_sealed", "_target", "n_bytes", "n_sealed")
 
     def __init__(self) -> None:
         self.n_bytes = 0
         """At most so many bytes will the batch have."""
+        self.n_sealed = 0
+        """Envelopes, and events of runs, that are complete; with MAX_RUN of them the batch has to leave."""
         self._sealed: list[bytes] = []
         self._bodies = bytearray()
         self._n_events = 0
@@ -26,6 +28,7 @@ class Outgoing:
         if self._n_events:
             self._close()
         self._sealed.append(sealed)
+        self.n_sealed += 1
         self.n_bytes += len(sealed)
 
     def tell(self, target: str, event: Event, room_bytes: int) -> bool:
@@ -39,6 +42,8 @@ class Outgoing:
             if n_events:
                 self._close()
                 n_events, bodies = 0, self._bodies
+            if self.n_sealed >= codec.MAX_RUN:
+                return False
             try:
                 self._head_bytes = codec.RUN_HEAD_BYTES + len(target.encode())
             except UnicodeEncodeError:
@@ -65,10 +70,11 @@ class Outgoing:
         if self._n_events:
             self._close()
         sealed, self._sealed = self._sealed, []
-        self.n_bytes = 0
+        self.n_bytes = self.n_sealed = 0
         return sealed
 
     def _close(self) -> None:
         self._sealed.append(codec.seal_run(self._target, self._n_events, self._bodies))
         self._bodies = bytearray()
+        self.n_sealed += self._n_events
         self._n_events = 0

@@ -13,3 +13,7 @@ def notice_silence(socket: zmq.Socket[bytes], silence_s: float) -> None:
     # It asks every quarter of the time, and waits the other three for the answer.
     socket.setsockopt(zmq.HEARTBEAT_IVL, max(1, round(250 * silence_s)))
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, max(1, round(750 * silence_s)))
+    # With heartbeats, libzmq 4.3.5 aborts the whole process when the connection of a peer is reset of which it holds as
+    # many messages as it may ("Assertion failed: !_io_error", stream_engine_base.cpp). So it may hold any number here;
+    # the listener takes them off at once, and hangs up on who says more than can be heard.
+    socket.setsockopt(zmq.RCVHWM, 0)

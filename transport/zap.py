@@ -13,6 +13,9 @@ from .offences import Offences
 
 log = logging.getLogger(__name__)
 
+MAX_STRANGERS = 16
+"""Keys that are on no list and whose refusals are told apart; the others share a count."""
+
 
 class KeyRingAuthenticator(AsyncioAuthenticator):
     """Lets in the keys of one ring; everything a socket receives then carries its sender's key."""
@@ -21,7 +24,7 @@ class KeyRingAuthenticator(AsyncioAuthenticator):
         # pyzmq logs every handshake at debug level; refusals are logged by us, once each.
         super().__init__(context, log=logging.getLogger("hcs_mesh.transport.zap"))
         self.ring = ring
-        self.refusals = Offences("the handshake")
+        self.refusals = Offences("the handshake", max_counts=MAX_STRANGERS)
         self.configure_curve_callback("*", self)
 
     def callback(self, domain: str, key: bytes) -> bool:
@@ -35,7 +38,7 @@ class KeyRingAuthenticator(AsyncioAuthenticator):
                 log.warning("%s (%s)", error, error.hint)
         known = self.ring.by_public(public) is not None
         if not known:
-            self.refusals.add(f"the key {public} is on no list")
+            self.refusals.add("handshake", public, f"the key {public} is on no list")
         return known
 
     def curve_user_id(self, client_public_key: bytes) -> str:

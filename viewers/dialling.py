@@ -8,7 +8,7 @@ import zmq
 
 from ..config import load_settings
 from ..transport import Dialer, MeshCard, NoCard, ServerKey, load_pair
-from ..transport.link import Deliver
+from ..transport.deliveries import Deliver
 from ..transport.whereabouts import find_mesh, owner_secret
 
 Context = zmq.Context[zmq.Socket[bytes]]

@@ -16,7 +16,7 @@ from ..messages.frames import ContentsChanged, FactTold, Frame, FrameTaken, Plan
 from ..messages.viewing import Attach, Attached, Detach, StartStream, StillAttached, Subject, ViewerKind
 from ..transport import AskTimedOut, BadMessage, Dialer, Envelope, Kind, Link, NodeMissing, PeerGone
 from ..transport.codec import decode, union_decoder
-from ..transport.link import Deliver
+from ..transport.deliveries import Deliver
 from ..transport.planes import BadPlane, PlaneReader, RingError
 from ..transport.planes.packing import unpack
 from .screen import Screen

@@ -8,7 +8,7 @@ from typing import Any
 from virtual_world import Process, World
 
 from hcs_mesh.transport import INNER, Hello, Kind, Link, PeerGone, Principal
-from hcs_mesh.transport.link import Deliver
+from hcs_mesh.transport.deliveries import Deliver
 
 REDIAL_S = 0.05
 

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from hcs_mesh.transport import PeerGone
-from hcs_mesh.transport.channel import Channel, Frames
+from hcs_mesh.transport.channel import PER_TICK_DROPPED, Channel, Frames
 
 THROTTLE_S = 0.005
 """A send looks at what came in only if libzmq last did so 3,000,000 cycles ago (max_command_delay)."""
@@ -278,3 +278,28 @@ async def test_what_a_peer_does_not_take_waits_up_to_its_bound(tmp_path: Path) -
     channel.close(linger_ms=0)
     far.close(linger_ms=0)
     context.term()
+
+
+async def test_of_a_message_of_too_many_frames_a_few_are_kept_and_the_rest_is_thrown_away_in_slices() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+    heard: list[Frames] = []
+    try:
+        router.bind("inproc://many-frames")
+        dealer.setsockopt(zmq.ROUTING_ID, b"d")
+        dealer.connect("inproc://many-frames")
+        n_frames = 10 * PER_TICK_DROPPED
+        dealer.send_multipart([b"%d" % number for number in range(n_frames)])
+        dealer.send_multipart([b"behind it", b"and whole"])
+        channel = Channel(router, heard.append)
+        n_ticks = 0
+        while len(heard) < 2:
+            await asyncio.sleep(0)
+            n_ticks += 1
+            assert n_ticks < 1_000_000
+        assert heard == [[b"d", b"0", b"1"], [b"d", b"behind it", b"and whole"]]
+        # A tick may look twice: for the wake-up, and for what was left over.
+        assert n_ticks >= n_frames // PER_TICK_DROPPED // 2
+        channel.close(linger_ms=0)
+    finally:
+        context.destroy(linger=0)

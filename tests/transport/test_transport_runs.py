@@ -130,7 +130,7 @@ async def test_many_events_of_one_tick_take_a_few_envelopes_and_all_of_them_coun
     for number in range(2 * codec.MAX_RUN):
         sender.tell("counter", Step(number=number))
     sender.flush()
-    assert sum(len(codec.split(one)) for one in sent) == 3
+    assert sum(len(codec.split(one)) for one in sent) == 4
     async with hearing(Counter) as (node, link, _):
         for batch in sent:
             link.hear(batch)
