@@ -280,6 +280,7 @@ async def test_what_a_peer_does_not_take_waits_up_to_its_bound(tmp_path: Path) -
     context.term()
 
 
+@pytest.mark.anyio
 async def test_of_a_message_of_too_many_frames_a_few_are_kept_and_the_rest_is_thrown_away_in_slices() -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router, dealer = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
