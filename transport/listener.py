@@ -205,6 +205,7 @@ class Listener:
         self._hung_up_on[identity] = None
         _keep_newest(self._hung_up_on)
         failure = failure_of(BadMessage(why, hint="dial again, and say less at once"), where=self.endpoint.control)
+        # It may not be there to be told any more.
         with suppress(PeerGone):
             self._control.send([identity, codec.join([codec.seal(Kind.FAIL, 0, "", 0.0, failure)])])
         link = self.links.get(identity)
