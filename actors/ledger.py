@@ -112,12 +112,19 @@ class Ledger(Generic[R]):
         if self._journal is None or not self._is_too_long():
             return
         compacted = self._book.compacted()
-        n_before, self._too_long = self._n_records, max(self._compact_records, SHORTER * len(compacted))
-        if n_before < self._too_long:
-            return
-        self._n_records = len(compacted)
+        self._too_long = max(self._compact_records, SHORTER * len(compacted))
+        if self._n_records >= self._too_long:
+            await self._write_anew(self._journal, compacted)
+
+    async def rewrite(self) -> None:
+        """Write a journal anew that was just opened and holds records of an older form; on a full disk it stays."""
+        assert self._journal is not None, "the ledger is opened before it is rewritten"
+        await self._write_anew(self._journal, self._book.compacted())
+
+    async def _write_anew(self, journal: Journal[R], compacted: tuple[R, ...]) -> None:
+        n_before, self._n_records = self._n_records, len(compacted)
         try:
-            await self._journal.checkpoint(compacted)
+            await journal.checkpoint(compacted)
         except JournalFull:
             # On a full disk the long journal is as good as a short one.
             self._n_records += n_before

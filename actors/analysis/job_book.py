@@ -20,6 +20,8 @@ class JobBook:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         """Those of which something is left to do."""
+        self.n_of_old_form = 0
+        """Ended jobs whose summaries were written before statuses were packed."""
         self._ended: dict[str, EndedJob] = {}
         self._forgotten: dict[str, Forgotten] = {}
         self._by_key: dict[str, str] = {}
@@ -47,6 +49,7 @@ class JobBook:
                 self.jobs.pop(record.job, None)
                 self._ended[record.job] = EndedJob(record)
                 self._by_key[record.key] = record.job
+                self.n_of_old_form += record.listed is None
             case Forgotten():
                 self._forget(record)
             case _ if record.job in self.jobs:

@@ -102,6 +102,9 @@ class Scheduler(Actor[Inbox]):
         await self._ledger.open(
             self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes, disk=self._disk
         )
+        if self._book.n_of_old_form:
+            # To be packed once, and not at every start.
+            await self._ledger.rewrite()
         self._news = JobNews(self.context.find)
         self._check = PipelineCheck(self.context, self._scheduling)
         endings = JobEndings(self._repository, self._threads, self._book, self._ledger, self._news)

@@ -1,16 +1,22 @@
 """What the scheduler does about trouble that is not the well's: it waits, says so, and loses nobody."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from waiting import eventually
 
+from hcs_mesh.actors.analysis.ended_job import summed_up
+from hcs_mesh.actors.analysis.job_records import Record, Summary
 from hcs_mesh.actors.analysis.patience import Patience
 from hcs_mesh.actors.analysis.scheduler import Scheduler
+from hcs_mesh.actors.retention import DAY_S
 from hcs_mesh.config import MeshError
 from hcs_mesh.messages.compute import (
     AwaitJob,
@@ -21,14 +27,17 @@ from hcs_mesh.messages.compute import (
     ExecutorUp,
     GetJob,
     JobStatus,
+    ListJobs,
     RunWell,
     SubmitJob,
+    WellStatus,
 )
 from hcs_mesh.messages.metadata import GetPlate
 from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
 from hcs_mesh.plates.model import Image, Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.supervisors.journal import Journal
 from hcs_mesh.transport import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
 
 pytestmark = pytest.mark.anyio
@@ -138,12 +147,20 @@ class Lab:
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with opened(tmp_path / "journal") as found:
+        yield found
+
+
+@asynccontextmanager
+async def opened(journal: Path) -> AsyncIterator[Lab]:
     found = Lab()
-    await found.start(tmp_path / "journal")
-    yield found
-    await found.life.stop()
-    await found.life.wait()
-    await found.node.close()
+    await found.start(journal)
+    try:
+        yield found
+    finally:
+        await found.life.stop()
+        await found.life.wait()
+        await found.node.close()
 
 
 @pytest.mark.parametrize("where", ["folder", "commit", "executor", "metadata"])
@@ -225,3 +242,35 @@ async def test_a_catalogue_that_was_given_up_is_said_to_whoever_submits(lab: Lab
     with pytest.raises(ActorGivenUp, match="catalogue was set aside"):
         async with asyncio.timeout(2.0):
             await lab.submit("A03")
+
+
+async def test_a_journal_of_ended_jobs_from_before_they_were_packed_is_written_anew_once(tmp_path: Path) -> None:
+    job = JobStatus(job="job-0001", plate_id=7, state="done", wells=(WellStatus(well="A01", state="done"),))
+    old = Summary(job="job-0001", at_unix_s=time.time(), key="k", status=msgspec.msgpack.encode(job))
+    async with await Journal[Record].open(tmp_path / "journal", record_type=Record) as journal:
+        await journal.append(old)
+    async with opened(tmp_path / "journal") as lab:
+        assert await lab.scheduler.ask(GetJob(job="job-0001")) == job
+    async with await Journal[Record].open(tmp_path / "journal", record_type=Record) as journal:
+        (record,) = journal.replay()
+    assert isinstance(record, Summary)
+    assert (record.status, record.listed) == (b"", job.listed())
+
+
+async def test_what_ended_long_ago_is_off_the_list_and_not_computed_again(tmp_path: Path) -> None:
+    long_ago = time.time() - 400 * DAY_S
+    job = JobStatus(job="job-0007", plate_id=7, state="done", wells=(WellStatus(well="A01", state="done"),))
+    async with await Journal[Record].open(tmp_path / "journal", record_type=Record) as journal:
+        await journal.append(summed_up(job, str(()), long_ago))
+
+    async with opened(tmp_path / "journal") as lab:
+
+        async def off_the_list() -> bool:
+            return await lab.scheduler.ask(ListJobs()) == ()
+
+        await eventually(off_the_list, within_s=60.0, what="the end of job-0007 on the list")
+        key = str(())
+        again = SubmitJob(plate_id=7, source="", key=key, wells=WELLS)
+        assert await lab.scheduler.ask(again) == "job-0007", "under its key nothing is computed a second time"
+        assert await lab.submit(WELLS[0]) == "job-0008"
+        assert [one.job for one in await lab.scheduler.ask(ListJobs())] == ["job-0008"]
