@@ -4,6 +4,8 @@ import asyncio
 import cProfile
 import pstats
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 N_LINES = 8
 PER_CALLER = 1_000
+N_ALONE = 10_000
 N_BATCHES, N_IN_BATCH = 25, 4_000
 
 
@@ -34,6 +37,29 @@ async def _asks(profile: cProfile.Profile) -> None:
     profile.disable()
     await life.stop()
     await node.close()
+
+
+async def _asks_over_a_link(profile: cProfile.Profile) -> None:
+    from echo import Answer, Echo
+
+    from hcs_mesh.supervisors import Node
+    from hcs_mesh.transport import ipc_endpoint
+
+    with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as folder:
+        # Both ends in one process, so that one profile holds them; each has sockets and threads of its own.
+        server, asker = Node("server"), Node("asker")
+        server.listen_inner(ipc_endpoint(Path(folder), "ours"))
+        life = await server.start_actor("echo", Echo)
+        asker.dial_parent(ipc_endpoint(Path(folder), "ours"))
+        ask = asker.find("echo").ask
+        await ask(Answer(number=0))
+        profile.enable()
+        for number in range(N_ALONE):
+            await ask(Answer(number=number))
+        profile.disable()
+        await asker.close()
+        await life.stop()
+        await server.close()
 
 
 async def _events(profile: cProfile.Profile) -> None:
@@ -66,9 +92,10 @@ async def _events(profile: cProfile.Profile) -> None:
 
 PROFILES: dict[str, Callable[[cProfile.Profile], Awaitable[None]]] = {
     "ask, one process, 64 callers: the same": _asks,
+    "ask, two processes, p50: raw DEALER/ROUTER": _asks_over_a_link,
     "tell, two processes: blocking PUSH/PULL": _events,
 }
-"""By the name of the row that they explain; of tell, the receiving side, which is the slower one."""
+"""By the name of the row that they explain; of tell the receiving side, which is the slower one, of an ask both."""
 
 
 def profiled(row: str) -> list[str]:
@@ -79,10 +106,11 @@ def profiled(row: str) -> list[str]:
     profile = cProfile.Profile()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(profile))
-    found = pstats.Stats(profile).get_stats_profile()
-    functions = sorted(found.func_profiles.items(), key=lambda one: -one[1].tottime)[:N_LINES]
-    whole_s = found.total_tt
-    return [f"{name} {one.tottime / whole_s:.0%}" for name, one in functions]
+    found = pstats.Stats(profile)
+    times: Counter[str] = Counter()
+    for (file, _, name), (_, _, own_s, _, _) in found.stats.items():
+        times[name if file == "~" else f"{Path(file).stem}.{name}"] += own_s
+    return [f"{name} {own_s / found.total_tt:.0%}" for name, own_s in times.most_common(N_LINES)]
 
 
 if __name__ == "__main__":
