@@ -145,17 +145,17 @@ def explained(rows: dict[str, Row]) -> list[str]:
         lines += [
             "",
             f"Of *{ASK}*: the bare socket answers from within its read.",
-            f"The {asked.ours - asked.reference:.0f} us that ours takes beyond it go into many small parts at both ends:",
-            "an envelope around each message, the deadline, the mailbox, the actor's task that is woken, and the",
+            f"The {asked.ours - asked.reference:.0f} us that ours takes beyond it go into many small parts at both",
+            "ends: an envelope around each message, the deadline, the mailbox, the actor's task that is woken, and the",
             "answer's way back through the link.",
         ]
     if streamed and streamed.reference and not streamed.met:
         copy_us, there_us = (8e6 / speed for speed in (streamed.reference, streamed.ours))
         lines += [
             "",
-            f"Of *{STREAM}*: of a plane's {there_us:.0f} us {copy_us:.0f} are its",
-            "copy. One plane is read at a time, in a thread: in the rest it is handed to that thread and back, and the",
-            "publisher, the bridge, the link and what the follower acknowledges take their turns on the same core.",
+            f"Of *{STREAM}*: of a plane's {there_us:.0f} us {copy_us:.0f} would be",
+            "a warm copy. One plane is read at a time, in a thread, into a slot that is in no cache; in the rest it is",
+            "handed to that thread and back, and publisher, bridge and link take their turns on the same core.",
         ]
     block, memcpy = rows.get(BLOCK), rows.get(MEMCPY)
     if block and memcpy and not block.met and block.reference:
