@@ -102,7 +102,7 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         "numbers are medians over the rounds, with deadlines and statistics switched on. A line is *met* when the",
         "ratio reaches its target; *within 15 %* and *within two* say by how much it misses. Sender and receiver are",
         "pinned to two cores, the peers' as ours; the peers run in an environment of their own, started anew in each",
-        "round.",
+        "round, ray and dask in one.",
         "",
         f"Machine: {machine()}.",
         f"Load average before the run: {load:.1f}; above a few tenths others were running, and waits are long.",
