@@ -143,11 +143,12 @@ class RawFiles(Stateful):
     def _note(self, file: Row) -> None:
         path = path_of(self.server, file)
         said = None if file["hasher"] is None else hashed(path, file["hasher"]["value"])
+        is_ = {"size": path.stat().st_size, "hash": said, "mtime": int(path.stat().st_mtime * 1000)}
         with self.server.lock, self.graph.changing():
-            self.graph.put(file, "size", path.stat().st_size)
-            self.graph.put(file, "hash", said)
-            self.graph.put(file, "mtime", int(path.stat().st_mtime * 1000))
-            self.graph.put(file, "version", (file["version"] or 0) + 1)
+            if any(file[name] != value for name, value in is_.items()):
+                for name, value in is_.items():
+                    self.graph.put(file, name, value)
+                self.graph.put(file, "version", (file["version"] or 0) + 1)
         self._modified = False
 
     def _about(self) -> Row:
