@@ -35,6 +35,7 @@ ROOMS = (
     "submissions",
     "job_history",
     "index",
+    "plates_in_omero",
     "pipeline",
     "plate_run",
 )

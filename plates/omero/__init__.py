@@ -1,1 +1,67 @@
-"""Plates in an OMERO.server: connections, whose name they act in, structure and pixels."""
+"""Plates in an OMERO.server: connections, whose name they act in, structure and pixels.
+
+A name is loaded when it is first used, and omero-py when a connection is first opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .address import OmeroAddress, Password, Person, SessionKey, address_of
+    from .identities import Identities
+    from .opening import open_identities
+    from .pixels import OmeroPixels, PixelStatistics
+    from .plates import OmeroPlates
+    from .pool import ConnectionPool
+    from .secret import Secret
+    from .structure import OmeroPlate, Place
+    from .whose_session import AwaitLogin
+
+_ROOMS = {
+    "AwaitLogin": ".whose_session",
+    "ConnectionPool": ".pool",
+    "Identities": ".identities",
+    "OmeroAddress": ".address",
+    "OmeroPixels": ".pixels",
+    "OmeroPlate": ".structure",
+    "OmeroPlates": ".plates",
+    "Password": ".address",
+    "Person": ".address",
+    "PixelStatistics": ".pixels",
+    "Place": ".structure",
+    "Secret": ".secret",
+    "SessionKey": ".address",
+    "address_of": ".address",
+    "open_identities": ".opening",
+}
+
+__all__ = [
+    "AwaitLogin",
+    "ConnectionPool",
+    "Identities",
+    "OmeroAddress",
+    "OmeroPixels",
+    "OmeroPlate",
+    "OmeroPlates",
+    "Password",
+    "Person",
+    "PixelStatistics",
+    "Place",
+    "Secret",
+    "SessionKey",
+    "address_of",
+    "open_identities",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(room, __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -94,7 +94,11 @@ def _not_answering(_: str, address: OmeroAddress, __: Credential | None) -> Omer
 
 def _no_session(said: str, address: OmeroAddress, credential: Credential | None) -> OmeroError:
     # omero.client tells of three time-outs in a row by a session that is none.
-    return (_not_answering if "null object" in said else _unreachable)(said, address, credential)
+    if "null object" in said:
+        return _not_answering(said, address, credential)
+    if "No password" in said or "No username" in said:
+        return _login_refused(said, address, credential)
+    return _unreachable(said, address, credential)
 
 
 def _not_trusted(said: str, address: OmeroAddress, _: Credential | None) -> OmeroError:

@@ -63,6 +63,7 @@ class _Sessions:
     def __init__(self) -> None:
         self.standing = Standing()
         self.pools: dict[Source, tuple[SessionKey, ConnectionPool]] = {}
+        self.resting = False
         self.choosing = threading.Lock()
 
 
@@ -100,6 +101,7 @@ class Identities:
         close_quietly(self._opened(person, key))
         sessions = self._sessions(person)
         with sessions.choosing:
+            self._wake(sessions)
             self._hold(person, sessions, "own", key)
             sessions.standing = after(sessions.standing, LoggedIn())
 
@@ -111,7 +113,18 @@ class Identities:
         """
         sessions = self._sessions(person)
         with sessions.choosing:
+            self._wake(sessions)
             return self._chosen(person, sessions)
+
+    def rest(self, person: Person) -> None:
+        """Let a person's sessions end when they do: nothing is done in their name, until it is asked for again."""
+        sessions = self._sessions(person)
+        with sessions.choosing:
+            sessions.resting = True
+            for key, pool in sessions.pools.values():
+                pool.close_idle()
+                if self._keeper is not None:
+                    self._keeper.leave(key)
 
     def read(self, person: Person, work: Callable[[Connection], T]) -> T | AwaitLogin:
         """Do what changes nothing in a person's name, in the next session where one turns out to be over.
@@ -220,6 +233,12 @@ class Identities:
         sessions.pools[source] = (key, pool)
         if self._keeper is not None:
             self._keeper.keep(key)
+
+    def _wake(self, sessions: _Sessions) -> None:
+        if sessions.resting and self._keeper is not None:
+            for key, _ in sessions.pools.values():
+                self._keeper.keep(key)
+        sessions.resting = False
 
     def _drop(self, sessions: _Sessions, source: Source) -> None:
         key, pool = sessions.pools.pop(source, (None, None))

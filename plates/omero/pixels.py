@@ -19,8 +19,8 @@ from .pool import ConnectionPool
 from .raw_planes import Plane, read_raw_plane, target
 from .structure import OmeroPlate, Place
 
-# Each is an open file, and what was read of its headers.
-_OPEN_FILESETS = 32
+OPEN_FILESETS = 32
+"""Each is an open file, and what was read of its headers."""
 # Ids in one query; servers bound the length of one.
 _IDS_AT_ONCE = 1000
 
@@ -46,8 +46,8 @@ class OmeroPixels:
         self._managed = managed
         self._counting = threading.Lock()
         self._proving = threading.Lock()
-        self._proven: OrderedDict[int, FilesetOnDisk] = OrderedDict()
-        self._n_proven = 0
+        self._open: OrderedDict[int, FilesetOnDisk] = OrderedDict()
+        self._proven: set[int] = set()
         self._files: dict[int, tuple[str, ...]] = {}
         self._not_local: dict[int, str] = {}
         self._n_local = self._n_remote = self._local_bytes = self._remote_bytes = 0
@@ -83,16 +83,16 @@ class OmeroPixels:
                 n_remote=self._n_remote,
                 local_bytes=self._local_bytes,
                 remote_bytes=self._remote_bytes,
-                n_proven=self._n_proven,
+                n_proven=len(self._proven),
                 not_local=tuple(sorted(self._not_local.items())),
             )
 
     def close(self) -> None:
         """Let go of the files; the connections are their pool's."""
         with self._proving:
-            for fileset in self._proven.values():
+            for fileset in self._open.values():
                 fileset.close()
-            self._proven.clear()
+            self._open.clear()
 
     def _remote(self, place: Place, c: int, z: int, t: int, out: Plane | None = None) -> Plane:
         plane = self._pool.read(lambda connection: read_raw_plane(connection, place, c=c, z=z, t=t, out=out))
@@ -107,9 +107,9 @@ class OmeroPixels:
         if self._managed is None or not number or number in self._not_local:
             return None
         with self._proving:
-            fileset = self._proven.get(number)
+            fileset = self._open.get(number)
             if fileset is not None:
-                self._proven.move_to_end(number)
+                self._open.move_to_end(number)
                 return fileset
             if number in self._not_local:
                 return None
@@ -118,9 +118,9 @@ class OmeroPixels:
             except (UnreadableImage, NotDerivable) as error:
                 self._not_local[number] = str(error)
                 return None
-            self._proven[number] = fileset
-            if len(self._proven) > _OPEN_FILESETS:
-                _, oldest = self._proven.popitem(last=False)
+            self._open[number] = fileset
+            if len(self._open) > OPEN_FILESETS:
+                _, oldest = self._open.popitem(last=False)
                 oldest.close()
             return fileset
 
@@ -136,13 +136,14 @@ class OmeroPixels:
                 some = wanted[first : first + _IDS_AT_ONCE]
                 self._files |= self._pool.read(partial(_ask_for_files, fileset_ids=some))
         fileset = FilesetOnDisk(managed, self._files.get(number, ()))
+        if number in self._proven:
+            return fileset
         try:
             self._prove(fileset, [place for place in places.values() if place.fileset_id == number])
         except BaseException:
             fileset.close()
             raise
-        with self._counting:
-            self._n_proven += 1
+        self._proven.add(number)
         return fileset
 
     def _prove(self, fileset: FilesetOnDisk, places: list[Place]) -> None:
@@ -160,7 +161,7 @@ class OmeroPixels:
     def _give_up(self, number: int, reason: str) -> None:
         with self._proving:
             self._not_local[number] = reason
-            fileset = self._proven.pop(number, None)
+            fileset = self._open.pop(number, None)
             if fileset is not None:
                 fileset.close()
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from .connection import Connection, close_quietly, refuse_on_a_loop
-from .errors import BROKEN, OmeroBusy, OmeroSessionEnded, OmeroUnreachable
+from .errors import BROKEN, OmeroBusy, OmeroError, OmeroNotAnswering, OmeroSessionEnded, OmeroUnreachable
 
 T = TypeVar("T")
 
@@ -70,7 +70,9 @@ class ConnectionPool:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a connection; what breaks it in the block takes it out of the pool, and the idle ones with it.
+        """Lend a connection; what breaks it in the block takes it out of the pool.
+
+        Where the server is gone or the session is over, the idle ones go with it; where it was slow, they stay.
 
         Raises:
             OmeroBusy: all stay in use for ``patience_s``.
@@ -81,8 +83,8 @@ class ConnectionPool:
         connection = self._take()
         try:
             yield connection
-        except BROKEN:
-            self._give_up(connection)
+        except BROKEN as error:
+            self._give_up(connection, error)
             raise
         except BaseException:
             self._give_back(connection)
@@ -90,7 +92,7 @@ class ConnectionPool:
         self._give_back(connection)
 
     def close_idle(self) -> int:
-        """Close the connections that nobody has needed for a while, and say how many; any use of the pool does so."""
+        """Close the connections that nobody has needed for a while, as any use of the pool does; say how many."""
         before_s = self._clock() - self._idle_s
         with self._changed:
             old = [connection for connection, since_s in self._idle if since_s <= before_s]
@@ -165,12 +167,15 @@ class ConnectionPool:
             close_quietly(connection)
         self.close_idle()
 
-    def _give_up(self, connection: Connection) -> None:
+    def _give_up(self, connection: Connection, error: OmeroError) -> None:
+        stale = [connection]
         with self._changed:
             self._n_in_use -= 1
             self._n_broken += 1
-            self._generation += 1
-            stale, self._idle = [connection, *(one for one, _ in self._idle)], []
+            if not isinstance(error, OmeroNotAnswering):
+                self._generation += 1
+                stale += [one for one, _ in self._idle]
+                self._idle = []
             self._changed.notify_all()
         # Each may wait for a server that does not answer.
         threading.Thread(target=_close_all, args=(stale,), name="omero-closing", daemon=True).start()

@@ -94,3 +94,8 @@ def test_a_number_of_the_system_is_told_in_words() -> None:
 def test_errors_of_others_pass_as_they_are() -> None:
     with pytest.raises(socket.gaierror), omero_errors(ADDRESS):
         raise socket.gaierror
+
+
+def test_a_login_without_a_password_is_refused_as_such() -> None:
+    told = meaning(omero_py().omero.ClientError("No password specified"), ADDRESS, ADA)
+    assert isinstance(told, errors.OmeroLoginRefused)

@@ -32,6 +32,19 @@ def minter(omero: RunningServer, tmp_path: Path) -> Minter:
     return Minter(address_of(omero), "minter", secret_file(tmp_path, "pw-minter"))
 
 
+class Kept:
+    """What a keeper was asked to keep."""
+
+    def __init__(self) -> None:
+        self.keys: list[SessionKey] = []
+
+    def keep(self, key: SessionKey) -> None:
+        self.keys.append(key)
+
+    def leave(self, key: SessionKey) -> None:
+        self.keys.remove(key)
+
+
 def session_of(server: RunningServer, user: str) -> SessionKey:
     """The key of a session of the user's own, as a program of theirs would hand it in."""
     connection = Connection(address_of(server), login(user))
@@ -166,3 +179,21 @@ def test_a_secret_that_is_no_text_is_not_repeated(tmp_path: Path) -> None:
         read_secret(path)
     assert unusable.value.__suppress_context__
     assert "word" not in str(unusable.value).removeprefix("omero.minter_secret_file")
+
+
+def test_a_session_is_kept_alive_only_while_something_is_done_in_it(omero: RunningServer) -> None:
+    kept = Kept()
+    identities, key = Identities(address_of(omero), keeper=kept), session_of(omero, "ada")
+    identities.logged_in(ADA, key)
+    identities.read(ADA, who)
+    assert kept.keys == [key]
+    identities.rest(ADA)
+    assert kept.keys == []
+    identities.read(ADA, who)
+    assert kept.keys == [key]
+    identities.rest(ADA)
+    identities.logged_in(ADA, key)
+    identities.read(ADA, who)
+    assert kept.keys == [key]
+    identities.close()
+    assert kept.keys == []

@@ -133,7 +133,11 @@ def test_the_next_session_is_chosen_as_soon_as_the_keeper_finds_one_to_be_over(
     secret.touch(mode=0o600)
     secret.write_text("pw-minter")
     address, ada = address_of(omero), Person(user="ada", group="lab")
-    keeper = SessionKeeper(address, every_s=EVERY_S, on_ended=lambda key: identities.key_ended(key))  # noqa: PLW0108 - bound below
+
+    def ended(key: SessionKey) -> None:
+        identities.key_ended(key)
+
+    keeper = SessionKeeper(address, every_s=EVERY_S, on_ended=ended)
     identities = Identities(address, minter=Minter(address, "minter", secret), keeper=keeper)
     key = session_of(omero, "ada")
     try:

@@ -12,6 +12,7 @@ from omero_plates import Planes, import_files, logged_in, some_planes, write_ome
 
 from hcs_mesh.plates import Image
 from hcs_mesh.plates.errors import UnreadableImage
+from hcs_mesh.plates.omero import pixels as pixels_of_omero
 from hcs_mesh.plates.omero import raw_planes
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.pixels import OmeroPixels
@@ -195,4 +196,18 @@ def test_what_comes_from_the_files_costs_the_server_nothing(
     for image in plate.plate.images():
         pixels.read(plate, image)
     assert [name for name in omero.control.counts() if name.startswith(("RawPixelsStore", "IQuery"))] == []
+    pixels.close()
+
+
+def test_a_fileset_is_proven_once_though_its_file_was_closed_meanwhile(
+    omero: RunningServer, pool: ConnectionPool, plate: OmeroPlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels_of_omero, "OPEN_FILESETS", 1)
+    other = imported(omero, pool, [write_ome_plate(tmp_path / "other.ome.tiff", PLANES)], tmp_path)
+    pixels = OmeroPixels(pool, managed=omero.managed)
+    for _ in range(3):
+        for found in (plate, other):
+            np.testing.assert_array_equal(pixels.read(found, found.plate.image(4)), expected(found.plate.image(4)))
+    counted = pixels.statistics()
+    assert (counted.n_local, counted.n_remote, counted.n_proven) == (6, 4, 2)
     pixels.close()

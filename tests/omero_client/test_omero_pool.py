@@ -155,6 +155,15 @@ def test_a_broken_connection_takes_the_idle_ones_with_it(exchange: Exchange) -> 
     assert pool.statistics().n_idle == 0
 
 
+def test_a_call_that_was_too_slow_takes_no_other_connection_with_it(exchange: Exchange) -> None:
+    pool = pool_of(exchange)
+    with pool.connection(), pool.connection():
+        pass
+    with pytest.raises(OmeroNotAnswering), pool.connection():
+        raise OmeroNotAnswering("slow")
+    assert pool.statistics().n_idle == 1
+
+
 def test_a_refusal_breaks_nothing(exchange: Exchange) -> None:
     pool = pool_of(exchange)
     with pytest.raises(OmeroCallRefused), pool.connection():
