@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from .codec import Envelope
 
-if TYPE_CHECKING:
-    from .link import Link
+LinkT_contra = TypeVar("LinkT_contra", contravariant=True)
 
 
-class Deliver(Protocol):
+class Deliver(Protocol[LinkT_contra]):
     """Who takes an envelope that came over a link: asks, tells and what concerns the node itself."""
 
-    def __call__(self, link: Link, envelope: Envelope) -> None:
+    def __call__(self, link: LinkT_contra, envelope: Envelope) -> None:
         """Take it, without waiting.
 
         Raises:
@@ -23,10 +22,10 @@ class Deliver(Protocol):
 
 
 @runtime_checkable
-class DeliverRuns(Protocol):
+class DeliverRuns(Protocol[LinkT_contra]):
     """Who takes several events for one actor in one go; from others they are taken one by one."""
 
-    def deliver_run(self, link: Link, run: Envelope) -> None:
+    def deliver_run(self, link: LinkT_contra, run: Envelope) -> None:
         """Take them, without waiting.
 
         Raises:

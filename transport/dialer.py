@@ -40,7 +40,7 @@ class Dialer:
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: Endpoint,
-        deliver: Deliver,
+        deliver: Deliver[Link],
         *,
         name: str,
         key: KeyPair | None = None,

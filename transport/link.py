@@ -35,7 +35,7 @@ class Link:
         self,
         name: str,
         write: Callable[[Sequence[Any], bool], bool],
-        deliver: Deliver,
+        deliver: Deliver[Link],
         *,
         principal: Principal = INNER,
         offences: Offences | None = None,

@@ -43,7 +43,7 @@ class Listener:
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: Endpoint,
-        deliver: Deliver,
+        deliver: Deliver[Link],
         *,
         on_peer: Callable[[Link], None] = lambda link: None,
         key: KeyPair | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import zmq
 
 from ..config import load_settings
-from ..transport import Dialer, MeshCard, NoCard, ServerKey, load_pair
+from ..transport import Dialer, Link, MeshCard, NoCard, ServerKey, load_pair
 from ..transport.deliveries import Deliver
 from ..transport.whereabouts import find_mesh, owner_secret
 
@@ -17,7 +17,7 @@ Context = zmq.Context[zmq.Socket[bytes]]
 def dial(
     context: Context,
     mesh: Path | MeshCard,
-    deliver: Deliver,
+    deliver: Deliver[Link],
     *,
     name: str,
     key: Path | None = None,

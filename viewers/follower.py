@@ -36,7 +36,7 @@ class Follower:
 
     def __init__(
         self,
-        dial: Callable[[Deliver], Dialer],
+        dial: Callable[[Deliver[Link]], Dialer],
         screen: Screen,
         *,
         kind: ViewerKind,
