@@ -138,6 +138,18 @@ def memory_mib() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
+def forget_peak() -> None:
+    """Have ``peak_mib`` begin anew (see clear_refs in proc(5))."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held since."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+
+
 def half_open(port: int, said: bytes) -> sockets.socket:
     """A connection that says the beginning of a handshake, and then nothing."""
     peer = sockets.create_connection(("127.0.0.1", port), timeout=5.0)

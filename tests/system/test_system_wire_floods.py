@@ -13,7 +13,7 @@ from waiting import eventually
 
 sys.path.append(str(Path(__file__).parent))
 
-from open_port import SERVER, Count, OpenPort, memory_mib, open_port
+from open_port import SERVER, Count, OpenPort, forget_peak, memory_mib, open_port, peak_mib
 
 from hcs_mesh.transport import Kind, codec
 
@@ -118,18 +118,18 @@ async def test_who_says_too_much_at_once_is_told_and_hung_up_on_and_the_others_a
     tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str, why: str, most_mib: int
 ) -> None:
     async with open_port(tmp_path, max_message_bytes=MESSAGE_BYTES) as port:
-        before_mib = most = memory_mib()
+        before_mib = memory_mib()
+        forget_peak()
         slowest_s = 0.0
         async with peer(port, what, "loud") as loud:
             ended = asyncio.ensure_future(loud.wait())
             while not ended.done():
                 slowest_s = max(slowest_s, await slowest_answer_s(port, 1))
-                most = max(most, memory_mib())
             assert loud.stdout is not None
             assert why in (await loud.stdout.read()).decode()
-        print(f"slowest answer {slowest_s:.2f} s, {most - before_mib:.0f} MiB more")
+        print(f"slowest answer {slowest_s:.2f} s, {peak_mib() - before_mib:.0f} MiB more")
         assert slowest_s < SLOWEST_S
-        assert most - before_mib < most_mib
+        assert peak_mib() - before_mib < most_mib
         assert len(port.listener.links) == 1
         lines = [one.getMessage() for one in caplog.records if why in one.getMessage()]
         assert len(lines) == 1
@@ -147,7 +147,8 @@ async def test_floods_of_full_batches_wait_behind_themselves_and_are_hung_up_on_
         links = port.listener.links
         await eventually(lambda: len(links) == 3, 60.0)
         slowest_s, n_answers = 0.0, 0
-        while "came faster than they could be heard" not in caplog.text:
+        # They dial again, and go on.
+        while n_answers < 30 or "came faster than they could be heard" not in caplog.text:
             slowest_s = max(slowest_s, await slowest_answer_s(port, 1))
             n_answers += 1
         print(f"slowest of {n_answers} answers {slowest_s:.2f} s")
