@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 MESSAGE_BYTES = 64 << 20
 """As a mesh has it where nothing is set."""
 SLOWEST_S = 8.0
-"""An honest peer's answer takes milliseconds; the one message took 44 s when all of it was heard at once."""
+"""An honest peer's answer takes milliseconds; such a message took tens of seconds when all of it was heard at once."""
 
 PEER = """
 import sys
