@@ -63,7 +63,9 @@ def test_what_was_kept_is_there_for_the_next_server_and_so_are_the_last_ids(tmp_
         mask = graph.add("Mask", bytes=b"\x00\xff", x=1.5)
         units = graph.add("Pixels", physicalSizeX={"value": 0.5, "unit": "MICROMETER"})
         graph.describe(units, owner=graph.add("Experimenter", omeName="ada"))
-        graph.remove(graph.add("Image", name="gone"))
+        gone = graph.add("Image", name="gone")
+    with graph.changing():
+        graph.remove(gone)
     kept.close()
     again = KeptRows(tmp_path / "rows.sqlite", schema())
     read = again.load()

@@ -91,6 +91,8 @@ def answer(graph: Graph, query: str, **parameters: Any) -> list[list[Any]]:
         ("select coalesce(p.rows, 9) + 1 from Plate p order by p.id", {}, [[3], [10]]),
         ("select (select count(w) from Well w where w.plate = p) from Plate p order by p.id", {}, [[4], [0]]),
         ("select p.name from Plate p where not (p.rows = 3)", {}, [["P"]]),
+        ("select w.id from Well w where not (w.red = 1 and w.row = 0) order by w.id", {}, [[3], [4]]),
+        ("select w.id from Well w where not (w.red = 1 or w.row = 5)", {}, []),
         ("select w.id from Well w where w.plate = :plate and w.row = :row", {"plate": 1, "row": 1}, [[3], [4]]),
         ("select p.name, s.name from Plate p, Screen s where p.rows is not null", {}, [["P", "S"]]),
     ],

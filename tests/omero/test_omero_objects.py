@@ -172,11 +172,20 @@ def test_objects_of_two_groups_are_not_linked(connect: Connect) -> None:
     lab, writers = connect("ada", "lab"), connect("ada", "writers")
     link = omero.model.DatasetAnnotationLinkI()
     link.setParent(omero.model.DatasetI(dataset(lab, "here").id.val, False))
-    tag = saved(writers, omero.model.TagAnnotationI())
-    link.setChild(omero.model.TagAnnotationI(tag.id.val, False))
+    link.setChild(omero.model.TagAnnotationI())
+    link = saved(lab, link)
+    elsewhere = saved(writers, omero.model.TagAnnotationI())
+    link.setChild(omero.model.TagAnnotationI(elsewhere.id.val, False))
     lab.SERVICE_OPTS.setOmeroGroup("-1")
-    with pytest.raises(omero.SecurityViolation):
+    with pytest.raises(omero.GroupSecurityViolation):
         saved(lab, link)
+
+
+def test_nothing_new_is_made_in_all_groups_at_once(connect: Connect) -> None:
+    connection = connect("ada")
+    connection.SERVICE_OPTS.setOmeroGroup("-1")
+    with pytest.raises(omero.SecurityViolation, match="group"):
+        dataset(connection, "nowhere")
 
 
 def test_all_groups_at_once_show_all_that_is_the_users(connect: Connect) -> None:

@@ -89,7 +89,7 @@ class Call:
                 "Event",
                 time=self.server.now_ms(),
                 experimenter=self.session.user,
-                experimenterGroup=self.writing_group,
+                experimenterGroup=self.group or self.session.group,
                 type=self.server.enumeration("EventType", "User"),
                 session=self.session.row,
             )
