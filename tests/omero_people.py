@@ -11,6 +11,8 @@ from omero.gateway import BlitzGateway
 
 from omero_server.running import RunningServer
 
+CLIENTS: list[Any] = []
+"""Those that the test at hand has opened."""
 SETUP = {
     "groups": [
         {"name": "lab", "permissions": "rw----"},
@@ -44,8 +46,9 @@ class Login(NamedTuple):
         return connection
 
     def client(self) -> Any:
-        """A client without the gateway, without a session yet."""
-        return omero.client(host=self.host, port=self.port)
+        """A client without the gateway, without a session yet; closed with the test."""
+        CLIENTS.append(omero.client(host=self.host, port=self.port))
+        return CLIENTS[-1]
 
 
 def login_of(server: RunningServer, user: str) -> Login:

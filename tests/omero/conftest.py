@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import Ice
 import pytest
 from omero.gateway import BlitzGateway
-from omero_people import SETUP, Login, login_of
+from omero_people import CLIENTS, SETUP, Login, login_of
 
 from omero_server.running import RunningServer, running_server
 
@@ -46,6 +48,15 @@ def login(request: pytest.FixtureRequest) -> Login:
         port = int(os.environ.get("OMERO_PORT", "4064"))
         return Login(host, port, os.environ["OMERO_USER"], os.environ["OMERO_PASSWORD"])
     return login_of(request.getfixturevalue("stand_in"), "ada")
+
+
+@pytest.fixture(autouse=True)
+def closed_clients() -> Iterator[None]:
+    """Close what a test has opened without the gateway, also where nobody is at the other end any more."""
+    yield
+    while CLIENTS:
+        with contextlib.suppress(Ice.Exception):
+            CLIENTS.pop().closeSession()
 
 
 @pytest.fixture

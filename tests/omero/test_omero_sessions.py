@@ -101,7 +101,7 @@ def test_a_light_administrator_mints_a_session_for_a_user(stand_in: RunningServe
     sessions = minter.createSession("minter", "minter's").getSessionService()
     minted = sessions.createSessionWithTimeouts(principal("ada", "readers"), 0, 60_000)
     minter.closeSession()
-    user = minter.__class__(host=stand_in.host, port=stand_in.port)
+    user = login_of(stand_in, "ada").client()
     context = user.joinSession(minted.uuid.val).getAdminService().getEventContext()
     assert (context.userName, context.groupName, context.sudoerName.val) == ("ada", "readers", "minter")
     assert not context.isAdmin

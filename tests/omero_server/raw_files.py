@@ -93,7 +93,7 @@ class RawFiles(Stateful):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.pwrite(descriptor, bytes(data[:n_bytes]), position)
+            os.pwrite(descriptor, memoryview(data)[:n_bytes], position)
         finally:
             os.close(descriptor)
         self._modified = True
