@@ -39,6 +39,7 @@ class Connection:
         self.address = address
         self._library = omero_py()
         self._credential = credential
+        self._services: dict[str, Any] = {}
         self._store: Any = None
         self._store_holds = 0
         with self._translated():
@@ -91,7 +92,10 @@ class Connection:
 
     def service(self, name: str) -> Any:
         """A stateless service, as in "QueryService". To be used inside ``calling``."""
-        return self.in_time(getattr(self.session, f"get{name}")())
+        if name not in self._services:
+            # Kept: to be told the way to a service takes two calls, as many as most questions.
+            self._services[name] = getattr(self.session, f"get{name}")()
+        return self.in_time(self._services[name])
 
     def raw_pixels(self, pixels_id: int, *, group: str) -> Any:
         """The connection's one store of raw pixels, set to these. To be used inside ``calling``."""

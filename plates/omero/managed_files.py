@@ -14,7 +14,7 @@ import tifffile
 
 from ..errors import UnreadableImage
 from ..tiff_failures import told_as_unreadable
-from .raw_planes import Plane, target
+from .raw_planes import Plane
 from .structure import Place
 
 FILES = """
@@ -45,11 +45,14 @@ class FilesetOnDisk:
         self._files = files
         self._reading = threading.Lock()
         self._closed = False
+        self._pages: dict[tuple[Place, int, int, int], Any] = {}
         with told_as_unreadable(file):
             self._tif = tifffile.TiffFile(managed / file)
 
     def read(self, place: Place, *, c: int, z: int, t: int, out: Plane | None = None) -> Plane | None:
-        """One plane (Y, X), in native byte order; into ``out`` where given; None once the file was let go of.
+        """One plane (Y, X), in native byte order; None once the file was let go of.
+
+        ``out``, where given, is of the plane's shape and type.
 
         Raises:
             NotDerivable: the file's axes are none that tell c, z and t.
@@ -58,13 +61,16 @@ class FilesetOnDisk:
         with self._reading, told_as_unreadable(self._file):
             if self._closed:
                 return None
-            page = self._page(place, c=c, z=z, t=t)
-            if page.shape != (place.height, place.width) or page.dtype is None or page.dtype.name != place.dtype:
-                raise NotDerivable(f"{self._file} holds {page.shape} {page.dtype}, and OMERO says otherwise")
-            plane = target(page.shape, place.dtype, out)
+            # Found once: beside a plane that fills the caches each line of Python is dear.
+            page = self._pages.get((place, c, z, t)) or self._found(place, c=c, z=z, t=t)
+            plane = out if out is not None else np.empty((place.height, place.width), place.dtype)
             # A view: tifffile turns the array it is given into other shapes, and leaves it so where it fails.
-            with _opened(page.parent.filehandle):
-                read: Plane = page.asarray(out=plane[...], maxworkers=1)
+            view = plane[...]
+            if page.parent is self._tif:
+                read: Plane = page.asarray(out=view, maxworkers=1)
+            else:
+                with _opened(page.parent.filehandle):
+                    read = page.asarray(out=view, maxworkers=1)
             if not np.may_share_memory(read, plane):
                 np.copyto(plane, read)
             return plane
@@ -73,7 +79,15 @@ class FilesetOnDisk:
         """Let go of the file."""
         with self._reading:
             self._closed = True
+            self._pages.clear()
             self._tif.close()
+
+    def _found(self, place: Place, *, c: int, z: int, t: int) -> Any:
+        page = self._page(place, c=c, z=z, t=t)
+        if page.shape != (place.height, place.width) or page.dtype is None or page.dtype.name != place.dtype:
+            raise NotDerivable(f"{self._file} holds {page.shape} {page.dtype}, and OMERO says otherwise")
+        self._pages[place, c, z, t] = page
+        return page
 
     def _page(self, place: Place, *, c: int, z: int, t: int) -> Any:
         n_series = len(self._tif.series)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -46,7 +45,7 @@ class OmeroPixels:
         self._managed = managed
         self._counting = threading.Lock()
         self._proving = threading.Lock()
-        self._open: OrderedDict[int, FilesetOnDisk] = OrderedDict()
+        self._open: dict[int, FilesetOnDisk] = {}
         self._proven: set[int] = set()
         self._files: dict[int, tuple[str, ...]] = {}
         self._not_local: dict[int, str] = {}
@@ -104,15 +103,13 @@ class OmeroPixels:
     def _fileset(self, places: Mapping[str, Place], place: Place) -> FilesetOnDisk | None:
         """The files of an image, once they are proven; None where the server has to be asked."""
         number = place.fileset_id
+        if (fileset := self._open.get(number)) is not None:
+            return fileset
         if self._managed is None or not number or number in self._not_local:
             return None
         with self._proving:
-            fileset = self._open.get(number)
-            if fileset is not None:
-                self._open.move_to_end(number)
-                return fileset
-            if number in self._not_local:
-                return None
+            if number in self._open or number in self._not_local:
+                return self._open.get(number)
             try:
                 fileset = self._opened(self._managed, places, number)
             except (UnreadableImage, NotDerivable) as error:
@@ -120,8 +117,7 @@ class OmeroPixels:
                 return None
             self._open[number] = fileset
             if len(self._open) > OPEN_FILESETS:
-                _, oldest = self._open.popitem(last=False)
-                oldest.close()
+                self._open.pop(next(iter(self._open))).close()
             return fileset
 
     def _opened(self, managed: Path, places: Mapping[str, Place], number: int) -> FilesetOnDisk:

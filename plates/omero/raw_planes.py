@@ -60,7 +60,7 @@ def target(shape: tuple[int, int], dtype: str, out: Plane | None) -> Plane:
     """
     if out is None:
         return np.empty(shape, dtype)
-    if out.shape != shape or out.dtype.name != dtype or not out.dtype.isnative:
+    if out.shape != shape or out.dtype != dtype:
         raise UnreadableImage(
             f"The plane is {shape} {dtype}, and {out.shape} {out.dtype.name} was asked for.",
             hint="The image has changed since its plate was looked at.",
