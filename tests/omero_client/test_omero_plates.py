@@ -40,6 +40,15 @@ def test_a_plate_is_asked_for_in_two_calls_whatever_its_size(
     assert (plate.name, plate.n_rows, plate.n_columns) == ("a plate", n_rows, n_columns)
 
 
+def test_a_further_plate_costs_two_calls_and_nothing_beside_them(omero: RunningServer, plates: OmeroPlates) -> None:
+    with logged_in(omero, "ada") as client:
+        plate_id = save_plate(client, "a plate", n_rows=1, n_columns=2, n_fields=1)
+    plates.plate(plate_id)
+    omero.control.tell("forget_counts")
+    plates.plate(plate_id)
+    assert sum(omero.control.counts().values()) == 2, omero.control.counts()
+
+
 def test_an_imported_plate_is_what_its_file_says(omero: RunningServer, plates: OmeroPlates, tmp_path: Path) -> None:
     path = write_ome_plate(tmp_path / "plate.ome.tiff", some_planes(2, 3, 2, 40, 48))
     with logged_in(omero, "ada") as client:
