@@ -39,6 +39,8 @@ async def start_process(
     if child_end is not None:
         env[READY_FD] = str(child_end)
     output: BinaryIO = spec.log.open("a+b") if spec.log else tempfile.TemporaryFile("a+b")  # noqa: SIM115
+    # Asked before it starts: it may have ended, with its last words said, before we are on again.
+    output_from = output.seek(0, os.SEEK_END)
     try:
         process = await asyncio.create_subprocess_exec(
             *spec.argv,
@@ -58,7 +60,7 @@ async def start_process(
         raise
     finally:
         _close(child_end)
-    child = ProcessChild(spec, process, output, now_s=now_s, sleep=sleep)
+    child = ProcessChild(spec, process, output, output_from=output_from, now_s=now_s, sleep=sleep)
     try:
         _limit_memory(process.pid, spec.memory_bytes)
         assert process.stdin is not None

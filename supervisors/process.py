@@ -47,13 +47,14 @@ class ProcessChild:
         process: asyncio.subprocess.Process,
         output: BinaryIO,
         *,
+        output_from: int,
         now_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._spec = spec
         self._process = process
         self._output = output
-        self._output_from = output.seek(0, os.SEEK_END)
+        self._output_from = output_from
         self._now_s = now_s
         self._sleep = sleep
         self._pulse = HeartWatch(spec.health or HealthLimits(), now_s())

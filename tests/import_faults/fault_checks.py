@@ -47,7 +47,9 @@ def violations(play: Play) -> list[str]:
         state = play.outcome.ends.get(import_id, "")
         if state.startswith("done"):
             done.add(import_id)
-            digests[[one["digest"] for one in records if one["tag"] == "import.settled"][-1]] += 1
+            digests.update([one["digest"] for one in records if one["tag"] == "import.settled"][-1:])
+            if not tags["import.settled"]:
+                told.append(f"{import_id} is done, and never settled")
             told += _done(import_id, tags, registered.get(import_id))
         elif not state.startswith("failed: ") or len(state) < len("failed: ") + 5:
             told.append(f"{import_id} is neither done nor failed with a reason: {state!r}")

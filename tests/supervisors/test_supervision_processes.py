@@ -85,6 +85,19 @@ def test_a_child_that_dies_before_it_is_ready_says_why():
         run(lambda: start_process(python("import sys; sys.exit('no such module: cupy')")))
 
 
+def test_the_last_words_of_a_child_are_kept_that_ends_before_anybody_looks(monkeypatch):
+    start = asyncio.create_subprocess_exec
+
+    async def start_and_look_away(*words, **options):
+        process = await start(*words, **options)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - nobody looks meanwhile
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_look_away)
+    with pytest.raises(ProcessStartFailed, match="no such module: cupy"):
+        run(lambda: start_process(python("import sys; sys.exit('no such module: cupy')")))
+
+
 def test_a_child_that_is_never_ready_is_killed():
     pids = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket as sockets
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -115,7 +116,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[OpenMesh]:
     async with await Journal.open(journal, record_type=records.Record) as written:
         submitted = records.Submitted(
             job=JOB,
-            at_unix_s=1.0,
+            at_unix_s=time.time(),  # a job that ended long ago would be forgotten
             key="k",
             plate_id=1,
             plate_name="P",
@@ -125,8 +126,8 @@ async def mesh(tmp_path: Path) -> AsyncIterator[OpenMesh]:
             owner="ada",
             wells=("A01",),
         )
-        ended = records.Ended(job=JOB, at_unix_s=3.0)
-        await written.append_all([submitted, records.Cancelled(job=JOB, at_unix_s=2.0, by="ada"), ended])
+        ended = records.Ended(job=JOB, at_unix_s=time.time())
+        await written.append_all([submitted, records.Cancelled(job=JOB, at_unix_s=time.time(), by="ada"), ended])
     (tmp_path / "keys").mkdir()
     node = Node("hub")
     life = await node.start_actor("scheduler", lambda: Scheduler(None, journal))  # type: ignore[arg-type]
