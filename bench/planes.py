@@ -68,9 +68,10 @@ def to_another_process(ring: Ring, *, write_in_place: bool = False) -> float:
     with _Consumer("ring") as consumer:
         in_flight: deque[PlaneRef] = deque()
         n, start = 0, time.perf_counter()
-        while time.perf_counter() - start < SECONDS or in_flight:
+        # Asked once a turn: with nothing in flight, what is neither sent nor over would be waited for without end.
+        while (going := time.perf_counter() - start < SECONDS) or in_flight:
             # Acknowledgements first, and a moment's wait for them: the slot used last is the one in the cache.
-            may_send = len(in_flight) < N_CREDITS and time.perf_counter() - start < SECONDS
+            may_send = going and len(in_flight) < N_CREDITS
             if may_send and not (in_flight and consumer.has_answered()):
                 if write_in_place:
                     ref = ring.reserve(SHAPE, np.uint16).fill(["viewer"])
@@ -93,9 +94,10 @@ def block_per_image() -> float:
     with _Consumer("block") as consumer:
         in_flight: deque[shared_memory.SharedMemory] = deque()
         n, start = 0, time.perf_counter()
-        while time.perf_counter() - start < SECONDS or in_flight:
+        # Asked once a turn: with nothing in flight, what is neither sent nor over would be waited for without end.
+        while (going := time.perf_counter() - start < SECONDS) or in_flight:
             # Acknowledgements first, and a moment's wait for them: the slot used last is the one in the cache.
-            may_send = len(in_flight) < N_CREDITS and time.perf_counter() - start < SECONDS
+            may_send = going and len(in_flight) < N_CREDITS
             if may_send and not (in_flight and consumer.has_answered()):
                 block = shared_memory.SharedMemory(create=True, size=source.nbytes)
                 np.copyto(np.ndarray(SHAPE, np.uint16, buffer=block.buf), source)
