@@ -33,8 +33,8 @@ def raw() -> float:
         identity, _ = router.recv_multipart()
         n_out = n_done = 0
         start = time.perf_counter()
-        while time.perf_counter() - start < SECONDS or n_out:
-            if n_out < N_CREDITS and time.perf_counter() - start < SECONDS:
+        while (going := time.perf_counter() - start < SECONDS) or n_out:
+            if going and n_out < N_CREDITS:
                 router.send_multipart([identity, b"head", body], copy=False)
                 n_out += 1
             else:
