@@ -1,6 +1,7 @@
 """Who has a key and says more than a peer may: it is told, hung up on and logged once; the others are answered."""
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -136,6 +137,12 @@ async def test_who_says_too_much_at_once_is_told_and_hung_up_on_and_the_others_a
         assert "hung up on" in lines[0]
 
 
+def hung_up_on(name: str, told: str) -> bool:
+    """Whether the log tells that a peer said more than could be heard."""
+    return re.search(rf"from {name}: .* came faster than they could be heard; it is hung up on", told) is not None
+
+
+@pytest.mark.timeout(180)
 async def test_floods_of_full_batches_wait_behind_themselves_and_are_hung_up_on_in_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,11 +151,9 @@ async def test_floods_of_full_batches_wait_behind_themselves_and_are_hung_up_on_
         peer(port, FLOOD, "flood"),
         peer(port, FLOOD, "another-flood"),
     ):
-        links = port.listener.links
-        await eventually(lambda: len(links) == 3, 60.0)
         slowest_s, n_answers = 0.0, 0
-        # They dial again, and go on.
-        while n_answers < 30 or "came faster than they could be heard" not in caplog.text:
+        # They dial again, and go on; how often both are there at once is chance.
+        while n_answers < 30 or not all(hung_up_on(name, caplog.text) for name in ("flood", "another-flood")):
             slowest_s = max(slowest_s, await slowest_answer_s(port, 1))
             n_answers += 1
         print(f"slowest of {n_answers} answers {slowest_s:.2f} s")
