@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket as sockets
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +15,10 @@ import psutil
 import pytest
 import zmq
 from waiting import eventually
+
+sys.path.append(str(Path(__file__).parent))
+
+from open_port import free_port
 
 from hcs_mesh.actors.analysis import job_records as records
 from hcs_mesh.actors.analysis.scheduler import Scheduler
@@ -43,18 +47,6 @@ MEMORY_MIB = 80
 """What so many waits may cost, at about 4 KiB each."""
 SERVER = new_pair()
 JOB = "job-0001"
-
-
-def free_port() -> int:
-    while True:
-        with sockets.socket() as low, sockets.socket() as high:
-            low.bind(("127.0.0.1", 0))
-            port = int(low.getsockname()[1])
-            try:
-                high.bind(("127.0.0.1", port + 1000))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 class OpenMesh:
