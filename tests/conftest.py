@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +56,10 @@ PARTS = {
     "systemd": Part(lambda: shutil.which("systemd-analyze") is not None, "apt-get install systemd"),
     "root": Part(lambda: hasattr(os, "geteuid") and os.geteuid() == 0, "run the tests as root: they mount a tmpfs"),
 }
+
+# Newer Pythons have no zeroc-ice, unless somebody has a wheel of it; on 3.11 its absence fails the tests of OMERO.
+WITHOUT_OMERO = sys.version_info >= (3, 12) and not PARTS["omero"].is_there()
+collect_ignore = ["omero", "omero_client"] if WITHOUT_OMERO else []
 
 # The same examples on every run, and no deadline per example: on two cores a neighbour's work would fail it.
 # Explaining a failure takes minutes for a state machine, and says little more than the shrunk example.
@@ -158,6 +163,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     n_without_root = config.stash.get(WITHOUT_ROOT, 0)
     if n_without_root:
         terminalreporter.write_line(f"{n_without_root} tests left out: they mount a small tmpfs, which takes root.")
+    if WITHOUT_OMERO:
+        terminalreporter.write_line("the tests of OMERO left out: its client's zeroc-ice is not there for this Python.")
     n_left_out = config.stash.get(LEFT_OUT, 0)
     if n_left_out:
         terminalreporter.write_line(
