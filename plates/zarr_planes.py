@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from .errors import MetadataError, UnreadableImage
 from .planners.zarr_metadata import (
     ARRAY_FILES,
-    Json,
     Multiscale,
     ZarrArray,
     ome_attributes,
@@ -22,7 +21,7 @@ from .planners.zarr_metadata import (
     parse_json,
     parse_multiscales,
 )
-from .stored_image import is_linked, open_stored
+from .stored_image import open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
 _MAX_LEVELS_UP = 4
@@ -44,7 +43,8 @@ def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_
     """
     with told_as_unreadable(file):
         try:
-            array = parse_array(_json(root, file, follow_links=follow_links), source=file)
+            metadata = _content(root, file, follow_links=follow_links)
+            array = parse_array(parse_json(metadata.decode(), source=file), source=file)
             if array.refusal:
                 raise UnreadableImage(f"{file} cannot be read: {array.refusal}")
             scale = _scale(root, file, follow_links=follow_links)
@@ -55,24 +55,43 @@ def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_
         except IndexError as error:
             raise UnreadableImage(f"{file} cannot be read as an image: {error}", hint=COPY_AGAIN) from error
         _check_size(scale, array, file, max_bytes)
-        linked = not follow_links and is_linked(root, file)
-        _check_chunks((root / file).parent, scale, array, place, file, page, linked=linked)
-        return _selected(root, file, scale, array, place, linked=linked)
+        _check_chunks((root / file).parent, scale, array, place, file, page, follow_links=follow_links)
+        plane = _selected(root, file, metadata, array, scale, place, follow_links=follow_links)
+        return plane if scale.axes.index("y") < scale.axes.index("x") else plane.T
 
 
 def _selected(
-    root: Path, file: str, scale: Multiscale, array: ZarrArray, place: dict[str, int], *, linked: bool
+    root: Path,
+    file: str,
+    metadata: bytes,
+    array: ZarrArray,
+    scale: Multiscale,
+    place: dict[str, int],
+    *,
+    follow_links: bool,
 ) -> NDArray[Any]:
     # Loaded by what reads a Zarr and by nothing else: it takes a third of a second.
     import zarr
 
-    from .linked_zarr import LinkedZarr
+    from .zarr_chunks import ZarrChunks
 
-    store = LinkedZarr(root, file.rpartition("/")[0]) if linked else str((root / file).parent)
+    store = ZarrChunks(root, file, array, metadata, follow_links=follow_links)
     opened = zarr.open_array(store=store, mode="r", zarr_format=array.zarr_format)  # type: ignore[arg-type]
-    selection = tuple(slice(None) if axis in "yx" else place[axis] for axis in scale.axes)
-    plane = np.asarray(opened[selection])
-    return plane if scale.axes.index("y") < scale.axes.index("x") else plane.T
+    _check_opened(opened, array, file)
+    return np.asarray(opened[tuple(slice(None) if axis in "yx" else place[axis] for axis in scale.axes)])
+
+
+def _check_opened(opened: Any, array: ZarrArray, file: str) -> None:
+    """Refuse what the library made of the metadata, where that is another array than the one that was checked."""
+    from zarr.core.buffer.core import default_buffer_prototype
+
+    told = opened.metadata.to_buffer_dict(default_buffer_prototype())[file.rpartition("/")[2]].to_bytes()
+    taken = parse_array(parse_json(told.decode(), source=file), source=file)
+    if taken.refusal:
+        raise UnreadableImage(f"{file} cannot be read: {taken.refusal}")
+    same = ("shape", "chunks", "decoded", "dtype")
+    if any(getattr(taken, name) != getattr(array, name) for name in same):
+        raise UnreadableImage(f"{file} cannot be read: the zarr library takes it for another array than it describes")
 
 
 def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
@@ -86,7 +105,8 @@ def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
             source = f"{group}/{name}" if group else name
             if not (root / source).is_file():
                 continue
-            ome = ome_attributes(_json(root, source, follow_links=follow_links), source=source)
+            metadata = _content(root, source, follow_links=follow_links)
+            ome = ome_attributes(parse_json(metadata.decode(), source=source), source=source)
             if "multiscales" in ome:
                 scale = parse_multiscales(ome, source=source)[0]
                 if scale.paths[0] == below:
@@ -96,12 +116,12 @@ def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
     raise UnreadableImage(f"{file} is level 0 of no OME-Zarr image", hint=COPY_AGAIN)
 
 
-def _json(root: Path, source: str, *, follow_links: bool) -> Json:
+def _content(root: Path, source: str, *, follow_links: bool) -> bytes:
     with open_stored(root, source, follow_links=follow_links) as stream:
         content = stream.read(_MAX_METADATA_BYTES + 1)
     if len(content) > _MAX_METADATA_BYTES:
         raise UnreadableImage(f"{source} is over {_MAX_METADATA_BYTES >> 20} MiB, which no metadata is")
-    return parse_json(content.decode(), source=source)
+    return content
 
 
 def _check_size(scale: Multiscale, array: ZarrArray, file: str, max_bytes: int) -> None:
@@ -117,14 +137,21 @@ def _check_size(scale: Multiscale, array: ZarrArray, file: str, max_bytes: int) 
 
 
 def _check_chunks(
-    folder: Path, scale: Multiscale, array: ZarrArray, place: dict[str, int], file: str, page: int, *, linked: bool
+    folder: Path,
+    scale: Multiscale,
+    array: ZarrArray,
+    place: dict[str, int],
+    file: str,
+    page: int,
+    *,
+    follow_links: bool,
 ) -> None:
     """Refuse a plane that nobody wrote; by the format it would be the fill value from edge to edge."""
     absent = ""
     n_there = 0
     for chunk in _chunk_files(scale, array, place):
         # Where a link leads is no matter here: whoever opens it says what is wrong with that.
-        if (folder / chunk).is_symlink() if linked else (folder / chunk).is_file():
+        if (folder / chunk).is_file() or (not follow_links and (folder / chunk).is_symlink()):
             n_there += 1
         else:
             absent = absent or chunk
