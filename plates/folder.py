@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import stat
@@ -19,10 +20,14 @@ from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
 from .source_names import HELD_FOLDER, check_source_name
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
+from .tiff_file import tiff_file
 
 # Headers are asked for a few times in a row; OME-XML makes single ones megabytes large.
 _HEADS_KEPT = 16
 _MAX_TEXT_BYTES = 64 << 20
+# Without O_NONBLOCK a pipe that somebody put in the place of a file would be waited for.
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_READ |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 LINK_OUT = "a link that leads out of the folder"
 LINK_TO_FOLDER = "a link to a folder"
@@ -88,7 +93,7 @@ class DiskFolder:
             SourceUnreadable: the file cannot be opened.
         """
         try:
-            return (self.root / path).open("rb")
+            return self._opened(path)
         except OSError as error:
             raise _unreadable(path, error) from error
 
@@ -111,20 +116,25 @@ class DiskFolder:
         return head
 
     def series(self, path: str) -> tuple[TiffSeries, ...]:
-        """The arrays of a TIFF file, those without pixels left out.
+        """The arrays of a TIFF file, those left out that have no pixels, or, after the first, none with a number.
 
         Raises:
-            UnreadableImage: the file is not a TIFF, or a damaged one.
+            UnreadableImage: the file is not a TIFF, or a damaged one, or the planes of its first array lie elsewhere.
         """
-        with told_as_unreadable(path), tifffile.TiffFile(self.root / path) as tif:
-            found = tuple(_series(one) for one in tif.series if "Y" in one.axes and "X" in one.axes and one.size)
+        with told_as_unreadable(path), self._opened(path) as handle, tiff_file(handle, path) as tif:
+            found = [one for one in tif.series if "Y" in one.axes and "X" in one.axes and one.size]
             if not found:
                 raise UnreadableImage(f"{path} cannot be read as an image: it holds no pixels", hint=COPY_AGAIN)
-            return found
+            numbered = [(one, _planes(tif, one)) for one in found]
+            if numbered[0][1] is None:
+                raise UnreadableImage(
+                    f"{path} cannot be read as an image: not every plane of its first series is a page of this file",
+                    hint="Save it again with a page for each plane.",
+                )
+            return tuple(_series(one, planes) for one, planes in numbered if planes is not None)
 
     def _read_head(self, path: str) -> TiffHead:
-        # A handle, and not the path, which tifffile would resolve first: a tenth of what a header costs.
-        with told_as_unreadable(path), (self.root / path).open("rb") as handle, tifffile.TiffFile(handle) as tif:
+        with told_as_unreadable(path), self._opened(path) as handle, tiff_file(handle, path) as tif:
             page = tif.pages.first
             if page.dtype is None or not page.imagewidth or not page.imagelength:
                 raise UnreadableImage(
@@ -147,8 +157,23 @@ class DiskFolder:
                 n_pages=n_pages,
                 n_samples=max(1, page.samplesperpixel),
                 description=page.description,
-                ome_xml=(tif.ome_metadata or "") if tif.is_ome else "",
+                ome_xml=page.description if page.is_ome else "",
             )
+
+    def _opened(self, path: str) -> IO[bytes]:
+        """A regular file, open for reading.
+
+        Raises:
+            OSError: it cannot be opened, or is none by now.
+        """
+        descriptor = os.open(self.root / path, _READ)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is no file any more", path)
+            return open(descriptor, "rb")  # noqa: PTH123 - it is no path, and the caller closes it
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, levels: float) -> None:
         for entry in self._entries(folder):
@@ -195,17 +220,21 @@ class DiskFolder:
             return False
 
 
-def _series(series: tifffile.TiffPageSeries) -> TiffSeries:
+def _series(series: tifffile.TiffPageSeries, planes: tuple[int, ...]) -> TiffSeries:
+    return TiffSeries(axes=series.axes, shape=tuple(series.shape), dtype=np.dtype(series.dtype).name, planes=planes)
+
+
+def _planes(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[int, ...] | None:
+    """The number of every plane inside the file; None where some have none, and another's would be read for them."""
+    pages = list(series.pages)
     height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
     n_planes = series.size // (height * width)
-    pages = [page.index if page is not None else None for page in series.pages]
     n_samples = max(1, series.keyframe.samplesperpixel)
-    planes = tuple(range(n_planes))
-    if len(pages) * n_samples == n_planes and None not in pages:
-        planes = tuple(
-            index * n_samples + sample for index in pages if index is not None for sample in range(n_samples)
-        )
-    return TiffSeries(axes=series.axes, shape=tuple(series.shape), dtype=np.dtype(series.dtype).name, planes=planes)
+    own = [page.index for page in pages if page is not None and page.parent is tif and not page.is_subifd]
+    if len(own) == len(pages) and len(own) * n_samples >= n_planes:
+        return tuple(index * n_samples + sample for index in own for sample in range(n_samples))[:n_planes]
+    # All behind the only page, as ImageJ and MetaMorph keep them.
+    return tuple(range(n_planes)) if len(own) == len(pages) == len(tif.pages) == 1 else None
 
 
 def _unreadable(path: str, error: OSError, *, is_walked: bool = False) -> SourceUnreadable | SourceNotFound:

@@ -16,6 +16,7 @@ from .model import Image, Plate
 from .planners.plain_fileset import is_container
 from .stored_image import open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
+from .tiff_file import tiff_file
 from .zarr_planes import is_zarr_array, read_zarr_plane
 
 # A header of a few bytes can ask for terabytes. No camera makes planes of 2 GiB.
@@ -42,11 +43,10 @@ def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None
     if is_container(file):
         plane = read_bioformats_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links)
         return _deliver(plane, file, out)
-    # By what was opened and never by its name, which may stand for another file a moment later.
     with (
         told_as_unreadable(file),
         open_stored(root, file, follow_links=follow_links) as handle,
-        tifffile.TiffFile(handle, name=file.rpartition("/")[2]) as tif,
+        tiff_file(handle, file) as tif,
     ):
         first = tif.pages.first
         n_samples = max(1, first.samplesperpixel)
@@ -129,14 +129,12 @@ def _contiguous(
 
 def _virtual(tif: tifffile.TiffFile, file: str, page: int) -> Plane:
     """A plane that has no directory of its own (ImageJ hyperstacks, MetaMorph stacks)."""
-    if tif.is_ome or tif.is_mmstack or tif.is_ndtiff:
-        # Their series are put together of other files, wherever the metadata say that those lie.
-        raise UnreadableImage(f"{file} holds 1 page, and plane {page} was asked for", hint=COPY_AGAIN)
     series = tif.series[0]
     shape = (series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")])
     n_planes = math.prod(series.shape) // max(1, math.prod(shape))
     if page >= n_planes or not series.axes.endswith("YX"):
-        raise UnreadableImage(f"{file} holds {n_planes} planes, and plane {page} was asked for", hint=COPY_AGAIN)
+        held = "1 page" if n_planes == 1 else f"{n_planes} planes"
+        raise UnreadableImage(f"{file} holds {held}, and plane {page} was asked for", hint=COPY_AGAIN)
     if series.dataoffset is not None:
         n_bytes = math.prod(shape) * series.dtype.itemsize
         return _contiguous(tif, series.dataoffset + page * n_bytes, shape, series.dtype, file, None)

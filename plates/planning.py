@@ -175,7 +175,7 @@ def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
     if wish.pattern is not None or wish.as_files:
         return wish.recognise(folder)
     if not (is_tiff(path.name) or path.name.lower().endswith(".companion.ome")):
-        if _is_tiff_inside(path):
+        if _is_tiff_inside(folder, path.name):
             return plan_plain_tiff(folder)
         if is_container(path.name):
             together = DiskFolder(path.parent, only={path.name, *companions(path.name)})
@@ -197,9 +197,9 @@ def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
     return alone
 
 
-def _is_tiff_inside(path: Path) -> bool:
+def _is_tiff_inside(folder: DiskFolder, path: str) -> bool:
     try:
-        with path.open("rb") as stream:
+        with folder.stream(path) as stream:
             return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     except OSError:
         return False

@@ -50,7 +50,8 @@ def _count(meanings: Sequence[str], sizes: Sequence[int], wanted: str) -> int:
 
 
 def _fileset(folder: Folder, path: str) -> Fileset:
-    described = read_metaseries(folder.tiff(path).description)
+    head = folder.tiff(path)
+    described = read_metaseries(head.description)
     all_series = folder.series(path)
     table = PlaneTable(folder)
     n_channels = claim_series(table, path, all_series[0])
@@ -60,6 +61,8 @@ def _fileset(folder: Folder, path: str) -> Fileset:
     unnamed = [axis for axis in all_series[0].axes if axis not in "CSZTYX"]
     if unnamed:
         notes.append(f"axes {all_series[0].axes}: what {', '.join(unnamed)} means is not written; taken as z, t, c")
+    if head.ome_xml:
+        notes.append("its OME-XML is not used: the pages are taken as they follow each other in the file")
     plate = table.plate(
         name=stem(path),
         kind="image",
