@@ -17,6 +17,10 @@ class ImportEnded(MeshError, ValueError):
     """The import's state does not allow what was asked."""
 
 
+class KeyTaken(MeshError, FileExistsError):
+    """A key under which its asker has handed over something else before."""
+
+
 class ImportedAlready(MeshError, FileExistsError):
     """The same files are in the repository, or on their way to it."""
 

@@ -118,8 +118,8 @@ class SubmitJob(Request[str], frozen=True, kw_only=True, tag="compute.submit"):
     """Run a pipeline, given as its Python source, on a plate; the answer is the job's id.
 
     The pipeline is compiled against the real plate first: every error of it is the failure, and no job is
-    made. ``wells`` empty means all. ``key`` makes asking again harmless: the same key gets the same id, as long as
-    the job is known and for 30 days after it was forgotten.
+    made. ``wells`` empty means all. ``key`` makes asking again harmless: the same key of the same asker gets the same
+    id, as long as the job is known and for 30 days after it was forgotten.
     """
 
     audience: ClassVar[Role | None] = "user"

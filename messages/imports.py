@@ -153,9 +153,9 @@ def _beginning(order: ImportOrder) -> ImportOrder:
 class SubmitImport(Request[str], frozen=True, kw_only=True, tag="imports.submit"):
     """Hand a folder or file over; the answer is the import's id, and it is journalled by then.
 
-    ``key`` makes asking again harmless: the same key gets the same id, as long as the import is known and for 30
-    days after it was forgotten. ``on_behalf_of`` is whom the import belongs to when an agent or administrator hands
-    it over; empty, it is whoever asks.
+    ``key`` makes asking again harmless: the same key of the same asker gets the same id, as long as the import is known
+    and for 30 days after it was forgotten; for another source or owner it is refused. ``on_behalf_of`` is whom the
+    import belongs to when an agent or administrator hands it over; empty, it is whoever asks.
     """
 
     audience: ClassVar[Role | None] = "user"

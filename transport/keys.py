@@ -13,7 +13,7 @@ import msgspec
 import zmq
 
 from ..config.errors import MeshError
-from .messages import ROLES, Principal, Role
+from .messages import INNER, ROLES, Principal, Role
 
 _NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,63}")
 _PUBLIC = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -91,6 +91,13 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise KeyFileError(f"{name!r} is no name for a key", hint="it has letters, digits and . _ @ - only, 64 at most")
+    _check_not_the_mesh(name)
+
+
+def _check_not_the_mesh(name: str) -> None:
+    # What the mesh hands over by itself is known by this name: nobody else's must be taken for it.
+    if name == INNER.name:
+        raise KeyFileError(f"{name!r} is no name for a key", hint="the mesh itself goes by it: choose another")
 
 
 def check_public(public: str) -> None:
@@ -169,8 +176,9 @@ class KeyRing:
         """Let a key in, from now on and after every restart.
 
         Raises:
-            KeyFileError: the name does not do for a file.
+            KeyFileError: the name does not do for a file, or is the mesh's own.
         """
+        _check_not_the_mesh(principal.name)
         if not _NAME.fullmatch(principal.name) or not _PUBLIC.fullmatch(public):
             raise KeyFileError(
                 f"{principal.name!r} with the key {public!r} cannot be let in",
@@ -218,11 +226,17 @@ def role_in(folder: Path) -> Callable[[str], Role | None]:
 
 def _allowed(path: Path) -> _Allowed:
     try:
-        return msgspec.convert(tomllib.loads(_read(path)), _Allowed)
+        allowed = msgspec.convert(tomllib.loads(_read(path)), _Allowed)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise KeyFileError(
             f"{path} is no key: {error}", hint=f"it needs name, public and role (one of {', '.join(ROLES)})"
         ) from error
+    if allowed.name == INNER.name:
+        raise KeyFileError(
+            f"{path} is no key: the mesh itself goes by the name {allowed.name!r}",
+            hint="give the key another name, in the file as well",
+        )
+    return allowed
 
 
 def _read(path: Path) -> str:

@@ -24,7 +24,8 @@ class JobBook:
         """Ended jobs whose summaries were written before statuses were packed."""
         self._ended: dict[str, EndedJob] = {}
         self._forgotten: dict[str, Forgotten] = {}
-        self._by_key: dict[str, str] = {}
+        # A key is its owner's own: who guesses another's must neither learn of his job nor be taken for him.
+        self._by_key: dict[tuple[str, str], str] = {}
         self._last_number = 0
         self._waits_for = ""
 
@@ -44,11 +45,11 @@ class JobBook:
         match record:
             case Submitted():
                 self.jobs[record.job] = Job(record)
-                self._by_key[record.key] = record.job
+                self._by_key[record.owner, record.key] = record.job
             case Summary():
                 self.jobs.pop(record.job, None)
-                self._ended[record.job] = EndedJob(record)
-                self._by_key[record.key] = record.job
+                self._ended[record.job] = ended = EndedJob(record)
+                self._by_key[ended.listed.owner, record.key] = record.job
                 self.n_of_old_form += record.listed is None
             case Forgotten():
                 self._forget(record)
@@ -65,9 +66,11 @@ class JobBook:
 
     def _forget(self, record: Forgotten) -> None:
         ended = self._ended.pop(record.job, None)
-        key = record.key or (ended.summary.key if ended is not None else "")
-        self._by_key[key] = record.job
-        self._forgotten[record.job] = msgspec.structs.replace(record, key=key)
+        owner, key = record.owner, record.key
+        if ended is not None:
+            owner, key = ended.listed.owner, ended.summary.key
+        self._by_key[owner, key] = record.job
+        self._forgotten[record.job] = msgspec.structs.replace(record, owner=owner, key=key)
 
     def is_over(self, name: str) -> bool:
         """Whether nothing will change a job any more."""
@@ -105,9 +108,9 @@ class JobBook:
         self._last_number += 1
         return f"job-{self._last_number:04d}"
 
-    def by_key(self, key: str) -> str | None:
-        """The job that was submitted under this key, if any."""
-        return self._by_key.get(key)
+    def by_key(self, owner: str, key: str) -> str | None:
+        """The job that ``owner`` submitted under this key, if any; others' keys are others'."""
+        return self._by_key.get((owner, key)) if owner else None
 
     def outlived(self, retention: Retention, now_unix_s: float) -> tuple[str, ...]:
         """The ended jobs that are to be forgotten."""
@@ -119,7 +122,7 @@ class JobBook:
         for name, forgotten in list(self._forgotten.items()):
             if forgotten.at_unix_s < now_unix_s - KEY_S and number_of(name) < last:
                 del self._forgotten[name]
-                self._by_key.pop(forgotten.key, None)
+                self._by_key.pop((forgotten.owner, forgotten.key), None)
 
     def statistics(self) -> dict[str, int | float | str]:
         """How much is remembered."""

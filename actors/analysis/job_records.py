@@ -72,6 +72,8 @@ class Forgotten(JobRecord, frozen=True, kw_only=True, tag="job.forgotten"):
     """Off the list by its age or by the number of those behind it; its results stay, and its key for a while."""
 
     key: str = ""
+    owner: str = ""
+    """Who had submitted it under the key; empty in records from before it was noted: nobody's key then."""
 
 
 class Summary(JobRecord, frozen=True, kw_only=True, tag="job.summary"):

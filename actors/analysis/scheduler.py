@@ -168,7 +168,7 @@ class Scheduler(Actor[Inbox]):
         match message:
             case SubmitJob():
                 owner = self.context.principal.name
-                return self.defer_once(("submit", message.key), lambda _: self._submit(message, owner))
+                return self.defer_once(("submit", owner, message.key), lambda _: self._submit(message, owner))
             case GetJob(job=job):
                 return self._status(job)
             case AwaitJob():
@@ -186,7 +186,7 @@ class Scheduler(Actor[Inbox]):
         return None
 
     async def _submit(self, message: SubmitJob, owner: str) -> str:
-        known = self._book.by_key(message.key)
+        known = self._book.by_key(owner, message.key)
         if known is not None:
             return known
         plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id))

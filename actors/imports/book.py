@@ -14,8 +14,9 @@ from .life import ImportLife
 from .records import Accepted, Forgotten, Record, Settled, Summary, Told
 
 
-class _Digest(msgspec.Struct, frozen=True):
+class _Brief(msgspec.Struct, frozen=True):
     digest: str = ""
+    owner: str = ""
 
 
 class EndedImport:
@@ -24,8 +25,11 @@ class EndedImport:
     def __init__(self, summary: Summary) -> None:
         self.summary = summary
         # The rest is read when somebody asks: as objects, ten thousand are several times as large.
-        self.digest = msgspec.msgpack.decode(summary.status, type=_Digest).digest
+        brief = msgspec.msgpack.decode(summary.status, type=_Brief)
+        self.digest = brief.digest
         """What tells its manifest from others."""
+        self.asker = summary.asker or brief.owner
+        """Who handed it over, in whose name alone its key is known."""
 
     @property
     def untold(self) -> str:
@@ -54,7 +58,8 @@ class ImportBook:
         self.lives: dict[str, ImportLife] = {}
         self.ended: dict[str, EndedImport] = {}
         self._forgotten: dict[str, Forgotten] = {}
-        self._by_key: dict[str, str] = {}
+        # A key is its asker's own: who guesses another's must neither learn of his import nor be taken for him.
+        self._by_key: dict[tuple[str, str], str] = {}
         self._by_digest: dict[str, list[str]] = {}
         self._last_number = 0
         for record in records:
@@ -72,20 +77,20 @@ class ImportBook:
         self._last_number = max(self._last_number, number_of(record.import_id))
         match record:
             case Accepted():
-                self.lives[record.import_id] = ImportLife(record)
-                self._by_key[record.key] = record.import_id
+                self.lives[record.import_id] = life = ImportLife(record)
+                self._by_key[life.asker, record.key] = record.import_id
             case Summary():
                 self.lives.pop(record.import_id, None)
                 self.ended[record.import_id] = ended = EndedImport(record)
-                self._by_key[record.key] = record.import_id
+                self._by_key[ended.asker, record.key] = record.import_id
                 self._note_digest(ended.digest, record.import_id)
             case Forgotten():
-                key = record.key or self._key_of(record.import_id)
+                asker, key = (record.asker, record.key) if record.key else self._key_of(record.import_id)
                 for one in (self.lives.pop(record.import_id, None), self.ended.pop(record.import_id, None)):
                     if one is not None:
                         self._drop_digest(one.digest, record.import_id)
-                self._by_key[key] = record.import_id
-                self._forgotten[record.import_id] = msgspec.structs.replace(record, key=key)
+                self._by_key[asker, key] = record.import_id
+                self._forgotten[record.import_id] = msgspec.structs.replace(record, asker=asker, key=key)
             case _ if record.import_id in self.ended:
                 # What came behind the end changes nothing any more, but for who has heard of it.
                 ended = self.ended[record.import_id]
@@ -124,9 +129,9 @@ class ImportBook:
         self._last_number += 1
         return f"import-{self._last_number:04d}"
 
-    def by_key(self, key: str) -> str | None:
-        """The import that was submitted under this key, if any."""
-        return self._by_key.get(key)
+    def by_key(self, asker: str, key: str) -> str | None:
+        """The import that ``asker`` submitted under this key, if any; others' keys are others'."""
+        return self._by_key.get((asker, key)) if asker else None
 
     def same_as(self, digest: str, *, but: str = "") -> str | None:
         """An import of the same files that is done or on its way to it, if any; ``but`` is not looked at."""
@@ -153,7 +158,7 @@ class ImportBook:
         for name, forgotten in list(self._forgotten.items()):
             if forgotten.at_unix_s < now_unix_s - KEY_S and number_of(name) < last:
                 del self._forgotten[name]
-                self._by_key.pop(forgotten.key, None)
+                self._by_key.pop((forgotten.asker, forgotten.key), None)
 
     def compacted(self) -> tuple[Record, ...]:
         """The records that a checkpoint needs: a summary of each import that is done, everything of the others."""
@@ -164,10 +169,12 @@ class ImportBook:
             *(record for life in self.lives.values() for record in life.records),
         )
 
-    def _key_of(self, import_id: str) -> str:
+    def _key_of(self, import_id: str) -> tuple[str, str]:
         life = self.lives.get(import_id)
         ended = self.ended.get(import_id)
-        return life.key if life is not None else ended.summary.key if ended is not None else ""
+        if life is not None:
+            return life.asker, life.key
+        return (ended.asker, ended.summary.key) if ended is not None else ("", "")
 
 
 def _summary(life: ImportLife) -> Summary:
@@ -175,6 +182,7 @@ def _summary(life: ImportLife) -> Summary:
         import_id=life.import_id,
         at_unix_s=life.history[-1].at_unix_s,
         key=life.key,
+        asker=life.asker,
         status=msgspec.msgpack.encode(life.status()),
         untold=life.untold,
     )

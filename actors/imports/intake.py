@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from ...config.mail_address import check_address
-from ...messages.imports import ImportOrder, ImportPreview
+from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
 from ...transport import Principal
 from ...transport.messages import ROLES
-from ..errors import NotTheirs
+from ..errors import KeyTaken, NotTheirs
 from .life import ImportLife
 from .means import ImportMeans
 from .notes import plan_notes
@@ -35,6 +35,28 @@ class ImportIntake:
         self._means = means
         self._places = places
         self._rate_bytes_s = rate_bytes_s
+
+    def known(self, message: SubmitImport, asker: Principal) -> str | None:
+        """The import that this asker has handed over under this key before, if any.
+
+        Raises:
+            NotTheirs: the asker may not hand over for somebody else.
+            KeyTaken: what he handed over under it is another source, or for somebody else.
+        """
+        import_id = self._means.book.by_key(asker.name, message.key)
+        found = self._means.book.find(import_id) if import_id is not None else None
+        if found is None:
+            # Nothing is known of an import that was forgotten but its key.
+            return import_id
+        status, order = found.status(), message.order
+        asked = (order.agent, order.path, owner_of(message.on_behalf_of, asker))
+        if asked != (status.order.agent, status.order.path, status.owner or asker.name):
+            raise KeyTaken(
+                f"the key {message.key!r} is that of {import_id}, which imports {status.source} for "
+                f"{status.owner or asker.name}",
+                hint="give every order a key of its own, and the same one only to ask for the same again",
+            )
+        return import_id
 
     async def accept(self, order: ImportOrder, key: str, on_behalf_of: str, asker: Principal) -> ImportLife:
         """Make an order the mesh's own: it is durable when this returns.

@@ -45,6 +45,7 @@ class ImportLife:
     def __init__(self, accepted: Accepted) -> None:
         self.import_id = accepted.import_id
         self.key = accepted.key
+        self.asker = accepted.by or accepted.owner
         self.order = accepted.order
         self.owner = accepted.owner
         self.administrator = accepted.administrator

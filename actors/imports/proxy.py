@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, assert_never
+from weakref import WeakValueDictionary
 
 from ...config import ImportSettings, InspectorSettings
 from ...messages.imports import (
@@ -81,6 +82,8 @@ class ImportProxy(Actor[Inbox]):
         self._places = places or ImportPlaces(journal_folder, settings)
         self._threads = Threads("import")
         self._book = ImportBook()
+        # A lock is there as long as somebody is at it.
+        self._submitting: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._ledger: Ledger[Record] = Ledger(
             self._book, name_of=lambda record: record.import_id, compact_records=COMPACT_RECORDS
         )
@@ -140,7 +143,7 @@ class ImportProxy(Actor[Inbox]):
         asker = self.context.principal
         match message:
             case SubmitImport():
-                return self.defer_once(("submit", message.key), lambda _: self._submit(message, asker))
+                return self.defer(self._submit(message, asker))
             case PreviewImport(order=order, on_behalf_of=on_behalf_of):
                 return self.defer(self._intake.preview(order, on_behalf_of, asker))
             case GetImport(import_id=import_id):
@@ -159,12 +162,14 @@ class ImportProxy(Actor[Inbox]):
                 assert_never(message)
 
     async def _submit(self, message: SubmitImport, asker: Principal) -> str:
-        known = self._book.by_key(message.key)
-        if known is not None:
-            return known
-        life = await self._intake.accept(message.order, message.key, message.on_behalf_of, asker)
-        self._driver.drive(life)
-        return life.import_id
+        # Two orders under one key may differ: the second is held against what has become of the first.
+        async with self._submitting.setdefault((asker.name, message.key), asyncio.Lock()):
+            known = self._intake.known(message, asker)
+            if known is not None:
+                return known
+            life = await self._intake.accept(message.order, message.key, message.on_behalf_of, asker)
+            self._driver.drive(life)
+            return life.import_id
 
     async def _await(self, message: AwaitImport) -> ImportStatus:
         status = self._decisions.status(message.import_id)

@@ -134,6 +134,8 @@ class Forgotten(ImportRecord, frozen=True, kw_only=True, tag="import.forgotten")
     """Off the list, by a person or by its age; the key is kept, so that asking again imports nothing twice."""
 
     key: str = ""
+    asker: str = ""
+    """Who had submitted it under the key; empty in records from before it was noted: nobody's key then."""
     by: str = ""
 
 
@@ -141,6 +143,8 @@ class Summary(ImportRecord, frozen=True, kw_only=True, tag="import.summary"):
     """An ended import as a checkpoint keeps it: all that can still be asked, none of what only work needs."""
 
     key: str
+    asker: str = ""
+    """Who submitted it under the key; empty in records from before it was noted: its owner then."""
     status: bytes
     untold: str = ""
 

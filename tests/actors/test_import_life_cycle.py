@@ -49,7 +49,8 @@ SETTLED = record(Settled, plan=Plan(), files=SOURCE)
 
 def whole_life(import_id: str = "import-0001", key: str = "k") -> list[Record]:
     """The records of an import to which nothing happens."""
-    records: list[Record] = [Accepted(import_id=import_id, at_unix_s=1.0, key=key, order=ImportOrder(path="/plate"))]
+    order = ImportOrder(path="/plate")
+    records: list[Record] = [record(Accepted, import_id, key=key, order=order, owner="eva", by="ada")]
     for phase in IMPORT_PHASES[1:-1]:
         records.append(record(Entered, import_id, phase=phase))
         if phase == "settling":
@@ -136,7 +137,7 @@ def test_a_journal_cut_anywhere_gives_an_import_that_can_go_on(n_records: int) -
     book = ImportBook(records[:n_records])
     status = book.find("import-0001")
     assert status is not None
-    assert book.by_key("k") == "import-0001"
+    assert book.by_key("ada", "k") == "import-0001"
     if n_records == len(records):
         assert status.status().state == "done"
         return
@@ -160,7 +161,7 @@ def test_a_checkpoint_says_the_same_as_the_journal(cuts: list[int]) -> None:
     names = [f"import-{n:04d}" for n in range(1, len(cuts) + 1)]
     assert [again.find(name).status() for name in names] == [book.find(name).status() for name in names]  # type: ignore[union-attr]
     assert again.listed(limit=100, before="", state="") == book.listed(limit=100, before="", state="")
-    assert [again.by_key(f"key {n}") for n in range(1, len(cuts) + 1)] == names
+    assert [again.by_key("ada", f"key {n}") for n in range(1, len(cuts) + 1)] == names
     assert again.new_id() == book.new_id() == f"import-{len(cuts) + 1:04d}"
     assert ImportBook(again.compacted()).compacted() == again.compacted()
 
@@ -206,9 +207,9 @@ def test_a_forgotten_import_keeps_its_key_for_thirty_days_and_its_number_for_goo
     for n in (1, 2, 3):
         book.apply(Forgotten(import_id=f"import-{n:04d}", at_unix_s=at))
     book.drop_old_keys(at + KEY_S - 1.0)
-    assert book.by_key("key 1") == "import-0001"
+    assert book.by_key("ada", "key 1") == "import-0001"
     book.drop_old_keys(at + KEY_S + 1.0)
-    assert book.by_key("key 1") is None
+    assert book.by_key("ada", "key 1") is None
     again = ImportBook(book.compacted())
     assert len(again.compacted()) == 1
     assert again.new_id() == "import-0004"

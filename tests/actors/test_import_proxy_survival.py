@@ -92,6 +92,8 @@ async def test_the_same_key_is_the_same_import_even_after_a_restart(place: Place
             at_unix_s=1.0,
             key="k",
             order=ImportOrder(path=str(place.source)),
+            owner="mesh",
+            by="mesh",
             administrator=True,
         )
     )

@@ -176,7 +176,9 @@ def test_ended_jobs_of_whole_plates_take_little_memory() -> None:
 
 
 def test_a_summary_from_before_statuses_were_packed_is_read() -> None:
-    job = JobStatus(job="job-0003", plate_id=1, state="done", source="s", wells=(WellStatus(well="A01", state="done"),))
+    job = JobStatus(
+        job="job-0003", plate_id=1, owner="eva", state="done", source="s", wells=(WellStatus(well="A01", state="done"),)
+    )
     old = Summary(job="job-0003", at_unix_s=NOW, key="k", status=msgspec.msgpack.encode(job))
     book = book_of(old)
     assert book.status("job-0003") == job
@@ -184,7 +186,7 @@ def test_a_summary_from_before_statuses_were_packed_is_read() -> None:
     assert isinstance(packed, Summary)
     assert not packed.status
     assert book_of(packed).status("job-0003") == job
-    assert book.by_key("k") == "job-0003"
+    assert book.by_key("eva", "k") == "job-0003"
 
 
 def test_what_comes_behind_the_end_changes_nothing() -> None:
@@ -217,16 +219,16 @@ def test_a_forgotten_job_is_off_the_list_and_its_key_still_gets_its_id() -> None
     for one in (book, book_of(*book.compacted())):
         assert names(one) == ["job-0002"]
         assert one.status("job-0001") is None
-        assert one.by_key("key 1") == "job-0001"
+        assert one.by_key("eva", "key 1") == "job-0001"
         assert one.new_id() == "job-0003"
 
 
 def test_a_key_is_known_for_thirty_days_after_its_job_was_forgotten() -> None:
     book = book_of(*done(1), *done(2), Forgotten(job="job-0001", at_unix_s=NOW))
     book.drop_old_keys(NOW + KEY_S - 1.0)
-    assert book.by_key("key 1") == "job-0001"
+    assert book.by_key("eva", "key 1") == "job-0001"
     book.drop_old_keys(NOW + KEY_S + 1.0)
-    assert book.by_key("key 1") is None
+    assert book.by_key("eva", "key 1") is None
     assert [type(record) for record in book.compacted()] == [Summary], "nothing of it is left in the journal either"
 
 

@@ -38,7 +38,7 @@ from hcs_mesh.plates.model import Image, Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.supervisors.journal import Journal
-from hcs_mesh.transport import ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
+from hcs_mesh.transport import INNER, ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -259,7 +259,8 @@ async def test_a_journal_of_ended_jobs_from_before_they_were_packed_is_written_a
 
 async def test_what_ended_long_ago_is_off_the_list_and_not_computed_again(tmp_path: Path) -> None:
     long_ago = time.time() - 400 * DAY_S
-    job = JobStatus(job="job-0007", plate_id=7, state="done", wells=(WellStatus(well="A01", state="done"),))
+    ended = (WellStatus(well="A01", state="done"),)
+    job = JobStatus(job="job-0007", plate_id=7, owner=INNER.name, state="done", wells=ended)
     async with await Journal[Record].open(tmp_path / "journal", record_type=Record) as journal:
         await journal.append(summed_up(job, str(()), long_ago))
 

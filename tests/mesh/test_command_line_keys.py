@@ -74,6 +74,22 @@ def test_a_name_that_could_not_be_let_in_gets_no_key(
     assert capsys.readouterr().out == ""
 
 
+def test_nobody_s_key_goes_by_the_name_of_the_mesh_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for role in (None, "user"):
+        with pytest.raises(KeyFileError, match="'mesh' is no name for a key"):
+            keys.new(tmp_path / "data", "mesh", role=role, out=None, as_json=False)  # type: ignore[arg-type]
+    with pytest.raises(KeyFileError, match="'mesh' is no name for a key"):
+        let_in(tmp_path, "mesh")
+    let_in(tmp_path, "anna")
+    ring = DataLayout(tmp_path).allowed_keys
+    file = ring / "anna.toml"
+    file.write_text(file.read_text().replace("'anna'", "'mesh'"))
+    with pytest.raises(KeyFileError, match="the mesh itself goes by the name 'mesh'"):
+        KeyRing(ring)
+    assert not KeyRing(ring, lenient=True).allowed()
+
+
 def test_who_is_not_found_beside_a_damaged_file_is_told_with_it(tmp_path: Path) -> None:
     let_in(tmp_path, "anna")
     file = damaged(tmp_path)

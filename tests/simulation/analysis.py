@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memory_wire import Faults, MemoryDialer, no_mail
-from simulated_hub import SETTLES_S, Hub, comes_to_rest
+from simulated_hub import SETTLES_S, USER, Hub, comes_to_rest
 from virtual_world import Process, Violation, VirtualPool, World
 
 from hcs_mesh.actors.analysis import job_records, scheduler, well_runs
@@ -45,7 +45,7 @@ from hcs_mesh.supervisors import (
     Supervisor,
 )
 from hcs_mesh.supervisors.journal import Journal
-from hcs_mesh.transport import AskFailed, Event, Link, Request, TransportError
+from hcs_mesh.transport import INNER, AskFailed, Event, Link, Request, TransportError
 
 FAULTS_S = 6.0
 QUICK = Backoff(first_s=0.05, max_s=0.5)
@@ -567,8 +567,9 @@ class Lab:
             if n > ATTEMPTS:
                 raise Violation(f"{what} was charged {n} faults, and {ATTEMPTS} are allowed")
         for key, job in self.acknowledged.items():
-            if book.by_key(key) != job:
-                raise Violation(f"{key} was acknowledged as {job}, and the journal has {book.by_key(key)}")
+            kept = book.by_key(INNER.name if key.startswith("calm-") else USER.name, key)
+            if kept != job:
+                raise Violation(f"{key} was acknowledged as {job}, and the journal has {kept}")
 
 
 def _given_back(answer: asyncio.Future[Any]) -> bool:

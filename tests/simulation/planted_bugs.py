@@ -158,7 +158,7 @@ def _restart_count_reset() -> Patches:
 def _lost_key_check() -> Patches:
     # The scheduler's book alone: whoever reads the journal afterwards looks keys up as well.
     class Forgetful(JobBook):
-        def by_key(self, key: str) -> str | None:
+        def by_key(self, owner: str, key: str) -> str | None:
             return None
 
     return ((scheduler, "JobBook", Forgetful),)
