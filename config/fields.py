@@ -71,7 +71,7 @@ def _words(info: msgspec.inspect.Type) -> str:
 
 def _bounds(low: float | None, high: float | None, above: float | None) -> str:
     if above is not None:
-        return f" above {above:g}"
+        return f" above {above:g}" + (f" and at most {high:g}" if high is not None else "")
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None:

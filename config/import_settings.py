@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .errors import ConfigError
+from .hours import parse_hours
 from .section import Count, Seconds, Section
 
 Accounts = Literal["auto", "same-name", "off"]
@@ -58,6 +59,14 @@ class GuestSettings(Section, frozen=True, kw_only=True):
     """Whether imports make way while somebody else writes to the same disk."""
     least_share: Annotated[float, Meta(gt=0, le=1)] = 0.22
     """What is read all the same while others write, of what is read when nobody does: imports come to their end."""
+
+    def __post_init__(self) -> None:
+        """Refuse hours that nobody could keep to.
+
+        Raises:
+            ConfigError: When hours is no list of spans, or a weekday has no such name.
+        """
+        parse_hours(self.hours, self.weekdays)
 
 
 class ImportSettings(Section, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from .errors import ConfigError
+from .mail_address import is_address
 from .section import Count, Seconds, Section
 
 NoticeKind = Literal["import.done", "import.failed", "import.attention"]
@@ -74,16 +75,23 @@ class MailSettings(Section, frozen=True, kw_only=True):
         return self.port or {"none": 25, "starttls": 587, "tls": 465}[self.security]
 
     def __post_init__(self) -> None:
-        """Refuse a server without a sender, and a login that would travel in the clear or has no password.
+        """Refuse what is no address, no sender, and a login that would travel in the clear or has no password.
 
         Raises:
-            ConfigError: When mail.sender or mail.password_file is missing, or mail.user would not be encrypted.
+            ConfigError: When mail.sender or mail.password_file is missing, an address is none, or mail.user would not
+                be encrypted.
         """
-        if self.host and "@" not in self.sender:
+        if (self.host or self.sender) and not is_address(self.sender):
             raise ConfigError(
-                f"mail.host is {self.host!r}, but mail.sender ({self.sender!r}) is no mail address.",
-                hint="Set mail.sender to the address that mails come from.",
+                f"mail.sender is {self.sender!r}, which is no mail address; mail.host is {self.host!r}.",
+                hint="Set mail.sender to the address that mails come from, as mesh@example.org.",
             )
+        for address in self.administrators:
+            if not is_address(address):
+                raise ConfigError(
+                    f"mail.administrators names {address!r}, which is no mail address.",
+                    hint="Write each as ada@example.org, in ASCII and without a name.",
+                )
         if self.user and not PurePath(self.password_file).is_absolute():
             raise ConfigError(
                 f"mail.user is {self.user!r}, but mail.password_file ({self.password_file!r}) is no absolute path.",

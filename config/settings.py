@@ -179,10 +179,11 @@ class Settings(Section, frozen=True, kw_only=True):
         """Refuse what would go astray.
 
         Raises:
-            ConfigError: When two webhooks have one name, two watched folders overlap, or Java has no room.
+            ConfigError: When two webhooks have one name, watched folders overlap or lie outside of the roots, or Java
+                has no room.
         """
         check_webhooks(self.webhook)
-        check_watches(self.watch, self.data.folder)
+        check_watches(self.watch, self.data.folder, self.imports.roots)
         check_java_memory(self.bioformats, self.inspector.memory_mib)
 
 

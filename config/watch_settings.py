@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os.path
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -9,6 +11,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .errors import ConfigError
+from .import_settings import RootSettings
+from .mail_address import is_address
 from .section import Seconds, Section
 
 
@@ -60,16 +64,21 @@ class WatchSettings(Section, frozen=True, kw_only=True):
         return self.name or PurePath(self.path).name or self.path
 
     def __post_init__(self) -> None:
-        """Refuse a place that cannot be found, and wishes that exclude each other.
+        """Refuse a place that cannot be found, an address that is none, and wishes that exclude each other.
 
         Raises:
-            ConfigError: When path or sentinel is not what it must be, or links would be made to what is deleted.
+            ConfigError: When path, sentinel or mail is not what it must be, or links would be made to what is deleted.
         """
         if not PurePath(self.path).is_absolute():
             raise ConfigError(f"watch.path is {self.path!r}, but must be an absolute path.")
         if PurePath(self.sentinel).is_absolute() or ".." in PurePath(self.sentinel).parts:
             raise ConfigError(
                 f"watch.sentinel is {self.sentinel!r}, but must be the relative path of a file in {self.path}."
+            )
+        if self.mail and not is_address(self.mail):
+            raise ConfigError(
+                f"watch.mail is {self.mail!r}, which is no mail address.",
+                hint="Write it as ada@example.org, in ASCII and without a name.",
             )
         if self.mode == "in-place" and self.delete_source:
             raise ConfigError(
@@ -78,11 +87,11 @@ class WatchSettings(Section, frozen=True, kw_only=True):
             )
 
 
-def check_watches(watches: tuple[WatchSettings, ...], data: str = "") -> None:
+def check_watches(watches: tuple[WatchSettings, ...], data: str = "", roots: Sequence[RootSettings] = ()) -> None:
     """Refuse watches that lie in each other or in the data folder, or hold it: files would be imported twice.
 
     Raises:
-        ConfigError: When two of them overlap or share a name.
+        ConfigError: When two of them overlap or share a name, or one lies below no root, or none that lets it delete.
     """
     for one, other in combinations(watches, 2):
         if _overlap(one.path, other.path):
@@ -100,6 +109,31 @@ def check_watches(watches: tuple[WatchSettings, ...], data: str = "") -> None:
                 f"the watched folder {one.path!r} and the data folder {data!r} lie in each other.",
                 hint="Watch a folder outside of the mesh's data.",
             )
+    for one in watches:
+        _check_root(one, roots)
+
+
+def _check_root(watch: WatchSettings, roots: Sequence[RootSettings]) -> None:
+    """Refuse a watch of which every import would be refused; where links lead is looked at by each import.
+
+    Raises:
+        ConfigError: When no root is above it, or it deletes its sources below one that keeps them.
+    """
+    # The text alone is compared: to follow a link into a mount that hangs would keep the whole mesh from starting.
+    path = PurePath(os.path.normpath(watch.path))
+    above = [root for root in roots if path.is_relative_to(os.path.normpath(root.path))]
+    if roots and not above:
+        raise ConfigError(
+            f"the watched folder {watch.path!r} lies below none of imports.roots: nothing in it could be imported.",
+            hint="Add an [[imports.roots]] with its path, or write it as the root that it lies below is written.",
+        )
+    innermost = max(above, key=lambda root: len(os.path.normpath(root.path)), default=None)
+    if watch.delete_source and (innermost is None or not innermost.delete_source):
+        below = f"below {innermost.path!r}" if innermost is not None else "where no root is set"
+        raise ConfigError(
+            f"the watched folder {watch.path!r} is to delete its sources, and sources {below} are not deleted.",
+            hint="Set delete_source = true in its [[imports.roots]], or false in the [[watch]].",
+        )
 
 
 def _overlap(one: str, other: str) -> bool:

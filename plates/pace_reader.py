@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from ..config.hours import parse_hours
 from ..config.import_settings import GuestSettings
 from .pace import MIB, UNLIMITED, BackOff, TokenBucket
-from .pace_hours import parse_hours
 from .pace_priority import stand_back
 from .pace_traffic import TrafficWatch
 from .repository import OpenSource, SourceFile, SourceReader, never

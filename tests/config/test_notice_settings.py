@@ -44,6 +44,8 @@ def test_webhooks_are_an_array_of_tables_and_survive_being_shown(tmp_path: Path)
         ('[mail]\nhost = "x"\n', "is no mail address"),
         ('[mail]\nuser = "x"\npassword_file = "p"\n', "no absolute path"),
         ('[mail]\nhost = "x"\nsender = "a@b"\nuser = "x"\npassword_file = "/p"\nsecurity = "none"\n', "in the clear"),
+        ('[mail]\nsender = "mesh@example.org\\nBcc: eve@example.org"\n', "is no mail address"),
+        ('[mail]\nadministrators = ["root@example.org", "x y"]\n', "mail.administrators names 'x y'"),
         ("[notices]\nfirst_retry_s = 1000\n", "above notices.longest_retry_s"),
     ],
 )

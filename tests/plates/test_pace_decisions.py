@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcs_mesh.config import ConfigError
+from hcs_mesh.config.hours import parse_hours
 from hcs_mesh.plates.pace import MIB, UNLIMITED, BackOff, TokenBucket, Traffic
-from hcs_mesh.plates.pace_hours import parse_hours
 
 FREE = 400.0 * MIB
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ..config.errors import ConfigError
+from .errors import ConfigError
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPAN = re.compile(r"\s*(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})\s*")
@@ -61,6 +61,10 @@ class Hours:
         return found
 
 
+def _ends_in_a_day(hour: int, minute: int) -> bool:
+    return (hour <= 23 and minute <= 59) or (hour, minute) == (24, 0)
+
+
 def parse_hours(text: str, weekdays: Sequence[str] = ()) -> Hours:
     """Read "18:00-07:00, 12:00-13:00"; an end before the beginning is meant for the next day.
 
@@ -71,7 +75,7 @@ def parse_hours(text: str, weekdays: Sequence[str] = ()) -> Hours:
     for part in text.split(",") if text.strip() else ():
         found = _SPAN.fullmatch(part)
         minutes = [int(number) for number in found.groups()] if found else []
-        if not minutes or minutes[0] > 23 or minutes[2] > 24 or minutes[1] > 59 or minutes[3] > 59:
+        if not minutes or minutes[0] > 23 or minutes[1] > 59 or not _ends_in_a_day(*minutes[2:]):
             raise ConfigError(
                 f"guest.hours: {part.strip()!r} is no span of hours.",
                 hint='Write it as "18:00-07:00", more than one separated by commas.',
