@@ -110,10 +110,22 @@ def fingerprint(public_key: bytes) -> str:
     return "sha256:" + hashlib.sha256(public_key).hexdigest()
 
 
+IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs", "rootfs"})
+"""The file systems that lie on no disk: all of a host's are gone with its power."""
+
+
+def in_memory(device: Device) -> bool:
+    """Whether what lies there is gone when its host stops."""
+    return device.file_system in IN_MEMORY
+
+
 def share_a_disk(one: Device, other: Device) -> bool:
-    """Whether one broken disk could take both folders with it, as far as their hosts tell."""
+    """Whether one broken disk, or the end of one host, could take both folders with it, as far as their hosts tell."""
     if one.volume and one.volume == other.volume:
         return True
     if one.host != other.host:
         return False
+    if in_memory(one) and in_memory(other):
+        # Each has a number of its own, and all of them one memory.
+        return True
     return one.number == other.number or bool({*one.disks} & {*other.disks})

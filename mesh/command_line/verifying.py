@@ -33,7 +33,9 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
     """
     folder = folder_of(data)
     path = Path(given)
-    if not path.exists() and path.name == given and path.suffix != ".json":
+    by_id = not path.exists() and path.name == given and path.suffix != ".json"
+    if by_id:
+        _check_data(folder)
         path = certificate_path(folder, full_id("import", given))
     signed = load(path)
     ours = load_public_key(folder / "keys")
@@ -47,6 +49,7 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
     known_key = ours is not None or bool(fingerprint)
     verdict, duration_s = None, 0.0
     if not signature_only:
+        _check_data(folder, "repository")
         start = time.perf_counter()
         verdict = _read_again(folder, certificate, for_machine=as_json)
         duration_s = time.perf_counter() - start
@@ -64,6 +67,20 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
             "the signature is good, and nothing here says whose key it is: anybody could have made it",
             hint=f"ask the mesh's owner for the fingerprint and give it: --fingerprint {certificate.key_fingerprint}",
         )
+
+
+def _check_data(folder: Path, part: str = "") -> None:
+    """Promise that there is a data folder: of one that is missing, the catalogue is not damaged.
+
+    Raises:
+        CommandFailed: there is none, or it has no such part.
+    """
+    if (folder / part).is_dir():
+        return
+    raise CommandFailed(
+        f"{folder} is no data folder: it has no {part}" if folder.is_dir() else f"there is no data folder {folder}",
+        hint="name the folder that the mesh keeps its data in: --data FOLDER",
+    )
 
 
 def _read_again(data: Path, certificate: Certificate, *, for_machine: bool) -> Verdict:

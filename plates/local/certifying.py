@@ -17,6 +17,7 @@ from ..certificate import (
     Difference,
     SignedCertificate,
     Verdict,
+    in_memory,
     share_a_disk,
 )
 from ..devices import device_of
@@ -79,7 +80,8 @@ def issue(
 
     Raises:
         ImportedInPlace: the repository holds links and none of the bytes.
-        SameDisk: source and repository share a disk, or nobody knows, and ``allow_same_disk`` is not given.
+        SameDisk: source and repository share a disk, or nobody knows, or the repository lies on none, and
+            ``allow_same_disk`` is not given.
         NothingToCertify: the import is not registered, or some file of it is not complete.
         RepositoryFailed: the disk refuses.
     """
@@ -106,6 +108,12 @@ def issue(
         raise SameDisk(
             f"Import {import_id} gets no certificate: what disk {source} lay on is not known.",
             hint="It could be the repository's. Set imports.certify_same_disk = true if that is no matter.",
+        )
+    if in_memory(repository_device) and not allow_same_disk:
+        raise SameDisk(
+            f"Import {import_id} gets no certificate: the repository {folder} lies in memory "
+            f"({repository_device.file_system}), and on no disk.",
+            hint="It is gone when its host stops. Set imports.certify_same_disk = true if that is no matter.",
         )
     if share_a_disk(source_device, repository_device) and not allow_same_disk:
         raise SameDisk(

@@ -156,6 +156,8 @@ class Branch:
             max_attempts=12,
             held_look_s=0.05,
             held_floor_gib=0.0,
+            # Source and repository are file systems of their own here, and both in memory.
+            certify_same_disk=True,
             roots=(RootSettings(path=going.scope),),
         )
         self._mail = MailSettings(

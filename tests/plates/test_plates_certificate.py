@@ -167,10 +167,18 @@ def test_a_damaged_key_is_named(tmp_path: Path, name: str) -> None:
         (Device(host="server", number=7, disks=("serial-1",)), False),
         (Device(host="server", number=9, volume="UUID=1"), True),
         (Device(host="scope", number=8), False),
+        (Device(host="scope", number=8, file_system="tmpfs"), False),
     ],
 )
 def test_one_broken_disk_takes_both_folders_or_one(other: Device, shared: bool) -> None:
     assert share_a_disk(DEVICE, other) is share_a_disk(other, DEVICE) is shared
+
+
+def test_what_lies_in_the_memory_of_one_host_is_lost_together() -> None:
+    one, other = (Device(host="scope", number=n, file_system=name) for n, name in ((1, "tmpfs"), (2, "ramfs")))
+    assert share_a_disk(one, other)
+    assert not share_a_disk(one, msgspec.structs.replace(other, host="server"))
+    assert not share_a_disk(one, msgspec.structs.replace(other, file_system="ext4"))
 
 
 MOUNTS = """\

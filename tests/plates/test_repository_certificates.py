@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.command_line.verifying import verify
-from hcs_mesh.plates.certificate import Device, SignedCertificate
+from hcs_mesh.plates.certificate import Device, SignedCertificate, in_memory
 from hcs_mesh.plates.devices import device_of
 from hcs_mesh.plates.local import (
     CertificateForged,
@@ -82,6 +84,8 @@ def certified(
         "held": "linked",
         "started_at_unix_s": 1.0,
         "verified_at_unix_s": 2.0,
+        # Where tests have their folders in memory, there would be no certificate to look at.
+        "allow_same_disk": in_memory(device_of(data)),
     }
     return store(data, sign(issue(repository, import_id, stored, key, **told | more), key))
 
@@ -124,12 +128,22 @@ def test_one_disk_for_both_is_refused_unless_it_is_allowed(
     repository: LocalRepository, data: Path, source: Path
 ) -> None:
     stored = taken_over(repository, source)
-    with pytest.raises(SameDisk, match="on one disk") as caught:
-        certified(repository, data, stored, source_device=device_of(source))
+    with pytest.raises(SameDisk, match=r"on one disk|lies in memory") as caught:
+        certified(repository, data, stored, source_device=device_of(source), allow_same_disk=False)
     assert "certify_same_disk" in caught.value.hint
     with pytest.raises(SameDisk, match="is not known"):
-        certified(repository, data, stored, source_device=Device())
+        certified(repository, data, stored, source_device=Device(), allow_same_disk=False)
     certified(repository, data, stored, source_device=device_of(source), allow_same_disk=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where memory is mounted is known of Linux alone")
+def test_a_repository_in_memory_is_no_copy_that_outlives_its_host(source: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, closing(LocalRepository(Path(folder))) as repository:
+        stored = taken_over(repository, source)
+        for elsewhere in (ELSEWHERE, Device(host="scope", number=98, file_system="tmpfs")):
+            with pytest.raises(SameDisk, match=r"lies in memory \(tmpfs\)"):
+                certified(repository, Path(folder), stored, source_device=elsewhere, allow_same_disk=False)
+        certified(repository, Path(folder), stored, allow_same_disk=True)
 
 
 def test_an_import_that_is_not_finished_is_not_certified(repository: LocalRepository, data: Path, source: Path) -> None:
@@ -252,3 +266,17 @@ def test_a_certificate_of_an_unknown_key_is_good_only_for_who_names_the_key(
     verify(elsewhere, path, signature_only=True, as_json=True, fingerprint=due)
     with pytest.raises(CommandFailed, match="and 0000 is due"):
         verify(data, path, signature_only=True, as_json=True, fingerprint="0000")
+
+
+def test_a_data_folder_that_is_not_there_is_said_and_not_its_catalogue(
+    repository: LocalRepository, data: Path, source: Path, tmp_path: Path
+) -> None:
+    due = certified(repository, data, taken_over(repository, source)).certificate.key_fingerprint
+    path, absent = str(certificate_path(data, "import-0001")), tmp_path / "absent"
+    for given in (path, "1"):
+        with pytest.raises(CommandFailed, match=f"there is no data folder {absent}") as caught:
+            verify(absent, given, signature_only=False, as_json=True)
+        assert "--data" in caught.value.hint
+    verify(absent, path, signature_only=True, as_json=True, fingerprint=due)
+    with pytest.raises(CommandFailed, match="is no data folder: it has no repository"):
+        verify(source, path, signature_only=False, as_json=True)
