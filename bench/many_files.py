@@ -1,22 +1,23 @@
 """Imports at their extremes: many small files beside ``cp -r`` and sync, and a plate larger than any memory.
 
+Each is a whole import through a mesh, ``hcs-mesh up`` and ``hcs-mesh import --as-files --wait``, from the order to its
+end: settled, held, taken over, verified, certified. The memory is the hub's own, without what it maps.
 ``python bench/many_files.py --long`` takes the full sizes: 100,000 files, and 20 GB.
 """
 
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from imports import MIB, peak_mib
-from rounds import medians
 from rows import Row
+from through_mesh import Taken, median, mesh
 
+MIB = 1 << 20
 SMALL_BYTES = 2048
 FILES_IN_FOLDER = 1000
 
@@ -30,73 +31,70 @@ def _make_small(source: Path, n_files: int) -> None:
     subprocess.run(["sync", "-f", str(source)], check=True)
 
 
-def _copied(source: Path, target: Path) -> list[float]:
+def _make_sparse(source: Path, n_mib: int) -> None:
+    source.mkdir()
+    for n in range(16):
+        with (source / f"{n}.tif").open("wb") as file:
+            file.truncate(n_mib // 16 * MIB)
+
+
+def _copied(source: Path, target: Path) -> float:
     start = time.perf_counter()
     subprocess.run(["cp", "-r", str(source), str(target)], check=True)
     subprocess.run(["sync", "-f", str(target)], check=True)
-    return [time.perf_counter() - start]
+    return time.perf_counter() - start
 
 
-def _taken_over(source: Path, data: Path) -> list[float]:
-    from hcs_mesh.plates.local import FolderReader, LocalRepository
-    from hcs_mesh.plates.repository import SourceFile
-
-    files = [
-        SourceFile(path=path.relative_to(source).as_posix(), size=SMALL_BYTES) for path in sorted(source.rglob("*.tif"))
-    ]
-    repository = LocalRepository(data)
-    start = time.perf_counter()
-    repository.transfer("bench", FolderReader(source), files)
-    spent = time.perf_counter() - start
-    repository.close()
-    return [spent]
-
-
-def measure(*, n_files: int = 10_000, sparse_mib: int = 2048) -> list[Row]:
-    """Measure both extremes; the sizes stand in the rows' names."""
+def measure(*, n_files: int = 10_000, sparse_mib: int = 2048, rounds: int = 3) -> list[Row]:
+    """Measure both extremes through a mesh with the usual settings; the sizes stand in the rows' names."""
+    copied: list[float] = []
+    taken: list[Taken] = []
     with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as name:
         folder = Path(name)
         _make_small(folder / "small", n_files)
-        numbers: Iterator[int] = count()
-        copied, ours = medians(
-            lambda: _copied(folder / "small", folder / f"round{next(numbers)}"),
-            lambda: _taken_over(folder / "small", folder / f"round{next(numbers)}"),
-            rounds=3,
-        )
-        small_peak = peak_mib(folder / "small", folder / "small-peak")
+        with mesh(folder / "mesh") as ours:
+            for n in range(rounds):
+                copied.append(_copied(folder / "small", folder / f"copy{n}"))
+                taken.append(ours.take_over(folder / "small", "--as-files"))
+    small, copied_s = median(taken), statistics.median(copied)
     with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as name:
         folder = Path(name)
-        (folder / "plate").mkdir()
-        for n in range(16):
-            with (folder / "plate" / f"{n}.tif").open("wb") as file:
-                file.truncate(sparse_mib // 16 * MIB)
-        sparse_peak = peak_mib(folder / "plate", folder / "data")
+        _make_sparse(folder / "plate", sparse_mib)
+        with mesh(folder / "mesh") as ours:
+            sparse = ours.take_over(folder / "plate", "--as-files")
+    of_small, of_sparse = f"import, {n_files:,} small files", f"import, a sparse plate of {sparse_mib / 1024:.0f} GiB"
     return [
         Row(
-            name=f"import, {n_files:,} small files: cp -r and sync",
-            reference=copied[0],
-            ours=ours[0],
+            name=f"{of_small}, whole: cp -r and sync",
+            reference=copied_s,
+            ours=small.whole_s,
+            unit="s",
+            target=2.0,
+            higher_is_better=False,
+            parts=str(small),
+        ),
+        Row(
+            name=f"{of_small}, transferring alone: cp -r and sync",
+            reference=copied_s,
+            ours=small.phases["transferring"],
             unit="s",
             target=2.0,
             higher_is_better=False,
         ),
-        Row(
-            name=f"import, {n_files:,} small files, memory: a bound",
-            reference=256.0,
-            ours=small_peak,
-            unit="MiB",
-            target=1.0,
-            higher_is_better=False,
-        ),
-        Row(
-            name=f"import, a sparse plate of {sparse_mib / 1024:.0f} GiB, memory: a bound",
-            reference=256.0,
-            ours=sparse_peak,
-            unit="MiB",
-            target=1.0,
-            higher_is_better=False,
-        ),
+        _memory(of_small, small),
+        _memory(of_sparse, sparse),
     ]
+
+
+def _memory(of: str, taken: Taken) -> Row:
+    return Row(
+        name=f"{of}, the hub's own memory: a bound",
+        reference=256.0,
+        ours=taken.anonymous_mib,
+        unit="MiB",
+        target=1.0,
+        higher_is_better=False,
+    )
 
 
 if __name__ == "__main__":

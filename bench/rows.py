@@ -7,7 +7,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured, on what scale, and how near it must come to its reference.
 
     ``target`` is the bound on ``ratio``: at least that when higher is better, at most that otherwise.
-    ``unmeasured`` says why there are no numbers.
+    ``parts`` says what ours is made of, where the measurement knows; ``unmeasured`` why there are no numbers.
     """
 
     name: str
@@ -16,6 +16,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     target: float = 1.0
     higher_is_better: bool = True
+    parts: str = ""
     unmeasured: str = ""
 
     @property
@@ -38,4 +39,5 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{self.name:44s} {self.reference:12,.1f} {self.ours:12,.1f} {self.unit:10s} "
             f"ratio {self.ratio:6.2f} (target {bound} {self.target:g}) {verdict}"
+            + (f"\n    {self.parts}" if self.parts else "")
         )

@@ -129,6 +129,9 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
             "",
         ]
         lines += [f"- {name}: {told(', '.join(where))}." for name, where in missed.items() if where]
+    made_of = [f"- {row.name.partition(':')[0]}: {row.parts}." for row in rows if row.parts]
+    if made_of:
+        lines += ["", "Of the phases of whole imports, as the mesh tells them, medians:", "", *made_of]
     by_name = {row.name: row for row in rows}
     lines += explained(by_name)
     if unmeasured:
