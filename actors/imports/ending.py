@@ -94,11 +94,13 @@ class ImportEnding:
         """Say at the plates where they came from, certify them, and delete the source if that was ordered."""
         means = self._means
         await means.enter(life, "annotating")
-        standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
-        life.plate_ids = standing.plate_ids
+        if not life.plate_ids:
+            # Registered before a crash: no record says as what.
+            standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
+            life.plate_ids = standing.plate_ids
 
         def annotate() -> None:
-            for plate_id in standing.plate_ids:
+            for plate_id in life.plate_ids:
                 for name, value in (("import", life.import_id), ("source", life.order.path), ("owner", life.owner)):
                     means.repository.annotate(
                         plate_id,
@@ -141,8 +143,10 @@ class ImportEnding:
         except (PlanError, NoSuchAccount, PathNotAllowed):
             # It is not for the owner to be told of, or was taken away as soon as it was held: nothing came late.
             return
-        now = {path: size for path, (size, _, _) in scan.files.items()}
-        late = late_files(life.plan, now)
+        # In a thread: it looks at each of a hundred thousand files, and the others go on meanwhile.
+        late = await means.threads.run(
+            lambda: late_files(life.plan, {path: size for path, (size, _, _) in scan.files.items()})
+        )
         if late:
             await self._note_late(life, late)
 

@@ -30,11 +30,12 @@ def late_files(plan: Plan, now: Mapping[str, int]) -> tuple[str, ...]:
     """Of the files that a source holds now, with their sizes, those that are not as the plan takes or leaves them."""
     taken = {file.path: file.n_bytes for fileset in plan.filesets for file in fileset.files}
     left = {one.path for one in plan.left_out}
-    return tuple(
+    late = (
         path
-        for path, size in sorted(now.items())
+        for path, size in now.items()
         if (size != taken[path] if path in taken else not left.intersection(_with_folders(path)))
     )
+    return tuple(sorted(late))
 
 
 def _with_folders(path: str) -> Iterator[str]:

@@ -82,9 +82,9 @@ class ImportSettling:
             say(after.changes_since(scan))
             quiet.broken(means.context.now())
             return None
-        return Settled(
-            import_id=life.import_id, at_unix_s=time.time(), plan=plan, files=files, digest=manifest_digest(files)
-        )
+        # In a thread, as all that looks at each of a hundred thousand files: the others go on meanwhile.
+        digest = await means.threads.run(lambda: manifest_digest(files))
+        return Settled(import_id=life.import_id, at_unix_s=time.time(), plan=plan, files=files, digest=digest)
 
     async def _planned(self, life: ImportLife, source: ImportSource, scan: Scan, say: Say) -> Plan:
         """The plan of a source; asked again only once something in it has changed, since a plan costs its headers."""

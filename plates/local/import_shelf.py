@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..checksums import Algorithm
@@ -53,18 +53,12 @@ class ImportShelf:
         partial: list[PartialFile] = []
         n_bytes = 0
         with repository_errors(folder):
-            for below, _, names in os.walk(folder):
-                for name in names:
-                    path = Path(below, name)
-                    relative = path.relative_to(folder).as_posix()
-                    if path.is_symlink() and not path.exists():
-                        continue  # Imported in place, and no longer there: nothing of it is complete.
-                    size = path.stat().st_size
-                    n_bytes += size
-                    if name.endswith(PART):
-                        partial.append(PartialFile(path=relative.removesuffix(PART), size=size))
-                    else:
-                        complete.append(relative)
+            for path, size in _files_below(folder):
+                n_bytes += size
+                if path.endswith(PART):
+                    partial.append(PartialFile(path=path.removesuffix(PART), size=size))
+                else:
+                    complete.append(path)
         plate_ids = self._registered(import_id)
         return ImportStanding(
             import_id=import_id,
@@ -228,3 +222,23 @@ class ImportShelf:
                 f"Import {import_id} is finished: its files belong to {len(plates)} plates and stay as they are.",
                 hint="Import the folder anew if it has changed.",
             )
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, int]]:
+    """Every file in a folder and below it by its relative path, with its size."""
+    # Strings, not paths: an import of a hundred thousand small files is looked at several times.
+    prefixes = [""]
+    while prefixes:
+        prefix = prefixes.pop()
+        try:
+            entries = os.scandir(f"{folder}/{prefix}")
+        except FileNotFoundError:
+            continue  # Nothing of it is here yet.
+        with entries:
+            for entry in entries:
+                if entry.is_symlink() and not Path(entry.path).exists():
+                    continue  # Imported in place, and no longer there: nothing of it is complete.
+                if not entry.is_dir():
+                    yield prefix + entry.name, entry.stat().st_size
+                elif not entry.is_symlink():
+                    prefixes.append(f"{prefix}{entry.name}/")
