@@ -98,7 +98,7 @@ class ImportCopying:
 
             source = means.open_source(life)
             work = adopt if life.order.mode == "in-place" else upload
-            began_s, n_todo = means.context.now(), life.plan.n_bytes - sum(file.size for file in known)
+            began_s, n_todo = means.context.now(), life.n_bytes - sum(file.size for file in known)
             await progress.follow(means.threads.run(work, group=life.import_id))
             if n_todo > 0:
                 self._rate_bytes_s = n_todo / max(means.context.now() - began_s, 1e-3)

@@ -70,10 +70,11 @@ class ImportLife:
 
     def _begin(self) -> None:
         """Nothing is known of the source, nothing of it is stored."""
-        self.plan = Plan()
+        self._plan(Plan())
         self.files: tuple[SourceFile, ...] = ()
         self.digest = ""
         self.hold: Hold | None = None
+        self.held = ""
         self.stored: dict[str, StoredFile] = {}
         self.decoded: tuple[DecodedPlane, ...] = ()
         self.source_device: Device | None = None
@@ -82,6 +83,11 @@ class ImportLife:
         self.late: tuple[str, ...] = ()
         self.n_bytes_done = 0
         self._unfinished = False
+
+    def _plan(self, plan: Plan) -> None:
+        """Know what will be stored; counted once, since people are told of it several times a second."""
+        self.plan = plan
+        self.n_files, self.n_bytes, self._notes = plan.n_files, plan.n_bytes, plan_notes(plan)
 
     @property
     def next_phase(self) -> ImportPhase | None:
@@ -107,10 +113,11 @@ class ImportLife:
         """Take in what was found out in a phase; returns what its history says of it, if anything."""
         match record:
             case Settled(plan=plan, files=files, digest=digest):
-                self.plan, self.files, self.digest = plan, files, digest
+                self._plan(plan)
+                self.files, self.digest = files, digest
                 self.state, self.reason, self._unfinished = "running", "", False
             case Held(hold=hold, source_device=device):
-                self.hold, self.source_device = hold, device
+                self.hold, self.held, self.source_device = hold, hold.guarantee, device
                 return str(hold)
             case Stored(files=stored):
                 self.stored.update((file.path, file) for file in stored)
@@ -165,7 +172,7 @@ class ImportLife:
                 return self.reason
             case Finished(plate_ids=plate_ids):
                 self.phase, self.state, self.plate_ids = "done", "done", plate_ids
-                self.n_bytes_done = self.plan.n_bytes
+                self.n_bytes_done = self.n_bytes
                 self.untold = "done"
                 self.reason = self.hint = ""
         return ""
@@ -195,17 +202,17 @@ class ImportLife:
             reason=self.reason,
             hint=self.hint,
             attempts=self.attempts,
-            n_files=self.plan.n_files,
-            n_bytes=self.plan.n_bytes,
+            n_files=self.n_files,
+            n_bytes=self.n_bytes,
             n_bytes_done=self.n_bytes_done,
             plate_ids=self.plate_ids,
-            held=self.hold.guarantee if self.hold is not None else "",
+            held=self.held,
             n_bytes_held=self.n_bytes_held,
             certificate=self.certificate,
             certificate_note=self.certificate_note,
             source_deleted=self.source_deleted,
             digest=self.digest,
-            notes=(*plan_notes(self.plan), *late_notes(self.n_late, self.late, self.order.path)),
+            notes=(*self._notes, *late_notes(self.n_late, self.late, self.order.path)),
             history=tuple(self.history),
             revision=self.revision,
         )

@@ -51,6 +51,6 @@ class ImportProgress:
 
     def _show(self) -> None:
         # What is copied once more counts twice, and yet there is never more than all.
-        n_bytes = min(self._n_bytes, self._life.plan.n_bytes)
+        n_bytes = min(self._n_bytes, self._life.n_bytes)
         if self._life.goes_on(n_bytes, self._why_slow()):
             self._tell_changed(self._life.import_id)

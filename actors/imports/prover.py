@@ -55,7 +55,7 @@ class LocalProver:
                     for plane in life.decoded
                 ),
                 owner=life.owner,
-                held=life.hold.guarantee if life.hold is not None else "",
+                held=life.held,
                 started_at_unix_s=life.history[0].at_unix_s,
                 verified_at_unix_s=life.verified_at_unix_s or time.time(),
                 allow_same_disk=self._settings.certify_same_disk,

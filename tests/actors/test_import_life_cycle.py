@@ -17,6 +17,7 @@ from hcs_mesh.actors.imports.records import (
     Failed,
     Finished,
     Forgotten,
+    Held,
     Record,
     Retried,
     Returned,
@@ -29,8 +30,11 @@ from hcs_mesh.actors.imports.records import (
 from hcs_mesh.actors.retention import DAY_S, KEY_S, Retention
 from hcs_mesh.config import MeshError
 from hcs_mesh.messages.imports import IMPORT_PHASES, ImportOrder, ImportStatus
+from hcs_mesh.plates.certificate import Device
+from hcs_mesh.plates.holding import Hold
 from hcs_mesh.plates.local import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged
 from hcs_mesh.plates.planners import Plan
+from hcs_mesh.plates.planners.plan import Fileset, PlannedFile
 from hcs_mesh.plates.repository import SourceFile, StoredFile
 from hcs_mesh.transport import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 
@@ -112,6 +116,25 @@ def test_what_cannot_be_trusted_is_forgotten_with_all_that_was_stored() -> None:
     )
     assert (life.files, life.stored, life.n_bytes_done, life.n_returns) == ((), {}, 0, 1)
     assert life.reason == "a.tif changed"
+
+
+def test_what_is_told_of_a_source_is_what_it_settled_as_the_last_time() -> None:
+    def settled(n_bytes: int) -> Record:
+        files = (PlannedFile("a.tif", n_bytes),)
+        plan = Plan(filesets=(Fileset(planner="files", root="", files=files, plates=(), notes=()),))
+        return record(Settled, plan=plan, files=SOURCE)
+
+    def told(life: ImportLife) -> tuple[int, int, str]:
+        status = life.status()
+        return status.n_files, status.n_bytes, status.held
+
+    held = record(Held, hold=Hold(import_id="import-0001", source="/plate"), source_device=Device())
+    life = lived(settled(3), held)
+    assert told(life) == (1, 3, "watched only")
+    life.apply(record(Returned, reason="changed"))
+    assert told(life) == (0, 0, "")
+    life.apply(settled(5))
+    assert told(life) == (1, 5, "")
 
 
 def test_waiting_for_something_is_no_record_but_a_change() -> None:
