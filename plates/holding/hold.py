@@ -80,6 +80,8 @@ class _Holder:
         self._import_id = import_id
         self._denier = platform_denier()
         self._reflinks = self._links = folder is not None
+        # Nothing of an earlier call is looked for, file by file, where there was none.
+        self._again = os.path.lexists(self._folder)
         self._made: set[str] = set()
         self.reason = reason
 
@@ -93,7 +95,7 @@ class _Holder:
             except OSError as error:
                 self._explain(error, "handles that deny deletion")
         staged = f"{self._folder}/{file.path}"
-        if self._folder and (found := self._found(file, staged)):
+        if self._again and (found := self._found(file, staged)):
             return found
         if self._links or self._reflinks:
             try:
@@ -113,12 +115,22 @@ class _Holder:
         try:
             if any(file.guarantee == "reflink" for file in staged):
                 sync_files(Path(self._folder), (f"{self._folder}/{file.path}" for file in staged))
-            elif staged:
+            if staged:
                 # Links are names alone: their folders are enough, and the acquisition's own bytes are left in peace.
-                for folder in sorted(self._made):
+                for folder in sorted(self._folders()):
                     sync_folder(Path(folder))
         except OSError as error:
             raise source_error(error, self._folder) from error
+
+    def _folders(self) -> set[str]:
+        """Every folder that has a name in it which this hold has given."""
+        found = {os.path.dirname(self._folder)}  # noqa: PTH120
+        for made in self._made:
+            folder = made
+            while folder not in found:
+                found.add(folder)
+                folder = os.path.dirname(folder)  # noqa: PTH120
+        return found
 
     def _found(self, file: SourceFile, staged: str) -> HeldFile | None:
         """The clone or link that an earlier call made of the settled file; what else lies there is removed."""
@@ -213,7 +225,8 @@ class _Holder:
     def _make_folder(self, path: str) -> None:
         folder = os.path.dirname(f"{self._folder}/{path}")  # noqa: PTH120
         if folder not in self._made:
-            make_private(Path(folder))
+            # Not synced one by one: an OME-Zarr has ten thousand folders, and all of them are before the record.
+            make_private(Path(folder), durable=False)
             self._made.add(folder)
 
     def _explain(self, error: OSError, means: str) -> None:

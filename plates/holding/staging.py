@@ -62,17 +62,18 @@ def _why_not(source: Path, candidate: Path, folder: Path) -> str:
     return ""
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can enter, with those above it, durably.
+def make_private(folder: Path, *, durable: bool = True) -> None:
+    """Make a folder that nobody else can enter, with those above it; ``durable`` says whether their names are synced.
 
     Raises:
         OSError: it cannot be made, is a link, or belongs to somebody else.
     """
     if not folder.parent.exists():
-        make_private(folder.parent)
+        make_private(folder.parent, durable=durable)
     try:
         folder.mkdir(mode=0o700)
-        sync_folder(folder.parent)
+        if durable:
+            sync_folder(folder.parent)
     except FileExistsError:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode):

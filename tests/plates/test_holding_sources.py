@@ -1,6 +1,7 @@
 """What the person at the microscope may do to a folder that is held."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -318,3 +319,37 @@ def test_an_account_that_owns_nothing_links_what_it_may_write_and_watches_the_re
         return
     assert files == ["mine.tif=hard link", "shared.tif=hard link", "theirs.tif=watched only"]
     assert "fs.protected_hardlinks" in reason
+
+
+HOLD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_holding_sources as t
+source, staging = Path(sys.argv[2]), Path(sys.argv[3])
+t.hold(t.settled(source), source, staging, "import-0001")
+"""
+
+
+def test_every_name_that_a_hold_gave_is_on_the_disk_and_no_folder_is_synced_twice(
+    source: Path, staging: Path, tmp_path: Path
+) -> None:
+    strace = shutil.which("strace")
+    assert strace is not None, "strace is missing: install it (apt-get install strace), durability is tested with it"
+    make_source(source)
+    for path in ("day 1/wells/A02.tif", "day 2/wells/A01.tif"):
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_bytes(CONTENT)
+    trace = tmp_path / "trace"
+    options = ["-f", "-y", "-o", str(trace), "-e", "trace=fsync,mkdir,mkdirat,link,linkat,rename,renameat,renameat2"]
+    words = [sys.executable, "-c", HOLD, str(Path(__file__).parent), str(source), str(staging)]
+    subprocess.run([strace, *options, *words], check=True, timeout=60)
+
+    calls = [line.partition(" ")[2].strip() for line in trace.read_text().splitlines()]
+    named = max(n for n, call in enumerate(calls) if f"{staging}/" in call and not call.startswith("fsync("))
+    synced = [match[1] for call in calls if (match := re.match(r"fsync\(\d+<(.*)>\)", call))]
+    after = [match[1] for call in calls[named:] if (match := re.match(r"fsync\(\d+<(.*)>\)", call))]
+    mine = staging / "import-0001"
+    folders = [staging, mine, *(mine / one for one in ("day 1", "day 1/wells", "day 2", "day 2/wells"))]
+    assert {str(folder) for folder in folders} <= {*after}
+    assert len(synced) == len({*synced})
