@@ -16,6 +16,9 @@ from .pace_traffic import TrafficWatch
 from .repository import OpenSource, SourceFile, SourceReader, never
 
 LOOK_EVERY_S = 0.25
+FILE_BYTES = 6 << 10
+"""What a file takes on the disk beside its bytes: a last block that is not full, its inode and its name, and those two
+once more in the file system's journal. Of many small files it is most, and it must not be taken for somebody else's."""
 _NAP_S = 0.25
 
 
@@ -54,7 +57,7 @@ class Pace:
         self._bucket = TokenBucket(min(self._limit, self._back_off.rate) if settings.back_off else self._limit)
         self._watches: dict[Path, TrafficWatch] = {}
         self._looked_s = clock()
-        self._own_bytes = 0
+        self._own_bytes = self._own_files = 0
         self._taking = threading.Lock()
         self._looking = threading.Lock()
         self._lowered = threading.local()
@@ -112,15 +115,15 @@ class Pace:
         """
         with self._taking:
             self._own_bytes += n_bytes if writes else 0
-        # One thread looks, and the others go on: a network drive that hangs holds up whoever reads from it alone.
-        if self._settings.back_off and self._looking.acquire(blocking=False):
-            try:
-                self._look(self._clock())
-            finally:
-                self._looking.release()
+        self._look_in_turn()
         with self._taking:
             wait_s = self._bucket.take(n_bytes, self._clock())
         self._wait(wait_s, cancelled)
+
+    def count_file(self) -> None:
+        """Count one more file, which takes some of the repository's disk however few bytes it has."""
+        with self._taking:
+            self._own_files += 1
 
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
         """Wait until the timetable lets sources be read."""
@@ -132,6 +135,19 @@ class Pace:
         until_s = self._clock() + wait_s
         while (left_s := until_s - self._clock()) > 0 and not cancelled():
             self._sleep(min(_NAP_S, left_s))
+            # Who waits looks as well: one read may be long at a rate that is over by then.
+            self._look_in_turn()
+            with self._taking:
+                now_s = self._clock()
+                until_s = min(until_s, now_s + self._bucket.take(0, now_s))
+
+    def _look_in_turn(self) -> None:
+        # One thread looks, and the others go on: a network drive that hangs holds up whoever reads from it alone.
+        if self._settings.back_off and self._looking.acquire(blocking=False):
+            try:
+                self._look(self._clock())
+            finally:
+                self._looking.release()
 
     def _look(self, now_s: float) -> None:
         duration_s = now_s - self._looked_s
@@ -139,8 +155,9 @@ class Pace:
             return
         with self._taking:
             watches = tuple(self._watches.values())
-            own_bytes, self._own_bytes, self._looked_s = self._own_bytes, 0, now_s
-        seen = [watch.look(duration_s, own_bytes) for watch in watches]
+            own_bytes, on_disk = self._own_bytes, self._own_bytes + self._own_files * FILE_BYTES
+            self._own_bytes, self._own_files, self._looked_s = 0, 0, now_s
+        seen = [watch.look(duration_s, on_disk)._replace(own_bytes=own_bytes) for watch in watches]
         # An old look says nothing of now: an import that rested begins with care.
         fresh = seen and duration_s < 20 * LOOK_EVERY_S
         rate = self._back_off.step(max(seen, key=lambda one: one.foreign_bytes)) if fresh else self._back_off.least_rate
@@ -164,6 +181,7 @@ class PacedReader:
         """
         self._pace.lower_thread()
         self._pace.wait_for_hours(self._cancelled)
+        self._pace.count_file()
         return _PacedFile(self._inner.open(path), self._pace, self._cancelled)
 
 

@@ -159,7 +159,7 @@ class ImportPlaces:
         """Count bytes that a thread has read from the repository, and wait until it may read on."""
         if self._pace is not None:
             self._pace.lower_thread()
-            self._pace.take(n_bytes, cancelled)
+            self._pace.take(n_bytes, cancelled, writes=False)
 
     def why_slow(self) -> str:
         """Why nothing is read just now, or slowly; empty when it is as fast as can be."""

@@ -220,3 +220,34 @@ def test_bytes_that_are_read_and_not_written_do_not_hide_who_else_writes(source:
         world.now_s += 1.0
         pace.take(MIB, lambda: False, writes=False)
     assert own == [0, 0]
+
+
+def test_an_import_that_rested_is_free_as_soon_as_it_is_seen_that_nobody_writes(source: Path) -> None:
+    """Many small files leave a low free rate: one read at a share of it lasts longer than a look is good for."""
+    world = World()
+    pace = world.pace(GuestSettings(), source, free_rate=0.25 * MIB)
+    world.now_s += 600.0
+    assert len(read(pace, source)) == N_BYTES
+    assert world.now_s - 700.0 < 2.0
+    assert pace.rate == UNLIMITED
+
+
+@pytest.mark.needs("root")
+def test_what_small_files_take_beside_their_bytes_is_not_taken_for_somebody_elses(disk: Path) -> None:
+    world = World()
+    (disk / "plate").mkdir()
+    (disk / "plate" / "A01.tif").write_bytes(b"II*\0")
+    # The thread of the tests does not stand back: it would for all that follow.
+    settings = GuestSettings(nice=0, io_class="none")
+    pace = Pace(settings, disk, clock=lambda: world.now_s, sleep=world.sleep)
+    reader = pace.reader(FolderReader(disk / "plate"), disk / "plate")
+    buffer = memoryview(bytearray(8))
+    for n in range(2000):
+        with closing(reader.open("A01.tif")) as opened:
+            (disk / f"{n}.tif").write_bytes(buffer[: opened.read_into(buffer)])
+        world.now_s += 0.001
+    assert not pace.yields
+    (disk / "theirs").write_bytes(bytes(16 * MIB))
+    world.now_s += 0.25
+    pace.take(0, lambda: False)
+    assert pace.yields
