@@ -12,6 +12,7 @@ from typing import IO
 from .errors import UnreadableImage
 from .link_records import link_of, recorded
 from .linked_file import open_linked
+from .regular_file import open_regular
 from .repository import StoredFile
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -74,7 +75,7 @@ def record_of(root: Path, file: str) -> StoredFile:
 def _opened(path: str, *, follow_links: bool) -> int | None:
     """A descriptor of the file at a path; None where it is a link that must not be followed."""
     if follow_links:
-        return os.open(path, _READ)
+        return open_regular(path)
     if not _NO_FOLLOW and os.path.islink(path):  # noqa: PTH114 - a system on which opening cannot tell
         return None
     try:

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
 
 from ..local.disk import sync_files, sync_folder
 from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
+from ..regular_file import NotAFile, open_regular
 from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
 from .sharing import UNSUPPORTED, share_extents
@@ -155,7 +157,7 @@ class _Holder:
     def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
         cloning = staged + _CLONING
         try:
-            with open(name, "rb", buffering=0) as original:  # noqa: PTH123
+            with FileIO(open_regular(name), "rb") as original:
                 before = os.fstat(original.fileno())
                 with open(cloning, "wb", buffering=0) as clone:  # noqa: PTH123
                     share_extents(original.fileno(), clone.fileno())
@@ -173,7 +175,7 @@ class _Holder:
             os.rename(cloning, cloned)  # noqa: PTH104
             return _held(file, os.lstat(cloned), "reflink", original=before)
         except OSError as error:
-            if isinstance(error, FileNotFoundError | IsADirectoryError):
+            if isinstance(error, FileNotFoundError | NotAFile):
                 raise source_error(error, name) from error
             if error.errno in UNSUPPORTED or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 self._reflinks = False

@@ -24,6 +24,7 @@ class HeldReader:
 
         Raises:
             NotHeld: the hold has no such file.
+            SourceChanged: there is something else than a file.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
         """
         file = self._files.get(path)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...config.errors import MeshError
+from ..regular_file import NotAFile
 
 
 class RepositoryFailed(MeshError, OSError):
@@ -139,6 +140,11 @@ def no_plate(plate_id: int) -> PlateNotFound:
 
 def source_error(error: OSError, path: Path | str) -> MeshError:
     """Say what a failed look at a source file means."""
+    if isinstance(error, NotAFile):
+        return SourceChanged(
+            f"{path} changed after it had settled: {error.strerror}.",
+            hint="Put the file back: the import waits until it is quiet, then reads it again.",
+        )
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return SourceUnreadable(

@@ -6,6 +6,7 @@ import os
 from io import FileIO
 from pathlib import Path
 
+from ..regular_file import open_regular
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
 
@@ -21,6 +22,7 @@ class FolderReader:
         """Open the file at a path relative to the folder.
 
         Raises:
+            SourceChanged: there is something else than a file.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
         """
         return OpenFile(path, f"{self._folder}/{path}")
@@ -33,7 +35,7 @@ class OpenFile:
         self.name = name
         self._path = path
         try:
-            self._file = FileIO(name, "rb")
+            self._file = FileIO(open_regular(name), "rb")
             self._first: os.stat_result | None = os.fstat(self._file.fileno())
         except OSError as error:
             raise source_error(error, name) from error
