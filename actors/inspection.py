@@ -11,6 +11,7 @@ from ..config import InspectorSettings
 from ..messages.imports import DecodedPlane, PlanSource, ProbePlane, ProbePlanes
 from ..plates.model import Image
 from ..plates.planners import Plan
+from ..plates.reach import EVERYTHING, Reach
 from ..supervisors import Context
 from ..transport import ActorUnknown, AskTimedOut, PeerGone
 from .errors import InspectorKeepsDying
@@ -48,17 +49,18 @@ class Inspection:
         say: Callable[[str], None],
         *,
         follow_links: bool = False,
+        reach: Reach = EVERYTHING,
     ) -> tuple[DecodedPlane, ...]:
         """Open the first and the last plane of every plate of a plan whose files lie under ``folder``.
 
-        Links are followed where that is the source, and never in the repository.
+        Links are followed where that is the source, within ``reach``, and never in the repository.
 
         Raises:
             InspectorKeepsDying: it ended its reader over and over, or took too long.
             AskFailed: one does not open, or is not what the plan says.
             ActorUnknown: there was no inspector all the time.
         """
-        question = ProbePlanes(planes=_first_and_last(plan, folder, follow_links=follow_links))
+        question = ProbePlanes(planes=_first_and_last(plan, folder, follow_links=follow_links), reach=reach)
         decoded: tuple[DecodedPlane, ...] = await self._ask(question, source, import_id, say)
         return decoded
 

@@ -10,6 +10,7 @@ from ..plates.errors import UnreadableImage
 from ..plates.local.certifying import decode_plane
 from ..plates.planners import Plan
 from ..plates.planning import plan
+from ..plates.reach import Reach
 from ..supervisors import Actor
 from .threads import Threads
 
@@ -42,15 +43,16 @@ def _plan(message: PlanSource) -> Plan:
         as_files=message.as_files,
         exclude=message.exclude,
         only=message.only,
+        reach=message.reach,
     )
 
 
 def _probe(message: ProbePlanes) -> tuple[DecodedPlane, ...]:
-    return tuple(_decoded(one) for one in message.planes)
+    return tuple(_decoded(one, message.reach) for one in message.planes)
 
 
-def _decoded(one: ProbePlane) -> DecodedPlane:
-    plane = decode_plane(Path(one.root), one.file, one.page, follow_links=one.follow_links)
+def _decoded(one: ProbePlane, reach: Reach) -> DecodedPlane:
+    plane = decode_plane(Path(one.root), one.file, one.page, follow_links=one.follow_links, reach=reach)
     if (plane.height, plane.width, plane.dtype) != (one.height, one.width, one.dtype):
         raise UnreadableImage(
             f"{one.file} holds {plane.width} x {plane.height} {plane.dtype} where the plate has "

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from ..plates.planners import Plan
+from ..plates.reach import EVERYTHING, Reach
 from ..transport.messages import Request, Role
 from .listing import LISTED, shortened
 
@@ -248,7 +249,10 @@ class ForgetImport(Request[None], frozen=True, kw_only=True, tag="imports.forget
 
 
 class PlanSource(Request[Plan], frozen=True, kw_only=True, tag="inspection.plan"):
-    """Ask which filesets and plates a source holds; answered in the inspector's process."""
+    """Ask which filesets and plates a source holds; answered in the inspector's process.
+
+    It is asked for somebody: what is beyond his ``reach`` is not opened, whatever has become of the source by then.
+    """
 
     path: str
     only: tuple[str, ...] = ()
@@ -257,6 +261,7 @@ class PlanSource(Request[Plan], frozen=True, kw_only=True, tag="inspection.plan"
     as_files: bool = False
     depth: int = 0
     exclude: tuple[str, ...] = ()
+    reach: Reach = EVERYTHING
 
 
 class ProbePlane(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,3 +294,4 @@ class ProbePlanes(Request[tuple[DecodedPlane, ...]], frozen=True, kw_only=True, 
     """Ask that these planes be decoded; the answer is what they hold, and the first that cannot be is the failure."""
 
     planes: tuple[ProbePlane, ...]
+    reach: Reach = EVERYTHING

@@ -176,7 +176,7 @@ class DeletionRight:
         if why:
             return why
         try:
-            node = _node(folder, os.lstat(folder))
+            node = node_of(folder, os.lstat(folder))
         except OSError as error:
             raise _gone(Path(folder), error) from error
         name = self._account.name
@@ -210,7 +210,7 @@ class _Look:
         if self._account is None:
             return ""
         return self.folder_refusal(folder) or (
-            "" if may(self._account, _node(name, found), read=True) else "no permission to read it"
+            "" if may(self._account, node_of(name, found), read=True) else "no permission to read it"
         )
 
     def folder_refusal(self, folder: str) -> str:
@@ -221,7 +221,7 @@ class _Look:
             why = self.folder_refusal(above) if above != folder else ""
             if not why:
                 try:
-                    node = _node(folder, os.lstat(folder))
+                    node = node_of(folder, os.lstat(folder))
                 except OSError as error:
                     raise _gone(Path(folder), error) from error
                 why = "" if may(self._account, node, enter=True) else f"{_NO_ENTRY} {folder}"
@@ -235,11 +235,16 @@ def _root_of(real: Path, roots: Sequence[RootSettings]) -> RootSettings | None:
     return max(holding, key=lambda one: one[0])[1] if holding else None
 
 
-def _node(path: str, found: os.stat_result) -> Node:
+def node_of(path: str, found: os.stat_result, *, follow_symlinks: bool = False) -> Node:
+    """What is written down of who may do what with a file or folder that was looked at.
+
+    Raises:
+        SourceNotFound, SourceUnreadable: its access control list cannot be looked at.
+    """
     acl = b""
     if hasattr(os, "getxattr"):
         try:
-            acl = os.getxattr(path, _ACL, follow_symlinks=False)
+            acl = os.getxattr(path, _ACL, follow_symlinks=follow_symlinks)
         except OSError as error:
             # No list, or a file system that has none: then the mode says everything.
             if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):

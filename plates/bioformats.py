@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +17,16 @@ from .errors import UnreadableImage
 from .java_machine import bioformats_in_use, loci, told_as_unreadable
 from .linked_container import as_imported
 from .model import Image, Plate, PlateKind, build_plate
+from .opening import check_opens_for
 from .planners.folder import Folder, split, stem
 from .planners.ome_xml import OmeImage, parse_ome
 from .planners.plain_fileset import containers, plan_containers, with_companions
 from .planners.plan import Fileset, LeftOut, Plan, PlannedFile
 from .planners.recognition import Planner
+from .reach import EVERYTHING, Reach
+from .regular_file import NotForReader
 from .stored_image import is_linked
-from .tiff_failures import COPY_AGAIN
+from .tiff_failures import COPY_AGAIN, FOR_THAT_PERSON
 from .wells import well_label, well_order
 
 _READERS_KEPT = 2
@@ -47,11 +50,14 @@ class Series(NamedTuple):
     is_thumbnail: bool
 
 
-def container_planner(root: Path) -> Planner:
-    """What plans microscopes' containers below a folder: Bio-Formats where this process has it."""
+def container_planner(root: Path, reach: Reach = EVERYTHING) -> Planner:
+    """What plans microscopes' containers below a folder: Bio-Formats where this process has it.
+
+    Bio-Formats opens files by itself, by name: of a container that had it open one beyond ``reach``, nothing is told.
+    """
     if not bioformats_in_use():
         return plan_containers
-    return lambda folder: _plan(folder, root.resolve())
+    return lambda folder: _plan(folder, root.resolve(), reach)
 
 
 def read_bioformats_plane(
@@ -93,7 +99,7 @@ def _plane(reader: Any, series: Series, index: int, sample: int, file: str, max_
     return plane
 
 
-def _plan(folder: Folder, root: Path) -> Plan:
+def _plan(folder: Folder, root: Path, reach: Reach) -> Plan:
     filesets: list[Fileset] = []
     left_out: list[LeftOut] = []
     claimed: set[str] = set()
@@ -103,7 +109,7 @@ def _plan(folder: Folder, root: Path) -> Plan:
             # Bio-Formats found that it is part of one before.
             continue
         try:
-            filesets.append(_fileset(folder, root, path))
+            filesets.append(_fileset(folder, root, path, reach))
         except UnreadableImage as error:
             failure = failure or error
             left_out.append(LeftOut(path, f"unreadable: {error}"))
@@ -114,8 +120,9 @@ def _plan(folder: Folder, root: Path) -> Plan:
     return Plan(filesets=tuple(filesets), left_out=tuple(left_out))
 
 
-def _fileset(folder: Folder, root: Path, path: str) -> Fileset:
+def _fileset(folder: Folder, root: Path, path: str, reach: Reach) -> Fileset:
     package = loci()
+    _check(reach, path, (root / path,))
     with told_as_unreadable(path):
         service = package.common.services.ServiceFactory().getInstance(package.formats.services.OMEXMLService)
         store = service.createOMEXMLMetadata()
@@ -129,6 +136,7 @@ def _fileset(folder: Folder, root: Path, path: str) -> Fileset:
             used = [Path(str(name)) for name in reader.getUsedFiles()]
         finally:
             reader.close()
+    _check(reach, path, used)
     files = {file: folder.files[file] for file in with_companions(folder, path)}
     outside: list[str] = []
     for name in used:
@@ -146,6 +154,24 @@ def _fileset(folder: Folder, root: Path, path: str) -> Fileset:
         plates=plates,
         notes=notes,
     )
+
+
+def _check(reach: Reach, path: str, used: Iterable[Path]) -> None:
+    """Refuse a container with one file that may not be opened for who asks.
+
+    Raises:
+        UnreadableImage: there is one.
+    """
+    for name in used:
+        try:
+            check_opens_for(reach, name)
+        except NotForReader as error:
+            raise UnreadableImage(
+                f"{path} cannot be read: it takes {name.name}, and {error.strerror}", hint=FOR_THAT_PERSON
+            ) from error
+        except OSError:
+            # What is not there is told of as of any file that it needs.
+            continue
 
 
 def _plates(reader: Any, all_series: tuple[Series, ...], xml: str, path: str) -> tuple[Plate, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -16,18 +16,18 @@ import tifffile
 
 from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
 from .exclusion import Exclusion, how_to_leave_out
+from .opening import open_folder_for, open_for
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
+from .reach import EVERYTHING, Reach
+from .regular_file import NotForReader
 from .source_names import HELD_FOLDER, check_source_name
-from .tiff_failures import COPY_AGAIN, told_as_unreadable
+from .tiff_failures import COPY_AGAIN, FOR_THAT_PERSON, told_as_unreadable
 from .tiff_file import tiff_file
 
 # Headers are asked for a few times in a row; OME-XML makes single ones megabytes large.
 _HEADS_KEPT = 16
 _MAX_TEXT_BYTES = 64 << 20
-# Without O_NONBLOCK a pipe that somebody put in the place of a file would be waited for.
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_READ |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 LINK_OUT = "a link that leads out of the folder"
 LINK_TO_FOLDER = "a link to a folder"
@@ -39,12 +39,18 @@ class DiskFolder:
     """Walks a folder once and reads headers when asked; it follows no links out of the folder."""
 
     def __init__(
-        self, root: Path, *, only: Collection[str] | None = None, depth: int = 0, exclude: Iterable[str] = ()
+        self,
+        root: Path,
+        *,
+        only: Collection[str] | None = None,
+        depth: int = 0,
+        exclude: Iterable[str] = (),
+        reach: Reach = EVERYTHING,
     ) -> None:
         """Find the files below ``root``, or those that lie in it and that ``only`` names, or whose folder it names.
 
         Of the folders ``depth`` levels are looked into, ``root`` the first; 0 means all. What a pattern of
-        ``exclude`` matches is left out, and a folder that does is not entered.
+        ``exclude`` matches is left out, and a folder that does is not entered. Nothing is opened beyond ``reach``.
 
         Raises:
             PatternError: a pattern of ``exclude`` is none.
@@ -54,6 +60,7 @@ class DiskFolder:
         """
         self.root = root.absolute()
         self.name = self.root.resolve().name or str(self.root)
+        self.reach = reach
         self.left_out: list[LeftOut] = []
         self._heads: OrderedDict[str, TiffHead | UnreadableImage] = OrderedDict()
         self._exclusion = Exclusion(exclude)
@@ -134,6 +141,7 @@ class DiskFolder:
             return tuple(_series(one, planes) for one, planes in numbered if planes is not None)
 
     def _read_head(self, path: str) -> TiffHead:
+        # A handle, and not the path, which tifffile would resolve first: a tenth of what a header costs.
         with told_as_unreadable(path), self._opened(path) as handle, tiff_file(handle, path) as tif:
             page = tif.pages.first
             if page.dtype is None or not page.imagewidth or not page.imagelength:
@@ -161,22 +169,28 @@ class DiskFolder:
             )
 
     def _opened(self, path: str) -> IO[bytes]:
-        """A regular file, open for reading.
+        """A regular file, open for reading, if it is within reach.
 
         Raises:
-            OSError: it cannot be opened, or is none by now.
+            OSError: it cannot be opened, or may not be.
         """
-        descriptor = os.open(self.root / path, _READ)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "it is no file any more", path)
-            return open(descriptor, "rb")  # noqa: PTH123 - it is no path, and the caller closes it
-        except BaseException:
-            os.close(descriptor)
-            raise
+        descriptor = open_for(self.reach, self.root / path)
+        return open(descriptor, "rb")  # noqa: PTH123 - it is no path, and the caller closes it
 
     def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, levels: float) -> None:
-        for entry in self._entries(folder):
+        with self._entries(folder) as entries:
+            self._take(folder, entries, found, only, levels=levels)
+
+    def _take(
+        self,
+        folder: str,
+        entries: Iterable[os.DirEntry[str]],
+        found: dict[str, int],
+        only: Collection[str] | None,
+        *,
+        levels: float,
+    ) -> None:
+        for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if only is not None and path not in only:
                 continue
@@ -203,15 +217,27 @@ class DiskFolder:
                     found[path] = status.st_size
                 else:
                     self.left_out.append(LeftOut(path, "not a regular file"))
+            except (SourceNotFound, SourceUnreadable):
+                # Told already of the folder or file below that is to blame.
+                raise
             except OSError as error:
                 raise _unreadable(path, error, is_walked=True) from error
 
-    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+    @contextmanager
+    def _entries(self, folder: str) -> Iterator[list[os.DirEntry[str]]]:
+        """What lies in a folder, which stays open while the block lasts: no other one is looked into."""
+        opened: int | None = None
         try:
-            entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise _unreadable(folder or str(self.root), error, is_walked=bool(folder)) from error
-        return [entry for entry in entries if entry.name != HELD_FOLDER]
+            try:
+                opened = open_folder_for(self.reach, self.root / folder)
+                there = os.scandir(self.root / folder if opened is None else opened)
+                entries = sorted(there, key=lambda entry: entry.name)
+            except OSError as error:
+                raise _unreadable(folder or str(self.root), error, is_walked=bool(folder)) from error
+            yield [entry for entry in entries if entry.name != HELD_FOLDER]
+        finally:
+            if opened is not None:
+                os.close(opened)
 
     def _stays_inside(self, path: str) -> bool:
         try:
@@ -241,7 +267,7 @@ def _unreadable(path: str, error: OSError, *, is_walked: bool = False) -> Source
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError):
         return SourceNotFound(f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host.")
-    hint = "Let the account that runs the mesh read it."
+    hint = FOR_THAT_PERSON if isinstance(error, NotForReader) else "Let the account that runs the mesh read it."
     if is_walked:
         hint = f"{hint} {how_to_leave_out(path)}"
     return SourceUnreadable(f"{path} cannot be read: {reason}", hint=hint)

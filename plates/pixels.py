@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from .bioformats import read_bioformats_plane
 from .errors import UnreadableImage
 from .model import Image, Plate
+from .opening import check_opens_for
 from .planners.plain_fileset import is_container
+from .reach import EVERYTHING, Reach
 from .stored_image import open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 from .tiff_file import tiff_file
@@ -25,27 +27,39 @@ MAX_PLANE_BYTES = 2**31
 Plane = NDArray[Any]
 
 
-def read_plane(root: Path, file: str, page: int = 0, *, out: Plane | None = None, follow_links: bool = False) -> Plane:
+def read_plane(
+    root: Path,
+    file: str,
+    page: int = 0,
+    *,
+    out: Plane | None = None,
+    follow_links: bool = False,
+    reach: Reach = EVERYTHING,
+) -> Plane:
     """One plane (Y, X) of a file below ``root``, in native byte order; into ``out`` where given.
 
     ``page`` counts the planes inside the file: directories, times samples a pixel where those are several; for a Zarr
     array, whose file is its metadata, over t, c and z, z the fastest; for what Bio-Formats reads, over all its series.
     A link is read where an import in place made it, as long as it leads to the very file that was imported;
-    ``follow_links`` follows any, in a folder that was not imported.
+    ``follow_links`` follows any, in a folder that was not imported, to files within ``reach``.
 
     Raises:
         NoLongerAsImported: the file was imported in place, and is another one by now, or has changed.
         UnreadableImage: the file is absent, damaged, cut short, has no such page, or is not of out's shape and type.
     """
+    if follow_links and is_container(file):
+        with told_as_unreadable(file):
+            # Bio-Formats opens files by name.
+            check_opens_for(reach, root / file)
     if is_zarr_array(file):
-        plane = read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links)
+        plane = read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links, reach=reach)
         return _deliver(plane, file, out)
     if is_container(file):
         plane = read_bioformats_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links)
         return _deliver(plane, file, out)
     with (
         told_as_unreadable(file),
-        open_stored(root, file, follow_links=follow_links) as handle,
+        open_stored(root, file, follow_links=follow_links, reach=reach) as handle,
         tiff_file(handle, file) as tif,
     ):
         first = tif.pages.first

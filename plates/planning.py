@@ -27,6 +27,7 @@ from .planners.plain_fileset import companions, is_container, plan_as_files
 from .planners.plain_tiff import plan_plain_tiff
 from .planners.plan import Plan
 from .planners.recognition import Planner, recognise
+from .reach import EVERYTHING, Reach
 from .tiff_failures import COPY_AGAIN
 
 ENTRY_POINTS = "hcs_mesh.planners"
@@ -52,10 +53,11 @@ def planners() -> tuple[Planner, ...]:
 
 
 class _Wish(NamedTuple):
-    """How the user wants a source to be understood."""
+    """How the user wants a source to be understood, and what of it may be opened for him."""
 
     pattern: str | None
     as_files: bool
+    reach: Reach
 
     def recognise(self, folder: DiskFolder) -> Plan:
         """Plan a folder so."""
@@ -63,7 +65,7 @@ class _Wish(NamedTuple):
             return plan_as_files(folder)
         if self.pattern is not None:
             return recognise(folder, (pattern_planner(self.pattern),))
-        return recognise(folder, planners(), otherwise=container_planner(folder.root))
+        return recognise(folder, planners(), otherwise=container_planner(folder.root, self.reach))
 
 
 def plan(
@@ -75,14 +77,15 @@ def plan(
     exclude: Sequence[str] = (),
     as_files: bool = False,
     only: Collection[str] = (),
+    reach: Reach = EVERYTHING,
 ) -> Plan:
     """Which filesets and plates lie at a path; ``name`` is what a single plate will be called.
 
     With a pattern no other layout is looked for, and ``as_files`` none at all: every file is stored, and no plate is
     made of them. Where nothing else was found, microscopes' own files (czi, lif, nd2...) are filesets too. ``depth``
     says how many levels of folders are looked into, 1 for the path alone and 0 for all; ``exclude`` are glob patterns
-    on relative paths, see :class:`Exclusion`; ``only`` names the files right in a folder that are looked at. The
-    source is only read.
+    on relative paths, see :class:`Exclusion`; ``only`` names the files right in a folder that are looked at. What
+    is beyond ``reach`` is not opened. The source is only read.
 
     Raises:
         SourceNotFound: there is nothing at the path.
@@ -96,7 +99,7 @@ def plan(
         NotYetComplete: one is not closed, as while it is written or copied.
         UnreadableImage: the path is a single file and no image can be read from it.
     """
-    root, found = _recognised(path, _Wish(pattern, as_files), depth, exclude, only)
+    root, found = _recognised(path, _Wish(pattern, as_files, reach), depth, exclude, only)
     return msgspec.structs.replace(found, root=str(root), filesets=_renamed(found, name).filesets)
 
 
@@ -105,7 +108,7 @@ def _recognised(
 ) -> tuple[Path, Plan]:
     mode = _mode(path)
     if stat.S_ISDIR(mode):
-        folder = DiskFolder(path, only=set(only) or None, depth=depth, exclude=exclude)
+        folder = DiskFolder(path, only=set(only) or None, depth=depth, exclude=exclude, reach=wish.reach)
         try:
             found = wish.recognise(folder)
         except (NothingToImport, PatternError) as error:
@@ -171,26 +174,27 @@ def _mode(path: Path) -> int:
 
 
 def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
-    folder = DiskFolder(path.parent, only={path.name})
+    reach = wish.reach
+    folder = DiskFolder(path.parent, only={path.name}, reach=reach)
     if wish.pattern is not None or wish.as_files:
         return wish.recognise(folder)
     if not (is_tiff(path.name) or path.name.lower().endswith(".companion.ome")):
         if _is_tiff_inside(folder, path.name):
             return plan_plain_tiff(folder)
         if is_container(path.name):
-            together = DiskFolder(path.parent, only={path.name, *companions(path.name)})
-            return recognise(together, (), otherwise=container_planner(together.root))
+            together = DiskFolder(path.parent, only={path.name, *companions(path.name)}, reach=reach)
+            return recognise(together, (), otherwise=container_planner(together.root, reach))
         if is_ome_xml(path.name):
-            raise refuse_ome_xml(DiskFolder(path.parent, depth=1, exclude=exclude), path.name)
+            raise refuse_ome_xml(DiskFolder(path.parent, depth=1, exclude=exclude, reach=reach), path.name)
         raise NothingToImport(
             f"{path} is not a TIFF file",
             hint="Give a TIFF file, a .companion.ome, or the folder of a plate; --as-files stores any file as it is.",
         )
     # Headers of the set alone are read, however many files lie beside it.
-    members = set_of(DiskFolder(path.parent, depth=1, exclude=exclude), path.name)
-    found = plan_ome_tiff(DiskFolder(path.parent, only=members))
+    members = set_of(DiskFolder(path.parent, depth=1, exclude=exclude, reach=reach), path.name)
+    found = plan_ome_tiff(DiskFolder(path.parent, only=members, reach=reach))
     if found.filesets:
-        return recognise(DiskFolder(path.parent, only=members), (plan_ome_tiff,))
+        return recognise(DiskFolder(path.parent, only=members, reach=reach), (plan_ome_tiff,))
     alone = plan_plain_tiff(folder)
     if not any(plate.n_images for plate in alone.plates):
         raise UnreadableImage(f"{path.name} cannot be read as an image: none of its planes can", hint=COPY_AGAIN)

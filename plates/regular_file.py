@@ -11,6 +11,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # A pipe's other end would be waited for, for good, and a terminal would become that of this process.
 _READ |= _NONBLOCK | getattr(os, "O_NOCTTY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFDIR: "a folder",
@@ -24,15 +25,21 @@ class NotAFile(OSError):
     """There is no regular file at a path, or one that its writer keeps for himself; ``strerror`` says what is."""
 
 
-def open_regular(path: str | Path) -> int:
+class NotForReader(PermissionError):
+    """A file or folder is not for the person it would be opened for; ``strerror`` says why."""
+
+
+def open_regular(path: str | Path, *, folder: int | None = None) -> int:
     """Open a regular file for reading and return its descriptor, without waiting for anybody; links are followed.
+
+    In an open ``folder`` the path is a name, and no link is followed.
 
     Raises:
         NotAFile: something else is there, or somebody holds a lease to write to it.
         OSError: it cannot be opened.
     """
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(path, _READ if folder is None else _READ | _NO_FOLLOW, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):
             raise NotAFile(errno.EINVAL, "it is a socket or a device, and no file", str(path)) from error

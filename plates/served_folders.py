@@ -13,6 +13,7 @@ from ..config.import_settings import RootSettings
 from .access import check_readable
 from .errors import SourceNotFound, SourceUnreadable
 from .permissions import within
+from .reach import Reach
 from .repository import SourceFile
 
 
@@ -97,6 +98,11 @@ class ServedFolders:
         """The innermost folder that a path without links lies in."""
         found = [one for one in self.folders if within(str(real), os.path.realpath(one.path))]
         return max(found, key=lambda one: len(os.path.realpath(one.path)), default=None)
+
+    @property
+    def reach(self) -> Reach:
+        """What may be opened for who asks from elsewhere."""
+        return Reach(inside=tuple(os.path.realpath(one.path) for one in self.folders))
 
     def check_files(self, root: Path, files: Sequence[SourceFile]) -> None:
         """Promise that no link among the files leads out of the folders.

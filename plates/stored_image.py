@@ -12,7 +12,8 @@ from typing import IO
 from .errors import UnreadableImage
 from .link_records import link_of, recorded
 from .linked_file import open_linked
-from .regular_file import open_regular
+from .opening import open_for
+from .reach import EVERYTHING, Reach
 from .repository import StoredFile
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -20,11 +21,11 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
-def open_stored(root: Path, file: str, *, follow_links: bool = False) -> Iterator[IO[bytes]]:
+def open_stored(root: Path, file: str, *, follow_links: bool = False, reach: Reach = EVERYTHING) -> Iterator[IO[bytes]]:
     """A file below ``root``, open for reading while the block lasts.
 
     A link is followed as far as the import in place that made it recorded what it leads to. With ``follow_links``,
-    for a folder that is no repository's, it is followed wherever it leads.
+    for a folder that is no repository's, it is followed wherever it leads within ``reach``.
 
     Raises:
         NoLongerAsImported: what was imported in place is not there as it was.
@@ -32,7 +33,7 @@ def open_stored(root: Path, file: str, *, follow_links: bool = False) -> Iterato
         OSError: it cannot be opened.
     """
     path = f"{root}/{file}"
-    descriptor = _opened(path, follow_links=follow_links)
+    descriptor = open_for(reach, Path(path)) if follow_links else _opened(path)
     if descriptor is not None:
         with open(descriptor, "rb") as copy:  # noqa: PTH123 - it is no path
             yield copy
@@ -72,10 +73,8 @@ def record_of(root: Path, file: str) -> StoredFile:
     return found
 
 
-def _opened(path: str, *, follow_links: bool) -> int | None:
+def _opened(path: str) -> int | None:
     """A descriptor of the file at a path; None where it is a link that must not be followed."""
-    if follow_links:
-        return open_regular(path)
     if not _NO_FOLLOW and os.path.islink(path):  # noqa: PTH114 - a system on which opening cannot tell
         return None
     try:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import tifffile
 
 from .errors import UnreadableImage
+from .regular_file import NotForReader
 
+FOR_THAT_PERSON = "Give that person read permission on the file and the folders above it, or leave it out."
 COPY_AGAIN = "Copy the file again from the microscope, or leave it out with --exclude."
 
 # Seen on corpora of malformed files; imagecodecs' own errors are RuntimeErrors, a codec not installed is an
@@ -66,6 +68,8 @@ def _hint(error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return "Has it been moved or deleted since the plate was planned?"
+        case NotForReader():
+            return FOR_THAT_PERSON
         case PermissionError():
             return "Let the account that runs the mesh read it."
         case ImportError():

@@ -13,6 +13,7 @@ from zarr.core.buffer.core import default_buffer_prototype
 
 from .link_records import recorded
 from .planners.zarr_metadata import ZarrArray
+from .reach import Reach
 from .stored_image import open_recorded, open_stored
 
 
@@ -27,7 +28,9 @@ class ZarrChunks(Store):
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, root: Path, file: str, array: ZarrArray, metadata: bytes, *, follow_links: bool) -> None:
+    def __init__(
+        self, root: Path, file: str, array: ZarrArray, metadata: bytes, *, follow_links: bool, reach: Reach
+    ) -> None:
         """Give out ``metadata`` as the array's file, and chunks as ``open_stored`` opens them below ``root``."""
         super().__init__(read_only=True)
         folder, _, self._name = file.rpartition("/")
@@ -36,6 +39,7 @@ class ZarrChunks(Store):
         self._array = array
         self._metadata = metadata
         self._follow_links = follow_links
+        self._reach = reach
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -74,7 +78,7 @@ class ZarrChunks(Store):
     def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         chunk = f"{self._folder}{key}"
         try:
-            with open_stored(self._root, chunk, follow_links=self._follow_links) as file:
+            with open_stored(self._root, chunk, follow_links=self._follow_links, reach=self._reach) as file:
                 return _part(file, byte_range)
         except (FileNotFoundError, NotADirectoryError):
             # A chunk that the import has and that is gone must not be taken for one that was never written.

@@ -21,6 +21,7 @@ from .planners.zarr_metadata import (
     parse_json,
     parse_multiscales,
 )
+from .reach import EVERYTHING, Reach
 from .stored_image import open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
 
@@ -34,7 +35,9 @@ def is_zarr_array(file: str) -> bool:
     return file.rpartition("/")[2] in ARRAY_FILES
 
 
-def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_links: bool = False) -> NDArray[Any]:
+def read_zarr_plane(
+    root: Path, file: str, page: int, *, max_bytes: int, follow_links: bool = False, reach: Reach = EVERYTHING
+) -> NDArray[Any]:
     """The plane (Y, X) of this number, counted over t, c and z, of the array whose metadata file this is.
 
     Raises:
@@ -43,11 +46,11 @@ def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_
     """
     with told_as_unreadable(file):
         try:
-            metadata = _content(root, file, follow_links=follow_links)
+            metadata = _content(root, file, follow_links=follow_links, reach=reach)
             array = parse_array(parse_json(metadata.decode(), source=file), source=file)
             if array.refusal:
                 raise UnreadableImage(f"{file} cannot be read: {array.refusal}")
-            scale = _scale(root, file, follow_links=follow_links)
+            scale = _scale(root, file, follow_links=follow_links, reach=reach)
         except MetadataError as error:
             raise UnreadableImage(str(error), hint=error.hint) from error
         try:
@@ -56,7 +59,7 @@ def read_zarr_plane(root: Path, file: str, page: int, *, max_bytes: int, follow_
             raise UnreadableImage(f"{file} cannot be read as an image: {error}", hint=COPY_AGAIN) from error
         _check_size(scale, array, file, max_bytes)
         _check_chunks((root / file).parent, scale, array, place, file, page, follow_links=follow_links)
-        plane = _selected(root, file, metadata, array, scale, place, follow_links=follow_links)
+        plane = _selected(root, file, metadata, array, scale, place, follow_links=follow_links, reach=reach)
         return plane if scale.axes.index("y") < scale.axes.index("x") else plane.T
 
 
@@ -69,13 +72,14 @@ def _selected(
     place: dict[str, int],
     *,
     follow_links: bool,
+    reach: Reach,
 ) -> NDArray[Any]:
     # Loaded by what reads a Zarr and by nothing else: it takes a third of a second.
     import zarr
 
     from .zarr_chunks import ZarrChunks
 
-    store = ZarrChunks(root, file, array, metadata, follow_links=follow_links)
+    store = ZarrChunks(root, file, array, metadata, follow_links=follow_links, reach=reach)
     opened = zarr.open_array(store=store, mode="r", zarr_format=array.zarr_format)  # type: ignore[arg-type]
     _check_opened(opened, array, file)
     return np.asarray(opened[tuple(slice(None) if axis in "yx" else place[axis] for axis in scale.axes)])
@@ -94,7 +98,7 @@ def _check_opened(opened: Any, array: ZarrArray, file: str) -> None:
         raise UnreadableImage(f"{file} cannot be read: the zarr library takes it for another array than it describes")
 
 
-def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
+def _scale(root: Path, file: str, *, follow_links: bool, reach: Reach) -> Multiscale:
     """The image that an array is level 0 of: it alone says what the array's axes are."""
     array = file.rpartition("/")[0]
     group = array
@@ -105,7 +109,7 @@ def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
             source = f"{group}/{name}" if group else name
             if not (root / source).is_file():
                 continue
-            metadata = _content(root, source, follow_links=follow_links)
+            metadata = _content(root, source, follow_links=follow_links, reach=reach)
             ome = ome_attributes(parse_json(metadata.decode(), source=source), source=source)
             if "multiscales" in ome:
                 scale = parse_multiscales(ome, source=source)[0]
@@ -116,8 +120,8 @@ def _scale(root: Path, file: str, *, follow_links: bool) -> Multiscale:
     raise UnreadableImage(f"{file} is level 0 of no OME-Zarr image", hint=COPY_AGAIN)
 
 
-def _content(root: Path, source: str, *, follow_links: bool) -> bytes:
-    with open_stored(root, source, follow_links=follow_links) as stream:
+def _content(root: Path, source: str, *, follow_links: bool, reach: Reach) -> bytes:
+    with open_stored(root, source, follow_links=follow_links, reach=reach) as stream:
         content = stream.read(_MAX_METADATA_BYTES + 1)
     if len(content) > _MAX_METADATA_BYTES:
         raise UnreadableImage(f"{source} is over {_MAX_METADATA_BYTES >> 20} MiB, which no metadata is")

@@ -174,13 +174,20 @@ class FolderAgent(Actor[Inbox]):
             depth=message.depth,
             exclude=message.exclude,
             only=message.only,
+            reach=self._source.folders.reach,
         )
         return await self._inspection.plan(question, message.import_id, lambda reason: None)
 
     async def _probe(self, message: ProbeFolder) -> tuple[DecodedPlane, ...]:
         root = await self._threads.run(lambda: self._source.planned_root(message.plan))
         return await self._inspection.probe(
-            message.plan, root, message.path, message.import_id, lambda reason: None, follow_links=True
+            message.plan,
+            root,
+            message.path,
+            message.import_id,
+            lambda reason: None,
+            follow_links=True,
+            reach=self._source.folders.reach,
         )
 
     async def _opened(self, message: OpenFile) -> OpenedFile:

@@ -17,6 +17,7 @@ from ...plates.holding.guarantees import HeldFile
 from ...plates.local import FolderReader
 from ...plates.local.disk import free_bytes
 from ...plates.planners import Plan
+from ...plates.reach import Reach
 from ...plates.repository import SourceFile, SourceReader, StoredFile
 from ..inspection import Inspection
 from ..threads import Threads
@@ -85,12 +86,26 @@ class LocalSource:
             as_files=order.as_files,
             depth=order.depth,
             exclude=order.exclude,
+            # Between the look at the source and the opening of its files its owner may put others there.
+            reach=await self._reach(),
         )
         return await self._inspection.plan(question, self._import_id, say)
 
     async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
         """Have the inspector open the first and last plane of every plate."""
-        await self._inspection.probe(plan, Path(plan.root), self._order.path, self._import_id, say, follow_links=True)
+        await self._inspection.probe(
+            plan,
+            Path(plan.root),
+            self._order.path,
+            self._import_id,
+            say,
+            follow_links=True,
+            reach=await self._reach(),
+        )
+
+    async def _reach(self) -> Reach:
+        life = self._life
+        return await self._threads.run(lambda: self._places.reach_of(life.owner, administrator=life.administrator))
 
     async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
         """Every file of a plan as it looks now, each one that its owner could read himself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ...plates.access import DeletionRight, account_named, accounts_count, check
 from ...plates.holding import staging_of
 from ...plates.pace_reader import Pace
 from ...plates.permissions import Account
+from ...plates.reach import Reach
 from ...plates.repository import SourceFile, SourceReader
 from ...plates.source_names import HELD_FOLDER
 from ...transport import INNER, Principal
@@ -126,6 +128,15 @@ class ImportPlaces:
         account = self.account_of(owner, administrator=administrator)
         if account is not None or self._settings.roots:
             check_readable(root, files, self._settings.roots, account, may_be_gone=may_be_gone)
+
+    def reach_of(self, owner: str, *, administrator: bool) -> Reach:
+        """What may be opened for the owner: what he could read himself, below the roots where there are any.
+
+        Raises:
+            NoSuchAccount, PathNotAllowed: nobody knows what he may do.
+        """
+        account = self.account_of(owner, administrator=administrator)
+        return Reach(account=account, inside=tuple(os.path.realpath(root.path) for root in self._settings.roots))
 
     def account_of(self, owner: str, *, administrator: bool) -> Account | None:
         """The account whose own permissions count for an import; None where they do not.

@@ -22,6 +22,7 @@ from ..certificate import (
 )
 from ..devices import device_of
 from ..pixels import read_plane
+from ..reach import EVERYTHING, Reach
 from ..repository import Repository, StoredFile, ignore_bytes, never
 from .disk import make_folders, sync_file, sync_files, sync_folder, sync_folders
 from .errors import (
@@ -39,14 +40,18 @@ CERTIFICATES = "certificates"
 """The folder of certificates below a data folder."""
 
 
-def decode_plane(root: Path, file: str, page: int = 0, *, follow_links: bool = False) -> CertifiedPlane:
-    """Decode one plane of the imported copy, as a certificate names it; ``follow_links`` where it is the source.
+def decode_plane(
+    root: Path, file: str, page: int = 0, *, follow_links: bool = False, reach: Reach = EVERYTHING
+) -> CertifiedPlane:
+    """Decode one plane of the imported copy, as a certificate names it.
+
+    ``follow_links`` where it is the source, of which nothing beyond ``reach`` is opened.
 
     Raises:
         NoLongerAsImported: it was imported in place, and the file is another one by now, or has changed.
         UnreadableImage: the file is damaged, cut short, absent or of an unsupported kind.
     """
-    plane = read_plane(root, file, page, follow_links=follow_links)
+    plane = read_plane(root, file, page, follow_links=follow_links, reach=reach)
     pixels = plane.astype(plane.dtype.newbyteorder("<"), copy=False)
     return CertifiedPlane(
         file=file,
