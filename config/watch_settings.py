@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -120,20 +119,28 @@ def _check_root(watch: WatchSettings, roots: Sequence[RootSettings]) -> None:
         ConfigError: When no root is above it, or it deletes its sources below one that keeps them.
     """
     # The text alone is compared: to follow a link into a mount that hangs would keep the whole mesh from starting.
-    path = PurePath(os.path.normpath(watch.path))
-    above = [root for root in roots if path.is_relative_to(os.path.normpath(root.path))]
+    path = _plain(watch.path)
+    above = [root for root in roots if path.is_relative_to(_plain(root.path))]
     if roots and not above:
         raise ConfigError(
             f"the watched folder {watch.path!r} lies below none of imports.roots: nothing in it could be imported.",
             hint="Add an [[imports.roots]] with its path, or write it as the root that it lies below is written.",
         )
-    innermost = max(above, key=lambda root: len(os.path.normpath(root.path)), default=None)
+    innermost = max(above, key=lambda root: len(_plain(root.path).parts), default=None)
     if watch.delete_source and (innermost is None or not innermost.delete_source):
         below = f"below {innermost.path!r}" if innermost is not None else "where no root is set"
         raise ConfigError(
             f"the watched folder {watch.path!r} is to delete its sources, and sources {below} are not deleted.",
             hint="Set delete_source = true in its [[imports.roots]], or false in the [[watch]].",
         )
+
+
+def _plain(path: str) -> PurePath:
+    """A path without '..', by its text alone."""
+    plain = PurePath()
+    for part in PurePath(path).parts:
+        plain = plain.parent if part == ".." else plain / part
+    return plain
 
 
 def _overlap(one: str, other: str) -> bool:

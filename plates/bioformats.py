@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UnreadableImage
+from .errors import NotForReader, UnreadableImage
 from .java_machine import bioformats_in_use, loci, told_as_unreadable
 from .linked_container import as_imported
 from .model import Image, Plate, PlateKind, build_plate
@@ -24,7 +24,6 @@ from .planners.plain_fileset import containers, plan_containers, with_companions
 from .planners.plan import Fileset, LeftOut, Plan, PlannedFile
 from .planners.recognition import Planner
 from .reach import EVERYTHING, Reach
-from .regular_file import NotForReader
 from .stored_image import is_linked
 from .tiff_failures import COPY_AGAIN, FOR_THAT_PERSON
 from .wells import well_label, well_order

@@ -73,3 +73,11 @@ class NoLongerAsImported(UnreadableImage):
             hint="Put back the very file that was imported, or import the folder again as it is now.",
         )
         self.reason = f"was imported in place, and {reason}"
+
+
+class NotAFile(OSError):
+    """There is no regular file at a path, or one that its writer keeps for himself; ``strerror`` says what is."""
+
+
+class NotForReader(PermissionError):
+    """A file or folder is not for the person it would be opened for; ``strerror`` says why."""

@@ -14,13 +14,12 @@ from typing import IO
 import numpy as np
 import tifffile
 
-from .errors import SourceNotFound, SourceUnreadable, UnreadableImage
+from .errors import NotForReader, SourceNotFound, SourceUnreadable, UnreadableImage
 from .exclusion import Exclusion, how_to_leave_out
 from .opening import open_folder_for, open_for
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
 from .reach import EVERYTHING, Reach
-from .regular_file import NotForReader
 from .source_names import HELD_FOLDER, check_source_name
 from .tiff_failures import COPY_AGAIN, FOR_THAT_PERSON, told_as_unreadable
 from .tiff_file import tiff_file

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from .access import node_of
+from .errors import NotForReader
 from .permissions import Node
 from .reach import Reach
-from .regular_file import NotForReader, open_regular
+from .regular_file import open_regular
 
 # O_PATH asks for no more than to pass through a folder, as a path does.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)

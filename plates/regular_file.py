@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from .errors import NotAFile
+
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # A pipe's other end would be waited for, for good, and a terminal would become that of this process.
@@ -19,14 +21,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-
-
-class NotAFile(OSError):
-    """There is no regular file at a path, or one that its writer keeps for himself; ``strerror`` says what is."""
-
-
-class NotForReader(PermissionError):
-    """A file or folder is not for the person it would be opened for; ``strerror`` says why."""
 
 
 def open_regular(path: str | Path, *, folder: int | None = None) -> int:

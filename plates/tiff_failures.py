@@ -9,8 +9,7 @@ from contextlib import contextmanager
 
 import tifffile
 
-from .errors import UnreadableImage
-from .regular_file import NotForReader
+from .errors import NotForReader, UnreadableImage
 
 FOR_THAT_PERSON = "Give that person read permission on the file and the folders above it, or leave it out."
 COPY_AGAIN = "Copy the file again from the microscope, or leave it out with --exclude."

@@ -12,10 +12,11 @@ from functools import cache
 from io import FileIO
 from pathlib import Path
 
+from ..errors import NotAFile
 from ..local.disk import sync_files, sync_folder
 from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
-from ..regular_file import NotAFile, open_regular
+from ..regular_file import open_regular
 from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
 from .sharing import UNSUPPORTED, share_extents

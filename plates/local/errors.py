@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...config.errors import MeshError
-from ..regular_file import NotAFile
+from ..errors import NotAFile
 
 
 class RepositoryFailed(MeshError, OSError):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from hcs_mesh.plates.errors import NotAFile
 from hcs_mesh.plates.holding import HeldReader, hold
 from hcs_mesh.plates.local import FolderReader, SourceChanged
-from hcs_mesh.plates.regular_file import NotAFile, open_regular
+from hcs_mesh.plates.regular_file import open_regular
 from hcs_mesh.plates.repository import SourceFile
 from hcs_mesh.plates.stored_image import open_stored
 

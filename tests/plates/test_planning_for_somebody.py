@@ -14,12 +14,11 @@ import tifffile
 
 from hcs_mesh.messages.imports import PlanSource, ProbePlane, ProbePlanes
 from hcs_mesh.plates import NothingToImport, UnreadableImage, plan, read_plane
-from hcs_mesh.plates.errors import SourceUnreadable
+from hcs_mesh.plates.errors import NotAFile, NotForReader, SourceUnreadable
 from hcs_mesh.plates.folder import DiskFolder
 from hcs_mesh.plates.opening import check_opens_for, open_folder_for, open_for
 from hcs_mesh.plates.permissions import Account
 from hcs_mesh.plates.reach import EVERYTHING, Reach
-from hcs_mesh.plates.regular_file import NotAFile, NotForReader
 
 OME = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
 SECRET = OME.format(
