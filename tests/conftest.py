@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hypothesis
+import memory_watch
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -104,6 +105,11 @@ def anyio_backend() -> str:
 def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Say a line below the tests' own output: what was measured or hit, which a reader of a green run wants too."""
     return request.config.stash.setdefault(TOLD, []).append
+
+
+def pytest_configure() -> None:
+    """Let no test take all memory."""
+    memory_watch.begin()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

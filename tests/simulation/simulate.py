@@ -1,17 +1,27 @@
-"""Plays schedules, or one again: python tests/simulation/simulate.py [--seed N] [--schedules N] [--planted NAME]."""
+"""Plays schedules, or one again: python tests/simulation/simulate.py [--seed N] [--schedules N] [--planted NAME].
+
+Always in a process of its own, with hashes that are the same every time: in which order the names of a set come is part
+of a schedule.
+"""
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import importlib
+import json
 import logging
+import os
 import re
+import resource
+import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -19,6 +29,11 @@ from planted_bugs import PLANTED, planted
 from virtual_world import Outcome, World, run_schedule
 
 SCENARIOS = ("tills", "analysis", "streaming")
+LONGEST_S = 120.0
+"""Of real time, for one schedule: most take a tenth of a second."""
+MOST_BYTES = 4 * 2**30
+"""Of address space: a schedule that grows without end is not the end of the computer."""
+HASH_SEED = "0"
 
 
 def scenario_of(seed: int) -> str:
@@ -32,37 +47,73 @@ def player(scenario: str) -> Callable[[World], None]:
     return play
 
 
-def first_violation(seeds: range, *, scenario: str = "", saying: str = "") -> tuple[int, Outcome | None]:
-    """Play until something is violated that matches ``saying``; how many were played, and the one that failed."""
-    n = 0
+class Played(NamedTuple):
+    """How many schedules were played, the one that failed, and a digest of all that happened in the last one."""
+
+    n: int
+    found: Outcome | None
+    digest: int
+
+
+def first_violation(seeds: range, *, scenario: str = "", saying: str = "") -> Played:
+    """Play until something is violated that matches ``saying``."""
+    n = digest = 0
     for seed in seeds:
-        outcome = run_schedule(seed, player(scenario or scenario_of(seed)))
+        with _watched(seed):
+            outcome = run_schedule(seed, player(scenario or scenario_of(seed)))
         n += 1
+        digest = outcome.digest
         if outcome.violation and re.search(saying, outcome.violation):
-            return n, outcome
-    return n, None
+            return Played(n, outcome, digest)
+    return Played(n, None, digest)
+
+
+@contextmanager
+def _watched(seed: int) -> Iterator[None]:
+    """End the process, and show where it was, if a schedule takes too long: from a tight loop no error gets out."""
+
+    def give_up(number: int, frame: object) -> None:
+        print(f"schedule {seed} is not over after {LONGEST_S:.0f} s:", file=sys.stderr, flush=True)
+        faulthandler.dump_traceback()
+        os._exit(3)
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def main() -> int:
-    """Say what was found; 1 when something was."""
+    """Say what was found; 1 when something was, 3 when a schedule does not end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, help="play this schedule alone, and show what happened in it")
     parser.add_argument("--schedules", type=int, default=6000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--scenario", default="", choices=("", *SCENARIOS))
     parser.add_argument("--planted", default="", help="have this fault in the code: " + ", ".join(PLANTED))
+    parser.add_argument("--json", action="store_true", help="say what was found as one line for programs")
     asked = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": HASH_SEED})
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     logging.disable(logging.CRITICAL)
     gc.collect()
     gc.freeze()
-    scenario = asked.scenario or (PLANTED[asked.planted].scenario if asked.planted else "")
+    bug = PLANTED[asked.planted] if asked.planted else None
+    scenario = asked.scenario or (bug.scenario if bug else "")
     seeds = range(asked.first, asked.first + asked.schedules)
     if asked.seed is not None:
         seeds = range(asked.seed, asked.seed + 1)
     began, began_cpu = time.perf_counter(), time.process_time()
-    with planted(PLANTED[asked.planted]) if asked.planted else nullcontext():
-        n, found = first_violation(seeds, scenario=scenario)
+    with planted(bug) if bug else nullcontext():
+        n, found, digest = first_violation(seeds, scenario=scenario, saying=bug.must_say if bug else "")
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    if asked.json:
+        seed, violation = (found.seed, found.violation) if found else (None, "")
+        print(json.dumps({"n": n, "seed": seed, "violation": violation, "digest": digest}))
+        return int(found is not None)
     print(f"{n} schedules in {took_s:.1f} s ({60 * n / cpu_s:.0f} a minute of one core)")
     if found is None:
         print("every invariant held")

@@ -2,56 +2,57 @@
 
 from __future__ import annotations
 
-import gc
-import logging
+import json
+import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from planted_bugs import PLANTED, planted
-from simulate import SCENARIOS, first_violation, player
-from virtual_world import run_schedule
+from planted_bugs import PLANTED
+from simulate import SCENARIOS
 
 N_SCHEDULES = 100
 """Of each scenario in ``make test``; ``make test-all`` and ``make simulate`` play thousands."""
 N_TO_FIND = 600
 """Schedules within which every planted bug must be found."""
 N_SLOW = 6000
+A_LOT_S = 1700.0
 
-# Beside others on two cores; alone the whole file takes half a minute.
+# Beside others on two cores; alone the whole file takes less than a minute.
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(autouse=True)
-def nobody_else() -> Iterator[None]:
-    """A log that says nothing of thousands of planned failures, and no garbage but the schedules' own."""
-    logging.disable(logging.CRITICAL)
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-    logging.disable(logging.NOTSET)
+def simulated(*words: object, within_s: float = 280.0) -> Any:
+    """What a simulation found, in a process that begins as every other does and owns no one else's threads."""
+    command = [sys.executable, str(Path(__file__).with_name("simulate.py")), *map(str, words), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=within_s)
+    assert ended.returncode in (0, 1), ended.stderr
+    return json.loads(ended.stdout)
+
+
+def check_invariants(scenario: str, first: int, n_schedules: int, **named: float) -> int:
+    told = simulated("--scenario", scenario, "--first", first, "--schedules", n_schedules, **named)
+    assert not told["violation"], f"make simulate SEED={told['seed']} ARGS='--scenario {scenario}': {told['violation']}"
+    return int(told["n"])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_invariant_holds_under_every_schedule(scenario: str) -> None:
-    n, found = first_violation(range(N_SCHEDULES), scenario=scenario)
-    assert found is None, f"make simulate SEED={found.seed} ARGS='--scenario {scenario}': {found.violation}"
-    assert n == N_SCHEDULES
+    assert check_invariants(scenario, 0, N_SCHEDULES) == N_SCHEDULES
 
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found(bug: str, tell: Callable[[str], None]) -> None:
-    fault = PLANTED[bug]
-    with planted(fault):
-        n, found = first_violation(range(N_TO_FIND), scenario=fault.scenario, saying=fault.must_say)
-    assert found is not None, f"{n} schedules did not find it"
-    tell(f"simulation: {bug}: found by schedule {n}: {found.violation[:100]}")
+    told = simulated("--planted", bug, "--schedules", N_TO_FIND)
+    assert told["violation"], f"{told['n']} schedules did not find it"
+    tell(f"simulation: {bug}: found by schedule {told['n']}: {told['violation'][:100]}")
 
 
 def test_the_page_lists_the_planted_bugs_and_the_schedules_they_may_take(checkout: Path) -> None:
@@ -63,15 +64,23 @@ def test_the_page_lists_the_planted_bugs_and_the_schedules_they_may_take(checkou
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_seed_replays_its_schedule_exactly(scenario: str) -> None:
-    once, again = (run_schedule(7, player(scenario)) for _ in range(2))
-    assert once.diary == again.diary
-    assert once.digest == again.digest
+    once, again = (simulated("--seed", 7, "--scenario", scenario)["digest"] for _ in range(2))
+    assert once == again
+
+
+def test_a_schedule_that_does_not_end_is_named_and_ended(tmp_path: Path) -> None:
+    never = "import simulate; simulate.LONGEST_S = 0.5; simulate.run_schedule = lambda *_: [1 for _ in iter(int, 1)]"
+    program = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); {never}; simulate.main()"
+    (tmp_path / "never.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "never.py"), "--seed", "41"]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"})
+    assert ended.returncode == 3
+    assert "schedule 41 is not over" in ended.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_invariant_holds_under_thousands_of_schedules(scenario: str, tell: Callable[[str], None]) -> None:
-    n, found = first_violation(range(N_SCHEDULES, N_SLOW), scenario=scenario)
-    assert found is None, f"make simulate SEED={found.seed} ARGS='--scenario {scenario}': {found.violation}"
+    n = check_invariants(scenario, N_SCHEDULES, N_SLOW, within_s=A_LOT_S)
     tell(f"simulation: {n} schedules of {scenario}, every invariant held")
