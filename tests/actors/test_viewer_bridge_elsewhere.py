@@ -77,8 +77,8 @@ async def test_planes_reach_a_viewer_that_dialled_by_tcp(tmp_path: Path, streami
         assert seen.rings == [""] * 4
         assert seen.codecs[0] == BLOSC2, "the first plane tells what the codec makes of them"
         assert "" in seen.codecs
-        (viewer,) = await mesh.node.find("viewers").ask(ListViewers())
-        assert (viewer.elsewhere, viewer.n_unacknowledged) == (True, 0)
+        # A plane is acknowledged once it is shown.
+        await eventually(lambda: _all_is_acknowledged(mesh))
         # And what is committed later comes the same way.
         mesh.node.find("publisher").tell(mesh.committed_anew(1))
         await eventually(lambda: len(seen.sequences) == 8)
@@ -102,6 +102,11 @@ async def test_a_viewer_elsewhere_that_leaves_gives_its_slots_back(tmp_path: Pat
         async with following(mesh) as (seen, _):
             await eventually(lambda: len(seen.planes) == 4)
         await eventually(lambda: _n_viewers(mesh))
+
+
+async def _all_is_acknowledged(mesh: Any) -> bool:
+    (viewer,) = await mesh.node.find("viewers").ask(ListViewers())
+    return (viewer.elsewhere, viewer.n_unacknowledged) == (True, 0)
 
 
 async def _n_viewers(mesh: Any) -> bool:
