@@ -108,7 +108,7 @@ def account_named(name: str) -> Account:
                 )
             groups = {one.gr_gid for one in grp.getgrall() if name in one.gr_mem}
             groups.update(os.getgrouplist(name, entry.pw_gid))
-            return Account(name, entry.pw_uid, frozenset(groups))
+            return Account(name, entry.pw_uid, tuple(sorted(groups)))
     raise NoSuchAccount(
         f"This system has no account {name!r}, so that nobody can say what its holder may read.",
         hint="Give the key the name of the person's account, or set imports.accounts to 'off'.",

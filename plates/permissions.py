@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import msgspec
+
 from .errors import SourceUnreadable
 
 _VERSION = 2
@@ -18,12 +20,12 @@ _READ, _WRITE, _ENTER = 4, 2, 1
 _STICKY = 0o1000
 
 
-class Account(NamedTuple):
+class Account(msgspec.Struct, frozen=True):
     """Somebody whom the operating system knows, with all the groups he is in."""
 
     name: str
     uid: int
-    gids: frozenset[int]
+    gids: tuple[int, ...]
 
 
 class AclEntry(NamedTuple):

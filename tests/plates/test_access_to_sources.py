@@ -22,7 +22,7 @@ from hcs_mesh.plates.errors import SourceNotFound
 from hcs_mesh.plates.permissions import Account
 from hcs_mesh.plates.repository import SourceFile
 
-ANNA = Account("anna", 4001, frozenset({4001}))
+ANNA = Account("anna", 4001, (4001,))
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_the_groups_of_an_account_are_all_known(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pwd, "getpwnam", {"anna": anna}.__getitem__)
     monkeypatch.setattr(grp, "getgrall", lambda: [grp.struct_group(("screening", "x", 5000, ["anna"]))])
     monkeypatch.setattr(os, "getgrouplist", lambda _, gid: [gid, 5001])
-    assert account_named("anna") == Account("anna", 4001, frozenset({4001, 5000, 5001}))
+    assert account_named("anna") == Account("anna", 4001, (4001, 5000, 5001))
 
 
 def found(folder: Path) -> list[SourceFile]:

@@ -29,7 +29,7 @@ SECRET = OME.format(
 )
 MEMBER = OME.format('<BinaryOnly MetadataFile="secret.companion.ome" UUID="urn:uuid:b"/>')
 # Whoever runs the tests, it is another one.
-ANNA = Account("anna", 54001, frozenset({54001}))
+ANNA = Account("anna", 54001, (54001,))
 FOR_ANNA = Reach(account=ANNA)
 
 

@@ -148,6 +148,7 @@ def test_bio_formats_reads_what_was_written_within_the_inspectors_memory(bioform
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.needs("bioformats")
 def test_an_image_of_bio_formats_is_imported_and_analysed(mesh_with_jar: Any, tmp_path: Path, nuclei: Path) -> None:
     write_plate(tmp_path / "tiff", Recipe(name="Tiny", n_rows=1, n_columns=1, n_fields=1, size_px=256))
