@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,6 @@ from ..transport import (
     Dialer,
     Endpoint,
     Hello,
-    KeyFileError,
     KeyPair,
     KeyRing,
     KeyRingAuthenticator,
@@ -36,8 +34,6 @@ from .life import Life
 from .local_refs import NamedRef, WireRef
 from .strategy import Restart
 from .traces import Traces
-
-log = logging.getLogger(__name__)
 
 SWEEP_S = 0.1
 SWEEPS_PER_LOOK = 5
@@ -322,10 +318,7 @@ class Node:
     def _look_at_keys(self) -> None:
         if self._authenticator is None:
             return
-        try:
-            self._authenticator.ring.refresh()
-        except KeyFileError as error:
-            log.warning("%s; the other keys hold (%s)", error, error.hint)
+        self._authenticator.look_at_keys()
         # Always: a stranger's handshake makes the ring look too, and may have been the first to see the change.
         for front in self.fronts:
             front.hang_up_on_revoked()

@@ -25,6 +25,7 @@ class KeyRingAuthenticator(AsyncioAuthenticator):
         super().__init__(context, log=logging.getLogger("hcs_mesh.transport.zap"))
         self.ring = ring
         self.refusals = Offences("the handshake", max_counts=MAX_STRANGERS)
+        self._told = ""
         self.configure_curve_callback("*", self)
 
     def callback(self, domain: str, key: bytes) -> bool:
@@ -32,14 +33,23 @@ class KeyRingAuthenticator(AsyncioAuthenticator):
         public = key.decode("ascii")
         if self.ring.by_public(public) is None:
             # It may have been allowed since the folder was last looked at.
-            try:
-                self.ring.refresh()
-            except KeyFileError as error:
-                log.warning("%s (%s)", error, error.hint)
+            self.look_at_keys()
         known = self.ring.by_public(public) is not None
         if not known:
             self.refusals.add("handshake", public, f"the key {public} is on no list")
         return known
+
+    def look_at_keys(self) -> None:
+        """See who may come in now; what of it cannot be read is told once, and the other keys hold."""
+        try:
+            wrong = self.ring.refresh()
+        except KeyFileError as error:
+            wrong = () if str(error) == self._told else (error,)
+            self._told = str(error)
+        else:
+            self._told = ""
+        for one in wrong:
+            log.warning("%s; the other keys hold (%s)", one, one.hint)
 
     def curve_user_id(self, client_public_key: bytes) -> str:
         """The key itself (Z85): two keys of one principal are revoked one by one."""
