@@ -175,6 +175,7 @@ class Node:
             ring=ring,
             max_message_bytes=max_message_bytes,
             silence_s=silence_s,
+            on_heard=self._authenticator.unheard.heard,
         )
         self.fronts.append(front)
         return front
@@ -309,11 +310,20 @@ class Node:
         self._sweep = self.loop.call_later(SWEEP_S, self._expire)
         for cell in self.cells.values():
             cell.expire(now)
+        self._look_at_newcomers()
         self._n_sweeps += 1
         if self._n_sweeps % SWEEPS_PER_LOOK == 0:
             for front in self.fronts:
                 front.look_for_lost(now)
             self._look_at_keys()
+
+    def _look_at_newcomers(self) -> None:
+        if self._authenticator is None:
+            return
+        for front in self.fronts:
+            if front.look_at_newcomers():
+                self._authenticator.unheard.suspect()
+        self._authenticator.look_at_unheard()
 
     def _look_at_keys(self) -> None:
         if self._authenticator is None:

@@ -132,6 +132,7 @@ class KeyRing:
         """What the files that are no keys have for faults; they let nobody in, and the others hold."""
         self._by_public: dict[str, Principal] = {}
         self._names: dict[str, str] = {}
+        self._shut_out: dict[str, Principal] = {}
         self._seen: _Look = ()
         self.reload()
 
@@ -145,6 +146,7 @@ class KeyRing:
         names: dict[str, str] = {}
         wrong: list[KeyFileError] = []
         seen = self._look()
+        self._let_in_again(seen)
         unread: set[str] = set()
         for name, *_ in seen:
             try:
@@ -234,8 +236,20 @@ class KeyRing:
         return tuple(sorted(((one, public) for public, one in self._by_public.items()), key=lambda one: one[0].name))
 
     def by_public(self, public: str) -> Principal | None:
-        """Who holds this key; None for a stranger."""
-        return self._by_public.get(public)
+        """Who holds this key; None for a stranger, and for a key that is shut out."""
+        return self._by_public.get(public) if public not in self._shut_out else None
+
+    def shut_out(self, public: str) -> None:
+        """Let a key in no longer, until its file is written anew or this process ends."""
+        principal = self._by_public.get(public)
+        if principal is not None:
+            self._shut_out[public] = principal
+
+    def _let_in_again(self, seen: _Look) -> None:
+        """Whoever's file was written anew since has been allowed again."""
+        if self._shut_out:
+            changed = {self._names.get(name, "") for name, *_ in set(seen).symmetric_difference(self._seen)}
+            self._shut_out = {public: one for public, one in self._shut_out.items() if one.name not in changed}
 
 
 def role_in(folder: Path) -> Callable[[str], Role | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -76,7 +77,7 @@ class Wakes:
     __slots__ = ("__weakref__", "_naps", "_receiving")
 
     def __init__(self) -> None:
-        self._naps: list[Nap] = []
+        self._naps: deque[Nap] = deque()
         self._receiving = False
 
     def wake(self, nap: Nap) -> None:
@@ -94,9 +95,7 @@ class Wakes:
         """It has been."""
         self._receiving = False
         while self._naps:
-            naps, self._naps = self._naps, []
-            for nap in naps:
-                nap.go_on()
+            self._naps.popleft().go_on()
 
 
 _wakes: WeakKeyDictionary[asyncio.AbstractEventLoop, Wakes] = WeakKeyDictionary()
