@@ -80,16 +80,14 @@ class Listener:
         self._departed: dict[bytes, None] = {}
         self._hung_up_on: dict[bytes, None] = {}
         self._connections: set[sockets.socket] = set()
-        self._turns = (
-            Turns(self._said_too_much, most_bytes=max(LEAST_WAITING_BYTES, 2 * max_message_bytes))
-            if ring is not None
-            else None
-        )
+        most_bytes = max(LEAST_WAITING_BYTES, 2 * max_message_bytes)
+        self._turns = Turns(self._said_too_much, most_bytes=most_bytes) if ring is not None else None
         self._on_heard = on_heard
         control = prepared(context, key, max_message_bytes, silence_s)
         data = prepared(context, key, max_message_bytes, silence_s)
         # Before either is bound: no connection may be missed.
-        self._newcomers = (Newcomers(control), Newcomers(data)) if ring is not None else ()
+        followed = (control, data) if ring is not None else ()
+        self._newcomers = tuple(Newcomers(one, most_bytes=most_bytes) for one in followed)
         try:
             bind(control, endpoint.control)
             bind(data, endpoint.data)

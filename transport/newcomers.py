@@ -19,8 +19,6 @@ from zmq.utils.monitor import parse_monitor_message
 from .channel import Channel, Frames
 from .connections import connection_at, hang_up
 
-MOST_BYTES = 16 << 20
-"""So much may all those together have sent of whom nothing was heard; what a peer of ours says first is 100 bytes."""
 HANDSHAKE_BYTES = 16 << 10
 """More than anybody sends who goes away before the first message."""
 _SRCFD = int(zmq.SRCFD)
@@ -32,9 +30,13 @@ _RECEIVED_AT = 128
 class Newcomers:
     """The connections of one socket over which nothing was heard."""
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        """Follow a socket's connections; before it is bound."""
+    def __init__(self, socket: zmq.Socket[bytes], *, most_bytes: int) -> None:
+        """Follow a socket's connections, before it is bound; all those unheard may together send ``most_bytes``.
+
+        What a peer of ours says first has 100 bytes; somebody else's first message may be as large as any.
+        """
         self._socket = socket
+        self._most_bytes = most_bytes
         self._unheard: dict[int, int] = {}
         self._lost_bytes = 0
         monitor = socket.get_monitor_socket(zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED)
@@ -63,14 +65,14 @@ class Newcomers:
         for descriptor in self._unheard:
             self._unheard[descriptor] = _received(descriptor)
         n_bytes = sum(self._unheard.values()) + self._lost_bytes
-        if n_bytes <= MOST_BYTES:
+        if n_bytes <= self._most_bytes:
             return
         if self._lost_bytes:
             too_much(self._lost_bytes)
             n_bytes -= self._lost_bytes
             self._lost_bytes = 0
         for descriptor, n in sorted(self._unheard.items(), key=lambda one: -one[1]):
-            if n_bytes <= MOST_BYTES // 2:
+            if n_bytes <= self._most_bytes // 2:
                 break
             n_bytes -= n
             del self._unheard[descriptor]
