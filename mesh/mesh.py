@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from .actors.nodes.joined_nodes import JoinedNodes
 from .commands import Commands
-from .config import Settings, check_settings, data_folder
+from .config import Settings, check_settings, data_folder, get_logger
 from .config.watch_settings import check_watches
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
@@ -39,6 +39,8 @@ from .transport import (
 )
 from .transport.whereabouts import DataLock, Whereabouts, owner_secret, publish, withdraw
 from .tree import mesh_tree
+
+log = get_logger(__name__)
 
 R = TypeVar("R")
 
@@ -164,7 +166,10 @@ class Mesh(Commands):
         layout.logs.mkdir(exist_ok=True)
         mesh_key = load_or_create_pair(layout.mesh_secret)
         owner_key = load_or_create_pair(owner_secret(self.data))
-        ring = KeyRing(layout.allowed_keys)
+        # One file that is no key must not keep everybody from their work: it lets nobody in, and is told.
+        ring = KeyRing(layout.allowed_keys, lenient=True)
+        for wrong in ring.wrong:
+            log.warning("a file among the allowed keys lets nobody in", fault=str(wrong), hint=wrong.hint)
         if ring.by_public(owner_key.public) is None:
             ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
         sockets = layout.sockets

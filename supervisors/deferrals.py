@@ -10,12 +10,13 @@ from typing import Any
 
 from ..config.errors import MeshError
 from ..config.tracing import TRACE
-from ..transport.errors import BadMessage, PeerGone
+from ..transport.errors import BadMessage, MailboxFull, PeerGone
 from ..transport.messages import Message
 from .actor import Deferred
 from .cell import Cell
-from .letters import Answer, Letter, TracedLetter, portable, too_busy, wrong_answer
+from .letters import Answer, Letter, TracedLetter, portable, too_busy, too_many_of_one, wrong_answer
 from .mailbox import MailboxLimits
+from .shares import Shares
 
 KEPT_FOR_WORK = 10
 """One in so many of the deferred is no mere wait: however many people look on, what they look at can be asked for."""
@@ -34,6 +35,7 @@ class Deferrals:
         self._max_letters, self._max_bytes = limits.max_deferred, limits.max_bytes
         self._max_waits = limits.max_deferred - limits.max_deferred // KEPT_FOR_WORK
         self._n_letters = self._n_bytes = 0
+        self._shares = Shares(limits)
 
     def __len__(self) -> int:
         return len(self._running)
@@ -46,12 +48,14 @@ class Deferrals:
         """Run the work that a letter led to, or wait for the same that is running already; or refuse it."""
         key = deferred.key
         running = self._once.get(key) if key is not None else None
-        if self._is_full(deferred, letter) and self._refuse(letter):
+        full = self._full_for(deferred, letter)
+        if full is not None and self._refuse(letter, full):
             if running is None:
                 deferred.drop()
             return
         self._n_letters += 1
         self._n_bytes += letter.n_bytes
+        self._shares.add(letter)
         if running is not None:
             self._running[running].append(letter)
             return
@@ -88,16 +92,18 @@ class Deferrals:
             task.cancel()
         self._running.clear()
 
-    def _is_full(self, deferred: Deferred[Any], letter: Letter) -> bool:
-        if deferred.only_waits and len(self._waits) >= self._max_waits:
-            return True
+    def _full_for(self, deferred: Deferred[Any], letter: Letter) -> MailboxFull | None:
+        """Why there is no room for a letter's work; None where there is."""
         # As in a mailbox, one message alone always fits.
         has_room = self._n_bytes + letter.n_bytes <= self._max_bytes or not self._n_letters
-        return self._n_letters >= self._max_letters or not has_room
+        if deferred.only_waits and len(self._waits) >= self._max_waits:
+            has_room = False
+        if self._n_letters >= self._max_letters or not has_room:
+            return too_busy(self._cell.name, self._n_letters, self._n_bytes)
+        return too_many_of_one(self._cell.name, letter.principal.name) if self._shares.is_full(letter) else None
 
-    def _refuse(self, letter: Letter) -> bool:
+    def _refuse(self, letter: Letter, error: MailboxFull) -> bool:
         """Say so to who wants it; False when there is nobody: it is this process's own business, and is done."""
-        error = too_busy(self._cell.name, self._n_letters, self._n_bytes)
         if letter.answer is not None:
             if not letter.answer.done():
                 letter.answer.set_exception(error)
@@ -114,6 +120,8 @@ class Deferrals:
         cell = self._cell
         self._n_letters -= len(letters)
         self._n_bytes -= sum(letter.n_bytes for letter in letters)
+        for letter in letters:
+            self._shares.remove(letter)
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
         for letter in letters:
             if isinstance(letter, TracedLetter) and letter.hop is not None:

@@ -107,15 +107,19 @@ class Inbound:
             if cell is None:
                 raise self._unknown(envelope.target)
             message = codec.decode(envelope.body, cell.decoder)
-            if link.principal is not INNER:
-                _permit(link.principal, message)
+            principal = link.principal
+            if principal is not INNER:
+                _permit(principal, message)
             if (message.__class__ in cell.events) != (envelope.kind == _SEND):
                 raise BadMessage(
                     f"{type(message).__name__} was {'sent' if envelope.kind == _SEND else 'asked'}, and it is "
                     f"{'an event' if message.__class__ in cell.events else 'a request'}"
                 )
+            if principal is INNER and not envelope.trace:
+                cell.post(Letter(message, answer, self._now() + ttl_s, principal, link))
+                return
             trace = _trace(link, envelope, message)
-            cell.post(letter_of(message, answer, self._now() + ttl_s, link.principal, link, trace=trace))
+            cell.post(letter_of(message, answer, self._now() + ttl_s, principal, link, trace=trace))
         except MeshError as error:
             answer.set_exception(error)
 

@@ -133,6 +133,15 @@ def too_busy(who: str, n_deferred: int, n_bytes: int) -> MailboxFull:
     )
 
 
+def too_many_of_one(who: str, asker: str) -> MailboxFull:
+    """The answer to a message whose work would be deferred, when its sender has its share of that."""
+    return MailboxFull(
+        f"{who} has deferred as many messages of {asker} as one key may have, and takes no more of this kind from it",
+        hint="ask again in a second, and wait for fewer things at once",
+        retry_after_s=RETRY_DEFERRED_S,
+    )
+
+
 def too_full(who: str, n_waiting: int, n_bytes: int) -> MailboxFull:
     """The answer to a message for which there is no room."""
     return MailboxFull(

@@ -14,6 +14,7 @@ from ..transport.errors import PeerGone
 from ..transport.link import Link
 from ..transport.messages import INNER, Message, Principal
 from ..transport.refs import Ref
+from ..transport.wakes import Nap, wakes_of
 from .actor import Actor, Deferred
 from .cell import Cell
 from .child import Exit, exit_of
@@ -39,9 +40,10 @@ class Life:
 
     def __init__(self, cell: Cell, actor: Actor[Any]) -> None:
         self.actor = actor
-        self.idle: asyncio.Future[None] | None = None
+        self.idle: Nap | None = None
         self._cell = cell
         self._loop = cell.loop
+        self._wakes = wakes_of(cell.loop)
         self._letter: Letter | None = None
         self._stopping = False
         self._interrupted = False
@@ -169,8 +171,8 @@ class Life:
     def wake(self) -> None:
         """There is something to look at."""
         idle, self.idle = self.idle, None
-        if idle is not None and not idle.done():
-            idle.set_result(None)
+        if idle is not None:
+            self._wakes.wake(idle)
 
     async def _run(self) -> Exit:
         try:
@@ -262,7 +264,7 @@ class Life:
         self._letter = None
 
     async def _idle(self) -> None:
-        self.idle = idle = self._loop.create_future()
+        self.idle = idle = Nap(self._loop)
         await idle
 
     def _child_done(self, task: asyncio.Task[None]) -> None:

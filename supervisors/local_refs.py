@@ -39,12 +39,12 @@ class NamedRef:
 
     def ask(self, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> asyncio.Future[R]:
         """Send a request; the future is its answer."""
-        try:
-            cell = self._cells[self.name]
-        except KeyError:
-            link = self._link_to(self.name)
-            return self._nowhere() if link is None else link.ask(self.name, request, timeout_s=timeout_s)
-        return cell.ask(request, timeout_s)
+        # Not by a KeyError, which is dear: an ask to another process would wait for it.
+        cell = self._cells.get(self.name)
+        if cell is not None:
+            return cell.ask(request, timeout_s)
+        link = self._link_to(self.name)
+        return self._nowhere() if link is None else link.ask(self.name, request, timeout_s=timeout_s)
 
     def tell(self, event: Event) -> None:
         """Send an event and go on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,6 @@ from ..transport import (
     Dialer,
     Endpoint,
     Hello,
-    KeyFileError,
     KeyPair,
     KeyRing,
     KeyRingAuthenticator,
@@ -36,8 +34,6 @@ from .life import Life
 from .local_refs import NamedRef, WireRef
 from .strategy import Restart
 from .traces import Traces
-
-log = logging.getLogger(__name__)
 
 SWEEP_S = 0.1
 SWEEPS_PER_LOOK = 5
@@ -179,6 +175,7 @@ class Node:
             ring=ring,
             max_message_bytes=max_message_bytes,
             silence_s=silence_s,
+            on_heard=self._authenticator.unheard.heard,
         )
         self.fronts.append(front)
         return front
@@ -313,19 +310,25 @@ class Node:
         self._sweep = self.loop.call_later(SWEEP_S, self._expire)
         for cell in self.cells.values():
             cell.expire(now)
+        self._look_at_newcomers()
         self._n_sweeps += 1
         if self._n_sweeps % SWEEPS_PER_LOOK == 0:
             for front in self.fronts:
                 front.look_for_lost(now)
             self._look_at_keys()
 
+    def _look_at_newcomers(self) -> None:
+        if self._authenticator is None:
+            return
+        for front in self.fronts:
+            if front.look_at_newcomers():
+                self._authenticator.unheard.suspect()
+        self._authenticator.look_at_unheard()
+
     def _look_at_keys(self) -> None:
         if self._authenticator is None:
             return
-        try:
-            self._authenticator.ring.refresh()
-        except KeyFileError as error:
-            log.warning("%s; the other keys hold (%s)", error, error.hint)
+        self._authenticator.look_at_keys()
         # Always: a stranger's handshake makes the ring look too, and may have been the first to see the change.
         for front in self.fronts:
             front.hang_up_on_revoked()

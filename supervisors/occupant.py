@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from ..transport.wakes import Nap
 from .letters import Letter
 
 
 class Occupant(Protocol):
     """The life that is running in a cell."""
 
-    idle: asyncio.Future[None] | None
+    idle: Nap | None
 
     @property
     def n_deferred(self) -> int:

@@ -84,6 +84,7 @@ _LEAST_BYTES = 6
 _TELL, _RUN = int(Kind.TELL), int(Kind.RUN)
 _encoder = msgspec.msgpack.Encoder()
 _ARRAY32 = struct.Struct(">BI")
+_HEAD_OF_ONE = _ARRAY32.pack(0xDD, 1)
 _NOT_ENCODED = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _raw_list = msgspec.msgpack.Decoder(list[msgspec.Raw])
@@ -161,6 +162,11 @@ def unroll(run: Envelope) -> Iterator[Envelope]:
 def join(envelopes: list[bytes]) -> bytes:
     """The bytes of a batch; an empty one only asks whether the peer is there."""
     return b"".join((_ARRAY32.pack(0xDD, len(envelopes)), *envelopes))
+
+
+def alone(envelope: bytes) -> bytes:
+    """The bytes of a batch of one, for which nothing has to be counted."""
+    return _HEAD_OF_ONE + envelope
 
 
 class BatchTooLong(BadMessage):

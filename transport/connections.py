@@ -12,8 +12,16 @@ import zmq
 def connection_of(frame: Any, listening: zmq.Socket[bytes]) -> sockets.socket | None:
     """A handle of its own on the connection that a received frame came over; None where it is gone."""
     try:
-        found = sockets.socket(fileno=frame.get(zmq.SRCFD))
-    except (zmq.ZMQError, OSError):
+        return connection_at(frame.get(zmq.SRCFD), listening)
+    except zmq.ZMQError:
+        return None
+
+
+def connection_at(descriptor: int, listening: zmq.Socket[bytes]) -> sockets.socket | None:
+    """A handle of its own on a connection of a listening socket; None where it is gone."""
+    try:
+        found = sockets.socket(fileno=descriptor)
+    except OSError:
         return None
     try:
         # The handle shares this with libzmq, which needs it so.

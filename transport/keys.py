@@ -6,7 +6,6 @@ import os
 import re
 import tomllib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -34,6 +33,10 @@ class ServerKey(msgspec.Struct, frozen=True, kw_only=True):
     """The public half of a mesh's key: what a client must know beforehand to be sure whom it talks to."""
 
     public: str
+
+
+_Look = tuple[tuple[str, int, int, int], ...]
+"""A folder's files: their names, times, sizes and inodes."""
 
 
 class _Allowed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,11 +128,12 @@ class KeyRing:
         """
         self._folder = folder
         self._lenient = lenient
-        self.wrong: KeyFileError | None = None
-        """What the first file that is no key has for a fault; it lets nobody in, and the others hold."""
+        self.wrong: tuple[KeyFileError, ...] = ()
+        """What the files that are no keys have for faults; they let nobody in, and the others hold."""
         self._by_public: dict[str, Principal] = {}
         self._names: dict[str, str] = {}
-        self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._shut_out: dict[str, Principal] = {}
+        self._seen: _Look = ()
         self.reload()
 
     def reload(self) -> None:
@@ -140,37 +144,59 @@ class KeyRing:
         """
         by_public: dict[str, Principal] = {}
         names: dict[str, str] = {}
-        wrong: KeyFileError | None = None
-        self._seen = self._look()
-        for name, _, _ in self._seen:
+        wrong: list[KeyFileError] = []
+        seen = self._look()
+        self._let_in_again(seen)
+        unread: set[str] = set()
+        for name, *_ in seen:
             try:
                 allowed = _allowed(self._folder / name)
             except KeyFileError as error:
-                wrong = wrong or error
+                wrong.append(error)
+                if isinstance(error.__cause__, OSError):
+                    # For want of descriptors, say: it is looked at again, although nothing about it will have changed.
+                    unread.add(name)
                 continue
             by_public[allowed.public] = Principal(name=allowed.name, role=allowed.role)
             names[name] = allowed.name
-        self._by_public, self._names, self.wrong = by_public, names, wrong
-        if wrong is not None and not self._lenient:
-            raise wrong
+        self._seen = tuple(one for one in seen if one[0] not in unread)
+        self._by_public, self._names, self.wrong = by_public, names, tuple(wrong)
+        if wrong and not self._lenient:
+            raise wrong[0]
 
-    def refresh(self) -> None:
-        """Reload if a file of the folder was added, changed or removed.
+    def refresh(self) -> tuple[KeyFileError, ...]:
+        """Reload if a file of the folder was added, changed or removed; what of it is wrong that was not before.
 
         Raises:
-            KeyFileError: one of them is no key; the others hold all the same.
+            KeyFileError: one of them is no key, or the folder cannot be read; the others hold all the same.
         """
-        if self._look() != self._seen:
-            self.reload()
+        if self._look() == self._seen:
+            return ()
+        known = {str(error) for error in self.wrong}
+        self.reload()
+        return tuple(error for error in self.wrong if str(error) not in known)
 
-    def _look(self) -> tuple[tuple[str, int, int], ...]:
+    def _look(self) -> _Look:
+        try:
+            paths = sorted(self._folder.glob("*.toml"))
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot look at the keys in {self._folder}: {error}", hint="those that were known before hold"
+            ) from error
         seen = []
-        for path in self._folder.glob("*.toml"):
-            # One that is taken away between the two looks is a key that is not there.
-            with suppress(FileNotFoundError):
+        for path in paths:
+            try:
                 status = path.stat()
-                seen.append((path.name, status.st_mtime_ns, status.st_size))
-        return tuple(sorted(seen))
+            except FileNotFoundError:
+                # One that is taken away between the two looks is a key that is not there.
+                continue
+            except OSError:
+                # Whatever it is, reading it says so.
+                seen.append((path.name, 0, 0, 0))
+                continue
+            # The inode too: a file that takes another's place may have its size, and within a tick its time.
+            seen.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(seen)
 
     def allow(self, principal: Principal, public: str) -> None:
         """Let a key in, from now on and after every restart.
@@ -197,7 +223,7 @@ class KeyRing:
         """
         principal = next((one for one, _ in self.allowed() if one.name == name), None)
         if principal is None:
-            damaged = f"; {self.wrong}" if self.wrong is not None else ""
+            damaged = "".join(f"; {error}" for error in self.wrong)
             raise KeyFileError(f"no key of the name '{name}' is let in", hint=f"hcs-mesh keys list shows them{damaged}")
         # Whatever a file is called: one that was copied by hand must not let its key in any longer either.
         for file in [file for file, named in self._names.items() if named == name]:
@@ -210,8 +236,20 @@ class KeyRing:
         return tuple(sorted(((one, public) for public, one in self._by_public.items()), key=lambda one: one[0].name))
 
     def by_public(self, public: str) -> Principal | None:
-        """Who holds this key; None for a stranger."""
-        return self._by_public.get(public)
+        """Who holds this key; None for a stranger, and for a key that is shut out."""
+        return self._by_public.get(public) if public not in self._shut_out else None
+
+    def shut_out(self, public: str) -> None:
+        """Let a key in no longer, until its file is written anew or this process ends."""
+        principal = self._by_public.get(public)
+        if principal is not None:
+            self._shut_out[public] = principal
+
+    def _let_in_again(self, seen: _Look) -> None:
+        """Whoever's file was written anew since has been allowed again."""
+        if self._shut_out:
+            changed = {self._names.get(name, "") for name, *_ in set(seen).symmetric_difference(self._seen)}
+            self._shut_out = {public: one for public, one in self._shut_out.items() if one.name not in changed}
 
 
 def role_in(folder: Path) -> Callable[[str], Role | None]:

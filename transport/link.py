@@ -160,7 +160,7 @@ class Link:
             # Nobody waits for the end of the tick who is alone in it.
             self._collecting = True
             self._loop.call_soon(self.flush)
-            self._put([sealed], bulk)
+            self._write([codec.alone(sealed)], bulk)
             return
         outgoing = self._out_bulk if bulk else self._out
         if outgoing.n_bytes + n_bytes > self._batch_bytes or outgoing.n_sealed >= codec.MAX_RUN:

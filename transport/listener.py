@@ -12,6 +12,7 @@ import zmq
 
 from . import codec
 from .addresses import AddressError, Endpoint
+from .binding import bind, prepared
 from .channel import Channel, Frames
 from .codec import Kind
 from .connections import hang_up
@@ -21,11 +22,10 @@ from .failures import failure_of
 from .keys import KeyPair, KeyRing
 from .link import Link
 from .messages import INNER, Principal
+from .newcomers import Newcomers
 from .offences import Offences
-from .silence import SILENCE_S, notice_silence
+from .silence import SILENCE_S
 from .turns import Turns
-
-HANDSHAKE_MS = 10_000
 
 MAX_DEPARTED = 1_024
 """Routing ids of peers that are gone and whose late words are known for what they are."""
@@ -50,8 +50,11 @@ class Listener:
         ring: KeyRing | None = None,
         max_message_bytes: int = 64 << 20,
         silence_s: float = SILENCE_S,
+        on_heard: Callable[[str], None] = lambda public: None,
     ) -> None:
         """Bind both channels; a peer of which nothing has come for ``silence_s`` is looked for.
+
+        ``on_heard`` is told the key of each connection over which something was heard for the first time.
 
         Raises:
             EndpointInUse: another process listens there.
@@ -77,25 +80,26 @@ class Listener:
         self._departed: dict[bytes, None] = {}
         self._hung_up_on: dict[bytes, None] = {}
         self._connections: set[sockets.socket] = set()
-        self._turns = (
-            Turns(self._said_too_much, most_bytes=max(LEAST_WAITING_BYTES, 2 * max_message_bytes))
-            if ring is not None
-            else None
-        )
-        self._control = Channel(
-            _bind(context, endpoint.control, key, max_message_bytes, silence_s),
-            self._hear_control,
-            whole_frames=ring is not None,
-        )
+        most_bytes = max(LEAST_WAITING_BYTES, 2 * max_message_bytes)
+        self._turns = Turns(self._said_too_much, most_bytes=most_bytes) if ring is not None else None
+        self._on_heard = on_heard
+        control = prepared(context, key, max_message_bytes, silence_s)
+        data = prepared(context, key, max_message_bytes, silence_s)
+        # Before either is bound: no connection may be missed.
+        followed = (control, data) if ring is not None else ()
+        self._newcomers = tuple(Newcomers(one, most_bytes=most_bytes) for one in followed)
         try:
-            self._data = Channel(
-                _bind(context, endpoint.data, key, max_message_bytes, silence_s),
-                self._hear_data,
-                whole_frames=ring is not None,
-            )
+            bind(control, endpoint.control)
+            bind(data, endpoint.data)
         except EndpointInUse:
-            self._control.close()
+            for newcomers in self._newcomers:
+                newcomers.close()
+            control.close(0)
+            data.close(0)
             raise
+        self._control = Channel(control, self._hear_control, whole_frames=ring is not None)
+        self._data = Channel(data, self._hear_data, whole_frames=ring is not None)
+        self._new_on = dict(zip((self._control, self._data), self._newcomers, strict=False))
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -106,6 +110,8 @@ class Listener:
         self.links.clear()
         for connection in list(self._connections):
             self._end(connection)
+        for newcomers in self._newcomers:
+            newcomers.close()
         self._control.close()
         self._data.close()
 
@@ -133,6 +139,16 @@ class Listener:
         for link in list(self.links.values()):
             if now - link.last_heard > self._silence_s:
                 link.look()
+
+    def look_at_newcomers(self) -> bool:
+        """Hang up on connections that have sent too much while nothing could be heard; whether there were any."""
+        sent: list[int] = []
+        for newcomers in self._newcomers:
+            newcomers.look(sent.append)
+        for n_bytes in sent:
+            what = f"{n_bytes} bytes came over connections of which nothing can be heard; they are hung up on"
+            self.offences.add("unheard", "", f"{what} (their routing id may be taken)")
+        return bool(sent)
 
     def statistics(self) -> dict[str, int | float | str]:
         """Counts for console and metrics."""
@@ -165,10 +181,12 @@ class Listener:
 
     def _hear_front(self, frames: Frames, channel: Channel, turns: Turns) -> None:
         identity = frames[0].bytes
-        if identity in self._hung_up_on:
-            return
         # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
         public = _user_id(frames[1])
+        if self._new_on[channel].heard(frames[1]):
+            self._on_heard(public)
+        if identity in self._hung_up_on:
+            return
         principal = self._ring.by_public(public) if self._ring is not None else None
         if principal is None:
             self.offences.add("revoked", public, "a message under a key that is not allowed any more")
@@ -250,42 +268,6 @@ _TOO_MANY_FRAMES = "a message of more frames than 2"
 def _keep_newest(identities: dict[bytes, None]) -> None:
     while len(identities) > MAX_DEPARTED:
         del identities[next(iter(identities))]
-
-
-def _bind(
-    context: zmq.Context[zmq.Socket[bytes]],
-    address: str,
-    key: KeyPair | None,
-    max_message_bytes: int,
-    silence_s: float,
-) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.ROUTER)
-    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    socket.setsockopt(zmq.LINGER, 200)
-    socket.setsockopt(zmq.SNDHWM, 10_000)
-    socket.setsockopt(zmq.RCVHWM, 10_000)
-    socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
-    if key is None:
-        # Between one owner's processes on one host: a peer that comes back under its name is the same peer.
-        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-    else:
-        socket.curve_server = True
-        socket.curve_publickey = key.public.encode()
-        socket.curve_secretkey = key.secret.encode()
-        # Who holds a connection and never finishes its handshake is hung up on; libzmq's own patience is 30 s.
-        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        notice_silence(socket, silence_s)
-    try:
-        socket.bind(address)
-    except zmq.ZMQError as error:
-        socket.close(0)
-        if error.errno == zmq.EADDRINUSE:
-            raise EndpointInUse(
-                f"{address} is in use by another process",
-                hint="choose another port in [front], or stop what listens there",
-            ) from error
-        raise EndpointInUse(f"cannot listen on {address}: {error}", hint="check the address in [front]") from error
-    return socket
 
 
 def _user_id(frame: Any) -> str:

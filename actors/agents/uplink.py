@@ -9,7 +9,7 @@ from contextlib import suppress
 from ...config import MeshError, get_logger
 from ...messages.agents import AgentBeat, AgentLost, AgentOffer, AgentTerms, LeaveAgents, OfferFolders
 from ...supervisors import Actor
-from ...transport import Dialer, Link, TransportError
+from ...transport import AskFailed, Dialer, Link, TransportError
 
 log = get_logger(__name__)
 
@@ -43,6 +43,9 @@ class AgentUplink(Actor[AgentLost]):
         self._name = ""
         self._state = "not there yet"
         self._n_joins = 0
+        self._told: set[str] = set()
+        """What has been told of the trouble there is."""
+        self._n_missed = 0
 
     async def started(self) -> None:
         """Offer."""
@@ -70,9 +73,7 @@ class AgentUplink(Actor[AgentLost]):
                 reason = "the mesh knows this agent no more"
             except MeshError as error:
                 reason = str(error)
-                if not isinstance(error, TransportError) or error.hint:
-                    # Somebody has to mend this; a break mends itself.
-                    log.warning("the mesh does not take these folders", reason=reason, hint=error.hint)
+                self._missed(error)
             finally:
                 self._link = None
                 dialer.close()
@@ -86,7 +87,24 @@ class AgentUplink(Actor[AgentLost]):
         self._n_joins += 1
         self._state = f"known as {terms.name}"
         log.info("the mesh knows this agent", agent=terms.name)
+        self._found_again()
         known = True
         while known:
             known = await link.ask(DESK, AgentBeat(name=terms.name), timeout_s=ASK_S)
             await asyncio.sleep(terms.beat_s)
+
+    def _missed(self, error: MeshError) -> None:
+        """The mesh is away or refuses: each kind of trouble is told once until it is over, not at every attempt."""
+        kind = error.failure.kind if isinstance(error, AskFailed) else type(error).__name__
+        # Somebody has to mend what comes with a hint; a break mends itself.
+        worth_telling = not isinstance(error, TransportError) or bool(error.hint)
+        if worth_telling and kind not in self._told:
+            self._told.add(kind)
+            log.warning("the mesh does not take these folders", reason=str(error), hint=error.hint)
+        self._n_missed += 1
+
+    def _found_again(self) -> None:
+        if self._told:
+            log.info("the mesh takes these folders again", attempts=self._n_missed)
+        self._told.clear()
+        self._n_missed = 0

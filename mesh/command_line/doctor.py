@@ -17,6 +17,8 @@ from typing import Literal, NamedTuple
 import psutil
 
 from ..config import MeshError, Settings, data_folder, load_settings
+from ..layout import DataLayout
+from ..transport import KeyRing
 
 FREE_BYTES = 2 << 30
 OPEN_FILES = 1024
@@ -52,6 +54,7 @@ def examine(data: Path | None, config: Path | None = None) -> list[Finding]:
         _packages,
         _extras,
         lambda: _data(folder),
+        lambda: _keys(folder),
         lambda: _shared_memory(settings),
         lambda: _ports(settings),
         _display,
@@ -135,6 +138,20 @@ def _data(folder: Path) -> Iterator[Finding]:
         f"{free / 2**30:.1f} GiB free",
         "" if free >= FREE_BYTES else f"free at least {FREE_BYTES >> 30} GiB, or choose another disk with --data",
     )
+
+
+def _keys(folder: Path) -> Iterator[Finding]:
+    allowed = DataLayout(folder).allowed_keys
+    try:
+        ring = KeyRing(allowed, lenient=True)
+    except MeshError as error:
+        yield Finding("keys", "missing", str(error), "let this user read the folder")
+        return
+    n = len(ring.allowed())
+    if not ring.wrong:
+        yield Finding("keys", "ok", f"{n} may come in" if n else "none yet: the owner's is made at the first start")
+    for wrong in ring.wrong:
+        yield Finding("keys", "missing", f"{wrong}; the other {n} hold", wrong.hint)
 
 
 def _file_system(folder: Path) -> str:

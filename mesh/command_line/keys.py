@@ -10,6 +10,7 @@ import msgspec
 from ..config import load_settings
 from ..layout import DataLayout
 from ..transport import (
+    KeyFileError,
     KeyRing,
     MeshCard,
     NodeMissing,
@@ -176,8 +177,10 @@ def _ring(data: Path | None) -> KeyRing:
 
 
 def _tell_wrong(ring: KeyRing) -> None:
-    if ring.wrong is not None:
-        raise ring.wrong
+    if len(ring.wrong) > 1:
+        raise KeyFileError("; ".join(map(str, ring.wrong)), hint=ring.wrong[0].hint)
+    for error in ring.wrong:
+        raise error
 
 
 def _mesh_public(data: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from .disk import DISK, Disk, Hand
 from .errors import (
+    CheckpointSuperseded,
     JournalClosed,
     JournalDamaged,
     JournalError,
@@ -19,6 +20,7 @@ from .recovery import Recovery, TornTail
 __all__ = [
     "DISK",
     "SEGMENT_BYTES",
+    "CheckpointSuperseded",
     "Disk",
     "Hand",
     "Journal",

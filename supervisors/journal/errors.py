@@ -46,6 +46,16 @@ class JournalPoisoned(JournalError, OSError):
         self.errno = errno.EIO
 
 
+class CheckpointSuperseded(JournalError, ValueError):
+    """An earlier checkpoint stands for more than this one would: nothing was changed."""
+
+    def __init__(self, folder: str, through: int, earlier: int) -> None:
+        super().__init__(
+            f"cannot checkpoint the journal {folder} through {through}: one through {earlier} stands already",
+            hint="Checkpoint through what the records really hold, and never through less than before.",
+        )
+
+
 class JournalInUse(JournalError, BlockingIOError):
     """Another process writes this journal."""
 

@@ -94,6 +94,7 @@ class Journal(Generic[R]):
             opened.offset,
             contents.next_sequence,
             first,
+            contents.through,
             loop.create_future(),
         )
         journal._hand = disk.hand(f"journal {path.name}", journal._writer.work)
@@ -160,6 +161,7 @@ class Journal(Generic[R]):
 
         Raises:
             ValueError: ``through`` is not durable yet.
+            CheckpointSuperseded: an earlier one stands for more than ``through``, and goes on doing so.
             JournalFull: the disk has no room for it; the journal is as it was.
             JournalPoisoned: the disk failed; the journal must be opened again.
             JournalClosed: the journal was closed.

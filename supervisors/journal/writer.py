@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .disk import NO_ROOM, Disk
-from .errors import JournalError, JournalFull, JournalPoisoned
+from .errors import CheckpointSuperseded, JournalError, JournalFull, JournalPoisoned
 from .framing import (
     SEGMENT_HEAD_BYTES,
     Encoded,
@@ -52,6 +52,8 @@ class Writer:
     offset: int
     next_sequence: int
     first_sequence: int
+    through: int
+    """What the last checkpoint stands for."""
     stopped: "asyncio.Future[int]"
     poison: str = ""
     n_syncs: int = 0
@@ -173,11 +175,15 @@ class Writer:
             return error
 
     def _checkpoint(self, job: Checkpoint) -> int:
+        if job.through < self.through:
+            # Its records are fewer than those that the next opening would read in their place.
+            raise CheckpointSuperseded(str(self.folder), job.through, self.through)
         if self.first_sequence != self.next_sequence:
             self._roll(0)  # first, so that the snapshot never stands without a log behind it
         parts = [frame_append([record], i + 1, i) for i, record in enumerate(job.records)]
         n_bytes = SEGMENT_HEAD_BYTES + sum(map(len, parts))
         self.disk.close(self._create(SegmentHead(SegmentKind.SNAPSHOT, job.through, len(parts)), n_bytes, parts))
+        self.through = job.through
         try:
             remove_obsolete(self.folder, job.through, self.disk)
         except OSError as error:

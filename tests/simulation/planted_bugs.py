@@ -28,6 +28,7 @@ from hcs_mesh.supervisors.slot import ChildLife, Slot
 from hcs_mesh.transport import Link
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.questions import Questions
+from hcs_mesh.transport.wakes import Nap
 
 Patches = tuple[tuple[Any, str, Any], ...]
 
@@ -114,8 +115,8 @@ def _checkpoint_drops_pending() -> Patches:
 def _lost_wake_up() -> Patches:
     async def idle(self: Any) -> None:
         await asyncio.sleep(0)
-        self.idle = future = self._loop.create_future()
-        await future
+        self.idle = nap = Nap(self._loop)
+        await nap
 
     return ((Life, "_idle", idle),)
 

@@ -6,28 +6,49 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import zmq
 from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Deferred, MailboxLimits, Node
-from hcs_mesh.transport import AskTimedOut, Event, MailboxFull, PeerGone, Ref, Request, ipc_endpoint
+from hcs_mesh.transport import (
+    AskTimedOut,
+    Dialer,
+    Event,
+    KeyRing,
+    MailboxFull,
+    PeerGone,
+    PeerRef,
+    Principal,
+    Ref,
+    Request,
+    Role,
+    ServerKey,
+    ipc_endpoint,
+    new_pair,
+)
 
 pytestmark = pytest.mark.anyio
 
 LIMIT = 20
 N_WAITS = 18
 """What is left of it to those that only wait."""
+SHARE = 5
+"""What is one key's at most."""
 
 
 class Look(Request[str], frozen=True, kw_only=True, tag="bounds.look"):
     """Wait for the gate, and do nothing."""
 
+    audience: ClassVar[Role | None] = "viewer"
+
 
 class Make(Request[str], frozen=True, kw_only=True, tag="bounds.make"):
     """Have an effect once the gate opens; asks of one key share it."""
 
+    audience: ClassVar[Role | None] = "viewer"
     key: str = ""
     n_bytes: int = 1
 
@@ -219,3 +240,52 @@ async def test_who_gives_up_or_has_no_time_left_is_waited_for_no_longer(tmp_path
         await eventually(lambda: there.n_deferred == 1, what="the end of two waits")
         there.workshop.gate.set()
         assert await patient == "seen"
+
+
+@pytest.mark.parametrize("request_", [Look(), Make(), Make(key="shared")], ids=["waits", "work", "shared work"])
+async def test_one_key_has_its_share_of_what_is_deferred_and_the_others_are_answered(
+    tmp_path: Path, request_: Look | Make
+) -> None:
+    async with scene(tmp_path) as there, keys_of(there, tmp_path, "greedy", "modest") as (greedy, modest):
+        asked = [greedy.ask(request_, timeout_s=60.0) for _ in range(LIMIT)]
+        await eventually(lambda: sum(one.done() for one in asked) == LIMIT - SHARE, what="the refusals")
+        for one in asked[SHARE:]:
+            with pytest.raises(MailboxFull, match="as many messages of greedy as one key may have") as caught:
+                await one
+            assert caught.value.retry_after_s > 0
+        others = [modest.ask(request_, timeout_s=60.0), *await there.asked(request_)]
+        await eventually(lambda: there.home.cells["workshop"].n_handled == LIMIT + 2, what="the others")
+        there.workshop.gate.set()
+        assert len(set(await asyncio.gather(*asked[:SHARE], *others))) == 1
+        assert await greedy.ask(request_), "and has its share again"
+
+
+async def test_one_key_has_its_share_by_bytes_too(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there, keys_of(there, tmp_path, "greedy", "modest") as (greedy, modest):
+        alone = greedy.ask(Make(n_bytes=(1 << 20) // 2), timeout_s=60.0)
+        with pytest.raises(MailboxFull, match="of greedy"):
+            await greedy.ask(Make(n_bytes=1), timeout_s=60.0)
+        other = modest.ask(Make(n_bytes=1), timeout_s=60.0)
+        await eventually(lambda: there.n_deferred == 2, what="the other's work")
+        there.workshop.gate.set()
+        assert await asyncio.gather(alone, other) == ["made"] * 2
+
+
+@asynccontextmanager
+async def keys_of(there: Scene, folder: Path, *names: str) -> AsyncIterator[list[Ref]]:
+    """References to the workshop, each under a key of its own."""
+    server, endpoint = new_pair(), ipc_endpoint(folder, "front")
+    (folder / "keys").mkdir()
+    ring = KeyRing(folder / "keys")
+    there.home.listen_front(endpoint, server, ring)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    dialers = []
+    for name in names:
+        pair = new_pair()
+        ring.allow(Principal(name=name, role="user"), pair.public)
+        known = ServerKey(public=server.public)
+        dialers.append(Dialer(context, endpoint, lambda link, envelope: None, name=name, key=pair, server=known))
+    yield [PeerRef(dialer.link, "workshop") for dialer in dialers]
+    for dialer in dialers:
+        dialer.close()
+    context.destroy(linger=0)

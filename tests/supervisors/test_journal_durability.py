@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hcs_mesh.supervisors.journal import (
+    CheckpointSuperseded,
     Journal,
     JournalClosed,
     JournalDamaged,
@@ -185,6 +186,28 @@ def test_an_append_in_flight_survives_a_checkpoint_that_does_not_know_it(tmp_pat
             assert await journal.checkpoint([Finished(job=1)]) == 1
             await in_flight
         assert await held(tmp_path) == [Finished(job=1), Finished(job=2)]
+
+    asyncio.run(main())
+
+
+def test_a_checkpoint_of_less_than_an_earlier_one_is_refused_and_changes_nothing(tmp_path):
+    async def main() -> None:
+        async with await opened(tmp_path) as journal:
+            for i in range(9):
+                await journal.append(Accepted(job=i))
+            await journal.checkpoint([Finished(job=7)], through=7)
+            files = sorted(path.name for path in tmp_path.iterdir())
+            with pytest.raises(CheckpointSuperseded, match=r"through 5: one through 7 stands already"):
+                await journal.checkpoint([Finished(job=5)], through=5)
+            assert sorted(path.name for path in tmp_path.iterdir()) == files
+            await journal.append(Accepted(job=9))
+        async with await opened(tmp_path) as journal:
+            kept = [Finished(job=7), Accepted(job=7), Accepted(job=8), Accepted(job=9)]
+            assert list(journal.replay()) == kept
+            with pytest.raises(CheckpointSuperseded):
+                await journal.checkpoint([], through=6)
+            assert await journal.checkpoint([Finished(job=8)], through=7) == 7, "as much may be said again, otherwise"
+        assert await held(tmp_path) == [Finished(job=8), *kept[1:]]
 
     asyncio.run(main())
 

@@ -1,6 +1,7 @@
 """Keys by the command line, on a mesh that is up: let in, what each role may do, and out again within a second."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,16 @@ import pytest
 
 from hcs_mesh.client import Client
 from hcs_mesh.layout import DataLayout
-from hcs_mesh.transport import AskTimedOut, KeyRefused, NotPermitted, PeerGone, load_card
+from hcs_mesh.transport import (
+    AskTimedOut,
+    KeyRefused,
+    KeyRing,
+    NotPermitted,
+    PeerGone,
+    Principal,
+    load_card,
+    load_or_create_pair,
+)
 
 
 def free_port() -> int:
@@ -90,3 +100,27 @@ def test_commands_about_this_host_refuse_a_mesh_elsewhere(mesh: Any, card: Path)
 def test_the_owner_is_not_locked_out(mesh: Any) -> None:
     assert "owner" in mesh("keys", "revoke", "owner").refusal
     assert "no key of the name" in mesh("keys", "revoke", "nobody").refusal
+
+
+def test_one_damaged_key_file_keeps_no_mesh_from_starting_and_is_told(
+    mesh_up: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = tmp_path_factory.mktemp("damaged") / "data"
+    layout = DataLayout(data)
+    anna = load_or_create_pair(data / "anna.secret")
+    KeyRing(layout.allowed_keys).allow(Principal(name="anna", role="user"), anna.public)
+    broken = layout.allowed_keys / "bert.toml"
+    bert = load_or_create_pair(data / "bert.secret")
+    broken.write_text(f"name = 'bert'\nrole = 'king'\npublic = '{bert.public}'\n", encoding="utf-8")
+    with mesh_up(data) as up:
+        assert up("jobs", "--key", data / "anna.secret").value == []
+        assert "refused the handshake" in up("jobs", "--key", data / "bert.secret").refusal
+        assert str(broken) in up("keys", "list").refusal
+        (found,) = [one for one in json.loads(up("doctor").out) if one["name"] == "keys"]
+        assert found["state"] == "missing"
+        assert str(broken) in found["detail"]
+        log = "".join(path.read_text(encoding="utf-8") for path in layout.logs.glob("*.log"))
+        assert "a file among the allowed keys lets nobody in" in log
+        assert str(broken) in log
+        broken.unlink()
+        assert [row["name"] for row in up("keys", "list").value] == ["anna", "owner"]

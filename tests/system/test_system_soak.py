@@ -1,4 +1,4 @@
-"""Ten minutes of everything at once: what a mesh holds does not grow."""
+"""Ten minutes of everything at once, from this host and from others: what a mesh holds does not grow."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,15 @@ import msgspec
 import psutil
 import pytest
 
+sys.path.append(str(Path(__file__).parent))
+
+from open_port import free_port
+from soak_elsewhere import NODE, Elsewhere
+
 from hcs_mesh import Mesh, Settings
 from hcs_mesh.command_line.demo_pipeline import DEMO_PIPELINE
 from hcs_mesh.config import DeviceSettings
+from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.messages.imports import ImportOrder
 from hcs_mesh.pipelines import to_source
 from hcs_mesh.plates.synthetic import Recipe, write_plate
@@ -39,6 +45,10 @@ class Held(msgspec.Struct, frozen=True):
     children_mib: float
     children_fds: int
     n_children: int
+    node_mib: float
+    """Of the node that has joined, and of its children."""
+    node_fds: int
+    n_node: int
     shared_mib: float
     """What lies in shared memory of anybody who has been part of the mesh, mapped or not."""
     n_ended: int
@@ -46,12 +56,14 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """Imports, jobs, viewers that come and go, and kills, until it is told to end."""
+    """Imports, jobs, viewers and clients that come and go, a node, and kills, until it is told to end."""
 
-    def __init__(self, mesh: Mesh, folder: Path, dice: random.Random) -> None:
+    def __init__(self, mesh: Mesh, folder: Path, dice: random.Random, elsewhere: Elsewhere) -> None:
         self.mesh = mesh
         self.folder = folder
         self.dice = dice
+        self.elsewhere = elsewhere
+        self.n_clients = self.n_asked = self.n_node_wells = 0
         self.over = asyncio.Event()
         self.n_imports = self.n_jobs = self.n_viewers = self.n_kills = 0
         self.plates: list[int] = []
@@ -79,6 +91,7 @@ class Load:
                 async for status in self.mesh.follow_job(self.last_job):
                     ended = status
                 assert ended.state == "done", ended
+                self.n_node_wells += sum(well.executor.endswith(f"@{NODE}") for well in ended.wells)
                 self.n_jobs += 1
             await self._pause(1.0)
 
@@ -102,6 +115,19 @@ class Load:
                     viewer.send_signal(self.dice.choice([signal.SIGTERM, signal.SIGKILL]))
                 await viewer.wait()
                 self.n_viewers += 1
+            await self._pause(1.0)
+
+    async def clients(self) -> None:
+        """Somebody on another host: asks for a while, follows a job, hangs up, and dials again."""
+        while not self.over.is_set():
+            async with self.elsewhere.client() as client:
+                for _ in range(20):
+                    await asyncio.gather(*(client.plates() for _ in range(5)), client.jobs(limit=20))
+                    self.n_asked += 6
+                if self.last_job:
+                    async for _ in client.follow_job(self.last_job):
+                        self.n_asked += 1
+            self.n_clients += 1
             await self._pause(1.0)
 
     async def kills(self) -> None:
@@ -128,11 +154,17 @@ def look(start_s: float, load: Load) -> Held:
     """What is held now."""
     gc.collect()
     hub = psutil.Process()
-    children = 0.0
-    n = n_fds = 0
+    at_node = load.elsewhere.pids()
+    children = node = 0.0
+    n = n_fds = n_node = node_fds = 0
     for child in hub.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "recorder" not in " ".join(child.cmdline()):
+            if child.pid in at_node:
+                load.pids.add(child.pid)
+                node += private(child)
+                node_fds += child.num_fds()
+                n_node += 1
+            elif "recorder" not in " ".join(child.cmdline()):
                 load.pids.add(child.pid)
                 children += private(child)
                 n_fds += child.num_fds()
@@ -152,6 +184,9 @@ def look(start_s: float, load: Load) -> Held:
         children / mib,
         n_fds,
         n,
+        node / mib,
+        node_fds,
+        n_node,
         shared / mib,
         load.n_imports + load.n_jobs,
     )
@@ -161,11 +196,14 @@ async def soak(folder: Path, duration_s: float) -> tuple[list[Held], Load]:
     """Load a mesh for so long; what it held, looked at again and again."""
     for number in range(2):
         write_plate(folder / f"P{number}", Recipe(name=f"P{number}", n_rows=2, n_columns=2, n_fields=1, size_px=128))
-    settings = Settings(devices=DeviceSettings(cpu_slots=2, gpu="off"))
+    front = FrontSettings(tcp_host="127.0.0.1", tcp_port=free_port())
+    settings = Settings(devices=DeviceSettings(cpu_slots=2, gpu="off"), front=front)
     seen: list[Held] = []
     async with Mesh(settings, data=folder / "data") as mesh:
-        load, start_s = Load(mesh, folder, random.Random(1)), time.monotonic()
-        async with running(load, (load.imports, load.jobs, load.viewers, load.kills)) as tasks:
+        load = Load(mesh, folder, random.Random(1), Elsewhere(mesh, folder))
+        works = (load.imports, load.jobs, load.viewers, load.clients, load.kills)
+        async with load.elsewhere.joined(mesh), running(load, works) as tasks:
+            start_s = time.monotonic()
             while time.monotonic() - start_s < duration_s:
                 done, _ = await asyncio.wait(tasks, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -201,7 +239,8 @@ def test_ten_minutes_of_mixed_load_leave_every_curve_flat(tmp_path: Path, tell: 
     seen, load = asyncio.run(soak(tmp_path, duration_s))
     tell(
         f"soak of {duration_s:.0f} s: {load.n_imports} imports, {load.n_jobs} jobs, {load.n_viewers} viewers, "
-        f"{load.n_kills} kills"
+        f"{load.n_kills} kills; over TCP {load.n_clients} clients with {load.n_asked:,} answers, and a node that "
+        f"computed {load.n_node_wells} wells"
     )
     curves = {name: ends(seen, name) for name in Held.__struct_fields__[1:]}
     for name, (early, late, most) in curves.items():
@@ -211,6 +250,8 @@ def test_ten_minutes_of_mixed_load_leave_every_curve_flat(tmp_path: Path, tell: 
     tell(f"  the hub grew by {ended_kib:.1f} KiB for each import and job that ended")
     assert load.n_jobs >= duration_s / 30
     assert load.n_viewers >= duration_s / 30
+    assert load.n_clients >= duration_s / 30
+    assert load.n_node_wells >= duration_s / 30
     # What ends stays in a list, about 17 KiB for a job of four wells; beyond that there is only the allocator's noise,
     # and in a run that is shorter than ten minutes the warming up of threads and caches.
     assert grown["hub_mib"] < (3.0 if duration_s >= 600 else 16.0) + grown["n_ended"] * 20 / 1024
@@ -221,3 +262,6 @@ def test_ten_minutes_of_mixed_load_leave_every_curve_flat(tmp_path: Path, tell: 
     assert curves["n_children"][1] <= 3
     assert grown["children_mib"] < 6.0
     assert grown["children_fds"] <= 4
+    assert curves["n_node"][1] <= 2
+    assert grown["node_mib"] < 6.0
+    assert grown["node_fds"] <= 4
