@@ -1,28 +1,30 @@
-"""``hcs-mesh omero`` as processes: what is printed, exit codes, kills, and that nothing of others is stopped."""
+"""``hcs-mesh omero``: what is printed, exit codes, kills, and that nothing of others is stopped."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from docker_program import DockerProgram, free_port
+from docker_program import DockerProgram
+from typer.testing import CliRunner
 from waiting import eventually
 
+from hcs_mesh.__main__ import app
+from hcs_mesh.config import OmeroSettings
 from hcs_mesh.plates.omero.address import OmeroAddress, Password
 from hcs_mesh.plates.omero.instance import looking
 from hcs_mesh.plates.omero.secret import Secret
 from omero_server.running import RunningServer
 
-pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio]
-LIMIT_S = 120
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio, pytest.mark.timeout(300)]
+LIMIT_S = 240
 
 
 class Done(NamedTuple):
@@ -52,48 +54,41 @@ class Done(NamedTuple):
 class Commands:
     """``hcs-mesh omero`` on a data folder and a server."""
 
-    def __init__(self, folder: Path, docker: DockerProgram) -> None:
+    def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
         self._config = folder / "settings.toml"
-        self._docker = docker
+        self._where = ("--config", str(self._config), "--data", str(self.data))
 
     def set(self, **omero: object) -> None:
         """Write the settings."""
         lines = (f"{name} = {json.dumps(value)}\n" for name, value in omero.items())
         self._config.write_text("[omero]\n" + "".join(lines))
 
-    def words(self, *words: str) -> list[str]:
-        where = ("--config", str(self._config), "--data", str(self.data))
-        return [sys.executable, "-P", "-m", "hcs_mesh", "omero", *words, *where]
+    def __call__(self, *words: str) -> Done:
+        """Run one, in this process."""
+        result = CliRunner().invoke(app, ["omero", *words, *self._where])
+        return Done(result.exit_code, result.stdout, result.stderr)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start one, and go on."""
+        """Start one as a process, to be killed."""
         return subprocess.Popen(
-            self.words(*words),
+            [sys.executable, "-P", "-m", "hcs_mesh", "omero", *words, *self._where],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PATH": self._docker.path},
         )
 
-    def __call__(self, *words: str) -> Done:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=LIMIT_S)
+    async def beside(self, *words: str) -> Done:
+        """Run one as a process, beside the loop of the test."""
+        out, err = await asyncio.to_thread((process := self.start(*words)).communicate, timeout=LIMIT_S)
         return Done(process.returncode, out, err)
 
 
 @pytest.fixture
-def docker(tmp_path: Path) -> Iterator[DockerProgram]:
-    program = DockerProgram(tmp_path)
-    yield program
-    program.close()
-
-
-@pytest.fixture
-def omero_command(tmp_path: Path, docker: DockerProgram) -> Commands:
-    commands = Commands(tmp_path, docker)
-    commands.set(host="localhost", port=free_port())
+def omero_command(tmp_path: Path, docker: DockerProgram, at_localhost: OmeroSettings) -> Commands:
+    commands = Commands(tmp_path)
+    commands.set(host=at_localhost.host, port=at_localhost.port)
     return commands
 
 
@@ -138,12 +133,12 @@ async def test_what_a_killed_start_left_is_stopped_by_down(
 ) -> None:
     docker.set_up(holds=command, server="silent" if command == "ps" else "")
     process = omero_command.start("up")
-    await eventually(lambda: docker.held, within_s=60)
+    await eventually(lambda: docker.held, within_s=200)
     process.kill()
     process.communicate()
     docker.release()
-    await eventually(lambda: docker.pids, within_s=60)
-    assert omero_command("down", "--json").told["stopped"]
+    await eventually(lambda: docker.pids, within_s=200)
+    assert (await omero_command.beside("down", "--json")).told["stopped"]
     assert docker.pids == []
 
 
@@ -153,16 +148,16 @@ async def test_a_start_after_a_killed_one_becomes_ready(
 ) -> None:
     docker.set_up(holds=command)
     process = omero_command.start("up")
-    await eventually(lambda: docker.held, within_s=60)
+    await eventually(lambda: docker.held, within_s=200)
     process.kill()
     process.communicate()
     docker.release()
-    await eventually(lambda: docker.pids, within_s=60)
+    await eventually(lambda: docker.pids, within_s=200)
     docker.set_up()
-    up = omero_command("up", "--json")
+    up = await omero_command.beside("up", "--json")
     assert up.code == 0, up.err
     assert len(docker.pids) == 1
-    assert omero_command("down").code == 0
+    assert (await omero_command.beside("down")).code == 0
     assert docker.pids == []
 
 
@@ -171,14 +166,14 @@ async def test_ctrl_c_leaves_what_was_started_and_says_how_it_is_stopped(
 ) -> None:
     docker.set_up(holds="ps", server="silent")
     process = omero_command.start("up")
-    await eventually(lambda: docker.held, within_s=60)
+    await eventually(lambda: docker.held, within_s=200)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=LIMIT_S)
     assert "hcs-mesh omero down stops what was started" in err
     assert process.returncode != 0
     assert docker.pids
     docker.release()
-    assert omero_command("down").code == 0
+    assert (await omero_command.beside("down")).code == 0
 
 
 def test_a_server_that_was_not_started_here_is_never_stopped(

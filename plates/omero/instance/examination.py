@@ -51,13 +51,11 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 async def examine(settings: OmeroSettings, data: Path, *, parts: Parts = Parts()) -> Examination:  # noqa: B008 - functions
     """Look at the server of the settings, and at what was started from a data folder; nothing is changed."""
     address, here = address_of(settings), StartedHere(data)
-    seen = asyncio.ensure_future(_sight(address, parts))
-    files = asyncio.ensure_future(_files(settings.managed_repository))
-    sight, missing = await seen
+    (sight, missing), files = await asyncio.gather(_sight(address, parts), _files(settings.managed_repository))
     record = here.record()
-    ours = record is not None and record.runs
+    ours = record is not None and record.runs and record.port == settings.port
     checks = [*_of_server(sight, settings, here if ours else None, missing)]
-    checks.append(await files)
+    checks.append(files)
     if record is not None and record.runs:
         checks.append(await _of_containers(Compose(here, record, parts.run)))
     return Examination(address=str(address), version=sight.version, started_here=ours, checks=tuple(checks))

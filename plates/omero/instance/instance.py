@@ -17,7 +17,7 @@ from ..address import OmeroAddress, address_of
 from ..errors import OmeroError
 from ..secret import Secret
 from .compose import Compose
-from .errors import OmeroElsewhere, error_of, problem_from
+from .errors import DockerDenied, DockerDown, DockerMissing, OmeroElsewhere, error_of, problem_from
 from .life import (
     CertificateSought,
     ContainersSeen,
@@ -29,13 +29,14 @@ from .life import (
     Refused,
     Sight,
     Standing,
+    StartedMeanwhile,
     after,
     begin,
     starting,
 )
 from .looking import look
 from .program import Runs, ignore, run_program
-from .started_here import StartedHere
+from .started_here import Record, StartedHere
 from .unhurried import in_thread, to_the_end
 
 START_S = 900.0
@@ -82,6 +83,8 @@ class OmeroInstance:
         self._on_change = on_change
         self._parts = parts
         self._compose: Compose | None = None
+        self._planned: Record | None = None
+        self._start_of_ours = ""
         self._until_s = 0.0
 
     @property
@@ -112,12 +115,15 @@ class OmeroInstance:
         """
         if not self._settings.host:
             raise OmeroElsewhere("No OMERO.server is set: omero.host is empty.", hint=NO_HOST)
+        self._until_s = self._parts.clock() + self._timeout_s
         plan = self._plan()
         standing, do = begin(self._parts.clock())
         with ExitStack() as held:
             self._tell(standing)
             while do is not Do.NOTHING:
                 event = await self._event(do, held)
+                if isinstance(event, StartedMeanwhile):
+                    plan = self._plan()
                 standing, do = after(self.standing, event, plan, now_s=self._parts.clock())
                 self._tell(standing)
         if standing.problem is not None:
@@ -138,12 +144,11 @@ class OmeroInstance:
         await self._clean_up(error)
 
     def _plan(self) -> Plan:
-        record = self._here.record() if self._here is not None else None
+        self._planned = record = self._here.record() if self._here is not None else None
         fetches = self._settings.verify_certificate and not self._settings.ca_file
-        ours = record is not None and record.runs
+        ours = record is not None and record.runs and record.port == self._settings.port
         if self._here is not None and ours and fetches and self._here.certificate.is_file():
             self._trust_started()
-        self._until_s = self._parts.clock() + self._timeout_s
         return Plan(
             address=str(self._address),
             may_start=self._here is not None,
@@ -169,24 +174,32 @@ class OmeroInstance:
                     return await self._fetch_certificate()
                 case Do.NOTHING:
                     raise AssertionError(do)
-        except TimeoutError as error:
-            if isinstance(error, OmeroError):
-                raise
-            return OutOfTime()
         except OmeroError as error:
             if (problem := problem_from(error)) is None:
                 raise
             return Refused(problem)
+        except TimeoutError:
+            return OutOfTime()
 
     async def _start(self, left_s: float, held: ExitStack) -> Event:
         assert self._here is not None, "nothing is started without a place to remember it in"
         _refuse_elsewhere(self._settings, self.standing.detail)
         held.enter_context(self._here.alone())
+        before = self._here.record()
+        if before != self._planned:
+            held.close()
+            return StartedMeanwhile()
         # A few small files: done before anything else can come in between.
         record = self._here.begin(port=self._settings.port, web_port=self._web_port)
-        self._compose = Compose(self._here, record, self._parts.run)
+        self._compose, self._start_of_ours = Compose(self._here, record, self._parts.run), record.start
         self._tell(starting(self.standing, self._parts.clock()))
-        await self._compose.up(timeout_s=left_s, on_line=self._tell_detail)
+        try:
+            await self._compose.up(timeout_s=left_s, on_line=self._tell_detail)
+        except (DockerMissing, DockerDown, DockerDenied):
+            # No daemon has heard of it: there is nothing to stop, and perhaps never anybody to ask for it.
+            self._compose = None
+            self._here.take_back(before)
+            raise
         return ContainersUp()
 
     async def _fetch_certificate(self) -> Event:
@@ -224,25 +237,29 @@ class OmeroInstance:
             return
         self._compose = None
         try:
-            await to_the_end(stop_started(self._here, volumes=self._volumes == "remove", run=self._parts.run))
+            volumes = self._volumes == "remove"
+            await to_the_end(stop_started(self._here, volumes=volumes, only=self._start_of_ours, run=self._parts.run))
         except OmeroError as failure:
             if error is None:
                 raise
             error.add_note(f"What was started could not be stopped: {failure}")
 
 
-async def stop_started(here: StartedHere, *, volumes: bool = False, run: Runs = run_program) -> bool:
+async def stop_started(here: StartedHere, *, volumes: bool = False, only: str = "", run: Runs = run_program) -> bool:
     """Stop what was started from a data folder, and nothing else; False where there is nothing to stop.
 
-    What the containers keep stays, unless ``volumes`` says that it goes as well.
+    What the containers keep stays, unless ``volumes`` says that it goes as well; ``only`` names the one start that is
+    meant.
 
     Raises:
         OmeroError: docker could not do it, or somebody is starting it.
     """
-    record = here.record()
-    if record is None or not (record.runs or volumes):
+    if here.record() is None:
         return False
     with here.alone():
+        record = here.record()
+        if record is None or not (record.runs or volumes) or (only and record.start != only):
+            return False
         await Compose(here, record, run).down(volumes=volumes)
         if volumes:
             here.forget()

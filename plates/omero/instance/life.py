@@ -83,7 +83,11 @@ class OutOfTime(msgspec.Struct, frozen=True):
     """What was asked for last was given up."""
 
 
-Event = Sight | ContainersUp | Refused | ContainersSeen | CertificateSought | OutOfTime
+class StartedMeanwhile(msgspec.Struct, frozen=True):
+    """Another process has started or stopped it since it was looked at: what was seen holds no more."""
+
+
+Event = Sight | ContainersUp | Refused | ContainersSeen | CertificateSought | OutOfTime | StartedMeanwhile
 
 
 class Do(Enum):
@@ -153,6 +157,8 @@ def _judged(standing: Standing, event: Event, plan: Plan, now_s: float) -> Next:
             if standing.state in ("checking", "reachable"):
                 return _checked(standing, event, plan, now_s)
             return _watched(standing, event, plan, now_s)
+        case StartedMeanwhile():
+            return begin(now_s)
         case ContainersUp():
             return _now(standing, "starting server", now_s), Do.LOOK
         case ContainersSeen(problem=None):

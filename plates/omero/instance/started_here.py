@@ -31,6 +31,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What was started: by docker's name of it, where it listens, and whether it is to run."""
 
     project: str
+    start: str
+    """Which start it was, of all that there were: another's is not mine to stop."""
     port: int
     web_port: int
     runs: bool
@@ -70,9 +72,9 @@ class StartedHere:
         """
         before = self.record()
         project = before.project if before is not None else f"hcs-mesh-omero-{secrets.token_hex(4)}"
-        record = Record(project=project, port=port, web_port=web_port, runs=True)
+        record = Record(project=project, start=secrets.token_hex(8), port=port, web_port=web_port, runs=True)
         with self._writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             passwords = self._passwords()
             if before is not None and not passwords:
                 raise InstanceUnusable(
@@ -85,6 +87,18 @@ class StartedHere:
             self._write(self.compose_file, files(__package__).joinpath("compose.yaml").read_bytes())
             self._keep(record)
         return record
+
+    def take_back(self, before: Record | None) -> None:
+        """Write down again what there was before ``begin``: it came to nothing.
+
+        Raises:
+            InstanceUnusable: the folder cannot be written.
+        """
+        if before is None:
+            self.forget()
+            return
+        with self._writing():
+            self._keep(before)
 
     def stopped(self) -> None:
         """Write down that it runs no more; its volumes and passwords are kept.
@@ -134,7 +148,7 @@ class StartedHere:
             InstanceUnusable: the folder cannot be written.
         """
         with self._writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             _lock(descriptor)
