@@ -47,9 +47,15 @@ class DockerProgram:
         return [next(word for word in words if word in ("up", "ps", "logs", "exec", "down")) for words in self.calls]
 
     @property
-    def held(self) -> bool:
-        """Whether a call waits at the door."""
-        return (self.home / "held").exists()
+    def held(self) -> int:
+        """The process of the call that waits at the door, or 0."""
+        file = self.home / "held"
+        return int(file.read_text()) if file.exists() else 0
+
+    @property
+    def is_at_the_door(self) -> bool:
+        """Whether that process still runs."""
+        return _runs(self.held)
 
     def release(self) -> None:
         """Let it go on."""
@@ -60,7 +66,7 @@ class DockerProgram:
         """The processes of containers that run."""
         found = [json.loads(file.read_text()) for file in self.home.glob("hcs-mesh-omero-*.json")]
         pids = [one["pid"] for containers in found for one in containers.values() if one["pid"]]
-        return [pid for pid in pids if Path(f"/proc/{pid}").exists() and not _is_dead(pid)]
+        return [pid for pid in pids if _runs(pid)]
 
     @property
     def volumes(self) -> list[Path]:
@@ -73,8 +79,11 @@ class DockerProgram:
             os.kill(pid, signal.SIGKILL)
 
 
-def _is_dead(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _runs(pid: int) -> bool:
+    try:
+        return pid > 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def free_port() -> int:

@@ -32,6 +32,8 @@ def main() -> int:
     words = sys.argv[1:]
     with (HOME / "calls").open("a", encoding="utf-8") as calls:
         calls.write(json.dumps(words) + "\n")
+    # What would take the place of the file of settings, in any shell that has it.
+    assert not [name for name in os.environ if name.startswith(("COMPOSE_", "HCS_MESH_OMERO_"))], "whose settings?"
     setup = json.loads((HOME / "setup.json").read_text()) if (HOME / "setup.json").exists() else {}
     if words[0] != "compose" or not setup.get("compose", True):
         print("unknown flag: --project-name", file=sys.stderr)
@@ -41,7 +43,8 @@ def main() -> int:
         print(said, file=sys.stderr)
         return 1
     if setup.get("holds") == command:
-        (HOME / "held").touch()
+        (HOME / "held.new").write_text(str(os.getpid()))
+        (HOME / "held.new").replace(HOME / "held")
         while not (HOME / "release").exists():
             time.sleep(0.02)
     return {"up": up, "ps": ps, "logs": logs, "exec": run_inside, "down": down}[command](options, rest, setup)
@@ -85,6 +88,9 @@ def up(options: dict[str, str], rest: list[str], setup: dict[str, Any]) -> int:
 def start_server(options: dict[str, str], port: int, given: dict[str, str], setup: dict[str, Any]) -> int:
     volume = volume_of(options)
     volume.mkdir(exist_ok=True)
+    # As the images do: another certificate at each start of the container.
+    for name in ("server.crt", "server.key"):
+        (volume / name).unlink(missing_ok=True)
     told = volume / "setup.json"
     if not told.exists():
         told.write_text(json.dumps({"root_password": given["HCS_MESH_OMERO_ROOT_PASSWORD"]}))
@@ -115,7 +121,7 @@ def logs(options: dict[str, str], rest: list[str], setup: dict[str, Any]) -> int
 
 
 def run_inside(options: dict[str, str], rest: list[str], setup: dict[str, Any]) -> int:
-    assert rest == ["--no-TTY", "server", "cat", "/OMERO/certs/server.pem"], rest
+    assert rest == ["-T", "server", "cat", "/OMERO/certs/server.pem"], rest
     certificate = volume_of(options) / "server.crt"
     if not certificate.exists():
         print("cat: /OMERO/certs/server.pem: No such file or directory", file=sys.stderr)

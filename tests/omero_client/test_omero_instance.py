@@ -48,8 +48,10 @@ async def test_a_server_that_runs_is_connected_to_and_docker_is_not_asked(
 
 
 async def test_what_is_started_is_ready_and_gone_at_the_end_and_its_volumes_stay(
-    docker: DockerProgram, at_localhost: OmeroSettings, tmp_path: Path
+    docker: DockerProgram, at_localhost: OmeroSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("COMPOSE_FILE", "HCS_MESH_OMERO_PORT"):
+        monkeypatch.setenv(name, "somebody else's")
     seen: list[str] = []
 
     def note(standing: Standing) -> None:
@@ -111,6 +113,17 @@ async def test_a_second_start_finds_the_passwords_and_the_data_of_the_first(
     assert StartedHere(tmp_path / "data").record() is None
 
 
+async def test_a_server_that_is_started_again_shows_a_new_certificate_and_the_file_that_was_named_holds_it(
+    docker: DockerProgram, at_localhost: OmeroSettings, tmp_path: Path
+) -> None:
+    async with OmeroInstance(at_localhost, start_in=tmp_path / "data") as first:
+        settings = first.settings
+        before = StartedHere(tmp_path / "data").certificate.read_text()
+    async with OmeroInstance(settings, start_in=tmp_path / "data") as second:
+        assert second.settings.ca_file == settings.ca_file
+        assert StartedHere(tmp_path / "data").certificate.read_text() != before
+
+
 async def test_who_connects_to_what_somebody_else_has_started_does_not_stop_it(
     docker: DockerProgram, at_localhost: OmeroSettings, tmp_path: Path
 ) -> None:
@@ -141,6 +154,7 @@ async def test_an_entry_that_is_cancelled_leaves_nothing_behind(
     entering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await entering
+    assert not docker.is_at_the_door
     assert docker.pids == []
     assert docker.commands[-1] == "down"
     record = StartedHere(tmp_path / "data").record()

@@ -70,7 +70,7 @@ class Compose:
         Raises:
             OmeroError: as of ``up``.
         """
-        words = ("exec", "--no-TTY", "server", "cat", _CERTIFICATE)
+        words = ("exec", "-T", "server", "cat", _CERTIFICATE)
         answer = await self._run_it(words, timeout_s=_QUESTION_S, on_line=ignore)
         return answer.out if answer.code == 0 else ""
 

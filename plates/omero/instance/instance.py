@@ -145,17 +145,22 @@ class OmeroInstance:
 
     def _plan(self) -> Plan:
         self._planned = record = self._here.record() if self._here is not None else None
-        fetches = self._settings.verify_certificate and not self._settings.ca_file
         ours = record is not None and record.runs and record.port == self._settings.port
-        if self._here is not None and ours and fetches and self._here.certificate.is_file():
+        if self._here is not None and ours and self._fetches_certificate and self._here.certificate.is_file():
             self._trust_started()
         return Plan(
             address=str(self._address),
             may_start=self._here is not None,
             ours=ours,
-            fetches_certificate=fetches,
+            fetches_certificate=self._fetches_certificate,
             until_s=self._until_s,
         )
+
+    @property
+    def _fetches_certificate(self) -> bool:
+        """Whether the certificate is to be had from the container: it makes a new one at each of its starts."""
+        own = str(self._here.certificate) if self._here is not None else ""
+        return self._settings.verify_certificate and self._settings.ca_file in ("", own)
 
     async def _event(self, do: Do, held: ExitStack) -> Event:
         left_s = max(0.0, self._until_s - self._parts.clock())
@@ -183,7 +188,7 @@ class OmeroInstance:
 
     async def _start(self, left_s: float, held: ExitStack) -> Event:
         assert self._here is not None, "nothing is started without a place to remember it in"
-        _refuse_elsewhere(self._settings, self.standing.detail)
+        _refuse_elsewhere(self._settings, self.standing.detail, own_certificate=self._fetches_certificate)
         held.enter_context(self._here.alone())
         before = self._here.record()
         if before != self._planned:
@@ -268,7 +273,7 @@ async def stop_started(here: StartedHere, *, volumes: bool = False, only: str = 
     return True
 
 
-def _refuse_elsewhere(settings: OmeroSettings, why: str) -> None:
+def _refuse_elsewhere(settings: OmeroSettings, why: str, *, own_certificate: bool) -> None:
     """See to it that what is started is what the settings name.
 
     Raises:
@@ -279,7 +284,7 @@ def _refuse_elsewhere(settings: OmeroSettings, why: str) -> None:
             f"OMERO at {settings.host}:{settings.port} does not answer ({why}), and only its computer can start it.",
             hint='Ask its administrator; or set omero.host = "localhost" to have one here.',
         )
-    if settings.host != "localhost" and settings.verify_certificate and not settings.ca_file:
+    if settings.host != "localhost" and own_certificate:
         raise OmeroElsewhere(
             f"The certificate of a server that is started here is made out to localhost, not to {settings.host}.",
             hint='Set omero.host = "localhost".',
