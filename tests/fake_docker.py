@@ -4,7 +4,8 @@
 
 FOLDER/setup.json, all keys optional: ``refuses`` {command: what it says on standard error}, ``holds`` (a command that
 waits until FOLDER/release is there, and says so by FOLDER/held), ``server`` ("silent" listens and never speaks, "ends"
-is over at once with ``log``), ``compose`` (false: it has none). FOLDER/calls holds one line of JSON for each call.
+is over at once with ``log``, in which ROOTPASS is the password), ``compose`` (false: it has none). FOLDER/calls holds
+one line of JSON for each call.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def start_server(options: dict[str, str], port: int, given: dict[str, str], setu
         told.write_text(json.dumps({"root_password": given["HCS_MESH_OMERO_ROOT_PASSWORD"]}))
     command = {
         "silent": ["-c", SILENT, str(port)],
-        "ends": ["-c", ENDS, setup.get("log", "")],
+        "ends": ["-c", ENDS, setup.get("log", "").replace("ROOTPASS", given["HCS_MESH_OMERO_ROOT_PASSWORD"])],
     }.get(setup.get("server", ""), [str(SERVE), str(volume), "--port", str(port)])
     with (HOME / "server.log").open("wb") as log, (HOME / "server.out").open("wb") as out:
         process = subprocess.Popen(

@@ -162,6 +162,25 @@ async def test_an_entry_that_is_cancelled_leaves_nothing_behind(
     assert not record.runs
 
 
+async def test_a_look_that_nobody_waits_for_any_more_goes_on_in_peace(at_localhost: OmeroSettings) -> None:
+    looked, go_on = threading.Event(), threading.Event()
+
+    def look_long(address: OmeroAddress) -> Sight:
+        looked.set()
+        go_on.wait()
+        return Sight(reach="nothing", why="it took long")
+
+    waiting = asyncio.ensure_future(OmeroInstance(at_localhost, parts=Parts(look=look_long)).connect())
+    await asyncio.to_thread(looked.wait)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "omero-look":
+            await asyncio.to_thread(thread.join)
+
+
 async def test_a_block_that_is_cancelled_twice_is_cleaned_up_all_the_same(
     docker: DockerProgram, at_localhost: OmeroSettings, tmp_path: Path
 ) -> None:

@@ -103,10 +103,14 @@ async def test_a_port_that_something_else_listens_at_is_told_before_anything_is_
 async def test_a_container_that_ends_at_once_is_told_with_its_last_words(
     docker: DockerProgram, at_localhost: OmeroSettings, tmp_path: Path
 ) -> None:
-    docker.set_up(server="ends", log="postgres:5432 still not reachable, giving up")
+    docker.set_up(server="ends", log="db init --rootpass ROOTPASS: postgres:5432 still not reachable, giving up")
+    instance = OmeroInstance(at_localhost, start_in=tmp_path / "data")
     with pytest.raises(ContainerEnded, match="'server' has ended with exit code 3") as ended:
-        await OmeroInstance(at_localhost, start_in=tmp_path / "data").connect()
-    assert "postgres:5432 still not reachable" in str(ended.value)
+        await instance.connect()
+    assert "--rootpass …: postgres:5432 still not reachable" in str(ended.value)
+    password = instance.root_password
+    assert password is not None
+    assert password.reveal() not in str(ended.value)
 
 
 async def test_a_server_that_never_speaks_runs_out_of_time_and_says_where_it_hung(

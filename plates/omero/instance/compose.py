@@ -102,8 +102,10 @@ class Compose:
         # Stopping needs the project's name alone, and must not fail for want of the rest.
         files = [word for option, file in named if file.exists() for word in (option, str(file))]
         command = ("docker", "compose", "--project-name", self._project, *files, *words)
+        shown = self._here.without_passwords
         try:
-            return await self._run(command, timeout_s=timeout_s, on_line=on_line)
+            answer = await self._run(command, timeout_s=timeout_s, on_line=lambda line: on_line(shown(line)))
+            return Ended(answer.code, shown(answer.out), shown(answer.err))
         except TimeoutError:
             raise
         except OSError as error:

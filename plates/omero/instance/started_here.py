@@ -133,6 +133,13 @@ class StartedHere:
                 self._write(self.certificate, "".join(found).encode())
         return bool(found)
 
+    def without_passwords(self, text: str) -> str:
+        """A text that may be shown: what containers say when they fail may repeat what they were given."""
+        with self._writing():
+            for secret in self._passwords().values():
+                text = text.replace(secret, "…")
+        return text
+
     def root_password(self) -> Secret | None:
         """The password of the server's root, where it was started from here."""
         with self._writing():

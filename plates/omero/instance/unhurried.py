@@ -22,6 +22,8 @@ async def in_thread(work: Callable[[], T], *, name: str) -> T:
         MeshError, OSError: what the work raises.
     """
     done: Future[T] = Future()
+    # So that it cannot be cancelled from here on: the thread will have something to say.
+    done.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
