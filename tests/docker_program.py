@@ -75,7 +75,7 @@ class DockerProgram:
 
     def close(self) -> None:
         """End what a test has left behind."""
-        for pid in self.pids:
+        for pid in [*self.pids, *([self.held] if self.is_at_the_door else [])]:
             os.kill(pid, signal.SIGKILL)
 
 

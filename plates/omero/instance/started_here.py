@@ -81,7 +81,8 @@ class StartedHere:
                     f"The passwords of the server that was started from here are gone: {self.settings_file}.",
                     hint="Bring the file back; or hcs-mesh omero down --volumes removes that server with all its data.",
                 )
-            passwords = passwords or {_DATABASE: secrets.token_urlsafe(24), _ROOT: secrets.token_urlsafe(12)}
+            # Digits and letters alone: the images hand them to programs that take a leading dash for an option.
+            passwords = passwords or {_DATABASE: secrets.token_hex(24), _ROOT: secrets.token_hex(16)}
             lines = passwords | {"HCS_MESH_OMERO_PORT": str(port), "HCS_MESH_OMERO_WEB_PORT": str(web_port)}
             self._write(self.settings_file, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
             self._write(self.compose_file, files(__package__).joinpath("compose.yaml").read_bytes())
