@@ -18,6 +18,7 @@ from .command_line.job_commands import jobs_app
 from .command_line.journal_commands import journal_app
 from .command_line.key_commands import keys_app
 from .command_line.notice_commands import notices_app
+from .command_line.omero_commands import omero_app
 from .command_line.options import Config, Data, Json, Key, MeshKey, Wait, folder_of, full_id, wells_of
 from .command_line.service_commands import service_app
 
@@ -30,6 +31,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(journal_app, name="journal")
 app.add_typer(keys_app, name="keys")
 app.add_typer(notices_app, name="notices")
+app.add_typer(omero_app, name="omero")
 app.add_typer(service_app, name="service")
 
 for _command in inside_commands.COMMANDS:

@@ -14,12 +14,12 @@ import aiosmtplib
 
 from ...config import MailSettings
 from ...config.mail_address import is_address
+from ...config.secret_file import read_secret
 from ...config.written_out import plain
 from ...messages.notices import MailTried
 from .errors import NoticePutOff, NoticeRefused, WayClosed
 from .mail_text import Attachment, bytes_text, compose, compose_trial, message_id
 from .outbox import Delivery
-from .secret_files import read_secret
 
 FOR_GOOD = 500
 """From this code on a mail server means what it says for good."""
@@ -74,7 +74,9 @@ class MailWay:
             raise WayClosed("no mail server is set", hint="set mail.host and mail.sender, and start the mesh again")
         password = ""
         if settings.user:
-            password = await asyncio.to_thread(read_secret, settings.password_file, of="mail.password_file")
+            password = await asyncio.to_thread(
+                read_secret, settings.password_file, of="mail.password_file", error=WayClosed
+            )
         server = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.server_port,

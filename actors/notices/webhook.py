@@ -11,11 +11,11 @@ import httpx
 import msgspec
 
 from ...config import WebhookSettings
+from ...config.secret_file import read_secret
 from ...config.written_out import plain
 from .errors import NoticePutOff, NoticeRefused, WayClosed
 from .mail_text import identity
 from .outbox import Delivery
-from .secret_files import read_secret
 
 MAY_PASS = frozenset({408, 425, 429})
 """Codes that mean "not now" though they blame the caller; all from 500 on do."""
@@ -47,7 +47,9 @@ class WebhookWay:
             IDEMPOTENCY_KEY: identity(delivery.notice.key, delivery.posted_unix_s),
         }
         if settings.secret_file:
-            secret = await asyncio.to_thread(read_secret, settings.secret_file, of="webhook.secret_file")
+            secret = await asyncio.to_thread(
+                read_secret, settings.secret_file, of="webhook.secret_file", error=WayClosed
+            )
             headers[SIGNATURE] = signature(secret, content)
         try:
             # One limit for everything: a hook that answers a byte a minute is as good as none.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .address import OmeroAddress, Password, Person, SessionKey, address_of
     from .identities import Identities
+    from .instance import OmeroInstance
     from .opening import open_identities
     from .pixels import OmeroPixels, PixelStatistics
     from .plates import OmeroPlates
@@ -24,6 +25,7 @@ _ROOMS = {
     "ConnectionPool": ".pool",
     "Identities": ".identities",
     "OmeroAddress": ".address",
+    "OmeroInstance": ".instance",
     "OmeroPixels": ".pixels",
     "OmeroPlate": ".structure",
     "OmeroPlates": ".plates",
@@ -42,6 +44,7 @@ __all__ = [
     "ConnectionPool",
     "Identities",
     "OmeroAddress",
+    "OmeroInstance",
     "OmeroPixels",
     "OmeroPlate",
     "OmeroPlates",

@@ -206,6 +206,7 @@ def end_quietly(connection: Connection) -> None:
         connection.end_session()
     except OmeroError as error:
         logging.getLogger(__name__).debug("ending a session at OMERO: %s", error)
+        close_quietly(connection)
 
 
 def _client(library: OmeroPy, address: OmeroAddress) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ...config.secret_file import read_secret
 from .address import Credential, OmeroAddress, Password, Person, SessionKey
 from .connection import Connection, end_quietly
 from .errors import OmeroMinterUnfit, OmeroSecretUnusable
@@ -42,7 +42,7 @@ class Minter:
             OmeroNotPermitted: it may not act for this person, who may be an administrator.
             OmeroError: the server refuses or cannot be reached.
         """
-        connection = self._open(self._address, Password(user=self._name, password=read_secret(self._secret_file)))
+        connection = self._open(self._address, Password(user=self._name, password=minter_secret(self._secret_file)))
         try:
             self._check_fitness(connection)
             return self._opened(connection, person)
@@ -69,30 +69,10 @@ class Minter:
             return SessionKey(uuid=Secret(session.getUuid().getValue()))
 
 
-def read_secret(path: Path) -> Secret:
-    """The first line of a file that its owner alone can read.
+def minter_secret(path: Path) -> Secret:
+    """The minter's password.
 
     Raises:
-        OmeroSecretUnusable: it cannot be read, is empty or no text, or others can read it.
+        OmeroSecretUnusable: its file cannot be read, is empty or no text, or others can read it.
     """
-    of = "omero.minter_secret_file"
-    try:
-        with path.open(encoding="utf-8") as lines:
-            mode = os.fstat(lines.fileno()).st_mode
-            secret = lines.readline().strip("\r\n")
-    except OSError as error:
-        raise OmeroSecretUnusable(
-            f"{of} {path} cannot be read: {error.strerror}.", hint="Write the password there, then chmod 600 it."
-        ) from error
-    except UnicodeDecodeError:
-        # Not chained: the error holds the bytes.
-        raise OmeroSecretUnusable(
-            f"{of} {path} is not text in UTF-8.", hint="Write the password there as one line."
-        ) from None
-    if os.name == "posix" and mode & 0o077:
-        raise OmeroSecretUnusable(
-            f"{of} {path} can be read by others (mode {mode & 0o777:o}).", hint=f"chmod 600 {path}"
-        )
-    if not secret:
-        raise OmeroSecretUnusable(f"{of} {path} is empty.", hint="Write the password there as one line.")
-    return Secret(secret)
+    return Secret(read_secret(path, of="omero.minter_secret_file", error=OmeroSecretUnusable))

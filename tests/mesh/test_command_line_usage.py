@@ -19,7 +19,7 @@ from hcs_mesh.command_line.running import journal_folders
 
 COMMANDS = {
     "up", "down", "status", "ps", "import", "imports", "plates", "plate", "run", "jobs", "results", "view", "demo",
-    "doctor", "config", "journal", "web", "keys", "notices", "service",
+    "doctor", "config", "journal", "web", "keys", "notices", "omero", "service",
     "console", "inspect", "tail", "restart", "pause", "resume", "trace",
 }  # fmt: skip
 HEAVY = (

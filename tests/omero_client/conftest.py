@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docker_program import DockerProgram, free_port
 from omero_lab import SETUP
 
+from hcs_mesh.config import OmeroSettings
 from omero_server.running import RunningServer, running_server
 
 
@@ -29,3 +31,18 @@ def own_omero(tmp_path: Path) -> Iterator[RunningServer]:
     """A server to be killed."""
     with running_server(tmp_path / "omero", setup=SETUP) as server:
         yield server
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerProgram]:
+    """The fake docker, first on the PATH."""
+    program = DockerProgram(tmp_path)
+    monkeypatch.setenv("PATH", program.path)
+    yield program
+    program.close()
+
+
+@pytest.fixture
+def at_localhost() -> OmeroSettings:
+    """A server of this computer, where none runs yet."""
+    return OmeroSettings(host="localhost", port=free_port())

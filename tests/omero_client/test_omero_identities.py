@@ -10,7 +10,7 @@ from hcs_mesh.plates.omero.address import Person, SessionKey
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.errors import OmeroOtherUser, OmeroSecretUnusable, OmeroUnreachable
 from hcs_mesh.plates.omero.identities import Identities
-from hcs_mesh.plates.omero.minter import Minter, read_secret
+from hcs_mesh.plates.omero.minter import Minter, minter_secret
 from hcs_mesh.plates.omero.whose_session import REFUSED_FOR_S, AwaitLogin
 from omero_server.running import RunningServer
 
@@ -169,14 +169,14 @@ def test_a_secret_that_others_can_read_or_that_is_none_is_not_used(
     tmp_path: Path, make: Callable[[Path], Path], said: str
 ) -> None:
     with pytest.raises(OmeroSecretUnusable, match=said):
-        read_secret(make(tmp_path))
+        minter_secret(make(tmp_path))
 
 
 def test_a_secret_that_is_no_text_is_not_repeated(tmp_path: Path) -> None:
     path = secret_file(tmp_path, "x")
     path.write_bytes(b"pass\xffword")
     with pytest.raises(OmeroSecretUnusable) as unusable:
-        read_secret(path)
+        minter_secret(path)
     assert unusable.value.__suppress_context__
     assert "word" not in str(unusable.value).removeprefix("omero.minter_secret_file")
 
