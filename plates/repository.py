@@ -186,6 +186,9 @@ class Repository(Protocol):
     def files_folder(self, import_id: str) -> Path:
         """Say where an import's files lie on this host, whether they are there yet or not."""
 
+    def import_ids(self) -> frozenset[str]:
+        """The imports of which anything is here, registered or begun."""
+
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import: which files are complete or begun, and whether it is registered."""
 

@@ -15,6 +15,11 @@ from .errors import FilesDoNotMatch
 from .label_rows import attach_target
 
 
+def registered_imports(connection: sqlite3.Connection) -> frozenset[str]:
+    """The imports whose plates the catalogue has."""
+    return frozenset(str(import_id) for (import_id,) in connection.execute("SELECT import_id FROM imports"))
+
+
 def registered_plates(connection: sqlite3.Connection, import_id: str) -> tuple[int, ...] | None:
     """The plates of a registered import in the order of their making; None for an unknown import."""
     found = connection.execute("SELECT id FROM imports WHERE import_id = ?", (import_id,)).fetchone()

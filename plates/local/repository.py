@@ -93,6 +93,14 @@ class LocalRepository:
         """
         return self._imports.files_folder(import_id)
 
+    def import_ids(self) -> frozenset[str]:
+        """The imports of which anything is here, registered or begun.
+
+        Raises:
+            RepositoryFailed: the disk refuses to list them.
+        """
+        return self._imports.ids()
+
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import; a name without ``.part`` means that the whole file is on the disk.
 
