@@ -76,7 +76,9 @@ class AgentSource:
 
     async def scan(self) -> Scan:
         """Look at every file."""
-        files = await self._line.ask(ScanFolder(path=self._order.path, only=self._order.only), timeout_s=LOOK_S)
+        order = self._order
+        question = ScanFolder(path=order.path, only=order.only, exclude=order.exclude)
+        files = await self._line.ask(question, timeout_s=LOOK_S)
         return Scan({file.path: (file.size, file.mtime_ns, file.inode) for file in files})
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
