@@ -21,6 +21,7 @@ from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.control import ActorRow, MeshStatus
 from .plates.local import LocalRepository
+from .plates.places import Places
 from .processes import Processes
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
@@ -148,6 +149,7 @@ class Mesh(Commands):
             layout,
             node,
             repository,
+            Places(repository),
             processes,
             describe=self.describe,
             rows=self.rows,

@@ -30,6 +30,7 @@ from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.compute import ExecutorDown, ExecutorUp
 from .messages.control import ActorRow, MeshStatus
+from .plates.places import Places
 from .plates.repository import Repository
 from .processes import Processes
 from .supervisors.child import Child
@@ -45,6 +46,7 @@ def mesh_tree(
     layout: DataLayout,
     node: MeshNode,
     repository: Repository,
+    places: Places,
     processes: Processes,
     *,
     describe: Callable[[], MeshStatus],
@@ -85,7 +87,7 @@ def mesh_tree(
             task.add_done_callback(appearing.discard)
 
     rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots)
-    history = PlaneHistory(repository)
+    history = PlaneHistory(places)
     return Supervisor(
         "mesh",
         [
@@ -93,7 +95,7 @@ def mesh_tree(
             node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
             Supervisor(
                 "catalogue",
-                [node.actor("metadata", lambda: MetadataCache(repository), kind=MetadataCache)],
+                [node.actor("metadata", lambda: MetadataCache(places), kind=MetadataCache)],
                 on_exhausted="quarantine",
             ),
             Supervisor(
@@ -209,7 +211,7 @@ def mesh_tree(
                     node.actor(
                         "scheduler",
                         lambda: Scheduler(
-                            repository,
+                            places,
                             layout.journal("jobs"),
                             attempts_per_well=settings.executors.attempts_per_well,
                             segment_bytes=settings.journal.segment_bytes,

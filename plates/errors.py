@@ -55,6 +55,10 @@ class DuplicatePlane(PlanError):
     """Two files claim to be the same plane of a plate."""
 
 
+class ResultsGoElsewhere(MeshError, ValueError):
+    """Results were wanted in a place where those of this plate do not go."""
+
+
 class UnreadableImage(MeshError, ValueError):
     """An image file is damaged, cut short, absent or of an unsupported kind."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..plates.errors import ReaderUnavailable
 from ..plates.model import Image, Plate
-from ..plates.pixels import read_plane
+from ..plates.plane_readers import read_any_plane
 
 SIZE_PX = 128
 MAX_WELLS = 96
@@ -66,7 +65,7 @@ def _small(plate: Plate, well: str, c: int) -> NDArray[np.float32] | None:
 
 
 def _shrunk(plate: Plate, shown: Image) -> NDArray[np.float32]:
-    plane: Any = read_plane(Path(plate.root), shown.file, shown.page).astype(np.float32)
+    plane: Any = read_any_plane(plate.root, shown.file, shown.page).astype(np.float32)
     height, width = plane.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

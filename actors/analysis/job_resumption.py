@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from ...config import MeshError, get_logger
-from ...plates.repository import Repository
+from ...messages.metadata import GetPlate
+from ...plates.repository import WellResults
+from ...transport import Ref
 from ..ledger import Ledger
 from ..threads import Threads
 from . import job_records as records
@@ -30,7 +33,7 @@ class JobResumption:
 
     def __init__(
         self,
-        repository: Repository,
+        results: WellResults,
         threads: Threads,
         scheduling: Scheduling,
         book: JobBook,
@@ -38,9 +41,10 @@ class JobResumption:
         endings: JobEndings,
         runs: WellRuns,
         news: JobNews,
+        find: Callable[[str], Ref],
     ) -> None:
-        """Look into ``repository`` for what is done, and let ``runs`` go on with the rest."""
-        self._repository = repository
+        """Look into ``results`` for what is done, and let ``runs`` go on with the rest."""
+        self._results = results
         self._threads = threads
         self._scheduling = scheduling
         self._book = book
@@ -48,6 +52,7 @@ class JobResumption:
         self._endings = endings
         self._runs = runs
         self._news = news
+        self._find = find
 
     async def take_up(self, waiting: deque[Job]) -> None:
         """Take these up one after the other; one that cannot be now does not hold up the others."""
@@ -67,15 +72,15 @@ class JobResumption:
             await self._endings.end(name)
             return
         job.requeue()
-        await self._threads.run(lambda: self._repository.sweep(name))
-        for result in await self._threads.run(lambda: self._repository.results(name)):
+        await self._threads.run(lambda: self._results.sweep(name))
+        for result in await self._threads.run(lambda: self._results.results(name)):
             if result.well in job.unfinished:
                 await self._ledger.write(
                     records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
                 )
-        plate = await self._threads.run(lambda: self._repository.plate(plate_id))
+        plate = await self._find("metadata").ask(GetPlate(plate_id=plate_id, requester=job.submitted.owner))
         self._news.running(name, plate, job.submitted.wells)
-        for result in await self._threads.run(lambda: self._repository.results(name)):
+        for result in await self._threads.run(lambda: self._results.results(name)):
             self._news.result(plate, result)
         if self._book.is_over(name):
             # Cancelled meanwhile.

@@ -21,7 +21,7 @@ from ...messages.compute import (
 )
 from ...messages.frames import JobStateChanged
 from ...messages.metadata import GetPlate
-from ...plates.repository import Repository
+from ...plates.repository import WellResults
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
 from ..errors import JobEnded, JobNotFound
@@ -53,7 +53,7 @@ class Scheduler(Actor[Inbox]):
 
     def __init__(
         self,
-        repository: Repository,
+        results: WellResults,
         journal_folder: Path,
         *,
         attempts_per_well: int = 3,
@@ -66,10 +66,10 @@ class Scheduler(Actor[Inbox]):
         disk: Disk = DISK,
         threads: Threads | None = None,
     ) -> None:
-        """Commit to ``repository``.
+        """Commit to ``results``.
 
         Args:
-            repository: Where results go.
+            results: Where results go.
             journal_folder: Where accepted jobs are written down.
             attempts_per_well: Deaths or failures after which a well is set aside.
             segment_bytes: The size of one segment of the journal.
@@ -81,7 +81,7 @@ class Scheduler(Actor[Inbox]):
             disk: Where the journal lies.
             threads: Where calls that block are made; its own where none are given.
         """
-        self._repository = repository
+        self._results = results
         self._folder = journal_folder
         self._segment_bytes = segment_bytes
         self._running_executors = running_executors
@@ -107,10 +107,10 @@ class Scheduler(Actor[Inbox]):
             await self._ledger.rewrite()
         self._news = JobNews(self.context.find)
         self._check = PipelineCheck(self.context, self._scheduling)
-        endings = JobEndings(self._repository, self._threads, self._book, self._ledger, self._news)
+        endings = JobEndings(self._results, self._threads, self._book, self._ledger, self._news)
         self._runs = WellRuns(
             self.context,
-            self._repository,
+            self._results,
             self._threads,
             self._scheduling,
             self._book,
@@ -130,7 +130,7 @@ class Scheduler(Actor[Inbox]):
             self._executor_up(name, pid)
         self._runs.note_executors()
         resumption = JobResumption(
-            self._repository,
+            self._results,
             self._threads,
             self._scheduling,
             self._book,
@@ -138,6 +138,7 @@ class Scheduler(Actor[Inbox]):
             endings,
             self._runs,
             self._news,
+            self.context.find,
         )
         self.context.spawn(resumption.take_up(deque(unfinished)))
         self.context.spawn(keep_forgetting(self._book, self._ledger, self._retention, _forgotten))
@@ -189,7 +190,7 @@ class Scheduler(Actor[Inbox]):
         known = self._book.by_key(owner, message.key)
         if known is not None:
             return known
-        plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id))
+        plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id, requester=owner))
         wells = message.wells or plate.declared_wells
         pipeline = await self._check.compile(
             CompilePipeline(source=message.source, source_name=message.source_name, plate=plate, wells=wells)

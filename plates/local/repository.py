@@ -13,6 +13,7 @@ from ...config.errors import MeshError
 from ..checksums import Algorithm
 from ..labels import UNLABELLED, Labels, Target
 from ..model import Plate, PlateSummary
+from ..plate_source import THROUGH_THE_MESH, Freshness
 from ..repository import (
     NO_TARGET,
     Annotation,
@@ -199,12 +200,12 @@ class LocalRepository:
         self._must_write()
         self._imports.discard(import_id)
 
-    def plates(self) -> tuple[PlateSummary, ...]:
+    def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate, oldest first."""
         with self._catalogue.reading() as connection:
             return list_plates(connection)
 
-    def plate(self, plate_id: int) -> Plate:
+    def plate(self, plate_id: int, requester: str = "") -> Plate:
         """Return what one plate holds, its root being the absolute folder of its files.
 
         Raises:
@@ -216,7 +217,7 @@ class LocalRepository:
         folder = self.files_folder(import_id)
         return msgspec.structs.replace(plate, id=plate_id, root=str(folder / root if root else folder))
 
-    def labels(self, plate_id: int) -> Labels:
+    def labels(self, plate_id: int, requester: str = "") -> Labels:
         """Say where a plate belongs and what people said of it.
 
         Raises:
@@ -225,6 +226,14 @@ class LocalRepository:
         with self._catalogue.reading() as connection:
             place_of_plate(connection, plate_id)
             return labels_of_plates(connection, plate_id).get(plate_id, UNLABELLED)
+
+    def freshness(self, plate_id: int = 0) -> Freshness:
+        """Plates change through the mesh alone, and everybody sees every one."""
+        return THROUGH_THE_MESH
+
+    def stamp(self, plate_id: int, requester: str = "") -> str:
+        """Empty: the mesh itself says what has changed."""
+        return ""
 
     def files(self, plate_id: int) -> tuple[StoredFile, ...]:
         """List the files of the fileset that a plate belongs to.

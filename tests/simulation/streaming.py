@@ -232,7 +232,7 @@ class Cinema:
             self.world.later(0.0, self._commit)
         return tuple(self.stored.values())
 
-    def _read(self, root: Path, file: str, page: int = 0, *, out: Any = None) -> Any:
+    def _read(self, root: str, file: str, page: int = 0, *, out: Any = None, requester: str = "") -> Any:
         if not self.calm and self.world.random.random() < 0.03:
             raise Unreadable(f"{file} cannot be read")
         out[...] = self._values.setdefault(f"{root}/{file}", len(self._values) + 1)
