@@ -22,6 +22,7 @@ from .mesh_node import MeshNode
 from .messages.control import ActorRow, MeshStatus
 from .plates.local import LocalRepository
 from .plates.places import Places
+from .plates_elsewhere import places_elsewhere
 from .processes import Processes
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
@@ -144,12 +145,16 @@ class Mesh(Commands):
             )
         )
         self._stack.callback(repository.close)
+        others = await asyncio.to_thread(places_elsewhere, self.settings, repository)
+        for other in others.values():
+            self._stack.callback(other.close)
+        places = Places(repository, others)
         return mesh_tree(
             self.settings,
             layout,
             node,
             repository,
-            Places(repository),
+            places,
             processes,
             describe=self.describe,
             rows=self.rows,

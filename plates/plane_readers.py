@@ -10,8 +10,8 @@ from .errors import UnreadableImage
 from .pixels import read_plane
 from .plate_source import Plane, PlaneReader
 
-_READERS: dict[str, tuple[str, str]] = {}
-"""Module and name of each scheme's reader; it is loaded with the first plane that it reads."""
+_READERS = {"http": (".http_plates", "planes_of_this_process"), "https": (".http_plates", "planes_of_this_process")}
+"""Module and name of what makes each scheme's reader; it is loaded with the first plane that it reads."""
 
 
 def read_any_plane(root: str, file: str, page: int = 0, *, out: Plane | None = None, requester: str = "") -> Plane:
@@ -36,5 +36,5 @@ def _reader(scheme: str) -> PlaneReader:
             hint="Was the plate listed by a newer hcs-mesh?",
         )
     module, name = _READERS[scheme]
-    reader: PlaneReader = getattr(importlib.import_module(module, __package__), name)
+    reader: PlaneReader = getattr(importlib.import_module(module, __package__), name)()
     return reader

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import tifffile
 
-from .errors import UnreadableImage
+from .errors import PlaceAway, UnreadableImage
 from .regular_file import NotForReader
 
 FOR_THAT_PERSON = "Give that person read permission on the file and the folders above it, or leave it out."
@@ -41,10 +41,11 @@ def told_as_unreadable(file: str) -> Iterator[None]:
 
     Raises:
         UnreadableImage: the block failed.
+        PlaceAway: what it reads from cannot be reached now.
     """
     try:
         yield
-    except UnreadableImage:
+    except (UnreadableImage, PlaceAway):
         raise
     except TIFF_FAILURES as error:
         raise UnreadableImage(f"{file} cannot be read as an image: {_reason(error)}", hint=_hint(error)) from error

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plates.errors import ReaderUnavailable
+from ..plates.errors import PlaceAway, ReaderUnavailable
 from ..plates.model import Image, Plate
 from ..plates.plane_readers import read_any_plane
 
@@ -59,7 +59,7 @@ def _small(plate: Plate, well: str, c: int) -> NDArray[np.float32] | None:
     shown = next((one for one in plate.images(well=well, field=fields[0]) if one.c == c), None) if fields else None
     try:
         return None if shown is None else _shrunk(plate, shown)
-    except ReaderUnavailable:
+    except (ReaderUnavailable, PlaceAway):
         # A report is whole without pictures; its numbers are not this process's to read.
         return None
 

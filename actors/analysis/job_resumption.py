@@ -24,6 +24,8 @@ from .well_runs import WellRuns
 
 log = get_logger(__name__)
 
+PLATE_S = 10.0
+"""How long the place of one job's plate may keep the jobs behind it waiting."""
 AGAIN_S = 1.0
 """The wait before a job is tried again that the repository or a full disk refused."""
 
@@ -78,7 +80,9 @@ class JobResumption:
                 await self._ledger.write(
                     records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
                 )
-        plate = await self._find("metadata").ask(GetPlate(plate_id=plate_id, requester=job.submitted.owner))
+        plate = await self._find("metadata").ask(
+            GetPlate(plate_id=plate_id, requester=job.submitted.owner), timeout_s=PLATE_S
+        )
         self._news.running(name, plate, job.submitted.wells)
         for result in await self._threads.run(lambda: self._results.results(name)):
             self._news.result(plate, result)

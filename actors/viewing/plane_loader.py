@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ...messages.streaming import PlaneLoaded
 from ...plates.plate_source import PlaneReader
 from ...supervisors import Context
 from ...transport.planes import Reservation, Ring
+from ..threads import Threads
 from .viewer_stream import Announced
 
 _tickets = itertools.count(1)
@@ -38,6 +40,8 @@ class PlaneLoader:
         self._ring = ring
         self._read = read
         self._reservations: dict[int, Reservation] = {}
+        # A place on the network may keep all of these waiting, and no viewer of what lies here.
+        self._elsewhere = Threads("planes elsewhere", n_threads=4)
 
     def begin(self, viewer: str, announced: Announced, requester: str) -> Loading:
         """Take a slot and start to read a plane into it, in the name of ``requester``.
@@ -61,9 +65,13 @@ class PlaneLoader:
         record = loading.announced.record
         reason = ""
         try:
-            await asyncio.to_thread(
+            read = functools.partial(
                 self._read, record.root, record.file, record.page, out=reservation.pixels, requester=requester
             )
+            if "://" in record.root:
+                await self._elsewhere.run(read)
+            else:
+                await asyncio.to_thread(read)
         except MeshError as error:
             reason = str(error)
         self._context.me.tell(PlaneLoaded(viewer=viewer, ticket=loading.ticket, reason=reason))

@@ -32,6 +32,7 @@ from .disk import make_folders
 from .errors import RepositoryReadOnly, repository_errors
 from .import_shelf import ImportShelf
 from .label_rows import labels_of_plates
+from .numbering import number_elsewhere
 from .plate_rows import get_plate, list_files, list_plates, place_of_plate
 from .result_rows import insert_annotation, list_annotations
 from .result_shelf import ResultShelf
@@ -234,6 +235,16 @@ class LocalRepository:
     def stamp(self, plate_id: int, requester: str = "") -> str:
         """Empty: the mesh itself says what has changed."""
         return ""
+
+    def number_elsewhere(self, span: int, address: str, name: str) -> int:
+        """The number of a plate that lies elsewhere, for good: its results are kept here by it.
+
+        Raises:
+            RepositoryFull, RepositoryFailed: the disk refuses.
+        """
+        self._must_write()
+        with self._catalogue.writing() as connection:
+            return number_elsewhere(connection, span, address, name, now_s=self._clock())
 
     def files(self, plate_id: int) -> tuple[StoredFile, ...]:
         """List the files of the fileset that a plate belongs to.
