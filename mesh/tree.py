@@ -218,6 +218,7 @@ def mesh_tree(
                             running_executors=executors,
                             end_executor=end_executor,
                             charge_executor=processes.charge,
+                            check_results=places.check_results,
                             retention=Retention(settings.jobs.keep_days, settings.jobs.keep_ended),
                         ),
                         kind=Scheduler,

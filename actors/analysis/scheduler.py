@@ -61,6 +61,7 @@ class Scheduler(Actor[Inbox]):
         running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
         end_executor: Callable[[str, str], None] = lambda name, why: None,
         charge_executor: Callable[[str, str], None] = lambda name, blame: None,
+        check_results: Callable[[int, str], None] = lambda plate_id, wanted: None,
         patience: Patience | None = None,
         retention: Retention | None = None,
         disk: Disk = DISK,
@@ -76,6 +77,7 @@ class Scheduler(Actor[Inbox]):
             running_executors: The executors (name, pid) that are up; asked once, at the start.
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
             charge_executor: Says who pays if one dies now: the well that it is at, or "child".
+            check_results: Refuses a plate whose results do not go to the place that was named, or nowhere.
             retention: How many ended jobs are remembered, and for how long.
             patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
             disk: Where the journal lies.
@@ -87,6 +89,7 @@ class Scheduler(Actor[Inbox]):
         self._running_executors = running_executors
         self._end_executor = end_executor
         self._charge_executor = charge_executor
+        self._check_results = check_results
         self._patience = patience or Patience()
         self._retention = retention or Retention()
         self._disk = disk
@@ -190,6 +193,7 @@ class Scheduler(Actor[Inbox]):
         known = self._book.by_key(owner, message.key)
         if known is not None:
             return known
+        self._check_results(message.plate_id, message.results_in)
         plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id, requester=owner))
         wells = message.wells or plate.declared_wells
         pipeline = await self._check.compile(

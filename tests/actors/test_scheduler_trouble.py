@@ -33,12 +33,13 @@ from hcs_mesh.messages.compute import (
     WellStatus,
 )
 from hcs_mesh.messages.metadata import GetPlate
+from hcs_mesh.plates.errors import PlaceAway, ResultsGoElsewhere
 from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
 from hcs_mesh.plates.model import Image, Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.supervisors.journal import Journal
-from hcs_mesh.transport import INNER, ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
+from hcs_mesh.transport import INNER, ActorGivenUp, AskFailed, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +70,11 @@ class Shelf:
 
 def _result(job: str, plate_id: int, well: str, attempt: int) -> StoredResult:
     return StoredResult(job=job, plate_id=plate_id, well=well, attempt=attempt, n_objects=1, measurements=(), files=())
+
+
+def _check_results(plate_id: int, wanted: str) -> None:
+    if wanted:
+        raise ResultsGoElsewhere(f"plate {plate_id} is not of {wanted!r}")
 
 
 class Catalogue(Actor[GetPlate]):
@@ -123,6 +129,7 @@ class Lab:
                 self.shelf,  # type: ignore[arg-type]
                 journal,
                 charge_executor=lambda name, blame: self.charges.append(blame),
+                check_results=_check_results,
                 patience=Patience(first_s=0.01, longest_s=0.02, n_waits=3),
             ),
         )
@@ -192,6 +199,24 @@ async def test_a_catalogue_that_is_away_for_a_while_costs_no_well(lab: Lab) -> N
     lab.at_metadata.extend([MailboxFull("full"), PeerGone("gone"), MailboxFull("full")])
     ended = await lab.until_over(job)
     assert (ended.state, ended.faults) == ("done", ())
+
+
+@pytest.mark.parametrize("where", ["executor", "metadata"])
+async def test_a_place_that_is_away_is_waited_for_and_named_and_costs_no_well(lab: Lab, where: str) -> None:
+    job = await lab.submit()
+    seen: list[JobStatus] = []
+    troubles = {"executor": lab.at_executor, "metadata": lab.at_metadata}
+    troubles[where].extend([PlaceAway("nobody serves the plate")] * 3)  # type: ignore[arg-type]
+    ended = await lab.until_over(job, seen)
+    assert (ended.state, ended.reason, ended.faults) == ("done", "", ())
+    assert any("waiting: nobody serves the plate" in status.reason for status in seen)
+
+
+async def test_results_that_would_go_elsewhere_are_refused_before_there_is_a_job(lab: Lab) -> None:
+    request = SubmitJob(plate_id=7, source="", key="k", wells=WELLS, results_in="omero")
+    with pytest.raises(AskFailed, match="plate 7 is not of 'omero'"):
+        await lab.scheduler.ask(request)
+    assert await lab.scheduler.ask(ListJobs()) == ()
 
 
 async def test_an_executor_that_refuses_a_well_and_lives_goes_on_with_the_others(lab: Lab) -> None:
