@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -13,6 +13,7 @@ from ..messages.metadata import GetLabels, GetPlate, ListPlates, PlatesStored
 from ..plates.local.errors import PlateNotFound
 from ..plates.model import Plate, PlateSummary
 from ..plates.plate_source import Freshness, PlateIndex
+from ..plates.structure_shelf import Known, StructureShelf
 from ..supervisors import Actor
 from ..transport import INNER
 from .threads import Threads
@@ -25,14 +26,6 @@ MAX_LISTS = 256
 """Lists held in memory, of places where each person has another."""
 
 
-class Known(NamedTuple):
-    """A plate as it was when its place gave it this stamp."""
-
-    plate: Plate
-    stamp: str
-    checked_at_s: float
-
-
 class MetadataCache(Actor[Inbox]):
     """Answers for plate structure, asking each plate's place once, and again as often as that place says.
 
@@ -43,17 +36,20 @@ class MetadataCache(Actor[Inbox]):
         self,
         index: PlateIndex,
         *,
+        shelf: StructureShelf | None = None,
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Ask ``index``; ``clock`` says the seconds since 1970."""
+        """Ask ``index``, and keep on ``shelf`` what others may change; ``clock`` says the seconds since 1970."""
         self._index = index
+        self._shelf = shelf
         self._max_bytes = max_bytes
         self._clock = clock
         self._threads = Threads("metadata", n_threads=2)
         # A place on the network may keep all of these waiting, and nobody who asks for what lies here.
         self._threads_elsewhere = Threads("metadata elsewhere", n_threads=8)
         self._plates: OrderedDict[tuple[int, str], Known] = OrderedDict()
+        self._changed: set[int] = set()
         self._lists: OrderedDict[str, tuple[float, tuple[PlateSummary, ...]]] = OrderedDict()
         self._n_bytes = 0
         self._epoch = 0
@@ -75,6 +71,7 @@ class MetadataCache(Actor[Inbox]):
             case PlatesStored(plate_ids=plate_ids):
                 # What was being loaded meanwhile may be of before: a new epoch asks anew.
                 self._epoch += 1
+                self._changed.update(plate_ids)
                 self._lists.clear()
                 for key in [key for key in self._plates if key[0] in plate_ids]:
                     self._forget(key)
@@ -137,10 +134,14 @@ class MetadataCache(Actor[Inbox]):
         try:
             found = await self._where(freshness).run(lambda: self._asked(key[0], requester, freshness, known))
         except PlateNotFound:
+            # Gone, or not to be seen by this person any more, who is told nothing of before.
             self._forget(key)
-            self._lists.pop(key[1], None)
+            self._lists.clear()
             raise
         if epoch == self._epoch:
+            if freshness.fresh_s is not None and (known is None or known.plate is not found.plate):
+                # Places that count only what was asked for have another count now.
+                self._lists.clear()
             self._forget(key)
             self._plates[key] = found
             self._n_bytes += _n_bytes(found.plate)
@@ -154,23 +155,42 @@ class MetadataCache(Actor[Inbox]):
         Raises:
             PlateNotFound: there is none, or none that this person may see any more.
         """
-        now_s, stamp = self._clock(), ""
-        if freshness.fresh_s is not None:
+        now_s, viewer = self._clock(), requester if freshness.is_private else ""
+        if freshness.fresh_s is None:
+            # It lies here: nothing would be quicker than to ask again.
+            self._n_loads += 1
+            return Known(plate=self._index.plate(plate_id, requester), stamp="", checked_at_s=now_s)
+        if known is None and self._shelf is not None and plate_id not in self._changed:
+            known = self._shelf.read(plate_id, viewer)
+            if known is not None and self._is_fresh(freshness, known.checked_at_s):
+                return known
+        try:
             # Before the plate: what changes between the two is seen the next time.
             stamp = self._index.stamp(plate_id, requester)
             self._n_stamps += 1
-            if known is not None and stamp and known.stamp == stamp:
-                return known._replace(checked_at_s=now_s)
-        plate = self._index.plate(plate_id, requester)
-        self._n_loads += 1
-        return Known(plate, stamp, now_s)
+            if known is None or not stamp or known.stamp != stamp:
+                plate = self._index.plate(plate_id, requester)
+                self._n_loads += 1
+                known = Known(plate=plate, stamp=stamp, checked_at_s=now_s, viewer=viewer)
+            else:
+                known = msgspec.structs.replace(known, checked_at_s=now_s)
+        except PlateNotFound:
+            if self._shelf is not None:
+                self._shelf.forget(plate_id, viewer)
+            raise
+        if self._shelf is not None:
+            self._shelf.write(known)
+        return known
 
     async def _load_list(
         self, viewer: str, requester: str, freshness: Freshness, epoch: int
     ) -> tuple[PlateSummary, ...]:
         now_s = self._clock()
-        found = await self._where(freshness).run(lambda: self._index.plates(requester))
-        summaries = tuple(self._counted(summary, viewer) for summary in found)
+
+        def listed() -> tuple[PlateSummary, ...]:
+            return tuple(self._counted(summary, viewer) for summary in self._index.plates(requester))
+
+        summaries = await self._where(freshness).run(listed)
         if epoch == self._epoch:
             self._lists[viewer] = now_s, summaries
             self._lists.move_to_end(viewer)
@@ -180,9 +200,13 @@ class MetadataCache(Actor[Inbox]):
 
     def _counted(self, summary: PlateSummary, viewer: str) -> PlateSummary:
         """A line of the list, with the counts of a plate that its place has not looked into for it."""
-        if summary.n_images:
+        freshness = self._index.freshness(summary.id)
+        if summary.n_images or freshness.fresh_s is None:
             return summary
-        known = self._plates.get((summary.id, viewer if self._index.freshness(summary.id).is_private else ""))
+        viewer = viewer if freshness.is_private else ""
+        known = self._plates.get((summary.id, viewer))
+        if known is None and self._shelf is not None and summary.id not in self._changed:
+            known = self._shelf.read(summary.id, viewer)
         if known is None:
             return summary
         plate = known.plate

@@ -32,6 +32,7 @@ from .messages.compute import ExecutorDown, ExecutorUp
 from .messages.control import ActorRow, MeshStatus
 from .plates.places import Places
 from .plates.repository import Repository
+from .plates.structure_shelf import StructureShelf
 from .processes import Processes
 from .supervisors.child import Child
 from .supervisors.intensity import RestartIntensity
@@ -95,7 +96,13 @@ def mesh_tree(
             node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
             Supervisor(
                 "catalogue",
-                [node.actor("metadata", lambda: MetadataCache(places), kind=MetadataCache)],
+                [
+                    node.actor(
+                        "metadata",
+                        lambda: MetadataCache(places, shelf=StructureShelf(layout.structure)),
+                        kind=MetadataCache,
+                    )
+                ],
                 on_exhausted="quarantine",
             ),
             Supervisor(
