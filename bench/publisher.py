@@ -53,7 +53,7 @@ class _Plates(Actor[GetPlate]):
 
 
 class _NoResults:
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         return ()
 
 

@@ -83,21 +83,23 @@ class Places:
                 hint="Leave the choice out: where results go follows from where the plate lies.",
             )
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them."""
-        return self._store(plate_id).results_folder(plate_id, job, well, attempt)
+        return self._store(plate_id).results_folder(plate_id, job, well, attempt, requester=requester)
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
         """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
-        return self._store(plate_id).commit_well(plate_id, job, well, attempt)
+        return self._store(plate_id).commit_well(plate_id, job, well, attempt, requester=requester)
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
-        return tuple(result for store in self._stores for result in store.results(job))
+        return tuple(result for store in self._stores for result in store.results(job, requester=requester))
 
-    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
+    def sweep(
+        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
+    ) -> tuple[StoredResult, ...]:
         """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
-        return tuple(result for store in self._stores for result in store.sweep(job, alive=alive))
+        return tuple(result for store in self._stores for result in store.sweep(job, alive=alive, requester=requester))
 
     def _source(self, plate_id: int) -> PlateSource:
         check_plate_id(plate_id)

@@ -175,18 +175,20 @@ def never() -> bool:
 
 
 class WellResults(Protocol):
-    """Keeps the finished wells of jobs."""
+    """Keeps the finished wells of jobs, in the name of the job's owner, who is the ``requester`` of what is written."""
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them."""
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
         """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
 
-    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
+    def sweep(
+        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
+    ) -> tuple[StoredResult, ...]:
         """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
 
 

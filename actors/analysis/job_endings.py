@@ -49,7 +49,7 @@ class JobEndings:
         job = self._book.jobs[name]
         async with self._ending:
             try:
-                await self._threads.run(lambda: self._results.sweep(name))
+                await self._threads.run(lambda: self._results.sweep(name, requester=job.submitted.owner))
             except MeshError as error:
                 log.warning("unfinished attempts stay in the repository", job=name, reason=str(error))
             await self._ledger.write_surely(records.Ended(job=name, at_unix_s=time.time()))

@@ -69,22 +69,20 @@ class JobResumption:
 
     async def _take_up(self, job: Job) -> None:
         """Go on with a job of before the restart: what is in the repository is not computed again."""
-        name, plate_id = job.job, job.submitted.plate_id
+        name, plate_id, owner = job.job, job.submitted.plate_id, job.submitted.owner
         if job.over:
             await self._endings.end(name)
             return
         job.requeue()
-        await self._threads.run(lambda: self._results.sweep(name))
-        for result in await self._threads.run(lambda: self._results.results(name)):
+        await self._threads.run(lambda: self._results.sweep(name, requester=owner))
+        for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
             if result.well in job.unfinished:
                 await self._ledger.write(
                     records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
                 )
-        plate = await self._find("metadata").ask(
-            GetPlate(plate_id=plate_id, requester=job.submitted.owner), timeout_s=PLATE_S
-        )
+        plate = await self._find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner), timeout_s=PLATE_S)
         self._news.running(name, plate, job.submitted.wells)
-        for result in await self._threads.run(lambda: self._results.results(name)):
+        for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
             self._news.result(plate, result)
         if self._book.is_over(name):
             # Cancelled meanwhile.

@@ -119,7 +119,7 @@ class WellRuns:
     async def _run(self, name: str, well: str, executor: str) -> None:
         job = self._book.jobs[name]
         attempt = job.n_attempts.get(well, 0) + 1
-        plate_id = job.submitted.plate_id
+        plate_id, owner = job.submitted.plate_id, job.submitted.owner
         # From here on: whoever ends it now ends the well.
         self._charge(executor, f"well {well or 'image'} of {name}")
         await self._ledger.write_surely(
@@ -131,7 +131,7 @@ class WellRuns:
             plate = await self._insist(
                 job,
                 well,
-                lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id, requester=job.submitted.owner)),
+                lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner)),
                 may_pass,
             )
         except MeshError as error:
@@ -143,7 +143,9 @@ class WellRuns:
 
         async def compute() -> None:
             nonlocal pid
-            folder = await self._threads.run(lambda: self._results.results_folder(plate_id, name, well, attempt))
+            folder = await self._threads.run(
+                lambda: self._results.results_folder(plate_id, name, well, attempt, requester=owner)
+            )
             if job.over:
                 # Cancelled meanwhile, and the executor has not heard of the well yet.
                 raise _NotWanted(job.reason)
@@ -190,7 +192,9 @@ class WellRuns:
             result = await self._insist(
                 job,
                 well,
-                lambda: self._threads.run(lambda: self._results.commit_well(plate_id, name, well, attempt)),
+                lambda: self._threads.run(
+                    lambda: self._results.commit_well(plate_id, name, well, attempt, requester=owner)
+                ),
                 may_pass,
             )
         except MeshError as error:

@@ -26,7 +26,7 @@ METADATA = "metadata"
 class ResultSource(Protocol):
     """Where finished wells are kept."""
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
         ...
 
@@ -74,7 +74,7 @@ class PlaneHistory:
         self, status: JobStatus, find: Callable[[str], Ref], snapshot_bytes: int, requester: str
     ) -> Snapshot:
         plate = await find(METADATA).ask(GetPlate(plate_id=status.plate_id, requester=requester))
-        results = await asyncio.to_thread(self._results.results, status.job)
+        results = await asyncio.to_thread(self._results.results, status.job, requester=requester)
         contents = Contents(plate_id=plate.id, plate_name=plate.name, job=status.job, job_state=status.state)
         of_the_job = {well.well for well in status.wells}
         wells = tuple(well for well in plate.wells if well in of_the_job)

@@ -256,7 +256,7 @@ class LocalRepository:
             place_of_plate(connection, plate_id)
             return list_files(connection, plate_id)
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them.
 
         Raises:
@@ -266,7 +266,7 @@ class LocalRepository:
         self._must_write()
         return self._results.begin(self._import_of(plate_id), plate_id, job, well, attempt)
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
         """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result.
 
         Raises:
@@ -277,7 +277,7 @@ class LocalRepository:
         self._must_write()
         return self._results.commit(self._import_of(plate_id), plate_id, job, well, attempt)
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
         return self._results.of_job(job)
 
@@ -289,7 +289,9 @@ class LocalRepository:
         """
         return self._results.of_well(job, well)
 
-    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
+    def sweep(
+        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
+    ) -> tuple[StoredResult, ...]:
         """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt).
 
         Raises:

@@ -53,18 +53,22 @@ class Shelf:
         self.at_folder: deque[MeshError] = deque()
         self.at_commit: deque[MeshError] = deque()
         self.kept: dict[tuple[str, str], StoredResult] = {}
+        self.requesters: list[str] = []
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
+        self.requesters.append(requester)
         if self.at_folder:
             raise self.at_folder.popleft()
         return Path("/nowhere", job, well, str(attempt))
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
+        self.requesters.append(requester)
         if self.at_commit:
             raise self.at_commit.popleft()
         return self.kept.setdefault((job, well), _result(job, plate_id, well, attempt))
 
-    def sweep(self, job: str) -> tuple[StoredResult, ...]:
+    def sweep(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
+        self.requesters.append(requester)
         return ()
 
 
@@ -210,6 +214,13 @@ async def test_a_place_that_is_away_is_waited_for_and_named_and_costs_no_well(la
     ended = await lab.until_over(job, seen)
     assert (ended.state, ended.reason, ended.faults) == ("done", "", ())
     assert any("waiting: nobody serves the plate" in status.reason for status in seen)
+
+
+async def test_what_a_job_writes_is_written_in_its_owners_name(lab: Lab) -> None:
+    ended = await lab.until_over(await lab.submit("A01"))
+    assert (ended.state, ended.owner) == ("done", INNER.name)
+    # Its folder, its commit, and the sweep at the end.
+    assert lab.shelf.requesters == [ended.owner] * 3
 
 
 async def test_results_that_would_go_elsewhere_are_refused_before_there_is_a_job(lab: Lab) -> None:

@@ -226,7 +226,7 @@ class Cinema:
         self.rings[f"ring{len(self.rings)}"] = ring
         return ring
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         if self.world.random.random() < 0.3:
             # Just when a viewer's snapshot is looked up.
             self.world.later(0.0, self._commit)
