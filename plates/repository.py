@@ -174,41 +174,12 @@ def never() -> bool:
     return False
 
 
-class WellResults(Protocol):
-    """Keeps the finished wells of jobs, in the name of the job's owner, who is the ``requester`` of what is written."""
-
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
-        """Make and return the empty folder into which this attempt writes its files, then seals them."""
-
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
-        """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
-
-    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
-        """List the finished wells of a job."""
-
-    def sweep(
-        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
-    ) -> tuple[StoredResult, ...]:
-        """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
-
-
-class ResultStore(WellResults, Protocol):
-    """A backend that keeps the finished wells of the plates whose place names it as compatible."""
+class ImportRepository(Protocol):
+    """Takes the files of imports over and makes plates of them: all that one import asks for."""
 
     @property
     def kind(self) -> str:
         """The backend's name: 'local'."""
-
-
-class ImportStore(Protocol):
-    """Takes filesets over byte for byte, and makes plates of them."""
-
-    @property
-    def kind(self) -> str:
-        """The backend's name: 'local'."""
-
-    def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
-        """List every plate that this person may see."""
 
     def files_folder(self, import_id: str) -> Path:
         """Say where an import's files lie on this host, whether they are there yet or not."""
@@ -277,16 +248,49 @@ class ImportStore(Protocol):
     def discard(self, import_id: str) -> None:
         """Remove the files of an import that was never registered; files that are only linked to stay."""
 
-    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
-        """List the files of the fileset that a plate belongs to."""
-
     def annotate(
         self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
     ) -> Annotation:
         """Attach text to a plate or well, once for each ``key``."""
 
+
+class ImportStore(ImportRepository, Protocol):
+    """Takes filesets over byte for byte, and knows what it has taken."""
+
+    def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
+        """List every plate that this person may see."""
+
+    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
+        """List the files of the fileset that a plate belongs to."""
+
     def annotations(self, plate_id: int) -> tuple[Annotation, ...]:
         """List what is attached to a plate and its wells."""
+
+
+class WellResults(Protocol):
+    """Keeps the finished wells of jobs, in the name of the job's owner, who is the ``requester`` of what is written."""
+
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
+        """Make and return the empty folder into which this attempt writes its files, then seals them."""
+
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
+        """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
+
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
+        """List the finished wells of a job."""
+
+    def sweep(
+        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
+    ) -> tuple[StoredResult, ...]:
+        """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
+
+
+class ResultStore(WellResults, Protocol):
+    """A backend that keeps the finished wells of the plates whose place names it as compatible."""
+
+    @property
+    def kind(self) -> str:
+        """The backend's name: 'local'."""
 
 
 class Repository(PlateSource, ImportStore, ResultStore, Protocol):
