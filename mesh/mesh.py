@@ -145,10 +145,10 @@ class Mesh(Commands):
             )
         )
         self._stack.callback(repository.close)
-        others = await asyncio.to_thread(places_elsewhere, self.settings, repository)
-        for other in others.values():
-            self._stack.callback(other.close)
-        places = Places(repository, others)
+        places = Places(
+            repository,
+            await asyncio.to_thread(places_elsewhere, self.settings, repository, self._stack.callback),
+        )
         return mesh_tree(
             self.settings,
             layout,

@@ -84,19 +84,23 @@ class HttpFetcher:
         except concurrent.futures.CancelledError:
             raise PlaceAway(f"{wanted[0].url} was not waited for: what asked for it is stopping") from None
 
+    def let_go(self) -> None:
+        """Answer whoever waits now that what asked is stopping; more may be asked."""
+        asyncio.run_coroutine_threadsafe(self._break_off(), self._loop).result()
+
     def close(self) -> None:
         """Close the connections, and let go who still waits; nothing more may be asked."""
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self.let_go()
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _end(self) -> None:
+    async def _break_off(self) -> None:
         waiting = asyncio.all_tasks() - {asyncio.current_task()}
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        await self._client.aclose()
 
     async def _get_all(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
         try:

@@ -248,6 +248,10 @@ class HttpPlanes:
         files = HttpFiles(self._fetcher, root, self._remembered)
         return deliver(read_plane_of(files, file, page, max_bytes=MAX_PLANE_BYTES), file, out)
 
+    def let_go(self) -> None:
+        """Answer whoever waits for a plane now that what asked is stopping."""
+        self._fetcher.let_go()
+
 
 @cache
 def planes_of_this_process() -> HttpPlanes:

@@ -322,6 +322,14 @@ async def test_who_waits_for_an_answer_is_let_go_at_the_end(server: Server, tmp_
     fetcher = HttpFetcher(Limits(answer_s=3600.0))
     asking = asyncio.ensure_future(asyncio.to_thread(fetcher.get, Wanted(f"{server.url}/p", 100)))
     await eventually(lambda: server.asked["p"], 30)
+    await asyncio.to_thread(fetcher.let_go)
+    with pytest.raises(PlaceAway, match="stopping"):
+        await asking
+    server.fail("p")
+    assert await asyncio.to_thread(fetcher.get, Wanted(f"{server.url}/p", 100)) == b"metadata"
+    server.fail_always("p", "stuck")
+    asking = asyncio.ensure_future(asyncio.to_thread(fetcher.get, Wanted(f"{server.url}/p", 100)))
+    await eventually(lambda: server.asked["p"] == 3, 30)
     await asyncio.to_thread(fetcher.close)
     with pytest.raises(PlaceAway, match="stopping"):
         await asking
