@@ -29,7 +29,7 @@ from ...plates.holding.guarantees import HeldFile
 from ...plates.local.errors import SourceChanged
 from ...plates.local.names import PART
 from ...plates.planners import Plan
-from ...plates.repository import Repository, SourceFile, SourceReader, StoredFile
+from ...plates.repository import ImportRepository, SourceFile, SourceReader, StoredFile
 from .agent_line import AgentLine
 from .agent_reader import AgentReader
 from .life import ImportLife
@@ -52,7 +52,7 @@ class AgentSource:
         *,
         agents: ServingAgents,
         loop: asyncio.AbstractEventLoop,
-        repository: Repository,
+        repository: ImportRepository,
         places: ImportPlaces,
         algorithm: Algorithm,
     ) -> None:

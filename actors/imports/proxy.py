@@ -20,7 +20,7 @@ from ...messages.imports import (
     RetryImport,
     SubmitImport,
 )
-from ...plates.repository import Repository
+from ...plates.repository import ImportStore
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ...transport import Principal
@@ -58,7 +58,7 @@ class ImportProxy(Actor[Inbox]):
 
     def __init__(
         self,
-        repository: Repository,
+        repository: ImportStore,
         journal_folder: Path,
         settings: ImportSettings,
         *,

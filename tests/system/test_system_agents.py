@@ -212,18 +212,19 @@ def test_what_lies_outside_of_the_served_folders_cannot_be_named(tmp_path: Path)
 
 def test_what_is_excluded_is_not_looked_at_on_a_workstation_either(tmp_path: Path) -> None:
     plate = tmp_path / "served" / "plate"
-    scratch = plate / "scratch"
-    write_plate(plate, RECIPE)
+    write_plate(tmp_path / "plate", RECIPE)
+    scratch = tmp_path / "plate" / "scratch"
     scratch.mkdir()
     Path(os.fsdecode(bytes(scratch) + b"/no text \xff.tmp")).touch()
 
     async def program() -> None:
         async with place(tmp_path) as there, there.agent("scope"):
             await eventually(lambda: _here(there, "scope"), what="the agent")
+            shutil.move(tmp_path / "plate", plate)
             order = ImportOrder(path="plates/plate", agent="scope", ended=True, exclude=("scratch",))
             status = await there.ended(order)
             assert (status.state, status.reason) == ("done", "")
-            shutil.rmtree(scratch)
+            shutil.rmtree(plate / "scratch")
             assert there.same(status, plate)
 
     asyncio.run(program())
