@@ -1,4 +1,4 @@
-"""What xoscar's actors do: run by peers.py in the peers' own environment."""
+"""What xoscar's actors do, started as its documentation does: run by peers.py in the peers' own environment."""
 
 import asyncio
 import os

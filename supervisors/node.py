@@ -129,7 +129,7 @@ class Node:
         """An actor here or behind a link does not come back by itself: whoever asks it is told at once."""
         error = self._given_up[name] = ActorGivenUp(
             f"{name} is down and does not come back by itself: {why}",
-            hint="hcs-mesh ps shows the branch; hcs-mesh down, then hcs-mesh up, starts it again",
+            hint="hcs-mesh inspect shows its last error; mend the cause, then start it with hcs-mesh restart",
         )
         cell = self.cells.get(name)
         if cell is not None:

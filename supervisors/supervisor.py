@@ -164,7 +164,10 @@ class Supervisor:
         await shift.until(
             lambda: (slot.n_starts > n_starts and shift.phase(name) is Phase.RUNNING) or shift.phase(name) in down
         )
-        return self._started(slot)
+        started = self._started(slot)
+        if not shift.roster.quarantined:
+            shift.gave_up = ""
+        return started
 
     async def stop_child(self, name: str, *, forget: bool = False) -> None:
         """Stop the child of that name here or below; it stays down until restart_child.

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 def print_mesh(status: MeshStatus, rows: Sequence[ActorRow] = ()) -> None:
     """What a mesh is, where it listens and where its data lies."""
     out = console()
-    viewers = "viewing is down" if status.n_viewers is None else f"{status.n_viewers} viewers"
+    viewers = ", viewing is down" if status.n_viewers is None else f", {status.n_viewers} viewers"
+    if status.repository.startswith("none:"):
+        # A node that has joined a mesh: viewers are that mesh's.
+        viewers = ""
     counts = (
-        f"{status.n_actors} actors, {status.n_processes} processes, {viewers}",
+        f"{status.n_actors} actors, {status.n_processes} processes{viewers}",
         f"{status.n_restarts} restarts",
     )
     facts = [

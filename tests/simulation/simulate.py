@@ -48,24 +48,26 @@ def player(scenario: str) -> Callable[[World], None]:
 
 
 class Played(NamedTuple):
-    """How many schedules were played, the one that failed, and a digest of all that happened in the last one."""
+    """How many schedules were played, the one that failed, and what happened in the last one, with a digest of it."""
 
     n: int
     found: Outcome | None
     digest: int
+    diary: tuple[str, ...]
 
 
 def first_violation(seeds: range, *, scenario: str = "", saying: str = "") -> Played:
     """Play until something is violated that matches ``saying``."""
     n = digest = 0
+    diary: tuple[str, ...] = ()
     for seed in seeds:
         with _watched(seed):
             outcome = run_schedule(seed, player(scenario or scenario_of(seed)))
         n += 1
-        digest = outcome.digest
+        digest, diary = outcome.digest, outcome.diary
         if outcome.violation and re.search(saying, outcome.violation):
-            return Played(n, outcome, digest)
-    return Played(n, None, digest)
+            return Played(n, outcome, digest, diary)
+    return Played(n, None, digest, diary)
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def main() -> int:
         seeds = range(asked.seed, asked.seed + 1)
     began, began_cpu = time.perf_counter(), time.process_time()
     with planted(bug) if bug else nullcontext():
-        n, found, digest = first_violation(seeds, scenario=scenario, saying=bug.must_say if bug else "")
+        n, found, digest, diary = first_violation(seeds, scenario=scenario, saying=bug.must_say if bug else "")
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
     if asked.json:
         seed, violation = (found.seed, found.violation) if found else (None, "")
@@ -116,9 +118,11 @@ def main() -> int:
         return int(found is not None)
     print(f"{n} schedules in {took_s:.1f} s ({60 * n / cpu_s:.0f} a minute of one core)")
     if found is None:
+        if asked.seed is not None:
+            print("\n".join(diary))
         print("every invariant held")
         return 0
-    print("\n".join(found.diary))
+    print("\n".join(diary))
     print(found.traceback)
     again = f" --scenario {scenario}" if scenario else ""
     again += f' --planted "{asked.planted}"' if asked.planted else ""
