@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from .checksums import Algorithm
+from .import_outline import ImportOutline
 from .labels import Labels, Target
 from .model import Plate, PlateSummary
 
@@ -172,16 +173,12 @@ def never() -> bool:
     return False
 
 
-class Repository(Protocol):
-    """Holds filesets byte for byte, knows their plates, and keeps what was found out about them."""
+class ImportRepository(Protocol):
+    """Takes the files of imports over and makes plates of them: all that an import asks for."""
 
     @property
     def kind(self) -> str:
         """The backend's name: 'local'."""
-
-    @property
-    def compatible_results(self) -> tuple[str, ...]:
-        """The backends that can hold results of these plates, best first; where results go is decided by this."""
 
     def files_folder(self, import_id: str) -> Path:
         """Say where an import's files lie on this host, whether they are there yet or not."""
@@ -250,6 +247,22 @@ class Repository(Protocol):
     def discard(self, import_id: str) -> None:
         """Remove the files of an import that was never registered; files that are only linked to stay."""
 
+    def annotate(
+        self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
+    ) -> Annotation:
+        """Attach text to a plate or well, once for each ``key``."""
+
+
+class Repository(ImportRepository, Protocol):
+    """Holds filesets byte for byte, knows their plates, and keeps what was found out about them."""
+
+    @property
+    def compatible_results(self) -> tuple[str, ...]:
+        """The backends that can hold results of these plates, best first; where results go is decided by this."""
+
+    def for_import(self, outline: ImportOutline) -> ImportRepository:
+        """The repository as one import is to use it: in its owner's name, where that matters to the repository."""
+
     def plates(self) -> tuple[PlateSummary, ...]:
         """List every plate."""
 
@@ -276,11 +289,6 @@ class Repository(Protocol):
 
     def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
         """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
-
-    def annotate(
-        self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
-    ) -> Annotation:
-        """Attach text to a plate or well, once for each ``key``."""
 
     def annotations(self, plate_id: int) -> tuple[Annotation, ...]:
         """List what is attached to a plate and its wells."""
