@@ -36,6 +36,7 @@ ROOMS = (
     "job_history",
     "index",
     "plates_in_omero",
+    "omero_import",
     "pipeline",
     "plate_run",
 )

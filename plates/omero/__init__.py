@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .address import OmeroAddress, Password, Person, SessionKey, address_of
     from .identities import Identities
+    from .import_into import OmeroImport
+    from .imports import OmeroImports
     from .opening import open_identities
     from .pixels import OmeroPixels, PixelStatistics
     from .plates import OmeroPlates
@@ -24,6 +26,8 @@ _ROOMS = {
     "ConnectionPool": ".pool",
     "Identities": ".identities",
     "OmeroAddress": ".address",
+    "OmeroImport": ".import_into",
+    "OmeroImports": ".imports",
     "OmeroPixels": ".pixels",
     "OmeroPlate": ".structure",
     "OmeroPlates": ".plates",
@@ -42,6 +46,8 @@ __all__ = [
     "ConnectionPool",
     "Identities",
     "OmeroAddress",
+    "OmeroImport",
+    "OmeroImports",
     "OmeroPixels",
     "OmeroPlate",
     "OmeroPlates",
