@@ -37,6 +37,7 @@ ROOMS = (
     "index",
     "plates_in_omero",
     "results_in_omero",
+    "omero_import",
     "pipeline",
     "plate_run",
 )

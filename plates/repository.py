@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from .checksums import Algorithm
+from .import_outline import ImportOutline
 from .labels import Target
 from .model import Plate, PlateSummary
 from .plate_source import PlateSource
@@ -259,6 +260,9 @@ class ImportRepository(Protocol):
 
 class ImportStore(ImportRepository, Protocol):
     """Takes filesets over byte for byte, and knows what it has taken."""
+
+    def for_import(self, outline: ImportOutline) -> ImportRepository:
+        """The repository as one import is to use it: in its owner's name, where that matters to the repository."""
 
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate that this person may see."""

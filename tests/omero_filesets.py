@@ -85,7 +85,9 @@ def metaxpress_plate(folder: Path, pixels: NDArray[Any]) -> list[Path]:
 class Upload:
     """One import, step by step."""
 
-    def __init__(self, connection: BlitzGateway, files: list[Path], **settings: Any) -> None:
+    def __init__(
+        self, connection: BlitzGateway, files: list[Path], *, group_id: int | None = None, **settings: Any
+    ) -> None:
         self.connection = connection
         self.files = files
         self.repository = connection.c.getManagedRepository()
@@ -94,7 +96,8 @@ class Upload:
         self.settings.checksumAlgorithm = self.repository.suggestChecksumAlgorithm(offered)
         for name, value in settings.items():
             setattr(self.settings, name, value)
-        self.process = self.repository.importFileset(self.fileset(), self.settings)
+        context = {} if group_id is None else {"omero.group": str(group_id)}
+        self.process = self.repository.importFileset(self.fileset(), self.settings, context)
 
     def fileset(self) -> Any:
         fileset = omero.model.FilesetI()

@@ -22,6 +22,7 @@ from ...messages.agents import (
     ScanFolder,
     WhichDevice,
 )
+from ...messages.imports import DecodedPlane
 from ...plates.certificate import Device
 from ...plates.checksums import Algorithm
 from ...plates.holding import HeldSpace, Hold
@@ -96,10 +97,11 @@ class AgentSource:
         )
         return await self._line.ask(question, timeout_s=LOOK_S)
 
-    async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
-        """Have the workstation's inspector open the first and last plane of every plate."""
+    async def probe(self, plan: Plan, say: Callable[[str], None]) -> tuple[DecodedPlane, ...]:
+        """Have the workstation's inspector open the first and last plane of every plate, of which it sends none."""
         question = ProbeFolder(import_id=self._import_id, path=self._order.path, plan=plan)
         await self._line.ask(question, timeout_s=LOOK_S)
+        return ()
 
     async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
         """Every file of a plan as it looks now, each one in a folder that is served."""

@@ -6,7 +6,9 @@ import asyncio
 import time
 from pathlib import Path
 
+from ...messages.imports import DecodedPlane
 from ...plates.repository import StoredFile
+from ...transport import AskFailed
 from ..inspection import Inspection
 from .life import ImportLife
 from .means import ImportMeans
@@ -45,7 +47,7 @@ class ImportCopying:
         """Ask the repository what it has of this import, before anything is tried again."""
         means = self._means
         await means.enter(life, "registered")
-        standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
+        standing = await means.threads.run(lambda: means.repository_of(life).reconcile(life.import_id))
         life.n_bytes_done = standing.n_bytes
         life.finish_phase()
 
@@ -75,7 +77,7 @@ class ImportCopying:
                 return means.stopped(life.import_id)
 
             def upload() -> None:
-                means.repository.transfer(
+                means.repository_of(life).transfer(
                     life.import_id,
                     source.reader(life.plan, life.hold, cancelled),
                     life.hold.expected if life.hold is not None else life.files,
@@ -86,7 +88,7 @@ class ImportCopying:
                 )
 
             def adopt() -> None:
-                means.repository.adopt(
+                means.repository_of(life).adopt(
                     life.import_id,
                     Path(life.plan.root),
                     life.files,
@@ -120,12 +122,29 @@ class ImportCopying:
                 self._places.count(n_bytes, cancelled)
 
             def verify() -> None:
-                means.repository.verify(life.import_id, files, on_bytes=on_bytes, cancelled=cancelled)
+                means.repository_of(life).verify(life.import_id, files, on_bytes=on_bytes, cancelled=cancelled)
 
             await progress.follow(means.threads.run(verify, group=life.import_id))
-            folder = await means.threads.run(lambda: means.repository.files_folder(life.import_id))
-            planes = await self._inspection.probe(
-                life.plan, folder, life.order.path, life.import_id, lambda reason: means.waits(life, reason)
-            )
+            planes = await self._decoded(life)
             await means.ledger.write(Verified(import_id=life.import_id, at_unix_s=time.time(), planes=planes))
             life.finish_phase()
+
+    async def _decoded(self, life: ImportLife) -> tuple[DecodedPlane, ...]:
+        """The first and the last plane of every plate: of the copy, where it lies here, else of the source."""
+        means = self._means
+
+        def say(reason: str) -> None:
+            means.waits(life, reason)
+
+        repository = means.repository_of(life)
+        if repository.kind == "local":
+            folder = await means.threads.run(lambda: repository.files_folder(life.import_id))
+            return await self._inspection.probe(life.plan, folder, life.order.path, life.import_id, say)
+        if life.order.agent:
+            # All of it is home: a workstation that is switched off by now is waited for no more.
+            return ()
+        try:
+            return await means.open_source(life).probe(life.plan, say)
+        except AskFailed:
+            # It opened when it settled, and is held; under its own name it may be gone by now.
+            return ()

@@ -91,7 +91,7 @@ class ImportDecisions:
                 )
             await self._driver.stop(life)
             try:
-                standing = await means.threads.run(lambda: means.repository.reconcile(import_id))
+                standing = await means.threads.run(lambda: means.repository_of(life).reconcile(import_id))
                 if standing.registered:
                     raise ImportEnded(
                         f"the plates of import {import_id} are in the repository already",
@@ -127,9 +127,9 @@ class ImportDecisions:
         """Take away what an import had stored, and let its source go; what cannot be now is at the next start."""
         means = self._means
         try:
-            standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
+            standing = await means.threads.run(lambda: means.repository_of(life).reconcile(life.import_id))
             if not standing.registered:
-                await means.threads.run(lambda: means.repository.discard(life.import_id), group=life.import_id)
+                await means.threads.run(lambda: means.repository_of(life).discard(life.import_id), group=life.import_id)
             if life.hold is not None:
                 await means.open_source(life).release(life.hold)
         except MeshError as error:

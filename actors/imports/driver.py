@@ -7,6 +7,7 @@ import time
 
 from ...config import MeshError
 from ...messages.imports import ImportPhase
+from ...plates.omero.errors import OmeroAwaitsLogin, OmeroUploadLost
 from ...supervisors.journal import JournalFull
 from .faults import Blame, blame
 from .life import ImportLife
@@ -79,6 +80,14 @@ class ImportDriver:
                 await self._means.open_source(life).reachable()
                 # One that comes and goes is not asked without a pause.
                 await asyncio.sleep(self._means.settings.first_retry_s)
+            except OmeroAwaitsLogin as away:
+                # Nobody's fault either: people go home.
+                self._means.waits(life, str(away))
+                await asyncio.sleep(self._means.settings.first_retry_s)
+            except OmeroUploadLost as lost:
+                # The source is held still: what it takes is its bytes once more, and not another look at it.
+                await self._means.enter(life, "transferring", str(lost))
+                await asyncio.sleep(self._means.settings.first_retry_s)
             except MeshError as error:
                 await self._stumble(life, error)
         except JournalFull as full:
@@ -100,7 +109,8 @@ class ImportDriver:
         if judged is Blame.SOURCE_CHANGED:
             if life.hold is not None:
                 await self._means.open_source(life).release(life.hold)
-            await self._means.threads.run(lambda: self._means.repository.discard(life.import_id), group=life.import_id)
+            repository = self._means.repository_of(life)
+            await self._means.threads.run(lambda: repository.discard(life.import_id), group=life.import_id)
             await self._means.ledger.write(Returned(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
             wait_s = self._means.settings.settle_s
         else:

@@ -12,12 +12,12 @@ from ...plates.access import NoSuchAccount, PathNotAllowed
 from ...plates.errors import BadSourceName, PlanError
 from ...plates.holding.deletion import SourceStays
 from ...plates.labels import Target
-from ...plates.repository import StoredFileset
 from ...transport import TransportError
 from ..errors import NoCertificate
 from .life import ImportLife
 from .means import ImportMeans
 from .notes import late_files
+from .outline import filesets_of
 from .records import CameLate, Certified, Finished, SourceDeleted
 
 log = get_logger(__name__)
@@ -65,14 +65,7 @@ class ImportEnding:
         """Make the plates appear, all at once."""
         means, order = self._means, life.order
         await means.enter(life, "importing")
-        filesets = tuple(
-            StoredFileset(
-                planner=fileset.planner,
-                files=tuple(life.stored[file.path] for file in fileset.files),
-                plates=fileset.plates,
-            )
-            for fileset in life.plan.filesets
-        )
+        filesets = filesets_of(life)
         target = Target(
             screen=order.screen,
             project=order.project,
@@ -83,7 +76,7 @@ class ImportEnding:
             comment=order.comment,
         )
         life.plate_ids = await means.threads.run(
-            lambda: means.repository.register(
+            lambda: means.repository_of(life).register(
                 life.import_id, filesets, name=order.name, source=order.path, owner=life.owner, target=target
             ),
             group=life.import_id,
@@ -96,13 +89,14 @@ class ImportEnding:
         await means.enter(life, "annotating")
         if not life.plate_ids:
             # Registered before a crash: no record says as what.
-            standing = await means.threads.run(lambda: means.repository.reconcile(life.import_id))
+            standing = await means.threads.run(lambda: means.repository_of(life).reconcile(life.import_id))
             life.plate_ids = standing.plate_ids
 
         def annotate() -> None:
+            repository = means.repository_of(life)
             for plate_id in life.plate_ids:
                 for name, value in (("import", life.import_id), ("source", life.order.path), ("owner", life.owner)):
-                    means.repository.annotate(
+                    repository.annotate(
                         plate_id,
                         key=f"{life.import_id}/{plate_id}/{name}",
                         namespace="hcs-mesh/import",

@@ -6,6 +6,7 @@ from enum import Enum
 
 from ...config.errors import MeshError
 from ...plates.local.errors import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged, SourceFailed
+from ...plates.omero.errors import OmeroBusy, OmeroFailed, OmeroNotAnswering, OmeroSessionEnded, OmeroUnreachable
 from ...transport.errors import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 from ...transport.failures import AskFailed
 
@@ -24,6 +25,8 @@ def blame(error: MeshError) -> Blame:
         return Blame.SOURCE_CHANGED
     if isinstance(error, RepositoryFull):
         return Blame.PERMANENT
+    if isinstance(error, OmeroUnreachable | OmeroNotAnswering | OmeroSessionEnded | OmeroBusy | OmeroFailed):
+        return Blame.TRANSIENT
     if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull | RepositoryFailed | SourceFailed):
         return Blame.TRANSIENT
     if isinstance(error, AskFailed) and error.failure.retry:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ...messages.imports import PlanSource
+from ...messages.imports import DecodedPlane, PlanSource
 from ...plates.certificate import Device
 from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound
@@ -91,9 +91,9 @@ class LocalSource:
         )
         return await self._inspection.plan(question, self._import_id, say)
 
-    async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
+    async def probe(self, plan: Plan, say: Callable[[str], None]) -> tuple[DecodedPlane, ...]:
         """Have the inspector open the first and last plane of every plate."""
-        await self._inspection.probe(
+        return await self._inspection.probe(
             plan,
             Path(plan.root),
             self._order.path,

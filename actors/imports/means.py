@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 from ...config import ImportSettings
 from ...messages.imports import ImportPhase
-from ...plates.repository import ImportStore
+from ...plates.repository import ImportRepository, ImportStore
 from ...supervisors import Context
 from ..errors import ImportedAlready
 from ..ledger import Ledger
 from ..threads import Threads
 from .book import ImportBook
 from .life import ImportLife
+from .outline import outline_of
 from .records import Entered, Record
 from .source import ImportSource
 from .turn_taking import turn
@@ -46,6 +47,10 @@ class ImportMeans:
     def __post_init__(self) -> None:
         self.looking = Turns(self.settings.settling_at_once)
         self.copying = Turns(self.settings.copying_at_once)
+
+    def repository_of(self, life: ImportLife) -> ImportRepository:
+        """The repository as an import is to use it: in its owner's name."""
+        return self.repository.for_import(outline_of(life))
 
     async def enter(self, life: ImportLife, phase: ImportPhase, note: str = "") -> None:
         """Write down that a phase begins, before it has any effect."""

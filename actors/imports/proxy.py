@@ -40,6 +40,7 @@ from .life import ImportLife
 from .local_source import LocalSource
 from .means import ImportMeans
 from .news import ImportNews
+from .outline import outline_of
 from .phases import ImportPhases
 from .places import ImportPlaces
 from .records import Forgotten, Record
@@ -185,7 +186,7 @@ class ImportProxy(Actor[Inbox]):
                 life,
                 agents=self._places.agents,
                 loop=asyncio.get_running_loop(),
-                repository=self._repository,
+                repository=self._repository.for_import(outline_of(life)),
                 places=self._places,
                 algorithm=self._settings.checksum,
             )

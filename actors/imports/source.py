@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ...messages.imports import DecodedPlane
 from ...plates.certificate import Device
 from ...plates.holding import HeldSpace, Hold
 from ...plates.holding.guarantees import HeldFile
@@ -38,8 +39,8 @@ class ImportSource(Protocol):
             NotYetComplete: its metadata end in the middle.
         """
 
-    async def probe(self, plan: Plan, say: Say) -> None:
-        """Open the first and last plane of every plate.
+    async def probe(self, plan: Plan, say: Say) -> tuple[DecodedPlane, ...]:
+        """Open the first and last plane of every plate, and return those that were decoded here.
 
         Raises:
             UnreadableImage: one does not open.

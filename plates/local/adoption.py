@@ -20,7 +20,7 @@ from .names import PART, checked_path
 from .transfer import BATCH_BYTES, BATCH_FILES, N_THREADS
 
 
-class _Hasher:
+class Hasher:
     """Reads files of the source one after another through a buffer of its own."""
 
     def __init__(
@@ -115,7 +115,7 @@ def adopt(
         on_bytes(durable.size)
 
     def worker() -> Callable[[SourceFile], StoredFile]:
-        return _Hasher(source, algorithm, on_bytes, cancelled).read
+        return Hasher(source, algorithm, on_bytes, cancelled).read
 
     batch: list[StoredFile] = []
     n_bytes = n_linked = 0

@@ -24,7 +24,7 @@ from ..certificate import (
 from ..devices import device_of
 from ..pixels import read_plane
 from ..reach import EVERYTHING, Reach
-from ..repository import Repository, StoredFile, ignore_bytes, never
+from ..repository import ImportStanding, Repository, StoredFile, ignore_bytes, never
 from .disk import make_folders, sync_file, sync_files, sync_folder, sync_folders
 from .errors import (
     CertificateUnreadable,
@@ -91,49 +91,13 @@ def issue(
         NothingToCertify: the import is not registered, or some file of it is not complete.
         RepositoryFailed: the disk refuses.
     """
-    links = [file for file in files if file.links_to]
-    if links:
-        raise ImportedInPlace(
-            f"Import {import_id} is in place: {len(links)} of its {len(files)} files lie at their source alone, "
-            f"first {links[0].links_to}.",
-            hint="It gets no certificate, and its source must stay. Import it as a copy to get one.",
-        )
     standing = repository.reconcile(import_id)
-    absent = {file.path for file in files} - set(standing.complete)
-    if not standing.registered or absent or not files:
-        raise NothingToCertify(
-            f"Import {import_id} cannot be certified: "
-            + (f"{len(absent)} of its {len(files)} files are not there" if absent else "it is not finished")
-            + ".",
-            hint="It is certified when it is done; 'hcs-mesh imports' shows how far it is.",
-        )
+    refuse_incomplete(import_id, files, standing)
     folder = repository.files_folder(import_id)
     with repository_errors(folder):
         repository_device = device_of(folder)
-    if not source_device.host and not allow_same_disk:
-        raise SameDisk(
-            f"Import {import_id} gets no certificate: what disk {source} lay on is not known.",
-            hint="It could be the repository's. Set imports.certify_same_disk = true if that is no matter.",
-        )
-    if in_memory(repository_device) and not allow_same_disk:
-        raise SameDisk(
-            f"Import {import_id} gets no certificate: the repository {folder} lies in memory "
-            f"({repository_device.file_system}), and on no disk.",
-            hint="It is gone when its host stops. Set imports.certify_same_disk = true if that is no matter.",
-        )
-    if share_a_disk(source_device, repository_device) and not allow_same_disk:
-        for what, device in ((source, source_device), (folder, repository_device)):
-            if not is_told(device):
-                raise SameDisk(
-                    f"Import {import_id} gets no certificate: what disk {what} lies on is not told"
-                    f" ({device.file_system or 'by this system'}).",
-                    hint="One disk could hold both. Set imports.certify_same_disk = true if that is no matter.",
-                )
-        raise SameDisk(
-            f"Import {import_id} gets no certificate: {source} and the repository {folder} lie on one disk"
-            f" ({', '.join(repository_device.disks) or repository_device.mount_point or repository_device.number}).",
-            hint="A disk that breaks would take both. Set imports.certify_same_disk = true if that is wanted.",
-        )
+    if not allow_same_disk:
+        refuse_same_disk(import_id, source, source_device, str(folder), repository_device)
     return Certificate(
         certificate_id=uuid4().hex,
         key_fingerprint=key.fingerprint,
@@ -156,6 +120,64 @@ def issue(
         repository_device=repository_device,
         held=held,
     )
+
+
+def refuse_incomplete(import_id: str, files: Sequence[StoredFile], standing: ImportStanding) -> None:
+    """Promise that a repository holds every byte of an import.
+
+    Raises:
+        ImportedInPlace: it holds links and none of the bytes.
+        NothingToCertify: the import is not registered, or some file of it is not complete.
+    """
+    links = [file for file in files if file.links_to]
+    if links:
+        raise ImportedInPlace(
+            f"Import {import_id} is in place: {len(links)} of its {len(files)} files lie at their source alone, "
+            f"first {links[0].links_to}.",
+            hint="It gets no certificate, and its source must stay. Import it as a copy to get one.",
+        )
+    absent = {file.path for file in files} - set(standing.complete)
+    if not standing.registered or absent or not files:
+        raise NothingToCertify(
+            f"Import {import_id} cannot be certified: "
+            + (f"{len(absent)} of its {len(files)} files are not there" if absent else "it is not finished")
+            + ".",
+            hint="It is certified when it is done; 'hcs-mesh imports' shows how far it is.",
+        )
+
+
+def refuse_same_disk(
+    import_id: str, source: str, source_device: Device, repository: str, repository_device: Device
+) -> None:
+    """Promise that no broken disk takes source and repository together, as far as anybody knows.
+
+    Raises:
+        SameDisk: one does, or nobody knows, or the repository lies on none.
+    """
+    if not source_device.host:
+        raise SameDisk(
+            f"Import {import_id} gets no certificate: what disk {source} lay on is not known.",
+            hint="It could be the repository's. Set imports.certify_same_disk = true if that is no matter.",
+        )
+    if in_memory(repository_device):
+        raise SameDisk(
+            f"Import {import_id} gets no certificate: the repository {repository} lies in memory "
+            f"({repository_device.file_system}), and on no disk.",
+            hint="It is gone when its host stops. Set imports.certify_same_disk = true if that is no matter.",
+        )
+    if share_a_disk(source_device, repository_device):
+        for what, device in ((source, source_device), (repository, repository_device)):
+            if not is_told(device):
+                raise SameDisk(
+                    f"Import {import_id} gets no certificate: what disk {what} lies on is not told"
+                    f" ({device.file_system or 'by this system'}).",
+                    hint="One disk could hold both. Set imports.certify_same_disk = true if that is no matter.",
+                )
+        raise SameDisk(
+            f"Import {import_id} gets no certificate: {source} and the repository {repository} lie on one disk"
+            f" ({', '.join(repository_device.disks) or repository_device.mount_point or repository_device.number}).",
+            hint="A disk that breaks would take both. Set imports.certify_same_disk = true if that is wanted.",
+        )
 
 
 def certificate_path(data: Path, import_id: str) -> Path:
@@ -184,6 +206,20 @@ def store(data: Path, signed: SignedCertificate) -> SignedCertificate:
         below = {str(folder / file.path.rpartition("/")[0]) for file in signed.certificate.files}
         sync_files(folder, (folder / file.path for file in signed.certificate.files))
         sync_folders(folder, below | {str(folder), str(folder.parent), str(folder.parent.parent)})
+    return keep(data, signed)
+
+
+def keep(data: Path, signed: SignedCertificate) -> SignedCertificate:
+    """Keep a certificate of what lies elsewhere, as ``store`` does.
+
+    Raises:
+        CertificateUnreadable: there is one of this import, and it is damaged.
+        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+    """
+    path = certificate_path(data, signed.certificate.import_id)
+    with repository_errors(path):
+        if path.exists():
+            return load(path)
         make_folders(path.parent)
         new = path.with_name(path.name + PART)
         new.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=1) + b"\n")

@@ -11,6 +11,7 @@ import msgspec
 
 from ...config.errors import MeshError
 from ..checksums import Algorithm
+from ..import_outline import ImportOutline
 from ..labels import UNLABELLED, Labels, Target
 from ..model import Plate, PlateSummary
 from ..plate_source import THROUGH_THE_MESH, Freshness
@@ -86,6 +87,10 @@ class LocalRepository:
             # On a disk that is full, say, the mesh comes up all the same: the planes of those plates alone are refused.
             with suppress(MeshError):
                 self._imports.record_links()
+
+    def for_import(self, outline: ImportOutline) -> LocalRepository:
+        """The repository itself: it is nobody's in particular, and hears of plates when they are there."""
+        return self
 
     def files_folder(self, import_id: str) -> Path:
         """Where an import's files lie, whether they are there yet or not.

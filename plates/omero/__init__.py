@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .address import OmeroAddress, Password, Person, SessionKey, address_of
     from .annotations import OmeroAnnotations
     from .identities import Identities
+    from .import_into import OmeroImport
+    from .imports import OmeroImports
     from .instance import OmeroInstance
     from .opening import open_identities
     from .pixels import OmeroPixels, PixelStatistics
@@ -30,6 +32,8 @@ _ROOMS = {
     "OmeroAddress": ".address",
     "OmeroInstance": ".instance",
     "OmeroAnnotations": ".annotations",
+    "OmeroImport": ".import_into",
+    "OmeroImports": ".imports",
     "OmeroPixels": ".pixels",
     "OmeroPlate": ".structure",
     "OmeroPlates": ".plates",
@@ -51,6 +55,8 @@ __all__ = [
     "Identities",
     "OmeroAddress",
     "OmeroAnnotations",
+    "OmeroImport",
+    "OmeroImports",
     "OmeroInstance",
     "OmeroPixels",
     "OmeroPlate",

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from .address import Credential, OmeroAddress, Password, SessionKey
-from .errors import OmeroError, OmeroOnTheLoop, refusal
+from .errors import OmeroError, OmeroOnTheLoop
 from .library import OmeroPy, omero_py
+from .meanings import refusal
 from .secret import Secret
 from .translation import omero_errors
 
@@ -41,6 +42,7 @@ class Connection:
         self._credential = credential
         self._services: dict[str, Any] = {}
         self._store: Any = None
+        self._managed: Any = None
         self._store_holds = 0
         with self._translated():
             self._client = _client(self._library, address)
@@ -106,6 +108,25 @@ class Connection:
             self._store.setPixelsId(pixels_id, True, {"omero.group": group})  # noqa: FBT003 - as OMERO has it
             self._store_holds = pixels_id
         return self._store
+
+    @property
+    def managed_repository(self) -> Any:
+        """Where the server keeps what is imported. To be used inside ``calling``."""
+        if self._managed is None:
+            self._managed = self._client.getManagedRepository()
+        return self.in_time(self._managed)
+
+    def name_of(self, proxy: Any) -> Secret:
+        """What ``named`` finds a proxy by, through another connection of the same session."""
+        return Secret(self._client.getCommunicator().proxyToString(proxy))
+
+    def named(self, name: Secret, kind: Any) -> Any:
+        """What another connection of the same session was given, of this kind of proxy."""
+        return kind.uncheckedCast(self._client.getCommunicator().stringToProxy(name.reveal()))
+
+    def callback(self, handle: Any) -> Any:
+        """What the server calls when the work behind a handle is done. To be used inside ``calling``."""
+        return self._library.omero.callbacks.CmdCallbackI(self._client, handle)
 
     def in_time(self, proxy: Any, *, seconds: float = 0.0) -> Any:
         """A proxy whose calls fail with a time-out after ``seconds``, or the address's time for a call."""

@@ -40,6 +40,9 @@ def _loaded() -> OmeroPy:
             import Ice
             import omero.callbacks
             import omero.clients
+            import omero.cmd
+            import omero.grid
+            import omero.model
             import omero.rtypes
             import omero.sys
     except ImportError as error:

@@ -91,6 +91,15 @@ class ConnectionPool:
             raise
         self._give_back(connection)
 
+    def apart(self) -> Connection:
+        """Open a connection of the session that is not the pool's, for work that lasts; the caller closes it.
+
+        Raises:
+            OmeroError: none can be opened.
+        """
+        refuse_on_a_loop()
+        return self._open()
+
     def close_idle(self) -> int:
         """Close the connections that nobody has needed for a while, as any use of the pool does; say how many."""
         before_s = self._clock() - self._idle_s

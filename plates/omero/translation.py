@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .address import Credential, OmeroAddress
-from .errors import meaning
 from .library import omero_py
+from .meanings import meaning
 
 
 @contextmanager

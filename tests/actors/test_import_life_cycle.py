@@ -33,6 +33,7 @@ from hcs_mesh.messages.imports import IMPORT_PHASES, ImportOrder, ImportStatus
 from hcs_mesh.plates.certificate import Device
 from hcs_mesh.plates.holding import Hold
 from hcs_mesh.plates.local import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged
+from hcs_mesh.plates.omero.errors import OmeroImportFailed, OmeroNotPermitted, OmeroSessionEnded, OmeroUnreachable
 from hcs_mesh.plates.planners import Plan
 from hcs_mesh.plates.planners.plan import Fileset, PlannedFile
 from hcs_mesh.plates.repository import SourceFile, StoredFile
@@ -259,6 +260,10 @@ def status_bytes() -> bytes:
         (ActorUnknown("it is between two lives"), Blame.TRANSIENT),
         (AskTimedOut("no answer"), Blame.TRANSIENT),
         (MailboxFull("busy"), Blame.TRANSIENT),
+        (OmeroUnreachable("it is down"), Blame.TRANSIENT),
+        (OmeroSessionEnded("it was idle"), Blame.TRANSIENT),
+        (OmeroImportFailed("no reader knows it"), Blame.PERMANENT),
+        (OmeroNotPermitted("not in the group"), Blame.PERMANENT),
         (MeshError("anything else"), Blame.PERMANENT),
     ],
 )

@@ -155,6 +155,30 @@ def test_an_import_leaves_its_jobs_and_its_log_with_the_fileset(connection: Blit
     ]
 
 
+def test_an_import_is_made_in_the_group_of_the_call_that_began_it(
+    stand_in: RunningServer, connect: Connect, tmp_path: Path
+) -> None:
+    connection = connect("ada")
+    group = next(one for one in connection.getGroupsMemberOf() if one.getName() == "readers")
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12)), group_id=group.getId())
+    upload.send(0)
+    plate = upload.finish().objects[0]
+    found = connection.getQueryService().get("Plate", plate.id.val, {"omero.group": "-1"})
+    assert found.details.group.id.val == group.getId()
+
+
+def test_of_a_fileset_that_was_removed_no_images_are_made(connection: BlitzGateway, tmp_path: Path) -> None:
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12)))
+    upload.send(0)
+    file = upload.process.getUploader(0).getFileId().val
+    query = f"select fse.fileset.id from FilesetEntry fse where fse.originalFile.id = {file}"
+    [[fileset]] = unwrap(connection.getQueryService().projection(query, None))
+    connection.deleteObjects("Fileset", [fileset], wait=True)
+    with pytest.raises(omero.ChecksumValidationException) as refused:
+        upload.process.verifyUpload(upload.hashes())
+    assert refused.value.failingChecksums == {0: ""}
+
+
 def test_an_upload_that_is_verified_twice_is_imported_twice(connection: BlitzGateway, tmp_path: Path) -> None:
     upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12)))
     upload.send(0)

@@ -7,8 +7,9 @@ import pytest
 
 from hcs_mesh.plates.omero import errors
 from hcs_mesh.plates.omero.address import OmeroAddress, Password
-from hcs_mesh.plates.omero.errors import OmeroError, meaning
+from hcs_mesh.plates.omero.errors import OmeroError
 from hcs_mesh.plates.omero.library import omero_py
+from hcs_mesh.plates.omero.meanings import meaning
 from hcs_mesh.plates.omero.secret import Secret
 from hcs_mesh.plates.omero.translation import omero_errors
 
@@ -49,6 +50,7 @@ MEANINGS = [
     ("Ice.UnknownLocalException", errors.OmeroFailed),
     ("Ice.MemoryLimitException", errors.OmeroFailed),
     ("Ice.UnmarshalOutOfBoundsException", errors.OmeroFailed),
+    ("Ice.ProtocolException", errors.OmeroUnreachable),
 ]
 
 

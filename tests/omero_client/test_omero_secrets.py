@@ -8,7 +8,8 @@ import pytest
 from rich.pretty import pretty_repr
 
 from hcs_mesh.plates.omero.address import Credential, OmeroAddress, Password, SessionKey
-from hcs_mesh.plates.omero.errors import OmeroSessionEnded, meaning, without_credentials
+from hcs_mesh.plates.omero.errors import OmeroSessionEnded
+from hcs_mesh.plates.omero.meanings import meaning, without_credentials
 from hcs_mesh.plates.omero.secret import Secret
 
 UUID = "7e5f5e29-4a0e-4a2b-9d0f-9f5f7f1f0c11"

@@ -117,13 +117,15 @@ def _answering(operation: Operation, run: Callable[..., Any]) -> Callable[..., A
 def _run(method: Any, name: str, servant: Servant, current: Any, given: list[Any]) -> Any:
     door = servant.server.door
     try:
+        # As with Glacier2: who comes by another connection has no session there. A call that has come in goes on,
+        # whatever becomes of its caller.
+        is_known = servant.session is None or peer(current) in servant.server.connections
         door.enter(name)
         if method is None:
             raise NotKnown(f"{name} is not implemented")
         with contextlib.nullcontext() if getattr(method, "is_unlocked", False) else servant.server.lock:
             if servant.session is not None:  # the router's is yet to come
-                if peer(current) not in servant.server.connections:
-                    # As with Glacier2: who comes by another connection has no session there.
+                if not is_known:
                     raise Ice.ObjectNotExistException
                 servant.server.sessions.touch(servant.session.uuid)
             call = Call(servant.server, servant.session, current)

@@ -30,8 +30,10 @@ class ImportProcess(Stateful):
     interface = omero.grid.ImportProcess
     proxy = omero.grid.ImportProcessPrx
 
-    def __init__(self, server: Server, session: Session, fileset: Row, settings: Any) -> None:
+    def __init__(self, server: Server, session: Session, fileset: Row, settings: Any, begun_by: Any) -> None:
+        """``begun_by`` is what the call that began it came with: the import is made in that call's group."""
         super().__init__(server, session)
+        self._begun_by = begun_by
         self.fileset = fileset
         self._settings = settings
         self._files = [entry["originalFile"] for entry in server.graph.collection(fileset, "usedFiles")]
@@ -70,6 +72,7 @@ class ImportProcess(Stateful):
         if wrong:
             said = f"A checksum mismatch has occurred for files {sorted(wrong)}"
             raise omero.ChecksumValidationException("", "omero.ChecksumValidationException", said, wrong)
+        call = Call(self.server, self.session, self._begun_by)
         with self.graph.changing():
             self._finish(call, "UploadJob")
         # Asked twice, the server imports twice.
@@ -77,8 +80,9 @@ class ImportProcess(Stateful):
         return self._handle
 
     def _hash(self, n: int) -> str:
-        """What the server noted when the upload was closed; nothing before."""
-        return self._files[n]["hash"] or ""
+        """What the server noted when the upload was closed; nothing before, or once the fileset is gone."""
+        file = self.graph.find("OriginalFile", self._files[n].id)
+        return "" if file is None else file["hash"] or ""
 
     def _import(self, call: Call, handle: Handle) -> Any:
         door = self.server.door
@@ -94,6 +98,10 @@ class ImportProcess(Stateful):
             self._finish(call)
         handle.step(3)
         door.leave("ManagedRepository.import")
+        door.enter("ManagedRepository.pixelData")
+        with self.server.lock, self.graph.changing():
+            work.tell_series(pixels)
+        door.leave("ManagedRepository.pixelData")
         handle.step(4)
         with self.server.lock:
             return response(call, objects, pixels)

@@ -16,7 +16,7 @@ from omero_server.plain_tiff import read_plain_tiff
 from omero_server.plane_files import PlaneMap
 from omero_server.raw_files import path_of
 from omero_server.read_fileset import ReadFileset, ReadImage, ReadPlate, Unreadable
-from omero_server.refusals import NotKnown
+from omero_server.refusals import BadData, NotKnown
 from omero_server.wire import Loaded, Wire
 
 READERS = (read_metaxpress, read_ome_tiff, read_plain_tiff)
@@ -51,13 +51,20 @@ class Import:
 
     def keep(self, found: ReadFileset) -> tuple[list[Row], list[Row]]:
         """The plates and images, plates first, and the pixels of the images."""
-        images = [self._image(found, number, one) for number, one in enumerate(found.images)]
+        if self._graph.find("Fileset", self._fileset.id) is None:
+            raise BadData(f"{self._fileset} was removed while images were made of it")
+        images = [self._image(found, one) for one in found.images]
         plates = [self._plate(one, images) for one in found.plates]
         self._link_to_target(plates or images)
         self._annotate(plates or images)
         return [*plates, *images], [self._graph.collection(image, "pixels")[0] for image in images]
 
-    def _image(self, found: ReadFileset, number: int, image: ReadImage) -> Row:
+    def tell_series(self, pixels: list[Row]) -> None:
+        """Say which of the files' images each is: with a server a later step than the images themselves."""
+        for number, one in enumerate(pixels):
+            self._graph.put(one["image"], "series", number)
+
+    def _image(self, found: ReadFileset, image: ReadImage) -> Row:
         make, server = self._call.make, self._call.server
         named = self._settings.userSpecifiedName
         row = make(
@@ -65,7 +72,6 @@ class Import:
             name=image.name if named is None or found.plates else named.val,
             description=_text(self._settings.userSpecifiedDescription) if not found.plates else None,
             acquisitionDate=server.now_ms(),
-            series=number,
             fileset=self._fileset,
             format=server.enumeration("Format", found.format),
             archived=False,

@@ -98,7 +98,7 @@ class ManagedRepository(Servant):
             self._add_jobs(call, sent, settings)
             [fileset] = Merge(call).all([sent])
             self._begin_log(call, fileset, folder)
-        process = ImportProcess(self.server, self.session, fileset, settings)
+        process = ImportProcess(self.server, self.session, fileset, settings, call.current)
         proxy = opened(self.session, process)
         self.server.imports.append((process, proxy))
         return proxy

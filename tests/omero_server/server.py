@@ -34,8 +34,8 @@ from omero_server.slices import operations
 from omero_server.table_file import TableFile
 
 REAP_EVERY_S = 1.0
-IMPORT = "ManagedRepository.import"
-"""The import itself, which goes on behind the calls, passes the door under this name."""
+IMPORT = ("ManagedRepository.import", "ManagedRepository.pixelData")
+"""The import itself, which goes on behind the calls, passes the door under these names."""
 
 
 class Server:
@@ -126,7 +126,7 @@ class Server:
 def _known_operations() -> list[str]:
     servants: list[type[Servant]] = [Router, ServiceFactory, *SERVICES.values(), *BEHIND]
     named = [f"{interface_name(one)}.{operation.name}" for one in servants for operation in operations(one.interface)]
-    return [*named, IMPORT]
+    return [*named, *IMPORT]
 
 
 def _uuid(folder: Path) -> str:

@@ -1,0 +1,121 @@
+"""What is proved of an import into a server: its planes are the source's own, and a certificate says so."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from omero_imports import METAXPRESS, OME_TIFF, Import, Importing, importing
+from omero_lab import address_of
+from omero_plates import some_planes, write_ome_plate
+
+from hcs_mesh.plates.certificate import Certificate, CertifiedPlane, Device
+from hcs_mesh.plates.local.certifying import decode_plane
+from hcs_mesh.plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
+from hcs_mesh.plates.local.signing import load_or_make_key
+from hcs_mesh.plates.omero.certifying import agreed, issue
+from hcs_mesh.plates.omero.errors import OmeroPlanesDiffer
+from omero_server.running import RunningServer
+
+pytestmark = pytest.mark.needs("omero")
+
+
+@pytest.fixture
+def desk(omero: RunningServer) -> Iterator[Importing]:
+    with importing(omero, managed=omero.managed) as one:
+        yield one
+
+
+def decoded(one: Import) -> list[CertifiedPlane]:
+    """The same planes, decoded from the source by the mesh itself."""
+    served = one.at.served_planes(one.filesets())
+    return [decode_plane(one.root, image.file, image.page, follow_links=True) for image, _ in served]
+
+
+def certificate(one: Import, server: RunningServer, folder: Path, **changes: Any) -> Certificate:
+    said: dict[str, Any] = {
+        "address": address_of(server),
+        "managed": None,
+        "decoded": decoded(one),
+        "import_id": one.import_id,
+        "source": str(one.root),
+        "source_host": "microscope",
+        "source_device": Device(host="microscope", number=1),
+        "owner": "ada",
+        "held": "linked",
+        "started_at_unix_s": 1.0,
+        "verified_at_unix_s": 2.0,
+        "allow_same_disk": True,
+    }
+    key = load_or_make_key(folder / "keys")
+    return issue(one.at, tuple(one.stored.values()), one.filesets(), key, **(said | changes))
+
+
+@pytest.mark.parametrize("source", [METAXPRESS, OME_TIFF])
+def test_the_first_and_the_last_plane_are_those_of_the_source(desk: Importing, shared_data: Path, source: str) -> None:
+    one = desk.of("planes-" + source[:3], shared_data / source)
+    one.whole()
+    served = one.at.served_planes(one.filesets())
+    assert [plane for _, plane in served] == decoded(one)
+    assert len(served) == (1 if source == METAXPRESS else 2)
+
+
+def test_of_several_wells_fields_and_channels_the_last_plane_is_the_last(desk: Importing, tmp_path: Path) -> None:
+    one = desk.of("planes-of-many", write_ome_plate(tmp_path / "many.ome.tiff", some_planes(2, 3, 2, 16, 16)))
+    one.whole()
+    served = one.at.served_planes(one.filesets())
+    assert [(image.well, image.field, image.c, image.page) for image, _ in served] == [
+        ("A01", served[0].image.field, 0, 0),
+        ("A02", served[1].image.field, 1, 11),
+    ]
+    assert [plane for _, plane in served] == decoded(one)
+
+
+def test_a_certificate_names_the_server_the_fileset_and_the_files_hashes(
+    omero: RunningServer, desk: Importing, tmp_path: Path, shared_data: Path
+) -> None:
+    one = desk.of("certified", shared_data / METAXPRESS)
+    ids = one.whole()
+    told = certificate(one, omero, tmp_path)
+    assert told.plate_ids == ids
+    [fileset_id] = one.at.fileset_ids()
+    assert told.repository == f"omero://127.0.0.1:{omero.port}/Fileset:{fileset_id}"
+    assert {file.path: file.checksum for file in told.files} == {
+        path: hashlib.sha1(content).hexdigest() for path, content in one.bytes_here().items()
+    }
+    assert told.planes == tuple(decoded(one))
+
+
+def test_other_pixels_than_the_sources_are_an_alarm(
+    omero: RunningServer, desk: Importing, tmp_path: Path, shared_data: Path
+) -> None:
+    one = desk.of("other-pixels", shared_data / METAXPRESS)
+    one.whole()
+    [right] = decoded(one)
+    wrong = msgspec.structs.replace(right, checksum="0" * 40)
+    with pytest.raises(OmeroPlanesDiffer, match="other pixels"):
+        certificate(one, omero, tmp_path, decoded=[wrong])
+    [(image, plane)] = one.at.served_planes(one.filesets())
+    assert agreed([(image, plane)], []) == (right,)  # type: ignore[list-item]
+    with pytest.raises(OmeroPlanesDiffer, match="shows nothing"):
+        agreed([(image, None)], [])  # type: ignore[list-item]
+
+
+def test_what_is_in_place_unfinished_or_on_one_disk_gets_no_certificate(
+    omero: RunningServer, desk: Importing, tmp_path: Path, shared_data: Path
+) -> None:
+    one = desk.of("no-certificate", shared_data / METAXPRESS)
+    one.transfer()
+    with pytest.raises(NothingToCertify, match="not finished"):
+        certificate(one, omero, tmp_path, decoded=[])
+    one.verify()
+    one.register()
+    with pytest.raises(SameDisk, match="OMERO on this host"):
+        certificate(one, omero, tmp_path, allow_same_disk=False)
+    linked = desk.of("in-place-certificate", shared_data / METAXPRESS)
+    linked.adopt()
+    linked.register()
+    with pytest.raises(ImportedInPlace):
+        certificate(linked, omero, tmp_path)
