@@ -101,7 +101,7 @@ async def test_a_source_that_is_deleted_once_it_is_held_is_imported_all_the_same
     assert (status.state, status.held) == ("done", "hard link")
     stored = place.repository.files_folder(import_id)
     assert {path.name: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before
-    assert not list(place.folder.rglob(".hcs-mesh-held/*/*")), "what is stored is held no longer"
+    assert not list(place.folder.rglob(".hcs-mesh-held/*/import-*")), "what is stored is held no longer"
 
 
 async def test_a_full_disk_is_relieved_of_what_can_be_read_again(place: Place) -> None:
