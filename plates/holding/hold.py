@@ -11,6 +11,9 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from ..errors import NotAFile
 from ..local.disk import sync_files, sync_folder
@@ -48,28 +51,27 @@ def hold(files: Sequence[SourceFile], source: Path, staging: Path | None, import
     """
     checked_id(import_id)
     with ExitStack() as stack:
-        folder: OpenFolder | None = None
-        again = False
+        place: _Place | None = None
         if staging is not None and platform_denier() is None:
             try:
-                home = stack.enter_context(open_home(staging))
-                again = not home.make(import_id, durable=False)
-                folder = stack.enter_context(home.entered(import_id))
+                place = _place(stack, staging, import_id)
             except OSError as error:
                 why = why or f"{staging} cannot be used: {error.strerror}"
-        holder = _Holder(source, folder, import_id, why, again=again)
+        holder = _Holder(source, place, import_id, why)
         held = tuple(holder.take(file) for file in files)
-        if folder is not None:
-            holder.make_durable(held, home)
-        staged = folder is not None and any(file.guarantee in STAGED for file in held)
-        return Hold(
-            import_id=import_id,
-            source=str(source),
-            staging=str(folder.path) if folder is not None and staged else "",
-            staging_inode=folder.inode if folder is not None and staged else 0,
-            files=held,
-            reason=holder.reason,
-        )
+        found = Hold(import_id=import_id, source=str(source), files=held, reason=holder.reason)
+        if place is None:
+            return found
+        holder.make_durable(held, place.home)
+        if not any(file.guarantee in STAGED for file in held):
+            return found
+        return msgspec.structs.replace(found, staging=str(place.folder.path), staging_inode=place.folder.inode)
+
+
+def _place(stack: ExitStack, staging: Path, import_id: str) -> _Place:
+    home = stack.enter_context(open_home(staging))
+    is_new = home.make(import_id, durable=False)
+    return _Place(home, stack.enter_context(home.entered(import_id)), is_new)
 
 
 def release(held: Hold) -> None:
@@ -86,21 +88,29 @@ def release(held: Hold) -> None:
         remove(Path(held.staging), held.staging_inode)
 
 
+class _Place(NamedTuple):
+    """The open folder of an import's links, and the one in which it has its name."""
+
+    home: OpenFolder
+    folder: OpenFolder
+    is_new: bool
+
+
 class _Holder:
     """Takes one file after another, and stops trying what this disk has refused for all of them."""
 
-    def __init__(self, source: Path, folder: OpenFolder | None, import_id: str, reason: str, *, again: bool) -> None:
+    def __init__(self, source: Path, place: _Place | None, import_id: str, reason: str) -> None:
         # Strings, not paths: this is done for each of many thousand small files.
         self._source = str(source)
         # Of the open folder: by now its own name may lead to where nothing is to be written or removed.
-        self._folder = folder.at if folder else ""
-        self._told = str(folder.path) if folder else ""
+        self._folder = place.folder.at if place else ""
+        self._told = str(place.folder.path) if place else ""
         self._inside = os.path.realpath(source)
         self._import_id = import_id
         self._denier = platform_denier()
-        self._reflinks = self._links = folder is not None
+        self._reflinks = self._links = place is not None
         # Nothing of an earlier call is looked for, file by file, where there was none.
-        self._again = again
+        self._again = place is not None and not place.is_new
         self._made = {self._folder}
         self.reason = reason
 
