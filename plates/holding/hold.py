@@ -11,7 +11,6 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -24,7 +23,7 @@ from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
 from .private_folder import OpenFolder
 from .sharing import UNSUPPORTED, share_extents
-from .staging import make_private, open_home, remove
+from .staging import Links, make_private, open_links, remove
 from .windows import DenyDelete
 
 _CLONING = ".cloning"
@@ -51,10 +50,10 @@ def hold(files: Sequence[SourceFile], source: Path, staging: Path | None, import
     """
     checked_id(import_id)
     with ExitStack() as stack:
-        place: _Place | None = None
+        place: Links | None = None
         if staging is not None and platform_denier() is None:
             try:
-                place = _place(stack, staging, import_id)
+                place = stack.enter_context(open_links(staging, import_id))
             except OSError as error:
                 why = why or f"{staging} cannot be used: {error.strerror}"
         holder = _Holder(source, place, import_id, why)
@@ -66,12 +65,6 @@ def hold(files: Sequence[SourceFile], source: Path, staging: Path | None, import
         if not any(file.guarantee in STAGED for file in held):
             return found
         return msgspec.structs.replace(found, staging=str(place.folder.path), staging_inode=place.folder.inode)
-
-
-def _place(stack: ExitStack, staging: Path, import_id: str) -> _Place:
-    home = stack.enter_context(open_home(staging))
-    is_new = home.make(import_id, durable=False)
-    return _Place(home, stack.enter_context(home.entered(import_id)), is_new)
 
 
 def release(held: Hold) -> None:
@@ -88,18 +81,10 @@ def release(held: Hold) -> None:
         remove(Path(held.staging), held.staging_inode)
 
 
-class _Place(NamedTuple):
-    """The open folder of an import's links, and the one in which it has its name."""
-
-    home: OpenFolder
-    folder: OpenFolder
-    is_new: bool
-
-
 class _Holder:
     """Takes one file after another, and stops trying what this disk has refused for all of them."""
 
-    def __init__(self, source: Path, place: _Place | None, import_id: str, reason: str) -> None:
+    def __init__(self, source: Path, place: Links | None, import_id: str, reason: str) -> None:
         # Strings, not paths: this is done for each of many thousand small files.
         self._source = str(source)
         # Of the open folder: by now its own name may lead to where nothing is to be written or removed.

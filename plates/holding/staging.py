@@ -144,6 +144,28 @@ def check_home(folder: Path) -> None:
         raise _gone(folder) from error
 
 
+class Links(NamedTuple):
+    """The open folder of an import's links, the one in which it has its name, and whether it was made just now."""
+
+    home: OpenFolder
+    folder: OpenFolder
+    is_new: bool
+
+
+@contextmanager
+def open_links(staging: Path, import_id: str) -> Iterator[Links]:
+    """Open the folder for an import's links, made where it was not there; its name is not synced.
+
+    Raises:
+        NotPrivate: it, or one above, is not this account's alone.
+        OSError: it can be neither made nor opened.
+    """
+    with open_home(staging) as home:
+        is_new = home.make(import_id, durable=False)
+        with home.entered(import_id) as folder:
+            yield Links(home, folder, is_new)
+
+
 @contextmanager
 def open_held(folder: Path, inode: int) -> Iterator[OpenFolder]:
     """Open the very folder that was made for an import, to take names in it away.
