@@ -20,8 +20,9 @@ ResultKind = Literal["label", "plane", "table", "other"]
 
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to take over, as it looked when it had settled; ``inode`` and ``mtime_ns`` 0 mean not known.
+    """A file to take over, as it looked when it had settled; ``mtime_ns``, ``inode`` and ``device`` 0 mean not known.
 
+    An inode's number is one of its file system, the ``device``: the two together are a file and no other.
     ``path`` is relative to the import's source, with '/' between folders.
     """
 
@@ -29,6 +30,7 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     mtime_ns: int = 0
     inode: int = 0
+    device: int = 0
 
 
 class OpenSource(Protocol):
@@ -212,6 +214,7 @@ class Repository(Protocol):
         source: Path,
         files: Sequence[SourceFile],
         *,
+        reader: SourceReader | None = None,
         known: Sequence[StoredFile] = (),
         on_bytes: Callable[[int], None] = ignore_bytes,
         on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
@@ -219,7 +222,8 @@ class Repository(Protocol):
     ) -> tuple[StoredFile, ...]:
         """Take files over in place: they are read and hashed once, and the repository keeps links to them.
 
-        The arguments are those of ``transfer``, but for the source, which is a folder on this host.
+        The arguments are those of ``transfer``, but for the source, which is a folder on this host; through ``reader``
+        its files are read.
         """
 
     def verify(

@@ -90,6 +90,7 @@ class ImportCopying:
                     life.import_id,
                     Path(life.plan.root),
                     life.files,
+                    reader=source.reader(life.plan, None, cancelled),
                     known=known,
                     on_bytes=progress.add,
                     on_files=on_files,

@@ -131,6 +131,7 @@ class LocalRepository:
         source: Path,
         files: Sequence[SourceFile],
         *,
+        reader: SourceReader | None = None,
         known: Sequence[StoredFile] = (),
         on_bytes: Callable[[int], None] = ignore_bytes,
         on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
@@ -146,7 +147,14 @@ class LocalRepository:
         """
         self._must_write()
         return self._imports.adopt(
-            import_id, source, files, known=known, on_bytes=on_bytes, on_files=on_files, cancelled=cancelled
+            import_id,
+            source,
+            files,
+            reader=reader,
+            known=known,
+            on_bytes=on_bytes,
+            on_files=on_files,
+            cancelled=cancelled,
         )
 
     def verify(
