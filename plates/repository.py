@@ -165,6 +165,10 @@ def ignore_bytes(n_bytes: int) -> None:
     """Take note of nothing: the progress of a caller that shows none."""
 
 
+def ignore_linked() -> None:
+    """Take note of nothing: for a caller that files elsewhere may be read for at any time."""
+
+
 def ignore_files(files: tuple[StoredFile, ...]) -> None:
     """Take note of nothing: for a caller that keeps no record of single files."""
 
@@ -232,9 +236,13 @@ class Repository(Protocol):
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None] = ignore_bytes,
+        on_linked: Callable[[], None] = ignore_linked,
         cancelled: Callable[[], bool] = never,
     ) -> None:
-        """Read every file again from the disk and compare it with its checksum."""
+        """Read every file again from the disk and compare it with its checksum.
+
+        ``on_linked`` is called from the working threads before a file is opened that lies in place, at its owner's.
+        """
 
     def register(
         self,

@@ -181,7 +181,7 @@ class LocalSource:
         """Read what is held, for the import's owner, at the pace that a guest keeps."""
         reach, root = self._reach_now(), Path(plan.root)
         reader: SourceReader = HeldReader(held, reach) if held is not None else FolderReader(root, reach)
-        return self._places.paced(reader, root, cancelled)
+        return self._places.paced(reader, root, cancelled, writes=self._order.mode == "upload")
 
     def local_root(self, plan: Plan) -> Path | None:
         """The folder that a plan's files are relative to."""

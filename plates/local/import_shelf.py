@@ -151,6 +151,7 @@ class ImportShelf:
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None],
+        on_linked: Callable[[], None],
         cancelled: Callable[[], bool],
         mend: bool,
     ) -> None:
@@ -163,7 +164,7 @@ class ImportShelf:
         """
         folder = self.files_folder(import_id)
         try:
-            verify(folder, files, on_bytes=on_bytes, cancelled=cancelled)
+            verify(folder, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled)
         except ChecksumMismatch as mismatch:
             if mend and self._registered(import_id) is None:
                 with repository_errors(folder):

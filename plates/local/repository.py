@@ -24,6 +24,7 @@ from ..repository import (
     StoredResult,
     ignore_bytes,
     ignore_files,
+    ignore_linked,
     never,
 )
 from .catalogue import Catalogue
@@ -163,6 +164,7 @@ class LocalRepository:
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None] = ignore_bytes,
+        on_linked: Callable[[], None] = ignore_linked,
         cancelled: Callable[[], bool] = never,
     ) -> None:
         """Read every file again from the disk and compare it with its checksum.
@@ -175,7 +177,9 @@ class LocalRepository:
             TransferCancelled: ``cancelled`` answered True.
             RepositoryFailed: the disk refuses.
         """
-        self._imports.verify(import_id, files, on_bytes=on_bytes, cancelled=cancelled, mend=not self._read_only)
+        self._imports.verify(
+            import_id, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled, mend=not self._read_only
+        )
 
     def register(
         self,

@@ -101,7 +101,8 @@ def disks() -> Iterator[Disks]:
         yield Disks(scope.parent, scope / "plate", secret)
     finally:
         for one in (scope, hers):
-            subprocess.run(["umount", str(one)], check=True)
+            # Lazily: what a test that failed has left open is no reason to leave the others without.
+            subprocess.run(["umount", "-l", str(one)], check=True)
         shutil.rmtree(folder)
 
 
