@@ -116,7 +116,7 @@ class ServedSource:
         folder = self.folders.resolve(root)
         served = self.folders.holding(folder)
         staging = choose_staging(folder, data=self._data, root=Path(served.path) if served is not None else None)
-        held = hold(files, folder, staging.folder, import_id, why=staging.reason)
+        held = hold(files, folder, staging.folder, import_id, why=staging.reason, reach=self.folders.reach)
         # What has gone since is in its link, which was checked when it was made.
         watched = {file.path for file in held.files if file.guarantee not in STAGED}
         self.folders.check_files(folder, [file for file in files if file.path in watched])
@@ -260,7 +260,9 @@ class ServedSource:
         inside = False
         try:
             real = Path(os.path.realpath(path))
-            inside = self.folders.holding(real) is not None and real.lstat().st_ino == opened.look().inode
+            seen, found = real.lstat(), opened.look()
+            same = (seen.st_dev, seen.st_ino) == (found.device, found.inode)
+            inside = same and self.folders.holding(real) is not None
         except FileNotFoundError as error:
             raise NotServed(f"{path} went away while it was opened") from error
         finally:

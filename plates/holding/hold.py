@@ -14,10 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import NotAFile
+from ..errors import NotAFile, NotForReader
 from ..local.disk import sync_files, sync_folder
 from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
+from ..opening import open_for
+from ..reach import EVERYTHING, Reach
 from ..regular_file import open_regular
 from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
@@ -37,15 +39,24 @@ def platform_denier() -> DenyDelete | None:
     return DenyDelete() if sys.platform == "win32" else None
 
 
-def hold(files: Sequence[SourceFile], source: Path, staging: Path | None, import_id: str, *, why: str = "") -> Hold:
+def hold(
+    files: Sequence[SourceFile],
+    source: Path,
+    staging: Path | None,
+    import_id: str,
+    *,
+    why: str = "",
+    reach: Reach = EVERYTHING,
+) -> Hold:
     """Guard a source as well as can be: its files are there afterwards as they were when they had settled.
 
     Asked again, as after a crash, it finds the links that it made, also of files whose names have gone since.
-    ``staging`` is the folder that ``choose_staging`` made, and ``why`` its reason for none.
+    ``staging`` is the folder that ``choose_staging`` made, and ``why`` its reason for none. What is held is opened
+    within ``reach`` first, for what is linked is read whoever may read it.
 
     Raises:
         SourceChanged: a file is not what had settled.
-        SourceMissing, SourceUnreadable, SourceFailed: a file is gone, or cannot be looked at.
+        SourceMissing, SourceUnreadable, SourceFailed: a file is gone, or cannot be looked at, or lies beyond the reach.
         BadName: a path or the id is none.
     """
     checked_id(import_id)
@@ -56,7 +67,7 @@ def hold(files: Sequence[SourceFile], source: Path, staging: Path | None, import
                 place = stack.enter_context(open_links(staging, import_id))
             except OSError as error:
                 why = why or f"{staging} cannot be used: {error.strerror}"
-        holder = _Holder(source, place, import_id, why)
+        holder = _Holder(source, place, import_id, why, reach)
         held = tuple(holder.take(file) for file in files)
         found = Hold(import_id=import_id, source=str(source), files=held, reason=holder.reason)
         if place is None:
@@ -84,7 +95,7 @@ def release(held: Hold) -> None:
 class _Holder:
     """Takes one file after another, and stops trying what this disk has refused for all of them."""
 
-    def __init__(self, source: Path, place: Links | None, import_id: str, reason: str) -> None:
+    def __init__(self, source: Path, place: Links | None, import_id: str, reason: str, reach: Reach) -> None:
         # Strings, not paths: this is done for each of many thousand small files.
         self._source = str(source)
         # Of the open folder: by now its own name may lead to where nothing is to be written or removed.
@@ -92,6 +103,7 @@ class _Holder:
         self._told = str(place.folder.path) if place else ""
         self._inside = os.path.realpath(source)
         self._import_id = import_id
+        self._reach = reach
         self._denier = platform_denier()
         self._reflinks = self._links = place is not None
         # Nothing of an earlier call is looked for, file by file, where there was none.
@@ -103,6 +115,7 @@ class _Holder:
         checked_path(file.path)
         name = f"{self._source}/{file.path}"
         if self._denier is not None:
+            file = self._judged(file, name)
             try:
                 self._denier.deny(self._import_id, Path(name))
                 return self._seen(file, name, "deny-delete")
@@ -111,6 +124,7 @@ class _Holder:
         staged = f"{self._folder}/{file.path}"
         if self._again and (found := self._found(file, staged)):
             return found
+        file = self._judged(file, name)
         if self._links or self._reflinks:
             try:
                 self._make_folder(file.path)
@@ -147,6 +161,19 @@ class _Holder:
                 folder = os.path.dirname(folder)  # noqa: PTH120
         return found
 
+    def _judged(self, file: SourceFile, name: str) -> SourceFile:
+        """The file as it is known once it was opened for whom it is held."""
+        if not self._reach.is_bounded:
+            return file
+        try:
+            with FileIO(open_for(self._reach, Path(name)), "rb") as opened:
+                seen = os.fstat(opened.fileno())
+        except OSError as error:
+            raise source_error(error, name) from error
+        self._check(file, name, seen)
+        # What is linked next is this very file, or none.
+        return msgspec.structs.replace(file, inode=seen.st_ino, device=seen.st_dev)
+
     def _found(self, file: SourceFile, staged: str) -> HeldFile | None:
         """The clone or link that an earlier call made of the settled file; what else lies there is removed."""
         ways: tuple[tuple[str, Guarantee], ...] = ((clone_path(staged, file.inode), "reflink"), (staged, "hard link"))
@@ -170,7 +197,8 @@ class _Holder:
     def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
         cloning = staged + _CLONING
         try:
-            with FileIO(open_regular(name), "rb") as original:
+            bounded = self._reach.is_bounded
+            with FileIO(open_for(self._reach, Path(name)) if bounded else open_regular(name), "rb") as original:
                 before = os.fstat(original.fileno())
                 with open(cloning, "wb", buffering=0) as clone:  # noqa: PTH123
                     share_extents(original.fileno(), clone.fileno())
@@ -188,7 +216,7 @@ class _Holder:
             os.rename(cloning, cloned)  # noqa: PTH104
             return _held(file, os.lstat(cloned), "reflink", original=before)
         except OSError as error:
-            if isinstance(error, FileNotFoundError | NotAFile):
+            if isinstance(error, FileNotFoundError | NotAFile | NotForReader):
                 raise source_error(error, name) from error
             if error.errno in UNSUPPORTED or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 self._reflinks = False
@@ -234,6 +262,7 @@ class _Holder:
             or seen.st_size != file.size
             or file.mtime_ns not in (0, seen.st_mtime_ns)
             or file.inode not in (0, seen.st_ino)
+            or file.device not in (0, seen.st_dev)
         ):
             raise _changed(name)
 
@@ -270,6 +299,7 @@ def _held(
         origin=own.st_ino if own is not None else file.inode,
         # What the original of a clone from before a crash was like then is not known.
         origin_ctime_ns=own.st_ctime_ns if own is not None else 0,
+        device=own.st_dev if own is not None else file.device,
     )
 
 

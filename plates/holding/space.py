@@ -58,7 +58,8 @@ def _let_go(held: Hold, folder: OpenFolder | None) -> Hold:
 
 def _origin_ctime_ns(file: HeldFile, before: os.stat_result, after: os.stat_result) -> int:
     """The ctime by which the original is known from now on; what had touched it before stays found out."""
-    untouched = (before.st_ino, before.st_ctime_ns) == (file.origin, file.origin_ctime_ns)
+    same = before.st_ino == file.origin and file.device in (0, before.st_dev)
+    untouched = same and before.st_ctime_ns == file.origin_ctime_ns
     return after.st_ctime_ns if untouched else file.origin_ctime_ns
 
 
