@@ -125,9 +125,10 @@ def check_readable(
 ) -> None:
     """Promise that the requester could read each file himself, and that no link leads out of the allowed roots.
 
-    What is looked at is the very file that was found when the source had settled, by its inode: a link that is
-    laid in its place between this look and the reading is another file, and found out there. With ``may_be_gone``
-    a file that went away is no matter. Of what is in a folder that he cannot enter, only the folder is named.
+    What is looked at is the very file that was found when the source had settled, by its inode and file system: a
+    link that is laid in its place between this look and the reading is another file, and found out there. With
+    ``may_be_gone`` a file that went away is no matter. Of what is in a folder that he cannot enter, only the folder
+    is named.
 
     Raises:
         PathNotAllowed: a file or a folder on the way is not for him, or a link leads out; the first ones are named.
@@ -138,7 +139,7 @@ def check_readable(
     n_refused = 0
     for file in files:
         try:
-            why = look.refusal(source / file.path, file.inode)
+            why = look.refusal(source / file.path, file)
         except SourceNotFound:
             if may_be_gone:
                 continue
@@ -191,7 +192,7 @@ class _Look:
         self._inside = [str(source), *(os.path.realpath(root.path) for root in roots)]
         self._entered: dict[str, str] = {}
 
-    def refusal(self, path: Path, inode: int) -> str:
+    def refusal(self, path: Path, file: SourceFile) -> str:
         """Why a file is not for the requester; empty if it is."""
         try:
             folder = os.path.realpath(path.parent)
@@ -205,7 +206,7 @@ class _Look:
             raise _gone(path, error) from error
         if not any(within(name, folder) for folder in self._inside):
             return "a link leads out of the folders from which imports may come"
-        if inode and found.st_ino != inode:
+        if file.inode not in (0, found.st_ino) or file.device not in (0, found.st_dev):
             return "it is not the file that had settled"
         if self._account is None:
             return ""

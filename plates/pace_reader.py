@@ -86,15 +86,23 @@ class Pace:
             return f"making way for somebody else who writes: reading {self.rate / MIB:,.0f} MiB/s"
         return ""
 
-    def reader(self, inner: SourceReader, source: Path | None, *, cancelled: Callable[[], bool] = never) -> PacedReader:
+    def reader(
+        self,
+        inner: SourceReader,
+        source: Path | None,
+        *,
+        cancelled: Callable[[], bool] = never,
+        writes: bool = True,
+    ) -> PacedReader:
         """A reader at this pace; ``source`` is the folder on this host that it reads from, if it is one.
 
-        ``cancelled`` ends every wait: the read goes on at once, so that the transfer sees to its own end.
+        ``writes`` says whether what is read is written to the repository. ``cancelled`` ends every wait: the read goes
+        on at once, so that the transfer sees to its own end.
         """
         folder = source or self._repository
         with self._taking:
             self._watches.setdefault(folder, self._make_watch(folder, self._repository))
-        return PacedReader(inner, self, cancelled)
+        return PacedReader(inner, self, cancelled, writes=writes)
 
     def forget(self, source: Path) -> None:
         """Look no longer at the disk of a source whose import is over."""
@@ -168,10 +176,11 @@ class Pace:
 class PacedReader:
     """Opens the files of a source so that they are read at a pace."""
 
-    def __init__(self, inner: SourceReader, pace: Pace, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, inner: SourceReader, pace: Pace, cancelled: Callable[[], bool], *, writes: bool = True) -> None:
         self._inner = inner
         self._pace = pace
         self._cancelled = cancelled
+        self._writes = writes
 
     def open(self, path: str) -> OpenSource:
         """Open a file once the timetable lets it be read; the calling thread stands back from then on.
@@ -181,23 +190,25 @@ class PacedReader:
         """
         self._pace.lower_thread()
         self._pace.wait_for_hours(self._cancelled)
-        self._pace.count_file()
-        return _PacedFile(self._inner.open(path), self._pace, self._cancelled)
+        if self._writes:
+            self._pace.count_file()
+        return _PacedFile(self._inner.open(path), self._pace, self._cancelled, writes=self._writes)
 
 
 class _PacedFile:
     """One file, read at a pace."""
 
-    def __init__(self, inner: OpenSource, pace: Pace, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, inner: OpenSource, pace: Pace, cancelled: Callable[[], bool], *, writes: bool) -> None:
         self._inner = inner
         self._pace = pace
         self._cancelled = cancelled
+        self._writes = writes
         self.name = inner.name
 
     def read_into(self, buffer: memoryview) -> int:
         # Never less than was asked for: a transfer that resumes compares as much as it reads.
         n = self._inner.read_into(buffer)
-        self._pace.take(n, self._cancelled)
+        self._pace.take(n, self._cancelled, writes=self._writes)
         return n
 
     def seek(self, offset: int) -> None:

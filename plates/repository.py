@@ -23,8 +23,9 @@ ResultKind = Literal["label", "plane", "table", "other"]
 
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to take over, as it looked when it had settled; ``inode`` and ``mtime_ns`` 0 mean not known.
+    """A file to take over, as it looked when it had settled; ``mtime_ns``, ``inode`` and ``device`` 0 mean not known.
 
+    An inode's number is one of its file system, the ``device``: the two together are a file and no other.
     ``path`` is relative to the import's source, with '/' between folders.
     """
 
@@ -32,6 +33,7 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     mtime_ns: int = 0
     inode: int = 0
+    device: int = 0
 
 
 class OpenSource(Protocol):
@@ -166,6 +168,10 @@ def ignore_bytes(n_bytes: int) -> None:
     """Take note of nothing: the progress of a caller that shows none."""
 
 
+def ignore_linked() -> None:
+    """Take note of nothing: for a caller that files elsewhere may be read for at any time."""
+
+
 def ignore_files(files: tuple[StoredFile, ...]) -> None:
     """Take note of nothing: for a caller that keeps no record of single files."""
 
@@ -214,6 +220,7 @@ class ImportRepository(Protocol):
         source: Path,
         files: Sequence[SourceFile],
         *,
+        reader: SourceReader | None = None,
         known: Sequence[StoredFile] = (),
         on_bytes: Callable[[int], None] = ignore_bytes,
         on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
@@ -221,7 +228,8 @@ class ImportRepository(Protocol):
     ) -> tuple[StoredFile, ...]:
         """Take files over in place: they are read and hashed once, and the repository keeps links to them.
 
-        The arguments are those of ``transfer``, but for the source, which is a folder on this host.
+        The arguments are those of ``transfer``, but for the source, which is a folder on this host; through ``reader``
+        its files are read.
         """
 
     def verify(
@@ -230,9 +238,13 @@ class ImportRepository(Protocol):
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None] = ignore_bytes,
+        on_linked: Callable[[], None] = ignore_linked,
         cancelled: Callable[[], bool] = never,
     ) -> None:
-        """Read every file again from the disk and compare it with its checksum."""
+        """Read every file again from the disk and compare it with its checksum.
+
+        ``on_linked`` is called from the working threads before a file is opened that lies in place, at its owner's.
+        """
 
     def register(
         self,

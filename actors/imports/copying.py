@@ -92,6 +92,7 @@ class ImportCopying:
                     life.import_id,
                     Path(life.plan.root),
                     life.files,
+                    reader=source.reader(life.plan, None, cancelled),
                     known=known,
                     on_bytes=progress.add,
                     on_files=on_files,
@@ -101,7 +102,12 @@ class ImportCopying:
             source = means.open_source(life)
             work = adopt if life.order.mode == "in-place" else upload
             began_s, n_todo = means.context.now(), life.n_bytes - sum(file.size for file in known)
-            await progress.follow(means.threads.run(work, group=life.import_id))
+            try:
+                await progress.follow(means.threads.run(work, group=life.import_id))
+            finally:
+                if work is adopt:
+                    # Nothing is held that would be released.
+                    self._places.unpaced(Path(life.plan.root))
             if n_todo > 0:
                 self._rate_bytes_s = n_todo / max(means.context.now() - began_s, 1e-3)
             life.finish_phase()
@@ -121,8 +127,13 @@ class ImportCopying:
                 progress.add(n_bytes)
                 self._places.count(n_bytes, cancelled)
 
+            def on_linked() -> None:
+                self._places.wait_for_hours(cancelled)
+
             def verify() -> None:
-                means.repository_of(life).verify(life.import_id, files, on_bytes=on_bytes, cancelled=cancelled)
+                means.repository_of(life).verify(
+                    life.import_id, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled
+                )
 
             await progress.follow(means.threads.run(verify, group=life.import_id))
             planes = await self._decoded(life)

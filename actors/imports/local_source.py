@@ -6,12 +6,23 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ...config import get_logger
 from ...messages.imports import DecodedPlane, PlanSource
 from ...plates.certificate import Device
 from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound
 from ...plates.exclusion import Exclusion
-from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ...plates.holding import (
+    HeldReader,
+    HeldSpace,
+    Hold,
+    StagingNotOurs,
+    choose_staging,
+    held_space,
+    hold,
+    let_go,
+    release,
+)
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import HeldFile
 from ...plates.local import FolderReader
@@ -25,6 +36,8 @@ from .life import ImportLife
 from .places import ImportPlaces
 from .readiness import Scan
 from .scanning import manifest, scan_source
+
+log = get_logger(__name__)
 
 
 class LocalSource:
@@ -104,8 +117,10 @@ class LocalSource:
         )
 
     async def _reach(self) -> Reach:
-        life = self._life
-        return await self._threads.run(lambda: self._places.reach_of(life.owner, administrator=life.administrator))
+        return await self._threads.run(self._reach_now)
+
+    def _reach_now(self) -> Reach:
+        return self._places.reach_of(self._life.owner, administrator=self._life.administrator)
 
     async def manifest(self, plan: Plan) -> tuple[SourceFile, ...]:
         """Every file of a plan as it looks now, each one that its owner could read himself."""
@@ -140,7 +155,8 @@ class LocalSource:
                 staging=Path(allowed.staging) if allowed is not None and allowed.staging else None,
                 root=Path(allowed.path) if allowed is not None else None,
             )
-            return hold(files, root, staging.folder, self._import_id, why=staging.reason)
+            reach = self._reach_now()
+            return hold(files, root, staging.folder, self._import_id, why=staging.reason, reach=reach)
 
         return await self._threads.run(take_hold, group=self._import_id)
 
@@ -157,8 +173,12 @@ class LocalSource:
         return await self._threads.run(lambda: let_go(held), group=self._import_id)
 
     async def release(self, held: Hold) -> None:
-        """Let the files go."""
-        await self._threads.run(lambda: release(held))
+        """Let the files go; links whose folder is not where it was made stay, wherever that is now."""
+        try:
+            await self._threads.run(lambda: release(held))
+        except StagingNotOurs as error:
+            # Tried again it would be the same; what somebody has put there is no reason to fail what is stored.
+            log.warning("held files stay", import_id=held.import_id, reason=str(error))
         self._places.unpaced(Path(held.source))
 
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
@@ -175,9 +195,10 @@ class LocalSource:
         return await self._threads.run(delete, group=self._import_id)
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
-        """Read what is held, at the pace that a guest keeps."""
-        reader: SourceReader = HeldReader(held) if held is not None else FolderReader(Path(plan.root))
-        return self._places.paced(reader, Path(plan.root), cancelled)
+        """Read what is held, for the import's owner, at the pace that a guest keeps."""
+        reach, root = self._reach_now(), Path(plan.root)
+        reader: SourceReader = HeldReader(held, reach) if held is not None else FolderReader(root, reach)
+        return self._places.paced(reader, root, cancelled, writes=self._order.mode == "upload")
 
     def local_root(self, plan: Plan) -> Path | None:
         """The folder that a plan's files are relative to."""

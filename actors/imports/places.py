@@ -157,9 +157,21 @@ class ImportPlaces:
             return None
         return resolve_allowed(path, self._settings.roots, requester="", administrator=True).root
 
-    def paced(self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool]) -> SourceReader:
-        """The reader at a guest's pace; ``source`` is the folder that it reads from, if it is on this host."""
-        return reader if self._pace is None else self._pace.reader(reader, source, cancelled=cancelled)
+    def paced(
+        self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool], *, writes: bool = True
+    ) -> SourceReader:
+        """The reader at a guest's pace; ``source`` is the folder that it reads from, if it is on this host.
+
+        ``writes`` says whether the repository takes the bytes, as it does not where they stay in place.
+        """
+        if self._pace is None:
+            return reader
+        return self._pace.reader(reader, source, cancelled=cancelled, writes=writes)
+
+    def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
+        """Have the calling thread wait until a guest may read sources."""
+        if self._pace is not None:
+            self._pace.wait_for_hours(cancelled)
 
     def unpaced(self, source: Path) -> None:
         """Look no longer at the disk of a source whose import is over."""

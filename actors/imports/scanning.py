@@ -98,10 +98,12 @@ def manifest(plan: Plan) -> tuple[SourceFile, ...]:
     files: list[SourceFile] = []
     for path in paths:
         try:
-            size, mtime_ns, inode = _seen(os.path.join(plan.root, path))  # noqa: PTH118 - see scan_source
+            seen = os.stat(os.path.join(plan.root, path))  # noqa: PTH116, PTH118 - see scan_source
         except OSError as error:
             raise SourceNotFound(f"{path} went away while it was looked at: {error.strerror}") from error
-        files.append(SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode))
+        files.append(
+            SourceFile(path=path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, device=seen.st_dev)
+        )
     return tuple(files)
 
 

@@ -22,7 +22,8 @@ STAGED: frozenset[Guarantee] = frozenset({"reflink", "hard link"})
 class HeldFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True):
     """One file as it is to be read from now on; ``ctime_ns`` and ``n_links`` as they were once it was held.
 
-    ``origin`` and ``origin_ctime_ns`` are those of the source's own file, which a reflink does not have.
+    ``origin``, ``origin_ctime_ns`` and ``device`` are those of the source's own file, which a reflink does not have;
+    0 where they are not known.
     """
 
     path: str
@@ -34,22 +35,28 @@ class HeldFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_
     n_links: int = 1
     origin: int = 0
     origin_ctime_ns: int = 0
+    device: int = 0
 
     @property
     def expected(self) -> SourceFile:
         """What a reader of it must find."""
-        return SourceFile(path=self.path, size=self.size, mtime_ns=self.mtime_ns, inode=self.inode)
+        # A link lies where only the mesh puts files, and may be the only copy: a file system that is numbered anew
+        # when the host starts again does not make another file of it.
+        device = 0 if self.guarantee in STAGED else self.device
+        return SourceFile(path=self.path, size=self.size, mtime_ns=self.mtime_ns, inode=self.inode, device=device)
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """How a source is guarded while it is imported; ``reason`` says why not better.
 
-    ``staging`` is the absolute folder that holds this import's links, or empty where there are none.
+    ``staging`` is the absolute folder that holds this import's links, or empty where there are none;
+    ``staging_inode`` tells it from another that somebody puts there.
     """
 
     import_id: str
     source: str
     staging: str = ""
+    staging_inode: int = 0
     files: tuple[HeldFile, ...] = ()
     reason: str = ""
 

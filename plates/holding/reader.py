@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 from ..local.errors import SourceChanged, source_error
 from ..local.folder_reader import OpenFile
+from ..reach import EVERYTHING, Reach
 from ..repository import OpenSource, SourceFile
 from .errors import NotHeld
-from .guarantees import HeldFile, Hold
+from .guarantees import STAGED, HeldFile, Hold
 
 
 class HeldReader:
-    """Opens the files of a hold; usable from several threads."""
+    """Opens the files of a hold, those that are still the source's within a ``reach``; usable from several threads."""
 
-    def __init__(self, held: Hold) -> None:
+    def __init__(self, held: Hold, reach: Reach = EVERYTHING) -> None:
         self._hold = held
+        self._reach = reach
         self._files = {file.path: file for file in held.files}
 
     def open(self, path: str) -> OpenSource:
@@ -25,12 +27,12 @@ class HeldReader:
         Raises:
             NotHeld: the hold has no such file.
             SourceChanged: there is something else than a file.
-            SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
+            SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened, or not for whom it would be.
         """
         file = self._files.get(path)
         if file is None:
             raise NotHeld(f"{path} is not among the files held for {self._hold.import_id}.")
-        return OpenHeldFile(self._hold, file)
+        return OpenHeldFile(self._hold, file, self._reach)
 
 
 class _Seen(NamedTuple):
@@ -44,10 +46,11 @@ class _Seen(NamedTuple):
 class OpenHeldFile:
     """One held file, from its opening to its closing; for one thread at a time."""
 
-    def __init__(self, held: Hold, file: HeldFile) -> None:
+    def __init__(self, held: Hold, file: HeldFile, reach: Reach = EVERYTHING) -> None:
         self._file = file
         self._original = f"{held.source}/{file.path}"
-        self._open = OpenFile(file.path, held.path_of(file))
+        # Links and clones are the mesh's own, made of what was opened for whom it is.
+        self._open = OpenFile(file.path, held.path_of(file), EVERYTHING if file.guarantee in STAGED else reach)
         self._last = _Seen(file.ctime_ns, file.n_links, named=True)
         self.name = self._open.name
 
@@ -71,14 +74,16 @@ class OpenHeldFile:
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be looked at.
         """
         found = self._open.look()
-        file = self._file
+        file = self._file.expected
         if (found.size, found.mtime_ns, found.inode) != (file.size, file.mtime_ns, file.inode):
             raise self._changed(f"it has {found.size:,} bytes and had {file.size:,}")
+        if file.device not in (0, found.device):
+            raise self._changed("a file of another file system took its place")
         try:
             status = os.stat(self.name)  # noqa: PTH116 - one of many thousand
         except OSError as error:
             raise source_error(error, self.name) from error
-        seen = _Seen(status.st_ctime_ns, status.st_nlink, self._is_named())
+        seen = _Seen(status.st_ctime_ns, status.st_nlink, self._is_named(status.st_dev))
         # Taking a name away, giving one and renaming touch the ctime as writing does; anything else that does so
         # may have been a write whose time was put back.
         if seen.ctime_ns != self._last.ctime_ns and seen[1:] == self._last[1:]:
@@ -90,14 +95,15 @@ class OpenHeldFile:
         """Let go of the file."""
         self._open.close()
 
-    def _is_named(self) -> bool:
+    def _is_named(self, device: int) -> bool:
         if self._file.guarantee == "reflink":
             # Nothing that happens to the original touches its clone.
             return True
         try:
-            return os.stat(self._original).st_ino == self._file.inode  # noqa: PTH116
+            original = os.stat(self._original)  # noqa: PTH116
         except OSError:
             return False
+        return (original.st_dev, original.st_ino) == (device, self._file.inode)
 
     def _changed(self, how: str) -> SourceChanged:
         return SourceChanged(

@@ -10,11 +10,11 @@ from pathlib import Path
 from ..checksums import Algorithm, new_digest
 from ..link_records import RECORDS, write_link_records
 from ..linked_file import leads_to
-from ..repository import SourceFile, StoredFile, ignore_bytes, ignore_files, never
+from ..repository import SourceFile, SourceReader, StoredFile, ignore_bytes, ignore_files, never
 from .copying import BUFFER_BYTES, check_settled, source_changed
 from .crew import work_through
 from .disk import make_all_folders, make_folders, sync_file, sync_files, sync_folder, sync_folders
-from .errors import TransferCancelled, repository_errors
+from .errors import TransferCancelled, repository_errors, source_error
 from .folder_reader import FolderReader
 from .names import PART, checked_path
 from .transfer import BATCH_BYTES, BATCH_FILES, N_THREADS
@@ -24,10 +24,15 @@ class Hasher:
     """Reads files of the source one after another through a buffer of its own."""
 
     def __init__(
-        self, source: Path, algorithm: Algorithm, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]
+        self,
+        source: Path,
+        reader: SourceReader,
+        algorithm: Algorithm,
+        on_bytes: Callable[[int], None],
+        cancelled: Callable[[], bool],
     ) -> None:
         self._source = _RealPaths(source)
-        self._reader = FolderReader(source)
+        self._reader = reader
         self._algorithm = algorithm
         self._on_bytes = on_bytes
         self._cancelled = cancelled
@@ -40,12 +45,13 @@ class Hasher:
             SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the file.
             TransferCancelled: the caller wanted no more.
         """
-        # Looked up first: what is exchanged from here on has another inode than what is read.
         links_to = self._source.of(file.path)
         digest = new_digest(self._algorithm)
         with closing(self._reader.open(file.path)) as reader:
             before = reader.look()
             check_settled(file, before, reader.name)
+            # The path was looked up by name, and a link of that moment may have led elsewhere than what is read.
+            check_settled(before, _seen(file.path, links_to), links_to)
             while n := reader.read_into(self._buffer):
                 if self._cancelled():
                     raise TransferCancelled("The reading was cancelled; what was read is not read again.")
@@ -63,6 +69,15 @@ class Hasher:
             inode=before.inode,
             links_to=links_to,
         )
+
+
+def _seen(path: str, name: str) -> SourceFile:
+    """What lies at a path that should have no link in it."""
+    try:
+        seen = os.lstat(name)
+    except OSError as error:
+        raise source_error(error, name) from error
+    return SourceFile(path=path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, device=seen.st_dev)
 
 
 class _RealPaths:
@@ -86,6 +101,7 @@ def adopt(
     target: Path,
     files: Sequence[SourceFile],
     *,
+    reader: SourceReader | None = None,
     algorithm: Algorithm = "sha1",
     known: Sequence[StoredFile] = (),
     on_bytes: Callable[[int], None] = ignore_bytes,
@@ -96,6 +112,7 @@ def adopt(
     """Link ``files`` of ``source`` below ``target``, each hashed once, and return them once the links are durable.
 
     What they were is recorded beside ``target``: whoever opens one of the links later holds the file against that.
+    They are read through ``reader``; without one, as far and as fast as this process can.
 
     Raises:
         BadName: a path leaves the target or looks like a file in transit.
@@ -115,7 +132,7 @@ def adopt(
         on_bytes(durable.size)
 
     def worker() -> Callable[[SourceFile], StoredFile]:
-        return Hasher(source, algorithm, on_bytes, cancelled).read
+        return Hasher(source, reader or FolderReader(source), algorithm, on_bytes, cancelled).read
 
     batch: list[StoredFile] = []
     n_bytes = n_linked = 0

@@ -165,12 +165,13 @@ def check_settled(file: SourceFile, now: SourceFile, name: str) -> None:
     """Refuse a file that is not as it was when its source had settled.
 
     Raises:
-        SourceChanged: its size, time or inode is another one.
+        SourceChanged: its size, time, inode or file system is another one.
     """
     if (
         now.size != file.size
         or (file.mtime_ns and now.mtime_ns != file.mtime_ns)
         or (file.inode and now.inode != file.inode)
+        or (file.device and now.device and now.device != file.device)
     ):
         raise source_changed(name, file.size, now.size)
 

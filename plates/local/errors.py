@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...config.errors import MeshError
-from ..errors import NotAFile
+from ..errors import NotAFile, NotForReader
 
 
 class RepositoryFailed(MeshError, OSError):
@@ -144,6 +144,11 @@ def source_error(error: OSError, path: Path | str) -> MeshError:
         return SourceChanged(
             f"{path} changed after it had settled: {error.strerror}.",
             hint="Put the file back: the import waits until it is quiet, then reads it again.",
+        )
+    if isinstance(error, NotForReader):
+        return SourceUnreadable(
+            f"{path} is not read for this import: {error.strerror}.",
+            hint="Give that person read permission on the file and the folders above it, or leave it out, then retry.",
         )
     match error.errno:
         case errno.EACCES | errno.EPERM:

@@ -1,4 +1,4 @@
-"""The source that lies in a folder on this host: its files are read as they are asked for."""
+"""The source that lies in a folder on this host: its files are read as they are asked for, for whom they are."""
 
 from __future__ import annotations
 
@@ -6,40 +6,43 @@ import os
 from io import FileIO
 from pathlib import Path
 
+from ..opening import open_for
+from ..reach import EVERYTHING, Reach
 from ..regular_file import open_regular
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
 
 
 class FolderReader:
-    """Opens the files of one folder for reading; usable from several threads."""
+    """Opens the files of one folder for reading, within a ``reach``; usable from several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reach: Reach = EVERYTHING) -> None:
         # A string, not a path: joining paths costs more than reading a small file.
         self._folder = str(folder)
+        self._reach = reach
 
     def open(self, path: str) -> OpenFile:
         """Open the file at a path relative to the folder.
 
         Raises:
             SourceChanged: there is something else than a file.
-            SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
+            SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened, or not for whom it would be.
         """
-        return OpenFile(path, f"{self._folder}/{path}")
+        return OpenFile(path, f"{self._folder}/{path}", self._reach)
 
 
 class OpenFile:
     """One file of the folder, from its opening to its closing; for one thread at a time."""
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, path: str, name: str, reach: Reach = EVERYTHING) -> None:
         self.name = name
         self._path = path
         try:
-            self._file = FileIO(open_regular(name), "rb")
+            self._file = FileIO(open_for(reach, Path(name)) if reach.is_bounded else open_regular(name), "rb")
             self._first: os.stat_result | None = os.fstat(self._file.fileno())
         except OSError as error:
             raise source_error(error, name) from error
-        self._inode = self._first.st_ino
+        self._file_itself = self._first.st_dev, self._first.st_ino
 
     def read_into(self, buffer: memoryview) -> int:
         """Read the next bytes and return how many; 0 at the end of the file.
@@ -70,12 +73,14 @@ class OpenFile:
                 seen = os.stat(self.name)  # noqa: PTH116 - see FolderReader
             except OSError as error:
                 raise source_error(error, self.name) from error
-            if seen.st_ino != self._inode:
+            if (seen.st_dev, seen.st_ino) != self._file_itself:
                 raise SourceChanged(
                     f"{self.name} changed while it was read: another file of {seen.st_size:,} bytes took its place.",
                     hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
                 )
-        return SourceFile(path=self._path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
+        return SourceFile(
+            path=self._path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, device=seen.st_dev
+        )
 
     def close(self) -> None:
         """Let go of the file."""

@@ -116,6 +116,7 @@ class ImportShelf:
         source: Path,
         files: Sequence[SourceFile],
         *,
+        reader: SourceReader | None,
         known: Sequence[StoredFile],
         on_bytes: Callable[[int], None],
         on_files: Callable[[tuple[StoredFile, ...]], None],
@@ -132,6 +133,7 @@ class ImportShelf:
             source,
             self.files_folder(import_id),
             files,
+            reader=reader,
             algorithm=self._algorithm,
             known=known,
             on_bytes=on_bytes,
@@ -160,6 +162,7 @@ class ImportShelf:
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None],
+        on_linked: Callable[[], None],
         cancelled: Callable[[], bool],
         mend: bool,
     ) -> None:
@@ -172,7 +175,7 @@ class ImportShelf:
         """
         folder = self.files_folder(import_id)
         try:
-            verify(folder, files, on_bytes=on_bytes, cancelled=cancelled)
+            verify(folder, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled)
         except ChecksumMismatch as mismatch:
             if mend and self._registered(import_id) is None:
                 with repository_errors(folder):

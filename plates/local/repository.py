@@ -26,6 +26,7 @@ from ..repository import (
     StoredResult,
     ignore_bytes,
     ignore_files,
+    ignore_linked,
     never,
 )
 from .catalogue import Catalogue
@@ -146,6 +147,7 @@ class LocalRepository:
         source: Path,
         files: Sequence[SourceFile],
         *,
+        reader: SourceReader | None = None,
         known: Sequence[StoredFile] = (),
         on_bytes: Callable[[int], None] = ignore_bytes,
         on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
@@ -161,7 +163,14 @@ class LocalRepository:
         """
         self._must_write()
         return self._imports.adopt(
-            import_id, source, files, known=known, on_bytes=on_bytes, on_files=on_files, cancelled=cancelled
+            import_id,
+            source,
+            files,
+            reader=reader,
+            known=known,
+            on_bytes=on_bytes,
+            on_files=on_files,
+            cancelled=cancelled,
         )
 
     def verify(
@@ -170,6 +179,7 @@ class LocalRepository:
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None] = ignore_bytes,
+        on_linked: Callable[[], None] = ignore_linked,
         cancelled: Callable[[], bool] = never,
     ) -> None:
         """Read every file again from the disk and compare it with its checksum.
@@ -182,7 +192,9 @@ class LocalRepository:
             TransferCancelled: ``cancelled`` answered True.
             RepositoryFailed: the disk refuses.
         """
-        self._imports.verify(import_id, files, on_bytes=on_bytes, cancelled=cancelled, mend=not self._read_only)
+        self._imports.verify(
+            import_id, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled, mend=not self._read_only
+        )
 
     def register(
         self,

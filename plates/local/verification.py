@@ -10,7 +10,7 @@ from pathlib import Path
 from ..checksums import TITLES, new_digest
 from ..errors import NoLongerAsImported
 from ..linked_file import open_linked
-from ..repository import StoredFile, ignore_bytes, never
+from ..repository import StoredFile, ignore_bytes, ignore_linked, never
 from .crew import handfuls, work_through
 from .disk_file import DiskFile, disk_buffer, fetch
 from .errors import ChecksumMismatch, TransferCancelled, repository_error
@@ -23,9 +23,16 @@ NAMED_FILES = 3
 class Verifier:
     """Hashes stored files one after another through a buffer of its own."""
 
-    def __init__(self, folder: Path, on_bytes: Callable[[int], None], cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_bytes: Callable[[int], None],
+        on_linked: Callable[[], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
         self._folder = folder
         self._on_bytes = on_bytes
+        self._on_linked = on_linked
         self._cancelled = cancelled
         self._buffer = disk_buffer()
 
@@ -55,6 +62,7 @@ class Verifier:
         if not file.links_to:
             return fetch(path)
         # The very file and no other: what somebody put in its place is not his to have read.
+        self._on_linked()
         with open_linked(path, file) as descriptor:
             return fetch(descriptor)
 
@@ -71,6 +79,7 @@ class Verifier:
             if os.path.islink(path):  # noqa: PTH114 - see above
                 return "is a link, and no copy"
             return self._compare(path, file, path, fetched=fetched)
+        self._on_linked()
         try:
             with open_linked(path, file) as descriptor:
                 wrong = self._compare(os.dup(descriptor), file, path, fetched=fetched)
@@ -106,6 +115,7 @@ def examine(
     files: Sequence[StoredFile],
     *,
     on_bytes: Callable[[int], None] = ignore_bytes,
+    on_linked: Callable[[], None] = ignore_linked,
     cancelled: Callable[[], bool] = never,
 ) -> list[tuple[str, str]]:
     """Read every file again and return those that are not what their checksum stands for, each with the reason.
@@ -116,7 +126,7 @@ def examine(
     """
 
     def worker() -> Callable[[tuple[StoredFile, ...]], list[tuple[str, str]]]:
-        return Verifier(folder, on_bytes, cancelled).check_all
+        return Verifier(folder, on_bytes, on_linked, cancelled).check_all
 
     with closing(work_through(handfuls(files, N_THREADS), worker, min(N_THREADS, len(files)) or 1)) as checked:
         return sorted((path, reason) for some in checked for path, reason in some if reason)
@@ -127,16 +137,19 @@ def verify(
     files: Sequence[StoredFile],
     *,
     on_bytes: Callable[[int], None] = ignore_bytes,
+    on_linked: Callable[[], None] = ignore_linked,
     cancelled: Callable[[], bool] = never,
 ) -> None:
     """Promise that every file lies on the disk with the bytes that its checksum stands for.
+
+    ``on_linked`` is called, from the working threads, before a file is opened that lies in place.
 
     Raises:
         ChecksumMismatch: one or more do not; all of them are looked at first.
         TransferCancelled: ``cancelled`` answered True.
         RepositoryFailed: the disk does not hand a file out.
     """
-    wrong = examine(folder, files, on_bytes=on_bytes, cancelled=cancelled)
+    wrong = examine(folder, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled)
     if wrong:
         told = "; ".join(f"{path} {reason}" for path, reason in wrong[:NAMED_FILES])
         more = f"; and {len(wrong) - NAMED_FILES} more" if len(wrong) > NAMED_FILES else ""

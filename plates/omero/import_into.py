@@ -9,6 +9,7 @@ from pathlib import Path
 from ..import_outline import ImportOutline
 from ..labels import Target
 from ..local.errors import ImportRegistered
+from ..local.folder_reader import FolderReader
 from ..local.names import checked_id, checked_path
 from ..repository import (
     NO_TARGET,
@@ -20,6 +21,7 @@ from ..repository import (
     StoredFileset,
     ignore_bytes,
     ignore_files,
+    ignore_linked,
     never,
 )
 from .client_paths import client_path
@@ -102,6 +104,7 @@ class OmeroImport:
         source: Path,
         files: Sequence[SourceFile],
         *,
+        reader: SourceReader | None = None,
         known: Sequence[StoredFile] = (),
         on_bytes: Callable[[int], None] = ignore_bytes,
         on_files: Callable[[tuple[StoredFile, ...]], None] = ignore_files,
@@ -120,10 +123,10 @@ class OmeroImport:
                 f"Files are imported in place by links in OMERO's managed repository, which is not mounted{where}.",
                 hint=f"Mount it here and name it in omero.managed_repository. {INSTEAD}",
             )
-        folder = managed
+        folder, read = managed, reader or FolderReader(source)
 
         def worker(connection: Connection) -> Callable[[Sending], StoredFile]:
-            return Linker(connection, folder, source, self._imports.checksum, on_bytes, cancelled).link
+            return Linker(connection, folder, source, read, self._imports.checksum, on_bytes, cancelled).link
 
         return self._take_over(files, known, worker, on_bytes, on_files)
 
@@ -133,9 +136,12 @@ class OmeroImport:
         files: Sequence[StoredFile],
         *,
         on_bytes: Callable[[int], None] = ignore_bytes,
+        on_linked: Callable[[], None] = ignore_linked,
         cancelled: Callable[[], bool] = never,
     ) -> None:
         """Have the server read every file again, and compare its checksums with those of what was sent.
+
+        Nothing is read by the mesh itself, so that ``on_linked`` is never called.
 
         Raises:
             ChecksumMismatch: some do not match.

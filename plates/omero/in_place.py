@@ -13,7 +13,7 @@ from typing import Any
 
 from ..checksums import Algorithm
 from ..local.adoption import Hasher
-from ..repository import StoredFile
+from ..repository import SourceReader, StoredFile
 from .connection import Connection
 from .errors import OmeroNotInPlace
 from .offered_checksums import COMPUTED, OURS
@@ -31,13 +31,14 @@ class Linker:
         connection: Connection,
         managed: Path,
         source: Path,
+        reader: SourceReader,
         algorithm: Algorithm,
         on_bytes: Callable[[int], None],
         cancelled: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._managed = managed
-        self._hasher = Hasher(source, algorithm, on_bytes, cancelled)
+        self._hasher = Hasher(source, reader, algorithm, on_bytes, cancelled)
         self._algorithm = algorithm
 
     def link(self, sending: Sending) -> StoredFile:

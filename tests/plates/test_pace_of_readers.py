@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hcs_mesh.config.import_settings import GuestSettings
-from hcs_mesh.plates.local import FolderReader, LocalRepository
+from hcs_mesh.plates.local import ChecksumMismatch, FolderReader, LocalRepository
 from hcs_mesh.plates.pace import MIB, UNLIMITED, Traffic
 from hcs_mesh.plates.pace_priority import stand_back
 from hcs_mesh.plates.pace_reader import Pace
@@ -220,6 +220,54 @@ def test_bytes_that_are_read_and_not_written_do_not_hide_who_else_writes(source:
         world.now_s += 1.0
         pace.take(MIB, lambda: False, writes=False)
     assert own == [0, 0]
+
+
+def test_files_in_place_are_hashed_at_the_pace_and_not_taken_for_what_is_written(source: Path, tmp_path: Path) -> None:
+    world = World()
+    own: list[int] = []
+
+    class Noting(TrafficWatch):
+        def look(self, duration_s: float, own_bytes: int) -> Traffic:
+            own.append(own_bytes)
+            return Traffic(duration_s, 0.0, own_bytes, 5.0)
+
+    pace = Pace(
+        # The thread of the tests does not stand back.
+        GuestSettings(nice=0, io_class="none", limit_mib_s=2.0, hours="18:00-07:00"),
+        source,
+        clock=lambda: world.now_s,
+        wall_clock=lambda: world.today,
+        sleep=world.sleep,
+        watch=Noting,
+    )
+    repository = LocalRepository(tmp_path / "data")
+    reader = pace.reader(FolderReader(source), source, writes=False)
+    (stored,) = repository.adopt("i1", source, [SourceFile(path="A01.tif", size=N_BYTES)], reader=reader)
+    assert stored.size == N_BYTES
+    assert world.today.hour == 18
+    assert world.now_s - 100.0 - 6 * 3600.0 >= 0.9 * N_BYTES / MIB / 2.0
+    assert own
+    assert set(own) == {0}
+    repository.close()
+
+
+def test_the_verification_asks_before_it_opens_what_lies_in_place(source: Path, tmp_path: Path) -> None:
+    repository = LocalRepository(tmp_path / "data")
+    for name in ("small", "smaller"):
+        (source / f"{name}.xml").write_text(name)
+    files = [SourceFile(path=path.name, size=path.stat().st_size) for path in source.iterdir()]
+    linked, copied = repository.adopt("i1", source, files), repository.transfer("i2", FolderReader(source), files)
+    asked: list[str] = []
+    repository.verify("i2", copied, on_linked=lambda: asked.append("copied"))
+    assert asked == []
+
+    def take_away() -> None:
+        (source / "small.xml").unlink(missing_ok=True)
+
+    # Asked before the file is opened, or it would have been found as it was.
+    with pytest.raises(ChecksumMismatch, match=r"small\.xml .* no longer there"):
+        repository.verify("i1", linked, on_linked=take_away)
+    repository.close()
 
 
 def test_an_import_that_rested_is_free_as_soon_as_it_is_seen_that_nobody_writes(source: Path) -> None:
