@@ -20,6 +20,7 @@ from rows import Row
 from hcs_mesh.actors.metadata_cache import MetadataCache
 from hcs_mesh.messages.metadata import GetPlate
 from hcs_mesh.plates.model import Image, Plate, build_plate
+from hcs_mesh.plates.plate_source import THROUGH_THE_MESH, Freshness
 from hcs_mesh.supervisors import Node
 
 N_WELLS, N_FIELDS, N_CHANNELS = 384, 9, 4
@@ -71,9 +72,13 @@ class OnePlate:
     def __init__(self, plate: Plate) -> None:
         self._plate = plate
 
-    def plate(self, plate_id: int) -> Plate:
+    def plate(self, plate_id: int, requester: str = "") -> Plate:
         """The plate."""
         return self._plate
+
+    def freshness(self, plate_id: int = 0) -> Freshness:
+        """It does not change."""
+        return THROUGH_THE_MESH
 
 
 async def _warm_ask_us(plate: Plate) -> float:

@@ -53,7 +53,7 @@ class _Plates(Actor[GetPlate]):
 
 
 class _NoResults:
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         return ()
 
 
@@ -112,7 +112,7 @@ async def _follow(folder: Path, key: KeyPair, server: ServerKey) -> float:
 async def _publish(folder: Path) -> float:
     source = np.ones(SHAPE, np.uint16)
 
-    def read(root: Path, file: str, page: int = 0, *, out: Any = None) -> Any:
+    def read(root: str, file: str, page: int = 0, *, out: Any = None, requester: str = "") -> Any:
         np.copyto(out, source)
         return out
 

@@ -36,6 +36,7 @@ ROOMS = (
     "job_history",
     "index",
     "plates_in_omero",
+    "results_in_omero",
     "pipeline",
     "plate_run",
 )

@@ -1,6 +1,7 @@
 """What an installation decides: settings, where they come from, the root of the errors, and logs."""
 
 from .errors import ConfigError, MeshError
+from .http_settings import HttpPlateSettings
 from .import_settings import GuestSettings, ImportSettings, RootSettings
 from .loading import check_settings, data_folder, load_settings
 from .logging import get_logger, start_logging
@@ -31,6 +32,7 @@ __all__ = [
     "ExecutorSettings",
     "FrontSettings",
     "GuestSettings",
+    "HttpPlateSettings",
     "ImportSettings",
     "InspectorSettings",
     "JobSettings",

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .format_settings import BioformatsSettings, check_java_memory
+from .http_settings import HttpPlateSettings, check_http_plates
 from .import_settings import GuestSettings, ImportSettings
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
 from .omero_settings import OmeroSettings
@@ -172,6 +173,8 @@ class Settings(Section, frozen=True, kw_only=True):
     """Where notices are sent as JSON: one table [[webhook]] each."""
     watch: tuple[WatchSettings, ...] = ()
     """The folders from which acquisitions are imported by themselves: one table [[watch]] each."""
+    http_plates: tuple[HttpPlateSettings, ...] = ()
+    """Plates that others serve by HTTP, seen and analysed here: one table [[http_plates]] each."""
     shutdown_s: Seconds = 20.0
     """Time for an ordered stop, after which what still runs is killed."""
 
@@ -179,10 +182,11 @@ class Settings(Section, frozen=True, kw_only=True):
         """Refuse what would go astray.
 
         Raises:
-            ConfigError: When two webhooks have one name, watched folders overlap or lie outside of the roots, or Java
-                has no room.
+            ConfigError: When two webhooks or plates have one name, watched folders overlap or lie outside of the
+                roots, or Java has no room.
         """
         check_webhooks(self.webhook)
+        check_http_plates(self.http_plates)
         check_watches(self.watch, self.data.folder, self.imports.roots)
         check_java_memory(self.bioformats, self.inspector.memory_mib)
 

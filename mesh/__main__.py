@@ -179,6 +179,9 @@ def run(
     plate: Annotated[int, typer.Argument(metavar="PLATE", help="The plate's number.")],
     pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE.py", help="The pipeline's source.")],
     wells: Annotated[str | None, typer.Option("--wells", metavar="A01,B02", help="Only these wells.")] = None,
+    results_in: Annotated[
+        str, typer.Option("--results-in", metavar="PLACE", help="Refuse where results would go to another place.")
+    ] = "",
     wait: Wait = False,
     data: Data = None,
     key: Key = None,
@@ -188,7 +191,7 @@ def run(
     from .command_line import asking, handing_over
 
     question = asking.Question(data, key, as_json)
-    handing_over.run_pipeline(question, plate, pipeline, wells=wells_of(wells), wait=wait)
+    handing_over.run_pipeline(question, plate, pipeline, wells=wells_of(wells), wait=wait, results_in=results_in)
 
 
 @app.command()

@@ -179,7 +179,13 @@ class BlockingClient:
         return self._run(self._client.try_mail(address))
 
     def submit_job(
-        self, plate_id: int, source: str, *, source_name: str = "pipeline.py", wells: tuple[str, ...] = ()
+        self,
+        plate_id: int,
+        source: str,
+        *,
+        source_name: str = "pipeline.py",
+        wells: tuple[str, ...] = (),
+        results_in: str = "",
     ) -> str:
         """Run a pipeline on a plate; returns the job's id.
 
@@ -187,7 +193,9 @@ class BlockingClient:
             AskFailed: the pipeline does not fit; the text holds every error.
             PlateNotFound: no plate can have this id.
         """
-        return self._run(self._client.submit_job(plate_id, source, source_name=source_name, wells=wells))
+        return self._run(
+            self._client.submit_job(plate_id, source, source_name=source_name, wells=wells, results_in=results_in)
+        )
 
     def jobs(self, *, limit: int = LISTED, state: JobState | Literal[""] = "") -> tuple[JobSummary, ...]:
         """The newest jobs, the newest first, those in ``state`` or all; ``limit`` 0 is every one that is known."""

@@ -151,17 +151,28 @@ class Commands(ImportCalls):
     # -- analysis ---------------------------------------------------------------------------------
 
     async def submit_job(
-        self, plate_id: int, source: str, *, source_name: str = "pipeline.py", wells: tuple[str, ...] = ()
+        self,
+        plate_id: int,
+        source: str,
+        *,
+        source_name: str = "pipeline.py",
+        wells: tuple[str, ...] = (),
+        results_in: str = "",
     ) -> str:
-        """Run a pipeline on a plate; returns the job's id.
+        """Run a pipeline on a plate; returns the job's id. ``results_in`` is refused where they go to another place.
 
         Raises:
-            AskFailed: the pipeline does not fit; the text holds every error.
+            AskFailed: the pipeline does not fit, and the text holds every error; or results go elsewhere.
             PlateNotFound: no plate can have this id.
         """
         check_plate_id(plate_id)
         request = SubmitJob(
-            plate_id=plate_id, source=source, source_name=source_name, wells=wells, key=uuid.uuid4().hex
+            plate_id=plate_id,
+            source=source,
+            source_name=source_name,
+            wells=wells,
+            results_in=results_in,
+            key=uuid.uuid4().hex,
         )
         return await self._patiently(
             lambda timeout_s: self.ask("scheduler", request, timeout_s=timeout_s), 30.0, ask_s=120.0

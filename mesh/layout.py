@@ -30,6 +30,11 @@ class DataLayout(msgspec.Struct, frozen=True):
         return self.keys / "mesh.secret"
 
     @property
+    def structure(self) -> Path:
+        """What plates elsewhere held when they were last asked."""
+        return self.data / "structure"
+
+    @property
     def certificates(self) -> Path:
         """One safe-to-delete certificate for each import that has one."""
         return self.data / "certificates"

@@ -21,6 +21,8 @@ from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.control import ActorRow, MeshStatus
 from .plates.local import LocalRepository
+from .plates.places import Places
+from .plates_elsewhere import places_elsewhere
 from .processes import Processes
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
@@ -145,11 +147,16 @@ class Mesh(Commands):
             )
         )
         self._stack.callback(repository.close)
+        places = Places(
+            repository,
+            await asyncio.to_thread(places_elsewhere, self.settings, repository, self._stack.callback),
+        )
         return mesh_tree(
             self.settings,
             layout,
             node,
             repository,
+            places,
             processes,
             describe=self.describe,
             rows=self.rows,

@@ -30,7 +30,9 @@ from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.compute import ExecutorDown, ExecutorUp
 from .messages.control import ActorRow, MeshStatus
+from .plates.places import Places
 from .plates.repository import Repository
+from .plates.structure_shelf import StructureShelf
 from .processes import Processes
 from .supervisors.child import Child
 from .supervisors.intensity import RestartIntensity
@@ -45,6 +47,7 @@ def mesh_tree(
     layout: DataLayout,
     node: MeshNode,
     repository: Repository,
+    places: Places,
     processes: Processes,
     *,
     describe: Callable[[], MeshStatus],
@@ -85,7 +88,7 @@ def mesh_tree(
             task.add_done_callback(appearing.discard)
 
     rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots)
-    history = PlaneHistory(repository)
+    history = PlaneHistory(places)
     return Supervisor(
         "mesh",
         [
@@ -93,7 +96,13 @@ def mesh_tree(
             node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
             Supervisor(
                 "catalogue",
-                [node.actor("metadata", lambda: MetadataCache(repository), kind=MetadataCache)],
+                [
+                    node.actor(
+                        "metadata",
+                        lambda: MetadataCache(places, shelf=StructureShelf(layout.structure)),
+                        kind=MetadataCache,
+                    )
+                ],
                 on_exhausted="quarantine",
             ),
             Supervisor(
@@ -209,13 +218,14 @@ def mesh_tree(
                     node.actor(
                         "scheduler",
                         lambda: Scheduler(
-                            repository,
+                            places,
                             layout.journal("jobs"),
                             attempts_per_well=settings.executors.attempts_per_well,
                             segment_bytes=settings.journal.segment_bytes,
                             running_executors=executors,
                             end_executor=end_executor,
                             charge_executor=processes.charge,
+                            check_results=places.check_results,
                             retention=Retention(settings.jobs.keep_days, settings.jobs.keep_ended),
                         ),
                         kind=Scheduler,

@@ -108,10 +108,14 @@ class LookAtSource(Request[str], frozen=True, kw_only=True, tag="agents.look_at"
 
 
 class ScanFolder(Request[tuple[SourceFile, ...]], frozen=True, kw_only=True, tag="agents.scan"):
-    """Ask for every file of a source as it looks now, or for those right in it that ``only`` names."""
+    """Ask for every file of a source as it looks now, or for those right in it that ``only`` names.
+
+    What ``exclude`` leaves out is not looked at.
+    """
 
     path: str
     only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 class PlanFolder(Request[Plan], frozen=True, kw_only=True, tag="agents.plan"):

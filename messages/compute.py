@@ -119,7 +119,8 @@ class SubmitJob(Request[str], frozen=True, kw_only=True, tag="compute.submit"):
 
     The pipeline is compiled against the real plate first: every error of it is the failure, and no job is
     made. ``wells`` empty means all. ``key`` makes asking again harmless: the same key of the same asker gets the same
-    id, as long as the job is known and for 30 days after it was forgotten.
+    id, as long as the job is known and for 30 days after it was forgotten. Where results go follows from where the
+    plate lies: ``results_in`` chooses nothing, and is refused where it names another place.
     """
 
     audience: ClassVar[Role | None] = "user"
@@ -129,6 +130,7 @@ class SubmitJob(Request[str], frozen=True, kw_only=True, tag="compute.submit"):
     key: str
     source_name: str = "pipeline.py"
     wells: tuple[str, ...] = ()
+    results_in: str = ""
 
 
 class GetJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.get"):

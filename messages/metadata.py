@@ -10,25 +10,29 @@ from ..transport.messages import Event, Request, Role
 
 
 class GetPlate(Request[Plate], frozen=True, kw_only=True, tag="metadata.get_plate"):
-    """Ask what a plate holds, without its pixels."""
+    """Ask what a plate holds, without its pixels; ``requester`` is believed of the mesh's own parts alone."""
 
     audience: ClassVar[Role | None] = "viewer"
 
     plate_id: int
+    requester: str = ""
 
 
 class GetLabels(Request[Labels], frozen=True, kw_only=True, tag="metadata.get_labels"):
-    """Ask where a plate belongs and what people said of it."""
+    """Ask where a plate belongs and what people said of it, ``requester`` as in ``GetPlate``."""
 
     audience: ClassVar[Role | None] = "viewer"
 
     plate_id: int
+    requester: str = ""
 
 
 class ListPlates(Request[tuple[PlateSummary, ...]], frozen=True, kw_only=True, tag="metadata.list_plates"):
-    """Ask for every plate and plate-less image, oldest first."""
+    """Ask for every plate and plate-less image, oldest first, ``requester`` as in ``GetPlate``."""
 
     audience: ClassVar[Role | None] = "viewer"
+
+    requester: str = ""
 
 
 class PlatesStored(Event, frozen=True, kw_only=True, tag="metadata.plates_stored"):

@@ -21,12 +21,13 @@ class StreamOpened(msgspec.Struct, frozen=True, kw_only=True):
 class OpenStream(Request[StreamOpened], frozen=True, kw_only=True, tag="streaming.open"):
     """Prepare a stream: its snapshot from the repository, and what comes from now on.
 
-    ``snapshot_bytes`` bounds the pixels of the snapshot; 0 means everything.
+    ``snapshot_bytes`` bounds the pixels of the snapshot; 0 means everything. It shows what ``requester`` may see.
     """
 
     viewer: str
     subject: Subject
     snapshot_bytes: int = 0
+    requester: str = ""
 
 
 class BeginStream(Event, frozen=True, kw_only=True, tag="streaming.begin"):

@@ -119,13 +119,22 @@ def in_memory(device: Device) -> bool:
     return device.file_system in IN_MEMORY
 
 
+def is_told(device: Device) -> bool:
+    """Whether a host tells what lies beneath: disks, a volume with a name of its own, or its memory."""
+    return bool(device.disks or device.volume) or in_memory(device)
+
+
 def share_a_disk(one: Device, other: Device) -> bool:
-    """Whether one broken disk, or the end of one host, could take both folders with it, as far as their hosts tell."""
+    """Whether one broken disk, or the end of one host, could take both folders with it; what is not told could."""
     if one.volume and one.volume == other.volume:
         return True
     if one.host != other.host:
         return False
     if in_memory(one) and in_memory(other):
         # Each has a number of its own, and all of them one memory.
+        return True
+    if in_memory(one) or in_memory(other):
+        return one.number == other.number
+    if not (is_told(one) and is_told(other)):
         return True
     return one.number == other.number or bool({*one.disks} & {*other.disks})

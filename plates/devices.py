@@ -24,6 +24,7 @@ class Mount(NamedTuple):
     mount_point: str
     file_system: str
     source: str
+    options: str = ""
 
 
 def device_of(path: Path) -> Device:
@@ -39,7 +40,8 @@ def device_of(path: Path) -> Device:
     if mount is None:
         return Device(host=host, number=number)
     block = f"{os.major(number)}:{os.minor(number)}"
-    disks = tuple(sorted({_name_of_disk(disk) for disk in _disks(_block_folder(block, mount.source))}))
+    found = _disks_of_layers(mount) if mount.file_system == "overlay" else _disks(_block_folder(block, mount.source))
+    disks = tuple(sorted({_name_of_disk(disk) for disk in found}))
     return Device(
         host=host,
         number=number,
@@ -64,7 +66,8 @@ def _parse(text: str) -> Iterator[Mount]:
         before, _, after = line.partition(" - ")
         first, last = before.split(" "), after.split(" ")
         if len(first) >= 5 and len(last) >= 2:
-            yield Mount(first[2], _unescaped(first[4]), last[0], _unescaped(last[1]))
+            options = last[2] if len(last) > 2 else ""
+            yield Mount(first[2], _unescaped(first[4]), last[0], _unescaped(last[1]), options)
 
 
 def _unescaped(field: str) -> str:
@@ -79,6 +82,9 @@ def _volume(mount: Mount) -> str:
             if os.path.realpath(_BY_UUID / name) == device:
                 return f"UUID={name}"
         return ""
+    if mount.file_system == "zfs":
+        # Its disks are not told to Linux, and are one set for the whole pool.
+        return f"zfs {mount.source.partition('/')[0]}"
     # A network drive: server:/path or //server/share.
     return mount.source if ":/" in mount.source or mount.source.startswith("//") else ""
 
@@ -90,13 +96,35 @@ def _block_folder(block: str, source: str) -> Path:
     return folder
 
 
+def _disks_of_layers(mount: Mount) -> Iterator[Path]:
+    """The disks beneath the layers of an overlay, where their folders can be seen from here; else none."""
+    options = dict(option.partition("=")[::2] for option in mount.options.split(","))
+    layers = [options.get("upperdir", ""), *options.get("lowerdir", "").split(":")]
+    seen = [list(_disks_beneath(Path(_unescaped(layer)))) for layer in layers if layer]
+    if all(seen):
+        yield from (disk for disks in seen for disk in disks)
+
+
+def _disks_beneath(path: Path) -> Iterator[Path]:
+    """The disks that a file or folder lies on; none where that is not told."""
+    try:
+        number = path.stat().st_dev
+    except OSError:
+        return
+    mount = find_mount(path.resolve(), number, _read(_MOUNTS))
+    if mount is not None and mount.file_system != "overlay":
+        yield from _disks(_block_folder(f"{os.major(number)}:{os.minor(number)}", mount.source))
+
+
 def _disks(folder: Path) -> Iterator[Path]:
-    """The whole disks beneath a block device: its own, or those of the volumes it was put together from."""
+    """The whole disks beneath a block device: its own, or those of the volumes or the file it was put together from."""
     if not folder.exists():
         return
     folder = folder.resolve()
     below = _listed(folder / "slaves")
-    if below:
+    if (folder / "loop").exists():
+        yield from _disks_beneath(Path(_read(folder / "loop" / "backing_file").strip()))
+    elif below:
         for name in below:
             yield from _disks(folder / "slaves" / name)
     elif (folder / "partition").exists():

@@ -55,6 +55,18 @@ class DuplicatePlane(PlanError):
     """Two files claim to be the same plane of a plate."""
 
 
+class PlaceAway(MeshError, ConnectionError):
+    """The place that a plate lies in cannot be reached now; later it may be."""
+
+
+class PlaceRefused(MeshError, PermissionError):
+    """The place that a plate lies in answers, and does not hand out what was asked for."""
+
+
+class ResultsGoElsewhere(MeshError, ValueError):
+    """Results were wanted in a place where those of this plate do not go."""
+
+
 class UnreadableImage(MeshError, ValueError):
     """An image file is damaged, cut short, absent or of an unsupported kind."""
 

@@ -89,6 +89,8 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
     dtype_column: bytes = b""
     missing: tuple[Missing, ...] = ()
     notes: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    """What a facility's own functions read of it, by name."""
 
     @property
     def n_images(self) -> int:

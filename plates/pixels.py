@@ -53,10 +53,10 @@ def read_plane(
             check_opens_for(reach, root / file)
     if is_zarr_array(file):
         plane = read_zarr_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links, reach=reach)
-        return _deliver(plane, file, out)
+        return deliver(plane, file, out)
     if is_container(file):
         plane = read_bioformats_plane(root, file, page, max_bytes=MAX_PLANE_BYTES, follow_links=follow_links)
-        return _deliver(plane, file, out)
+        return deliver(plane, file, out)
     with (
         told_as_unreadable(file),
         open_stored(root, file, follow_links=follow_links, reach=reach) as handle,
@@ -79,7 +79,7 @@ def read_plane(
             if direct is not None:
                 return direct
             plane = _sample(plane, found.axes, sample, shape)
-        return _deliver(plane, file, out)
+        return deliver(plane, file, out)
 
 
 def read_image(plate: Plate, image: Image, *, out: Plane | None = None, follow_links: bool = False) -> Plane:
@@ -138,7 +138,7 @@ def _contiguous(
         )
     if stored != native:
         target.byteswap(inplace=True)
-    return target if target is out else _deliver(target, file, out)
+    return target if target is out else deliver(target, file, out)
 
 
 def _virtual(tif: tifffile.TiffFile, file: str, page: int) -> Plane:
@@ -181,7 +181,12 @@ def _fits(out: Plane, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> bo
     )
 
 
-def _deliver(plane: Plane, file: str, out: Plane | None) -> Plane:
+def deliver(plane: Plane, file: str, out: Plane | None) -> Plane:
+    """A plane in native byte order; in ``out`` where given.
+
+    Raises:
+        UnreadableImage: it is not of out's shape and type.
+    """
     native = plane.dtype.newbyteorder("=")
     if out is None:
         return np.ascontiguousarray(plane, dtype=native)

@@ -13,6 +13,7 @@ import msgspec
 from .bioformats import container_planner
 from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
 from .exclusion import how_to_leave_out
+from .extra_metadata import with_metadata
 from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, DiskFolder
 from .model import Plate
 from .planners.cellvoyager import plan_cellvoyager
@@ -110,7 +111,7 @@ def _recognised(
     if stat.S_ISDIR(mode):
         folder = DiskFolder(path, only=set(only) or None, depth=depth, exclude=exclude, reach=wish.reach)
         try:
-            found = wish.recognise(folder)
+            found = with_metadata(folder, wish.recognise(folder))
         except (NothingToImport, PatternError) as error:
             _blame_left_out(folder, error)
             raise

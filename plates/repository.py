@@ -1,7 +1,8 @@
-"""What the mesh asks of a place that holds plates; a second kind of place is one more class that fits here.
+"""What the mesh asks of a place that takes plates over and keeps what was found out about them.
 
-Every call blocks and is called from threads. Files, plates and results are promised durable when the
-call that stores them returns, and each such call may be repeated: what is there already is kept.
+A place that is only read from needs none of this: ``plate_source`` says what it needs. Every call blocks and is called
+from threads. Files, plates and results are promised durable when the call that stores them returns, and each such call
+may be repeated: what is there already is kept.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Literal, Protocol
 import msgspec
 
 from .checksums import Algorithm
-from .labels import Labels, Target
+from .labels import Target
 from .model import Plate, PlateSummary
+from .plate_source import PlateSource
 
 ResultKind = Literal["label", "plane", "table", "other"]
 
@@ -178,19 +180,18 @@ def never() -> bool:
     return False
 
 
-class Repository(Protocol):
-    """Holds filesets byte for byte, knows their plates, and keeps what was found out about them."""
+class ImportRepository(Protocol):
+    """Takes the files of imports over and makes plates of them: all that one import asks for."""
 
     @property
     def kind(self) -> str:
         """The backend's name: 'local'."""
 
-    @property
-    def compatible_results(self) -> tuple[str, ...]:
-        """The backends that can hold results of these plates, best first; where results go is decided by this."""
-
     def files_folder(self, import_id: str) -> Path:
         """Say where an import's files lie on this host, whether they are there yet or not."""
+
+    def import_ids(self) -> frozenset[str]:
+        """The imports of which anything is here, registered or begun."""
 
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import: which files are complete or begun, and whether it is registered."""
@@ -262,40 +263,50 @@ class Repository(Protocol):
     def discard(self, import_id: str) -> None:
         """Remove the files of an import that was never registered; files that are only linked to stay."""
 
-    def plates(self) -> tuple[PlateSummary, ...]:
-        """List every plate."""
-
-    def plate(self, plate_id: int) -> Plate:
-        """Return what one plate holds, its root being the absolute folder of its files."""
-
-    def labels(self, plate_id: int) -> Labels:
-        """Say where a plate belongs and what people said of it."""
-
-    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
-        """List the files of the fileset that a plate belongs to."""
-
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
-        """Make and return the empty folder into which this attempt writes its files, then seals them."""
-
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
-        """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
-
-    def results(self, job: str) -> tuple[StoredResult, ...]:
-        """List the finished wells of a job."""
-
-    def well_result(self, job: str, well: str) -> StoredResult:
-        """Return one finished well of a job."""
-
-    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
-        """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
-
     def annotate(
         self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
     ) -> Annotation:
         """Attach text to a plate or well, once for each ``key``."""
 
+
+class ImportStore(ImportRepository, Protocol):
+    """Takes filesets over byte for byte, and knows what it has taken."""
+
+    def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
+        """List every plate that this person may see."""
+
+    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
+        """List the files of the fileset that a plate belongs to."""
+
     def annotations(self, plate_id: int) -> tuple[Annotation, ...]:
         """List what is attached to a plate and its wells."""
 
-    def close(self) -> None:
-        """Let go of files and locks; nothing more may be asked."""
+
+class WellResults(Protocol):
+    """Keeps the finished wells of jobs, in the name of the job's owner, who is the ``requester`` of what is written."""
+
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
+        """Make and return the empty folder into which this attempt writes its files, then seals them."""
+
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
+        """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result."""
+
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
+        """List the finished wells of a job."""
+
+    def sweep(
+        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
+    ) -> tuple[StoredResult, ...]:
+        """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt)."""
+
+
+class ResultStore(WellResults, Protocol):
+    """A backend that keeps the finished wells of the plates whose place names it as compatible."""
+
+    @property
+    def kind(self) -> str:
+        """The backend's name: 'local'."""
+
+
+class Repository(PlateSource, ImportStore, ResultStore, Protocol):
+    """Holds filesets byte for byte, knows their plates, and keeps what was found out about them."""

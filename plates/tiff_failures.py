@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import tifffile
 
-from .errors import NotForReader, UnreadableImage
+from .errors import NotForReader, PlaceAway, UnreadableImage
 
 FOR_THAT_PERSON = "Give that person read permission on the file and the folders above it, or leave it out."
 COPY_AGAIN = "Copy the file again from the microscope, or leave it out with --exclude."
@@ -40,10 +40,11 @@ def told_as_unreadable(file: str) -> Iterator[None]:
 
     Raises:
         UnreadableImage: the block failed.
+        PlaceAway: what it reads from cannot be reached now.
     """
     try:
         yield
-    except UnreadableImage:
+    except (UnreadableImage, PlaceAway):
         raise
     except TIFF_FAILURES as error:
         raise UnreadableImage(f"{file} cannot be read as an image: {_reason(error)}", hint=_hint(error)) from error

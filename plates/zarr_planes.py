@@ -22,12 +22,13 @@ from .planners.zarr_metadata import (
     parse_multiscales,
 )
 from .reach import EVERYTHING, Reach
-from .stored_image import open_stored
 from .tiff_failures import COPY_AGAIN, told_as_unreadable
+from .zarr_files import DiskFiles, ZarrFiles
 
 _MAX_LEVELS_UP = 4
 """How deep below its image an array may lie: "0" and "scale0/image" were seen."""
-_MAX_METADATA_BYTES = 64 << 20
+_MAX_CHUNKS = 1_000_000
+"""More of one plane than any writer makes: such numbers come from damaged metadata."""
 
 
 def is_zarr_array(file: str) -> bool:
@@ -44,13 +45,23 @@ def read_zarr_plane(
         NoLongerAsImported: one of its files was imported in place, and is another one by now, or has changed.
         UnreadableImage: the plane's chunks are not there, are damaged, or need more than ``max_bytes``.
     """
+    return read_plane_of(DiskFiles(root, follow_links=follow_links, reach=reach), file, page, max_bytes=max_bytes)
+
+
+def read_plane_of(files: ZarrFiles, file: str, page: int, *, max_bytes: int) -> NDArray[Any]:
+    """As ``read_zarr_plane``, wherever the files are.
+
+    Raises:
+        UnreadableImage: the plane's chunks are not there, are damaged, or need more than ``max_bytes``.
+        PlaceAway: the files are elsewhere, and cannot be had now.
+    """
     with told_as_unreadable(file):
         try:
-            metadata = _content(root, file, follow_links=follow_links, reach=reach)
+            metadata = files.metadata(file)
             array = parse_array(parse_json(metadata.decode(), source=file), source=file)
             if array.refusal:
                 raise UnreadableImage(f"{file} cannot be read: {array.refusal}")
-            scale = _scale(root, file, follow_links=follow_links, reach=reach)
+            scale = _scale(files, file)
         except MetadataError as error:
             raise UnreadableImage(str(error), hint=error.hint) from error
         try:
@@ -58,28 +69,20 @@ def read_zarr_plane(
         except IndexError as error:
             raise UnreadableImage(f"{file} cannot be read as an image: {error}", hint=COPY_AGAIN) from error
         _check_size(scale, array, file, max_bytes)
-        _check_chunks((root / file).parent, scale, array, place, file, page, follow_links=follow_links)
-        plane = _selected(root, file, metadata, array, scale, place, follow_links=follow_links, reach=reach)
+        _check_chunks(files, scale, array, place, file, page)
+        plane = _selected(files, file, metadata, array, scale, place)
         return plane if scale.axes.index("y") < scale.axes.index("x") else plane.T
 
 
 def _selected(
-    root: Path,
-    file: str,
-    metadata: bytes,
-    array: ZarrArray,
-    scale: Multiscale,
-    place: dict[str, int],
-    *,
-    follow_links: bool,
-    reach: Reach,
+    files: ZarrFiles, file: str, metadata: bytes, array: ZarrArray, scale: Multiscale, place: dict[str, int]
 ) -> NDArray[Any]:
     # Loaded by what reads a Zarr and by nothing else: it takes a third of a second.
     import zarr
 
     from .zarr_chunks import ZarrChunks
 
-    store = ZarrChunks(root, file, array, metadata, follow_links=follow_links, reach=reach)
+    store = ZarrChunks(files, file, array, metadata)
     opened = zarr.open_array(store=store, mode="r", zarr_format=array.zarr_format)  # type: ignore[arg-type]
     _check_opened(opened, array, file)
     return np.asarray(opened[tuple(slice(None) if axis in "yx" else place[axis] for axis in scale.axes)])
@@ -98,7 +101,7 @@ def _check_opened(opened: Any, array: ZarrArray, file: str) -> None:
         raise UnreadableImage(f"{file} cannot be read: the zarr library takes it for another array than it describes")
 
 
-def _scale(root: Path, file: str, *, follow_links: bool, reach: Reach) -> Multiscale:
+def _scale(files: ZarrFiles, file: str) -> Multiscale:
     """The image that an array is level 0 of: it alone says what the array's axes are."""
     array = file.rpartition("/")[0]
     group = array
@@ -107,9 +110,9 @@ def _scale(root: Path, file: str, *, follow_links: bool, reach: Reach) -> Multis
         below = array[len(group) :].strip("/")
         for name in ("zarr.json", ".zattrs"):
             source = f"{group}/{name}" if group else name
-            if not (root / source).is_file():
+            if not files.has_metadata(source):
                 continue
-            metadata = _content(root, source, follow_links=follow_links, reach=reach)
+            metadata = files.metadata(source)
             ome = ome_attributes(parse_json(metadata.decode(), source=source), source=source)
             if "multiscales" in ome:
                 scale = parse_multiscales(ome, source=source)[0]
@@ -118,14 +121,6 @@ def _scale(root: Path, file: str, *, follow_links: bool, reach: Reach) -> Multis
         if not group:
             break
     raise UnreadableImage(f"{file} is level 0 of no OME-Zarr image", hint=COPY_AGAIN)
-
-
-def _content(root: Path, source: str, *, follow_links: bool, reach: Reach) -> bytes:
-    with open_stored(root, source, follow_links=follow_links, reach=reach) as stream:
-        content = stream.read(_MAX_METADATA_BYTES + 1)
-    if len(content) > _MAX_METADATA_BYTES:
-        raise UnreadableImage(f"{source} is over {_MAX_METADATA_BYTES >> 20} MiB, which no metadata is")
-    return content
 
 
 def _check_size(scale: Multiscale, array: ZarrArray, file: str, max_bytes: int) -> None:
@@ -141,24 +136,27 @@ def _check_size(scale: Multiscale, array: ZarrArray, file: str, max_bytes: int) 
 
 
 def _check_chunks(
-    folder: Path,
-    scale: Multiscale,
-    array: ZarrArray,
-    place: dict[str, int],
-    file: str,
-    page: int,
-    *,
-    follow_links: bool,
+    files: ZarrFiles, scale: Multiscale, array: ZarrArray, place: dict[str, int], file: str, page: int
 ) -> None:
     """Refuse a plane that nobody wrote; by the format it would be the fill value from edge to edge."""
+    folder = file.rpartition("/")[0]
+    chunks = _chunk_files(scale, array, place)
+    n_chunks = math.prod(len(one) for one in _chunk_ranges(scale, array, place))
+    if n_chunks > _MAX_CHUNKS:
+        raise UnreadableImage(
+            f"{file} cannot be read as an image: it claims {n_chunks:,} chunks a plane, "
+            f"and at most {_MAX_CHUNKS:,} are read",
+            hint="Such sizes come from damaged metadata.",
+        )
+    named = [f"{folder}/{chunk}" if folder else chunk for chunk in chunks]
+    files.expect(array, named)
     absent = ""
     n_there = 0
-    for chunk in _chunk_files(scale, array, place):
-        # Where a link leads is no matter here: whoever opens it says what is wrong with that.
-        if (folder / chunk).is_file() or (not follow_links and (folder / chunk).is_symlink()):
+    for chunk in named:
+        if files.has_chunk(chunk):
             n_there += 1
         else:
-            absent = absent or chunk
+            absent = absent or chunk[len(folder) :].lstrip("/")
         if absent and n_there and array.fill_declared:
             return
     if absent:
@@ -170,8 +168,11 @@ def _check_chunks(
 
 
 def _chunk_files(scale: Multiscale, array: ZarrArray, place: dict[str, int]) -> Iterator[str]:
-    ranges = [
-        range(math.ceil(size / chunk)) if axis in "yx" else (place[axis] // chunk,)
+    return map(array.chunk_file, product(*_chunk_ranges(scale, array, place)))
+
+
+def _chunk_ranges(scale: Multiscale, array: ZarrArray, place: dict[str, int]) -> list[range]:
+    return [
+        range(math.ceil(size / chunk)) if axis in "yx" else range(place[axis] // chunk, place[axis] // chunk + 1)
         for axis, size, chunk in zip(scale.axes, array.shape, array.chunks, strict=True)
     ]
-    return map(array.chunk_file, product(*ranges))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plates.errors import ReaderUnavailable
+from ..plates.errors import PlaceAway, ReaderUnavailable
 from ..plates.model import Image, Plate
-from ..plates.pixels import read_plane
+from ..plates.plane_readers import read_any_plane
 
 SIZE_PX = 128
 MAX_WELLS = 96
@@ -60,13 +59,13 @@ def _small(plate: Plate, well: str, c: int) -> NDArray[np.float32] | None:
     shown = next((one for one in plate.images(well=well, field=fields[0]) if one.c == c), None) if fields else None
     try:
         return None if shown is None else _shrunk(plate, shown)
-    except ReaderUnavailable:
+    except (ReaderUnavailable, PlaceAway):
         # A report is whole without pictures; its numbers are not this process's to read.
         return None
 
 
 def _shrunk(plate: Plate, shown: Image) -> NDArray[np.float32]:
-    plane: Any = read_plane(Path(plate.root), shown.file, shown.page).astype(np.float32)
+    plane: Any = read_any_plane(plate.root, shown.file, shown.page).astype(np.float32)
     height, width = plane.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

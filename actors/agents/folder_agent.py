@@ -110,8 +110,8 @@ class FolderAgent(Actor[Inbox]):
         match message:
             case LookAtSource(path=path):
                 return self.defer(run(lambda: str(source.folders.resolve(path))))
-            case ScanFolder(path=path, only=only):
-                return self.defer(run(lambda: source.scan(path, only)))
+            case ScanFolder(path=path, only=only, exclude=exclude):
+                return self.defer(run(lambda: source.scan(path, only, exclude)))
             case PlanFolder():
                 return self.defer(self._plan(message))
             case ProbeFolder():

@@ -13,6 +13,7 @@ from ...plates.certificate import Device
 from ...plates.checksums import Algorithm, new_digest
 from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound, SourceUnreadable
+from ...plates.exclusion import Exclusion
 from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release, staging_of
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import STAGED, HeldFile
@@ -35,14 +36,15 @@ class ServedSource:
         self.folders = folders
         self._data = data
 
-    def scan(self, path: str, only: Sequence[str] = ()) -> tuple[SourceFile, ...]:
-        """Every file of a source as it looks now, or those right in it that ``only`` names.
+    def scan(self, path: str, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+        """Every file of a source as it looks now, or those right in it that ``only`` names; not what ``exclude`` does.
 
         Raises:
             NotServed: the path leads elsewhere.
+            PatternError: what is to be left out is written wrongly.
             SourceNotFound, SourceUnreadable, BadSourceName: it cannot be looked at.
         """
-        seen = scan_source(self.folders.resolve(path), only).files
+        seen = scan_source(self.folders.resolve(path), only, exclude=Exclusion(exclude)).files
         return tuple(
             SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
             for path, (size, mtime_ns, inode) in seen.items()

@@ -27,7 +27,7 @@ from ...pipelines import (
 from ...plates.local import seal_well, write_ome_tiff
 from ...plates.local.errors import repository_errors
 from ...plates.model import Image, Plate
-from ...plates.pixels import read_plane
+from ...plates.plane_readers import read_any_plane
 from ...plates.repository import ResultFile, StoredResult
 from ...supervisors import Actor
 from ..threads import Threads
@@ -120,7 +120,7 @@ class Executor(Actor[Inbox]):
 
         def read(image: Image) -> NDArray[Any]:
             still_wanted()
-            return read_plane(Path(plate.root), image.file, image.page)
+            return read_any_plane(plate.root, image.file, image.page, requester=message.owner)
 
         def keep(plane: KeptPlane) -> None:
             still_wanted()

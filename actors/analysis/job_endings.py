@@ -7,7 +7,7 @@ import time
 
 from ...config import MeshError, get_logger
 from ...messages.frames import JobStateChanged, WellStateChanged
-from ...plates.repository import Repository
+from ...plates.repository import WellResults
 from ..ledger import Ledger
 from ..threads import Threads
 from . import job_records as records
@@ -22,10 +22,10 @@ class JobEndings:
     """Sets wells aside and closes jobs, one after the other."""
 
     def __init__(
-        self, repository: Repository, threads: Threads, book: JobBook, ledger: Ledger[Record], news: JobNews
+        self, results: WellResults, threads: Threads, book: JobBook, ledger: Ledger[Record], news: JobNews
     ) -> None:
-        """Sweep ``repository`` and write to ``ledger``."""
-        self._repository = repository
+        """Sweep ``results`` and write to ``ledger``."""
+        self._results = results
         self._threads = threads
         self._book = book
         self._ledger = ledger
@@ -49,7 +49,7 @@ class JobEndings:
         job = self._book.jobs[name]
         async with self._ending:
             try:
-                await self._threads.run(lambda: self._repository.sweep(name))
+                await self._threads.run(lambda: self._results.sweep(name, requester=job.submitted.owner))
             except MeshError as error:
                 log.warning("unfinished attempts stay in the repository", job=name, reason=str(error))
             await self._ledger.write_surely(records.Ended(job=name, at_unix_s=time.time()))

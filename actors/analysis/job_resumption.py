@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from ...config import MeshError, get_logger
-from ...plates.repository import Repository
+from ...messages.metadata import GetPlate
+from ...plates.repository import WellResults
+from ...transport import Ref
 from ..ledger import Ledger
 from ..threads import Threads
 from . import job_records as records
@@ -21,6 +24,8 @@ from .well_runs import WellRuns
 
 log = get_logger(__name__)
 
+PLATE_S = 10.0
+"""How long the place of one job's plate may keep the jobs behind it waiting."""
 AGAIN_S = 1.0
 """The wait before a job is tried again that the repository or a full disk refused."""
 
@@ -30,7 +35,7 @@ class JobResumption:
 
     def __init__(
         self,
-        repository: Repository,
+        results: WellResults,
         threads: Threads,
         scheduling: Scheduling,
         book: JobBook,
@@ -38,9 +43,10 @@ class JobResumption:
         endings: JobEndings,
         runs: WellRuns,
         news: JobNews,
+        find: Callable[[str], Ref],
     ) -> None:
-        """Look into ``repository`` for what is done, and let ``runs`` go on with the rest."""
-        self._repository = repository
+        """Look into ``results`` for what is done, and let ``runs`` go on with the rest."""
+        self._results = results
         self._threads = threads
         self._scheduling = scheduling
         self._book = book
@@ -48,6 +54,7 @@ class JobResumption:
         self._endings = endings
         self._runs = runs
         self._news = news
+        self._find = find
 
     async def take_up(self, waiting: deque[Job]) -> None:
         """Take these up one after the other; one that cannot be now does not hold up the others."""
@@ -62,20 +69,20 @@ class JobResumption:
 
     async def _take_up(self, job: Job) -> None:
         """Go on with a job of before the restart: what is in the repository is not computed again."""
-        name, plate_id = job.job, job.submitted.plate_id
+        name, plate_id, owner = job.job, job.submitted.plate_id, job.submitted.owner
         if job.over:
             await self._endings.end(name)
             return
         job.requeue()
-        await self._threads.run(lambda: self._repository.sweep(name))
-        for result in await self._threads.run(lambda: self._repository.results(name)):
+        await self._threads.run(lambda: self._results.sweep(name, requester=owner))
+        for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
             if result.well in job.unfinished:
                 await self._ledger.write(
                     records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
                 )
-        plate = await self._threads.run(lambda: self._repository.plate(plate_id))
+        plate = await self._find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner), timeout_s=PLATE_S)
         self._news.running(name, plate, job.submitted.wells)
-        for result in await self._threads.run(lambda: self._repository.results(name)):
+        for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
             self._news.result(plate, result)
         if self._book.is_over(name):
             # Cancelled meanwhile.

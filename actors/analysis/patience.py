@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from ...config.errors import MeshError
+from ...plates.errors import PlaceAway
 from ...plates.local.errors import RepositoryFailed, RepositoryFull, RepositoryNotWritable
 from ...transport.errors import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 from ...transport.failures import AskFailed
 
 _DISK = frozenset({"RepositoryFull", "RepositoryNotWritable", "RepositoryFailed"})
+_AWAY = PlaceAway.__name__
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,11 @@ def is_of_the_disk(error: MeshError) -> bool:
     )
 
 
+def is_away(error: MeshError) -> bool:
+    """Whether the place that a plate lies in cannot be reached."""
+    return isinstance(error, PlaceAway) or (isinstance(error, AskFailed) and error.failure.kind == _AWAY)
+
+
 def may_pass(error: MeshError) -> bool:
     """Whether the trouble is with the disk or with an actor of the mesh, and not with what was asked."""
     if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull) or is_of_the_disk(error):
@@ -51,4 +58,4 @@ def may_pass(error: MeshError) -> bool:
 
 def may_pass_at_an_executor(error: MeshError) -> bool:
     """Whether a living executor can do the same well later; one that is gone cannot."""
-    return isinstance(error, MailboxFull) or is_of_the_disk(error)
+    return isinstance(error, MailboxFull) or is_of_the_disk(error) or is_away(error)

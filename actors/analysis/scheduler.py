@@ -21,7 +21,7 @@ from ...messages.compute import (
 )
 from ...messages.frames import JobStateChanged
 from ...messages.metadata import GetPlate
-from ...plates.repository import Repository
+from ...plates.repository import WellResults
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
 from ..errors import JobEnded, JobNotFound
@@ -53,7 +53,7 @@ class Scheduler(Actor[Inbox]):
 
     def __init__(
         self,
-        repository: Repository,
+        results: WellResults,
         journal_folder: Path,
         *,
         attempts_per_well: int = 3,
@@ -61,32 +61,35 @@ class Scheduler(Actor[Inbox]):
         running_executors: Callable[[], tuple[tuple[str, int], ...]] = tuple,
         end_executor: Callable[[str, str], None] = lambda name, why: None,
         charge_executor: Callable[[str, str], None] = lambda name, blame: None,
+        check_results: Callable[[int, str], None] = lambda plate_id, wanted: None,
         patience: Patience | None = None,
         retention: Retention | None = None,
         disk: Disk = DISK,
         threads: Threads | None = None,
     ) -> None:
-        """Commit to ``repository``.
+        """Commit to ``results``.
 
         Args:
-            repository: Where results go.
+            results: Where results go.
             journal_folder: Where accepted jobs are written down.
             attempts_per_well: Deaths or failures after which a well is set aside.
             segment_bytes: The size of one segment of the journal.
             running_executors: The executors (name, pid) that are up; asked once, at the start.
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
             charge_executor: Says who pays if one dies now: the well that it is at, or "child".
+            check_results: Refuses a plate whose results do not go to the place that was named, or nowhere.
             retention: How many ended jobs are remembered, and for how long.
             patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
             disk: Where the journal lies.
             threads: Where calls that block are made; its own where none are given.
         """
-        self._repository = repository
+        self._results = results
         self._folder = journal_folder
         self._segment_bytes = segment_bytes
         self._running_executors = running_executors
         self._end_executor = end_executor
         self._charge_executor = charge_executor
+        self._check_results = check_results
         self._patience = patience or Patience()
         self._retention = retention or Retention()
         self._disk = disk
@@ -107,10 +110,10 @@ class Scheduler(Actor[Inbox]):
             await self._ledger.rewrite()
         self._news = JobNews(self.context.find)
         self._check = PipelineCheck(self.context, self._scheduling)
-        endings = JobEndings(self._repository, self._threads, self._book, self._ledger, self._news)
+        endings = JobEndings(self._results, self._threads, self._book, self._ledger, self._news)
         self._runs = WellRuns(
             self.context,
-            self._repository,
+            self._results,
             self._threads,
             self._scheduling,
             self._book,
@@ -130,7 +133,7 @@ class Scheduler(Actor[Inbox]):
             self._executor_up(name, pid)
         self._runs.note_executors()
         resumption = JobResumption(
-            self._repository,
+            self._results,
             self._threads,
             self._scheduling,
             self._book,
@@ -138,6 +141,7 @@ class Scheduler(Actor[Inbox]):
             endings,
             self._runs,
             self._news,
+            self.context.find,
         )
         self.context.spawn(resumption.take_up(deque(unfinished)))
         self.context.spawn(keep_forgetting(self._book, self._ledger, self._retention, _forgotten))
@@ -189,7 +193,8 @@ class Scheduler(Actor[Inbox]):
         known = self._book.by_key(owner, message.key)
         if known is not None:
             return known
-        plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id))
+        self._check_results(message.plate_id, message.results_in)
+        plate = await self.context.find("metadata").ask(GetPlate(plate_id=message.plate_id, requester=owner))
         wells = message.wells or plate.declared_wells
         pipeline = await self._check.compile(
             CompilePipeline(source=message.source, source_name=message.source_name, plate=plate, wells=wells)

@@ -13,7 +13,7 @@ from ...config import MeshError
 from ...messages.compute import CancelWell, RunWell
 from ...messages.frames import WellStateChanged
 from ...messages.metadata import GetPlate
-from ...plates.repository import Repository
+from ...plates.repository import WellResults
 from ...supervisors import Context
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
 from ..ledger import Ledger
@@ -44,7 +44,7 @@ class WellRuns:
     def __init__(
         self,
         context: Context,
-        repository: Repository,
+        results: WellResults,
         threads: Threads,
         scheduling: Scheduling,
         book: JobBook,
@@ -61,7 +61,7 @@ class WellRuns:
         that it is at, or itself. ``patience`` is for trouble that is not the well's.
         """
         self._context = context
-        self._repository = repository
+        self._results = results
         self._threads = threads
         self._scheduling = scheduling
         self._book = book
@@ -119,7 +119,7 @@ class WellRuns:
     async def _run(self, name: str, well: str, executor: str) -> None:
         job = self._book.jobs[name]
         attempt = job.n_attempts.get(well, 0) + 1
-        plate_id = job.submitted.plate_id
+        plate_id, owner = job.submitted.plate_id, job.submitted.owner
         # From here on: whoever ends it now ends the well.
         self._charge(executor, f"well {well or 'image'} of {name}")
         await self._ledger.write_surely(
@@ -129,7 +129,10 @@ class WellRuns:
         began = self._context.now()
         try:
             plate = await self._insist(
-                job, well, lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id)), may_pass
+                job,
+                well,
+                lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner)),
+                may_pass,
             )
         except MeshError as error:
             await self._failed(name, well, executor, error, final=not may_pass(error))
@@ -140,7 +143,9 @@ class WellRuns:
 
         async def compute() -> None:
             nonlocal pid
-            folder = await self._threads.run(lambda: self._repository.results_folder(plate_id, name, well, attempt))
+            folder = await self._threads.run(
+                lambda: self._results.results_folder(plate_id, name, well, attempt, requester=owner)
+            )
             if job.over:
                 # Cancelled meanwhile, and the executor has not heard of the well yet.
                 raise _NotWanted(job.reason)
@@ -187,7 +192,9 @@ class WellRuns:
             result = await self._insist(
                 job,
                 well,
-                lambda: self._threads.run(lambda: self._repository.commit_well(plate_id, name, well, attempt)),
+                lambda: self._threads.run(
+                    lambda: self._results.commit_well(plate_id, name, well, attempt, requester=owner)
+                ),
                 may_pass,
             )
         except MeshError as error:

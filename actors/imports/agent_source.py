@@ -29,7 +29,7 @@ from ...plates.holding.guarantees import HeldFile
 from ...plates.local.errors import SourceChanged
 from ...plates.local.names import PART
 from ...plates.planners import Plan
-from ...plates.repository import Repository, SourceFile, SourceReader, StoredFile
+from ...plates.repository import ImportRepository, SourceFile, SourceReader, StoredFile
 from .agent_line import AgentLine
 from .agent_reader import AgentReader
 from .life import ImportLife
@@ -52,7 +52,7 @@ class AgentSource:
         *,
         agents: ServingAgents,
         loop: asyncio.AbstractEventLoop,
-        repository: Repository,
+        repository: ImportRepository,
         places: ImportPlaces,
         algorithm: Algorithm,
     ) -> None:
@@ -76,7 +76,9 @@ class AgentSource:
 
     async def scan(self) -> Scan:
         """Look at every file."""
-        files = await self._line.ask(ScanFolder(path=self._order.path, only=self._order.only), timeout_s=LOOK_S)
+        order = self._order
+        question = ScanFolder(path=order.path, only=order.only, exclude=order.exclude)
+        files = await self._line.ask(question, timeout_s=LOOK_S)
         return Scan({file.path: (file.size, file.mtime_ns, file.inode) for file in files})
 
     async def plan(self, say: Callable[[str], None]) -> Plan:

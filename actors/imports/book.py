@@ -124,6 +124,10 @@ class ImportBook:
         """The import of this id."""
         return self.lives.get(import_id) or self.ended.get(import_id)
 
+    def begin_behind(self, import_ids: Iterable[str]) -> None:
+        """Give none of these ids to a new import: a journal that was lost may have known them."""
+        self._last_number = max(self._last_number, *map(number_of, import_ids), 0)
+
     def new_id(self) -> str:
         """An id that no import has had."""
         self._last_number += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ...config import ImportSettings
 from ...messages.imports import ImportPhase
-from ...plates.repository import Repository
+from ...plates.repository import ImportStore
 from ...supervisors import Context
 from ..errors import ImportedAlready
 from ..ledger import Ledger
@@ -31,7 +31,7 @@ class ImportMeans:
     """
 
     context: Context
-    repository: Repository
+    repository: ImportStore
     threads: Threads
     book: ImportBook
     ledger: Ledger[Record]

@@ -20,7 +20,7 @@ from ...messages.imports import (
     RetryImport,
     SubmitImport,
 )
-from ...plates.repository import Repository
+from ...plates.repository import ImportStore
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ...transport import Principal
@@ -58,7 +58,7 @@ class ImportProxy(Actor[Inbox]):
 
     def __init__(
         self,
-        repository: Repository,
+        repository: ImportStore,
         journal_folder: Path,
         settings: ImportSettings,
         *,
@@ -91,6 +91,7 @@ class ImportProxy(Actor[Inbox]):
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
+        self._book.begin_behind(await self._threads.run(self._repository.import_ids))
         self._inspection = Inspection(self.context, self._end_inspector, self._inspector)
         means = ImportMeans(
             context=self.context,

@@ -26,7 +26,7 @@ METADATA = "metadata"
 class ResultSource(Protocol):
     """Where finished wells are kept."""
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
         ...
 
@@ -37,8 +37,10 @@ class PlaneHistory:
     def __init__(self, results: ResultSource) -> None:
         self._results = results
 
-    async def of(self, subject: Subject, find: Callable[[str], Ref], *, snapshot_bytes: int = 0) -> Snapshot:
-        """The snapshot of a job, a plate, or of the latest of either; empty where there is neither yet.
+    async def of(
+        self, subject: Subject, find: Callable[[str], Ref], *, snapshot_bytes: int = 0, requester: str = ""
+    ) -> Snapshot:
+        """The snapshot of a job, a plate, or of the latest of either, as ``requester`` may see it; empty where none is.
 
         Raises:
             AskFailed: the job or plate does not exist.
@@ -50,25 +52,29 @@ class PlaneHistory:
                     f"job {subject.job} runs on plate {status.plate_id}, not on plate {subject.plate_id}",
                     hint="name the job alone",
                 )
-            return await self._of_job(status, find, snapshot_bytes)
+            return await self._of_job(status, find, snapshot_bytes, requester)
         if subject.plate_id:
-            return await self._of_plate(subject.plate_id, find, snapshot_bytes)
+            return await self._of_plate(subject.plate_id, find, snapshot_bytes, requester)
         latest = await find(SCHEDULER).ask(ListJobs(limit=1))
         if latest:
             status = await find(SCHEDULER).ask(GetJob(job=latest[0].job))
-            return await self._of_job(status, find, snapshot_bytes)
-        plates = await find(METADATA).ask(ListPlates())
+            return await self._of_job(status, find, snapshot_bytes, requester)
+        plates = await find(METADATA).ask(ListPlates(requester=requester))
         if plates:
-            return await self._of_plate(plates[-1].id, find, snapshot_bytes)
+            return await self._of_plate(plates[-1].id, find, snapshot_bytes, requester)
         return Snapshot(contents=Contents())
 
-    async def _of_plate(self, plate_id: int, find: Callable[[str], Ref], snapshot_bytes: int) -> Snapshot:
-        plate = await find(METADATA).ask(GetPlate(plate_id=plate_id))
+    async def _of_plate(
+        self, plate_id: int, find: Callable[[str], Ref], snapshot_bytes: int, requester: str
+    ) -> Snapshot:
+        plate = await find(METADATA).ask(GetPlate(plate_id=plate_id, requester=requester))
         return _snapshot(plate, Contents(plate_id=plate.id, plate_name=plate.name), [], plate.wells, snapshot_bytes)
 
-    async def _of_job(self, status: JobStatus, find: Callable[[str], Ref], snapshot_bytes: int) -> Snapshot:
-        plate = await find(METADATA).ask(GetPlate(plate_id=status.plate_id))
-        results = await asyncio.to_thread(self._results.results, status.job)
+    async def _of_job(
+        self, status: JobStatus, find: Callable[[str], Ref], snapshot_bytes: int, requester: str
+    ) -> Snapshot:
+        plate = await find(METADATA).ask(GetPlate(plate_id=status.plate_id, requester=requester))
+        results = await asyncio.to_thread(self._results.results, status.job, requester=requester)
         contents = Contents(plate_id=plate.id, plate_name=plate.name, job=status.job, job_state=status.state)
         of_the_job = {well.well for well in status.wells}
         wells = tuple(well for well in plate.wells if well in of_the_job)

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...config.errors import MeshError
 from ...messages.streaming import PlaneLoaded
+from ...plates.plate_source import PlaneReader
 from ...supervisors import Context
 from ...transport.planes import Reservation, Ring
+from ..threads import Threads
 from .viewer_stream import Announced
 
 _tickets = itertools.count(1)
 """One count for every life: the mailbox outlives an actor, and what was read for the life before ends up in it."""
-
-
-class ReadPlane(Protocol):
-    """Reads one plane of a file into an array of its shape and type."""
-
-    def __call__(self, root: Path, file: str, page: int = 0, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +34,17 @@ class Loading:
 class PlaneLoader:
     """Reads planes in threads, straight into the memory that viewers see."""
 
-    def __init__(self, context: Context, ring: Ring, read: ReadPlane) -> None:
+    def __init__(self, context: Context, ring: Ring, read: PlaneReader) -> None:
         """Tell the actor whose ``context`` it is of every plane, by ``PlaneLoaded``."""
         self._context = context
         self._ring = ring
         self._read = read
         self._reservations: dict[int, Reservation] = {}
+        # A place on the network may keep all of these waiting, and no viewer of what lies here.
+        self._elsewhere = Threads("planes elsewhere", n_threads=4)
 
-    def begin(self, viewer: str, announced: Announced) -> Loading:
-        """Take a slot and start to read a plane into it.
+    def begin(self, viewer: str, announced: Announced, requester: str) -> Loading:
+        """Take a slot and start to read a plane into it, in the name of ``requester``.
 
         Raises:
             RingFull: every slot is held just now.
@@ -60,18 +54,24 @@ class PlaneLoader:
         reservation = self._ring.reserve((header.height, header.width), np.dtype(header.dtype))
         loading = Loading(next(_tickets), announced, time.monotonic())
         self._reservations[loading.ticket] = reservation
-        self._context.spawn(self._load(viewer, loading, reservation))
+        self._context.spawn(self._load(viewer, loading, reservation, requester))
         return loading
 
     def finish(self, message: PlaneLoaded) -> Reservation | None:
         """The slot that a plane was read into, to be filled or discarded; None if it was read for the life before."""
         return self._reservations.pop(message.ticket, None)
 
-    async def _load(self, viewer: str, loading: Loading, reservation: Reservation) -> None:
+    async def _load(self, viewer: str, loading: Loading, reservation: Reservation, requester: str) -> None:
         record = loading.announced.record
         reason = ""
         try:
-            await asyncio.to_thread(self._read, Path(record.root), record.file, record.page, out=reservation.pixels)
+            read = functools.partial(
+                self._read, record.root, record.file, record.page, out=reservation.pixels, requester=requester
+            )
+            if "://" in record.root:
+                await self._elsewhere.run(read)
+            else:
+                await asyncio.to_thread(read)
         except MeshError as error:
             reason = str(error)
         self._context.me.tell(PlaneLoaded(viewer=viewer, ticket=loading.ticket, reason=reason))

@@ -21,12 +21,12 @@ from ...messages.streaming import (
     StreamStatistics,
 )
 from ...messages.viewing import Subject
-from ...plates.pixels import read_plane
+from ...plates.plane_readers import read_any_plane
+from ...plates.plate_source import PlaneReader
 from ...supervisors import Actor, Deferred, MailboxLimits
 from ...transport.planes import Ring
 from .errors import ViewerRefused
 from .plane_history import PlaneHistory
-from .plane_loader import ReadPlane
 from .stream_pump import BRIDGE, OpenedStream, StreamPump
 from .viewer_stream import News
 
@@ -61,7 +61,7 @@ class Publisher(Actor[Inbox]):
         history: PlaneHistory,
         *,
         n_credits: int,
-        read: ReadPlane = read_plane,
+        read: PlaneReader = read_any_plane,
     ) -> None:
         """Publish through the ring that ``make_ring`` makes for each life of the actor."""
         self._make_ring = make_ring
@@ -83,9 +83,9 @@ class Publisher(Actor[Inbox]):
     ) -> Deferred[StreamOpened] | StreamOpened | tuple[StreamStatistics, ...] | None:
         """Handle news of planes, and what the bridge says for its viewers."""
         match message:
-            case OpenStream(viewer=viewer, subject=subject, snapshot_bytes=snapshot_bytes):
-                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, self._n_credits)
-                return self.defer(self._look_up(viewer, subject, snapshot_bytes))
+            case OpenStream(viewer=viewer, subject=subject, snapshot_bytes=snapshot_bytes, requester=requester):
+                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, self._n_credits, requester)
+                return self.defer(self._look_up(viewer, subject, snapshot_bytes, requester))
             case AdoptSnapshot():
                 return self._adopt(message)
             case BeginStream(viewer=viewer):
@@ -121,17 +121,19 @@ class Publisher(Actor[Inbox]):
             "skipped": sum(one.stream.n_skipped for one in self._pump.streams.values()),
         }
 
-    async def _look_up(self, viewer: str, subject: Subject, snapshot_bytes: int) -> StreamOpened:
+    async def _look_up(self, viewer: str, subject: Subject, snapshot_bytes: int, requester: str) -> StreamOpened:
         try:
-            snapshot = await self._history.of(subject, self.context.find, snapshot_bytes=snapshot_bytes)
+            snapshot = await self._history.of(
+                subject, self.context.find, snapshot_bytes=snapshot_bytes, requester=requester
+            )
         except MeshError:
             self.context.me.tell(CloseStream(viewer=viewer))
             raise
         return await self.context.me.ask(AdoptSnapshot(viewer=viewer, snapshot=snapshot))
 
-    async def _look_up_again(self, viewer: str, subject: Subject, snapshot_bytes: int) -> None:
+    async def _look_up_again(self, viewer: str, subject: Subject, snapshot_bytes: int, requester: str) -> None:
         try:
-            await self._look_up(viewer, subject, snapshot_bytes)
+            await self._look_up(viewer, subject, snapshot_bytes, requester)
         except MeshError as error:
             # The viewer attaches again, and asks what is latest then.
             self.context.find(BRIDGE).tell(StreamEnded(viewer=viewer, reason=str(error)))
@@ -164,6 +166,6 @@ class Publisher(Actor[Inbox]):
                     subject = Subject(plate_id=news.plate_ids[-1])
                 else:
                     subject = Subject(job=news.job)
-                self.context.spawn(self._look_up_again(viewer, subject, one.snapshot_bytes))
+                self.context.spawn(self._look_up_again(viewer, subject, one.snapshot_bytes, one.requester))
             case "pass":
                 pass

@@ -6,9 +6,10 @@ from ...config.errors import MeshError
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable
 from ...messages.streaming import PlaneLoaded, StreamStatistics
 from ...messages.viewing import Subject
+from ...plates.plate_source import PlaneReader
 from ...supervisors import Context
 from ...transport.planes import PlaneRef, Ring, RingFull
-from .plane_loader import Loading, PlaneLoader, ReadPlane
+from .plane_loader import Loading, PlaneLoader
 from .viewer_stream import Announced, ViewerStream
 
 BRIDGE = "viewers"
@@ -17,9 +18,11 @@ BRIDGE = "viewers"
 class OpenedStream:
     """A viewer's stream: its order, the slots its viewer holds, and the plane being read for it."""
 
-    def __init__(self, subject: Subject, snapshot_bytes: int, n_credits: int) -> None:
+    def __init__(self, subject: Subject, snapshot_bytes: int, n_credits: int, requester: str = "") -> None:
+        """Show ``subject`` to the person ``requester``, as far as that person may see it."""
         self.stream = ViewerStream(subject, n_credits=n_credits)
         self.snapshot_bytes = snapshot_bytes
+        self.requester = requester
         self.held: dict[int, PlaneRef] = {}
         self.loading: Loading | None = None
         self.shown = False
@@ -39,7 +42,7 @@ class OpenedStream:
 class StreamPump:
     """Moves the streams of all viewers; one that takes nothing stops its own only."""
 
-    def __init__(self, context: Context, ring: Ring, read: ReadPlane) -> None:
+    def __init__(self, context: Context, ring: Ring, read: PlaneReader) -> None:
         """Send by way of the bridge that ``context`` finds."""
         self.streams: dict[str, OpenedStream] = {}
         self.n_unreadable = 0
@@ -62,7 +65,7 @@ class StreamPump:
                 return
             announced = one.stream.next_plane()
             try:
-                one.loading = self._loader.begin(viewer, announced)
+                one.loading = self._loader.begin(viewer, announced, one.requester)
             except RingFull:
                 # Others hold every slot: this stream goes on with the next one that comes back.
                 self._starved[viewer] = None

@@ -145,7 +145,10 @@ class ViewerBridge(Actor[Inbox]):
             # It attached once more before this began: a stream opened now would be closed by nobody.
             raise ViewerRefused("the viewer has attached again since", hint="follow the later stream")
         request = OpenStream(
-            viewer=session.viewer, subject=session.asked.subject, snapshot_bytes=session.asked.snapshot_bytes
+            viewer=session.viewer,
+            subject=session.asked.subject,
+            snapshot_bytes=session.asked.snapshot_bytes,
+            requester=session.principal,
         )
         try:
             opened = await self.context.find(PUBLISHER).ask(request)

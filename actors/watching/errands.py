@@ -14,7 +14,7 @@ from ...messages.notices import NoticeFacts, SendNotice
 from ...plates.errors import NOT_YET
 from ...plates.planners import Plan
 from ...plates.planners.plain_fileset import is_container
-from ...plates.repository import Repository
+from ...plates.repository import ImportStore
 from ...supervisors import Context
 from ...transport import AskFailed
 from ..errors import ImportNotFound, InspectorKeepsDying
@@ -52,7 +52,7 @@ class WatchErrands:
         context: Context,
         ledger: Ledger[WatchedUnit],
         inspection: Inspection,
-        repository: Repository,
+        repository: ImportStore,
     ) -> None:
         self._folder = folder
         self._settings = folder.settings
@@ -234,7 +234,7 @@ class WatchErrands:
         await self._ledger.write(msgspec.structs.replace(unit, at_unix_s=time.time(), **changes))
 
 
-def _stored(repository: Repository, import_id: str) -> dict[str, int]:
+def _stored(repository: ImportStore, import_id: str) -> dict[str, int]:
     """The files that an import has in the repository, with their sizes when it took them."""
     standing = repository.reconcile(import_id)
     found = {file.path: file.size for plate_id in standing.plate_ids for file in repository.files(plate_id)}

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from ...config import InspectorSettings, get_logger
 from ...config.watch_settings import WatchSettings
 from ...messages.watches import ListWatches
-from ...plates.repository import Repository
+from ...plates.repository import ImportStore
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ..inspection import Inspection
@@ -36,7 +36,7 @@ class Watcher(Actor[Inbox]):
         self,
         watches: tuple[WatchSettings, ...],
         journal_folder: Path,
-        repository: Repository,
+        repository: ImportStore,
         *,
         data: Path | None = None,
         inspector: InspectorSettings | None = None,

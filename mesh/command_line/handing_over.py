@@ -165,7 +165,9 @@ def preview(question: Question, wishes: Sequence[Wish]) -> None:
         raise CommandFailed("\n".join(map(str, refused)), hint="\n".join(hints))
 
 
-def run_pipeline(question: Question, plate_id: int, pipeline: Path, *, wells: tuple[str, ...], wait: bool) -> None:
+def run_pipeline(
+    question: Question, plate_id: int, pipeline: Path, *, wells: tuple[str, ...], wait: bool, results_in: str = ""
+) -> None:
     """Run a pipeline on a plate.
 
     Raises:
@@ -174,7 +176,7 @@ def run_pipeline(question: Question, plate_id: int, pipeline: Path, *, wells: tu
     source = _source(pipeline)
 
     async def hand_over(mesh: Client) -> JobStatus | str:
-        job = await mesh.submit_job(plate_id, source, source_name=pipeline.name, wells=wells)
+        job = await mesh.submit_job(plate_id, source, source_name=pipeline.name, wells=wells, results_in=results_in)
         if not wait:
             return job
         return await follow_job(mesh, job, for_machine=question.as_json)

@@ -68,6 +68,7 @@ def plate_form(plate: Plate, labels: Labels = UNLABELLED) -> dict[str, Any]:
         },
         "missing": [msgspec.to_builtins(one) for one in plate.missing],
         "notes": list(plate.notes),
+        "metadata": dict(plate.metadata),
         **msgspec.to_builtins(labels),
     }
     if "" in wells:

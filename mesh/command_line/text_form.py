@@ -109,6 +109,7 @@ def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
         ("tags:", ", ".join(labels.tags)),
         ("key-values:", ", ".join(f"{key}={value}" for key, value in labels.key_values)),
         ("comment:", labels.comment),
+        ("metadata:", ", ".join(f"{key}={value}" for key, value in plate.metadata)),
     ):
         if value:
             out.print(name, shown(value), markup=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from ..certificate import (
     SignedCertificate,
     Verdict,
     in_memory,
+    is_told,
     share_a_disk,
 )
 from ..devices import device_of
@@ -121,6 +122,13 @@ def issue(
             hint="It is gone when its host stops. Set imports.certify_same_disk = true if that is no matter.",
         )
     if share_a_disk(source_device, repository_device) and not allow_same_disk:
+        for what, device in ((source, source_device), (folder, repository_device)):
+            if not is_told(device):
+                raise SameDisk(
+                    f"Import {import_id} gets no certificate: what disk {what} lies on is not told"
+                    f" ({device.file_system or 'by this system'}).",
+                    hint="One disk could hold both. Set imports.certify_same_disk = true if that is no matter.",
+                )
         raise SameDisk(
             f"Import {import_id} gets no certificate: {source} and the repository {folder} lie on one disk"
             f" ({', '.join(repository_device.disks) or repository_device.mount_point or repository_device.number}).",

@@ -17,7 +17,7 @@ from .disk import sync_folder
 from .errors import ChecksumMismatch, ImportRegistered, repository_errors
 from .link_rows import imports_in_place, linked_files
 from .names import PART, checked_id
-from .registration import insert_import, registered_plates
+from .registration import insert_import, registered_imports, registered_plates
 from .transfer import take_back, transfer
 from .verification import verify
 
@@ -41,6 +41,17 @@ class ImportShelf:
             BadName: the id cannot be a folder's name.
         """
         return self._import_folder(import_id) / "files"
+
+    def ids(self) -> frozenset[str]:
+        """The imports of which anything is here.
+
+        Raises:
+            RepositoryFailed: the disk refuses to list them.
+        """
+        with repository_errors(self._folder):
+            begun = [one.name for one in self._folder.iterdir()] if self._folder.exists() else []
+        with self._catalogue.reading() as connection:
+            return frozenset(begun) | registered_imports(connection)
 
     def standing(self, import_id: str) -> ImportStanding:
         """What is here of an import.

@@ -10,9 +10,15 @@ import numpy as np
 
 from ..labels import Target
 from ..model import IMAGE_KINDS, Plate
+from ..numbers import SPAN
 from ..repository import StoredFileset
 from .errors import FilesDoNotMatch
 from .label_rows import attach_target
+
+
+def registered_imports(connection: sqlite3.Connection) -> frozenset[str]:
+    """The imports whose plates the catalogue has."""
+    return frozenset(str(import_id) for (import_id,) in connection.execute("SELECT import_id FROM imports"))
 
 
 def registered_plates(connection: sqlite3.Connection, import_id: str) -> tuple[int, ...] | None:
@@ -87,10 +93,13 @@ def _insert_plate(
             f"Plate {plate.name!r} names {len(unknown)} files that its fileset does not hold, first {unknown[0]!r}.",
             hint="The layout's planner is at fault: every image must lie in one of the fileset's files.",
         )
-    plate_id = connection.execute(
-        "INSERT INTO plates (fileset, root, name, kind, n_rows, n_columns, pixel_size_um, n_wells, n_fields, n_images,"
-        " columns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    # Counted here: SQLite would go on from the highest, and those of plates elsewhere lie above. None is ever deleted.
+    plate_id = _next_id(connection, "SELECT max(id) FROM plates WHERE id < ?", SPAN)
+    connection.execute(
+        "INSERT INTO plates (id, fileset, root, name, kind, n_rows, n_columns, pixel_size_um, n_wells, n_fields,"
+        " n_images, columns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            plate_id,
             fileset_row,
             plate.root,
             plate.name,
@@ -103,8 +112,7 @@ def _insert_plate(
             plate.n_images,
             msgspec.msgpack.encode(plate),
         ),
-    ).lastrowid
-    assert plate_id is not None
+    )
     connection.executemany(
         "INSERT INTO channels VALUES (?, ?, ?)", [(plate_id, c, name) for c, name in enumerate(plate.channels)]
     )
@@ -163,7 +171,7 @@ def _insert_images(connection: sqlite3.Connection, plate_id: int, plate: Plate, 
     )
 
 
-def _next_id(connection: sqlite3.Connection, highest: str) -> int:
+def _next_id(connection: sqlite3.Connection, highest: str, *below: int) -> int:
     # Only one connection writes, so nobody takes the numbers in between.
-    (used,) = connection.execute(highest).fetchone()
+    (used,) = connection.execute(highest, below).fetchone()
     return int(used or 0) + 1

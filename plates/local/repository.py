@@ -13,6 +13,7 @@ from ...config.errors import MeshError
 from ..checksums import Algorithm
 from ..labels import UNLABELLED, Labels, Target
 from ..model import Plate, PlateSummary
+from ..plate_source import THROUGH_THE_MESH, Freshness
 from ..repository import (
     NO_TARGET,
     Annotation,
@@ -32,6 +33,7 @@ from .disk import make_folders
 from .errors import RepositoryReadOnly, repository_errors
 from .import_shelf import ImportShelf
 from .label_rows import labels_of_plates
+from .numbering import number_elsewhere
 from .plate_rows import get_plate, list_files, list_plates, place_of_plate
 from .result_rows import insert_annotation, list_annotations
 from .result_shelf import ResultShelf
@@ -93,6 +95,14 @@ class LocalRepository:
             BadName: the id cannot be a folder's name.
         """
         return self._imports.files_folder(import_id)
+
+    def import_ids(self) -> frozenset[str]:
+        """The imports of which anything is here, registered or begun.
+
+        Raises:
+            RepositoryFailed: the disk refuses to list them.
+        """
+        return self._imports.ids()
 
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import; a name without ``.part`` means that the whole file is on the disk.
@@ -211,12 +221,12 @@ class LocalRepository:
         self._must_write()
         self._imports.discard(import_id)
 
-    def plates(self) -> tuple[PlateSummary, ...]:
+    def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate, oldest first."""
         with self._catalogue.reading() as connection:
             return list_plates(connection)
 
-    def plate(self, plate_id: int) -> Plate:
+    def plate(self, plate_id: int, requester: str = "") -> Plate:
         """Return what one plate holds, its root being the absolute folder of its files.
 
         Raises:
@@ -228,7 +238,7 @@ class LocalRepository:
         folder = self.files_folder(import_id)
         return msgspec.structs.replace(plate, id=plate_id, root=str(folder / root if root else folder))
 
-    def labels(self, plate_id: int) -> Labels:
+    def labels(self, plate_id: int, requester: str = "") -> Labels:
         """Say where a plate belongs and what people said of it.
 
         Raises:
@@ -237,6 +247,24 @@ class LocalRepository:
         with self._catalogue.reading() as connection:
             place_of_plate(connection, plate_id)
             return labels_of_plates(connection, plate_id).get(plate_id, UNLABELLED)
+
+    def freshness(self, plate_id: int = 0) -> Freshness:
+        """Plates change through the mesh alone, and everybody sees every one."""
+        return THROUGH_THE_MESH
+
+    def stamp(self, plate_id: int, requester: str = "") -> str:
+        """Empty: the mesh itself says what has changed."""
+        return ""
+
+    def number_elsewhere(self, span: int, address: str, name: str) -> int:
+        """The number of a plate that lies elsewhere, for good: its results are kept here by it.
+
+        Raises:
+            RepositoryFull, RepositoryFailed: the disk refuses.
+        """
+        self._must_write()
+        with self._catalogue.writing() as connection:
+            return number_elsewhere(connection, span, address, name, now_s=self._clock())
 
     def files(self, plate_id: int) -> tuple[StoredFile, ...]:
         """List the files of the fileset that a plate belongs to.
@@ -248,7 +276,7 @@ class LocalRepository:
             place_of_plate(connection, plate_id)
             return list_files(connection, plate_id)
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them.
 
         Raises:
@@ -258,7 +286,7 @@ class LocalRepository:
         self._must_write()
         return self._results.begin(self._import_of(plate_id), plate_id, job, well, attempt)
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
         """Publish a sealed attempt, once for each job and well: a later attempt gets the first one's result.
 
         Raises:
@@ -269,7 +297,7 @@ class LocalRepository:
         self._must_write()
         return self._results.commit(self._import_of(plate_id), plate_id, job, well, attempt)
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         """List the finished wells of a job."""
         return self._results.of_job(job)
 
@@ -281,7 +309,9 @@ class LocalRepository:
         """
         return self._results.of_well(job, well)
 
-    def sweep(self, job: str, *, alive: Collection[tuple[str, int]] = ()) -> tuple[StoredResult, ...]:
+    def sweep(
+        self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
+    ) -> tuple[StoredResult, ...]:
         """Finish the commits that a crash cut short and remove attempts that are not ``alive`` (well, attempt).
 
         Raises:

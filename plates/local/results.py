@@ -72,6 +72,17 @@ class JobFolder:
             if folder.exists():
                 shutil.rmtree(folder)
 
+    def drop_finished(self, well: str) -> None:
+        """Remove what was published of a well, for who keeps it elsewhere.
+
+        Raises:
+            RepositoryFailed: the disk refused.
+        """
+        folder = self._path / well_folder(well)
+        with repository_errors(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+
     def attempts(self) -> Iterator[tuple[str, int]]:
         """The wells and attempts that have a temporary folder here."""
         for name in self._names():

@@ -1,4 +1,4 @@
-"""Plates in an OMERO.server: connections, whose name they act in, structure and pixels.
+"""Plates in an OMERO.server: connections, whose name they act in, structure, pixels, and what is written there.
 
 A name is loaded when it is first used, and omero-py when a connection is first opened.
 """
@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .address import OmeroAddress, Password, Person, SessionKey, address_of
+    from .annotations import OmeroAnnotations
     from .identities import Identities
     from .instance import OmeroInstance
     from .opening import open_identities
     from .pixels import OmeroPixels, PixelStatistics
     from .plates import OmeroPlates
     from .pool import ConnectionPool
+    from .result_keys import Provenance
+    from .results import OmeroResults
     from .secret import Secret
     from .structure import OmeroPlate, Place
     from .whose_session import AwaitLogin
@@ -26,13 +29,16 @@ _ROOMS = {
     "Identities": ".identities",
     "OmeroAddress": ".address",
     "OmeroInstance": ".instance",
+    "OmeroAnnotations": ".annotations",
     "OmeroPixels": ".pixels",
     "OmeroPlate": ".structure",
     "OmeroPlates": ".plates",
+    "OmeroResults": ".results",
     "Password": ".address",
     "Person": ".address",
     "PixelStatistics": ".pixels",
     "Place": ".structure",
+    "Provenance": ".result_keys",
     "Secret": ".secret",
     "SessionKey": ".address",
     "address_of": ".address",
@@ -44,14 +50,17 @@ __all__ = [
     "ConnectionPool",
     "Identities",
     "OmeroAddress",
+    "OmeroAnnotations",
     "OmeroInstance",
     "OmeroPixels",
     "OmeroPlate",
     "OmeroPlates",
+    "OmeroResults",
     "Password",
     "Person",
     "PixelStatistics",
     "Place",
+    "Provenance",
     "Secret",
     "SessionKey",
     "address_of",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .address import Credential, OmeroAddress, Password, SessionKey
-from .errors import OmeroError, OmeroOnTheLoop
+from .errors import OmeroError, OmeroOnTheLoop, refusal
 from .library import OmeroPy, omero_py
 from .secret import Secret
 from .translation import omero_errors
@@ -122,6 +122,29 @@ class Connection:
         refuse_on_a_loop()
         with self._translated():
             yield
+
+    def carry_out(self, request: Any, *, group: str, seconds: float = 0.0) -> Any:
+        """Have the server do a request that takes its time, for ``seconds`` or the address's time for a call at most.
+
+        Raises:
+            OmeroNotPermitted: the session's user may not do this.
+            OmeroNotAnswering: it is not done in time, and goes on at the server.
+            OmeroError: the server refuses or cannot be reached.
+        """
+        seconds = seconds or self.address.call_s
+        with self.calling():
+            handle = self.in_time(self.session.submit(request, {"omero.group": group}))
+            callback = self._library.omero.callbacks.CmdCallbackI(self._client, handle)
+            try:
+                callback.loop(max(1, math.ceil(seconds)), 1000)
+                answer = callback.getResponse()
+            except self._library.omero.LockTimeout:
+                raise self._library.ice.InvocationTimeoutException from None
+            finally:
+                callback.close(True)  # noqa: FBT003 - as OMERO has it
+        if isinstance(answer, self._library.omero.cmd.ERR):
+            raise refusal(answer, self.address)
+        return answer
 
     def end_session(self) -> None:
         """Close the session itself at the server, for everybody that has joined it; then the connection.

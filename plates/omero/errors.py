@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 from ...config.errors import MeshError
 from .address import Credential, OmeroAddress, SessionKey
@@ -64,6 +65,14 @@ class OmeroSecretUnusable(OmeroError, ValueError):
 
 class OmeroMinterUnfit(OmeroError, PermissionError):
     """The account that should mint sessions is no light administrator with the Sudo privilege alone."""
+
+
+class OmeroNothingThere(OmeroError, LookupError):
+    """What a result describes is not in OMERO, or not any more."""
+
+
+class OmeroWriteSpoilt(OmeroError, ValueError):
+    """What the server holds after a write is not what was sent."""
 
 
 class OmeroOtherUser(OmeroError, PermissionError):
@@ -170,12 +179,14 @@ _MEANING: dict[str, _Told] = {
     "PluginInitializationException": _not_trusted,
     "SocketException": _unreachable,
     "DNSException": _unreachable,
+    "ProtocolException": _unreachable,
     "CloseConnectionException": _unreachable,
     "ForcedCloseConnectionException": _unreachable,
     "ConnectionManuallyClosedException": _unreachable,
     "CommunicatorDestroyedException": _unreachable,
     "ObjectAdapterDeactivatedException": _unreachable,
     "NoEndpointException": _unreachable,
+    "MarshalException": _failed,
     "ClientError": _no_session,
     "CmdError": _failed,
 }
@@ -185,6 +196,13 @@ def meaning(error: Exception, address: OmeroAddress, credential: Credential | No
     """What an exception of the client library means; its words without credentials."""
     told = next((_MEANING[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _MEANING), _failed)
     return told(without_credentials(_words(error)), address, credential)
+
+
+def refusal(answer: Any, address: OmeroAddress) -> OmeroError:
+    """What it means that a request ended in an error (``omero.cmd.ERR``)."""
+    said = str(answer.parameters.get("message", "")) or str(answer.name)
+    kind = _not_permitted if "SecurityViolation" in said or "not permitted" in said else _failed
+    return kind(without_credentials(" ".join(said.split("\n")[0].split())[:300]), address, None)
 
 
 def without_credentials(text: str) -> str:

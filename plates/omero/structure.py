@@ -22,6 +22,14 @@ where plate.id = :pid order by well.row, well.column, index(ws)
 PLATE = "select plate.name, plate.rows, plate.columns from Plate plate where plate.id = :pid"
 """What there is to know of a plate that holds no image yet."""
 
+STAMP = """
+select plate.name, plate.rows, plate.columns, count(ws.id), max(ws.id), max(pix.id)
+from Plate plate left outer join plate.wells well left outer join well.wellSamples ws
+ left outer join ws.image img left outer join img.pixels pix
+where plate.id = :pid group by plate.name, plate.rows, plate.columns
+"""
+"""One row that is another once the plate is renamed or has other images."""
+
 SUMMARIES = """
 select plate.id, plate.name, count(distinct well.id), count(ws.id), sum(pix.sizeC * pix.sizeZ * pix.sizeT)
 from Plate plate left outer join plate.wells well left outer join well.wellSamples ws

@@ -15,7 +15,7 @@ from ..wells import normalise_well, well_label, well_order, well_position
 from .folder import Folder, join, split
 from .plan import Fileset, Plan, planned_files
 from .zarr_fields import FieldTable, read_field
-from .zarr_hierarchy import ZarrHierarchy
+from .zarr_hierarchy import Hierarchy, ZarrHierarchy
 from .zarr_metadata import Json
 
 
@@ -61,20 +61,32 @@ def _found(zarr: ZarrHierarchy, group: str) -> tuple[Plate, FieldTable] | None:
     return _image(zarr, group) if "multiscales" in ome and "image-label" not in ome else None
 
 
-def _image(zarr: ZarrHierarchy, group: str) -> tuple[Plate, FieldTable]:
+def read_plate(zarr: Hierarchy) -> Plate:
+    """The plate that a whole hierarchy is.
+
+    Raises:
+        MetadataError: it is none, or one whose metadata is damaged.
+    """
+    ome = zarr.ome("")
+    if "plate" not in ome:
+        raise MetadataError(f"{zarr.name} is no OME-Zarr plate", hint="Name the folder of the plate itself.")
+    return _plate(zarr, "", ome["plate"])[0]
+
+
+def _image(zarr: Hierarchy, group: str) -> tuple[Plate, FieldTable]:
     table = FieldTable()
     field = read_field(zarr, group)
     table.claim(field)
     return table.plate(name=_title(zarr, group, field.scale.name), kind="image"), table
 
 
-def _plate(zarr: ZarrHierarchy, group: str, declared: Any) -> tuple[Plate, FieldTable]:
+def _plate(zarr: Hierarchy, group: str, declared: Any) -> tuple[Plate, FieldTable]:
     table = FieldTable()
-    wells = _wells(declared, group or zarr.name, table)
+    wells = wells_of(declared, group or zarr.name, table)
     for well, path in sorted(wells.items(), key=lambda one: well_order(one[0])):
         place = join(group, path) or ""
         try:
-            fields = _fields(zarr, place)
+            fields = fields_of(zarr, place)
         except MetadataError as error:
             table.miss(well, 1, place, error)
             continue
@@ -95,8 +107,12 @@ def _plate(zarr: ZarrHierarchy, group: str, declared: Any) -> tuple[Plate, Field
     return plate, table
 
 
-def _wells(declared: Any, source: str, table: FieldTable) -> dict[str, str]:
-    """Path of every well by its label."""
+def wells_of(declared: Any, source: str, table: FieldTable) -> dict[str, str]:
+    """Path of every well by its label.
+
+    Raises:
+        MetadataError: they are not named as the format wants.
+    """
     wells = declared.get("wells") if isinstance(declared, dict) else None
     if not isinstance(wells, list) or not wells:
         raise MetadataError(f"{source}: the plate lists no well")
@@ -132,8 +148,12 @@ def _label(path: str, one: Json, source: str) -> str:
             raise MetadataError(f"{source}: well {path}: {error}") from error
 
 
-def _fields(zarr: ZarrHierarchy, well: str) -> list[str]:
-    """The groups of a well's images, in the order in which it lists them."""
+def fields_of(zarr: Hierarchy, well: str) -> list[str]:
+    """The groups of a well's images, in the order in which it lists them.
+
+    Raises:
+        MetadataError: the well lists none, or is damaged.
+    """
     declared = zarr.ome(well).get("well")
     images = _list(declared.get("images")) if isinstance(declared, dict) else []
     paths = [one.get("path") if isinstance(one, dict) else None for one in images]
@@ -143,7 +163,7 @@ def _fields(zarr: ZarrHierarchy, well: str) -> list[str]:
     return found
 
 
-def _title(zarr: ZarrHierarchy, group: str, named: Any) -> str:
+def _title(zarr: Hierarchy, group: str, named: Any) -> str:
     """What a plate or image is called: as its metadata says, or as its folder is."""
     # Writers put the group's path where the name belongs.
     if isinstance(named, str) and named.strip() and "/" not in named:

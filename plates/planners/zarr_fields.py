@@ -12,7 +12,7 @@ from ..errors import MetadataError
 from ..model import Image, Missing, Plate, PlateKind, build_plate
 from .folder import split
 from .plan import still_due
-from .zarr_hierarchy import ZarrHierarchy, at
+from .zarr_hierarchy import Hierarchy, at
 from .zarr_metadata import MAX_PLANES, Json, Multiscale, ZarrArray, parse_multiscales
 
 
@@ -95,7 +95,7 @@ class FieldTable:
         )
 
 
-def read_field(zarr: ZarrHierarchy, group: str) -> ZarrField:
+def read_field(zarr: Hierarchy, group: str) -> ZarrField:
     """The image that a group is.
 
     Raises:
@@ -109,8 +109,9 @@ def read_field(zarr: ZarrHierarchy, group: str) -> ZarrField:
     notes = [f"{source} holds {len(scales)} multiscales, and the first is used"] if len(scales) > 1 else []
     scale = scales[0]
     file, array = zarr.array(group, scale.paths[0])
-    levels = [array, *(zarr.array(group, path)[1] for path in scale.paths[1:])]
-    for path, level in zip(scale.paths, levels, strict=True):
+    paths = scale.paths if zarr.every_level else scale.paths[:1]
+    levels = [array, *(zarr.array(group, path)[1] for path in paths[1:])]
+    for path, level in zip(paths, levels, strict=True):
         if len(level.shape) != len(scale.axes):
             raise MetadataError(
                 f"{source}: the array {path} has {len(level.shape)} dimensions and the image {len(scale.axes)} axes"
@@ -123,8 +124,9 @@ def read_field(zarr: ZarrHierarchy, group: str) -> ZarrField:
     if n_planes > MAX_PLANES:
         raise MetadataError(f"{source} claims {n_planes} planes, and at most {MAX_PLANES} are read")
     labels = _channel_labels(ome)
+    others = [index for index, axis in enumerate(scale.axes) if axis not in "yx"]
     channels = tuple(labels[c] if c < len(labels) and labels[c] else f"c{c}" for c in range(sizes["c"]))
-    return ZarrField(scale, array, file, channels, _chunks(zarr, scale, array, split(file)[0]), tuple(notes))
+    return ZarrField(scale, array, file, channels, zarr.chunks(file, array, others), tuple(notes))
 
 
 def _channel_labels(ome: Json) -> tuple[str, ...]:
@@ -135,17 +137,6 @@ def _channel_labels(ome: Json) -> tuple[str, ...]:
         return ()
     labels = (one.get("label") if isinstance(one, dict) else None for one in channels)
     return tuple(label if isinstance(label, str) else "" for label in labels)
-
-
-def _chunks(zarr: ZarrHierarchy, scale: Multiscale, array: ZarrArray, folder: str) -> Counter[tuple[int, ...]]:
-    """Count the chunks that are there: over the files, since a damaged shape asks for more places than memory has."""
-    others = [index for index, axis in enumerate(scale.axes) if axis not in "yx"]
-    found: Counter[tuple[int, ...]] = Counter()
-    for path in zarr.below(folder):
-        position = array.chunk_position(path[len(folder) + 1 :])
-        if position is not None:
-            found[tuple(position[index] for index in others)] += 1
-    return found
 
 
 def _told(kind: str, examples: Sequence[str]) -> str:

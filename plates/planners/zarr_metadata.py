@@ -191,6 +191,8 @@ def _array_3(metadata: Json) -> ZarrArray:
     keys = metadata["chunk_key_encoding"]
     default = keys["name"] == "default"
     separator = (keys.get("configuration") or {}).get("separator") or ("/" if default else ".")
+    if separator not in (".", "/"):
+        raise ValueError(f"chunk separator {separator!r}")
     name = dtype if dtype in _TYPES else ""
     chunks = tuple(map(int, grid["configuration"]["chunk_shape"]))
     codecs: list[Json] = [{"name": one} if isinstance(one, str) else one for one in metadata["codecs"]]

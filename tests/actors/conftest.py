@@ -79,7 +79,7 @@ class StreamingMesh:
         self.mesh_key = new_pair()
         self.endpoint = ipc_endpoint(folder, "front")
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         return tuple(self.stored.get(job, ()))
 
     def add_plate(self, plate_id: int, wells: tuple[str, ...], *, channels: tuple[str, ...] = ("DNA", "GFP")) -> Plate:

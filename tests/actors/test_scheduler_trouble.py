@@ -33,12 +33,13 @@ from hcs_mesh.messages.compute import (
     WellStatus,
 )
 from hcs_mesh.messages.metadata import GetPlate
+from hcs_mesh.plates.errors import PlaceAway, ResultsGoElsewhere
 from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
 from hcs_mesh.plates.model import Image, Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.supervisors.journal import Journal
-from hcs_mesh.transport import INNER, ActorGivenUp, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
+from hcs_mesh.transport import INNER, ActorGivenUp, AskFailed, AskTimedOut, BadMessage, MailboxFull, PeerGone, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -52,23 +53,32 @@ class Shelf:
         self.at_folder: deque[MeshError] = deque()
         self.at_commit: deque[MeshError] = deque()
         self.kept: dict[tuple[str, str], StoredResult] = {}
+        self.requesters: list[str] = []
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
+        self.requesters.append(requester)
         if self.at_folder:
             raise self.at_folder.popleft()
         return Path("/nowhere", job, well, str(attempt))
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
+        self.requesters.append(requester)
         if self.at_commit:
             raise self.at_commit.popleft()
         return self.kept.setdefault((job, well), _result(job, plate_id, well, attempt))
 
-    def sweep(self, job: str) -> tuple[StoredResult, ...]:
+    def sweep(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
+        self.requesters.append(requester)
         return ()
 
 
 def _result(job: str, plate_id: int, well: str, attempt: int) -> StoredResult:
     return StoredResult(job=job, plate_id=plate_id, well=well, attempt=attempt, n_objects=1, measurements=(), files=())
+
+
+def _check_results(plate_id: int, wanted: str) -> None:
+    if wanted:
+        raise ResultsGoElsewhere(f"plate {plate_id} is not of {wanted!r}")
 
 
 class Catalogue(Actor[GetPlate]):
@@ -123,6 +133,7 @@ class Lab:
                 self.shelf,  # type: ignore[arg-type]
                 journal,
                 charge_executor=lambda name, blame: self.charges.append(blame),
+                check_results=_check_results,
                 patience=Patience(first_s=0.01, longest_s=0.02, n_waits=3),
             ),
         )
@@ -192,6 +203,31 @@ async def test_a_catalogue_that_is_away_for_a_while_costs_no_well(lab: Lab) -> N
     lab.at_metadata.extend([MailboxFull("full"), PeerGone("gone"), MailboxFull("full")])
     ended = await lab.until_over(job)
     assert (ended.state, ended.faults) == ("done", ())
+
+
+@pytest.mark.parametrize("where", ["executor", "metadata"])
+async def test_a_place_that_is_away_is_waited_for_and_named_and_costs_no_well(lab: Lab, where: str) -> None:
+    job = await lab.submit()
+    seen: list[JobStatus] = []
+    troubles = {"executor": lab.at_executor, "metadata": lab.at_metadata}
+    troubles[where].extend([PlaceAway("nobody serves the plate")] * 3)  # type: ignore[arg-type]
+    ended = await lab.until_over(job, seen)
+    assert (ended.state, ended.reason, ended.faults) == ("done", "", ())
+    assert any("waiting: nobody serves the plate" in status.reason for status in seen)
+
+
+async def test_what_a_job_writes_is_written_in_its_owners_name(lab: Lab) -> None:
+    ended = await lab.until_over(await lab.submit("A01"))
+    assert (ended.state, ended.owner) == ("done", INNER.name)
+    # Its folder, its commit, and the sweep at the end.
+    assert lab.shelf.requesters == [ended.owner] * 3
+
+
+async def test_results_that_would_go_elsewhere_are_refused_before_there_is_a_job(lab: Lab) -> None:
+    request = SubmitJob(plate_id=7, source="", key="k", wells=WELLS, results_in="omero")
+    with pytest.raises(AskFailed, match="plate 7 is not of 'omero'"):
+        await lab.scheduler.ask(request)
+    assert await lab.scheduler.ask(ListJobs()) == ()
 
 
 async def test_an_executor_that_refuses_a_well_and_lives_goes_on_with_the_others(lab: Lab) -> None:

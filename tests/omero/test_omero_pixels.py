@@ -1,12 +1,18 @@
 """Pixels through RawPixelsStore: written, read, refused."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import omero
 import pytest
 from omero.gateway import BlitzGateway
 from omero_filesets import planes
+from omero_people import SETUP
+
+from omero_server.running import running_server
+
+Connect = Callable[..., BlitzGateway]
 
 T, C, Z, Y, X = 2, 3, 2, 48, 64
 PIXELS = planes(T, C, Z, Y, X)
@@ -116,3 +122,20 @@ def test_tiles_make_a_plane_and_saving_gives_it_a_checksum(connection: BlitzGate
     assert store.save() is None
     store.close()
     assert len(saved.sha1.val) == 40
+
+
+def test_a_plane_too_large_for_one_is_taken_in_tiles_only(tmp_path: Path, connect: Connect) -> None:
+    largest = {f"omero.pixeldata.max_plane_{side}": "16" for side in ("width", "height")}
+    with running_server(tmp_path / "small", SETUP | {"config": largest}) as server:
+        connection = connect("ada", server=server)
+        kind = connection.getTypesService().getEnumeration("PixelsType", "uint16")
+        id = connection.getPixelsService().createImage(32, 24, 1, 1, [0], kind, "large", None).val
+        store = connection.c.sf.createRawPixelsStore()
+        store.setPixelsId(connection.getObject("Image", id).getPixelsId(), True)
+        assert store.requiresPixelsPyramid()
+        plane = planes(24, 32).astype(">u2")
+        with pytest.raises(omero.InternalException, match="Non-tile"):
+            store.setPlane(plane.tobytes(), 0, 0, 0)
+        store.setTile(plane.tobytes(), 0, 0, 0, 0, 0, 32, 24)
+        assert store.getPlane(0, 0, 0) == plane.tobytes()
+        store.close()

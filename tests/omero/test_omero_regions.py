@@ -5,6 +5,7 @@ import io
 import numpy as np
 import omero
 import omero.model
+import pytest
 from omero.gateway import BlitzGateway
 from omero.rtypes import rdouble, rint, rstring
 from omero_filesets import planes
@@ -46,3 +47,16 @@ def test_a_thumbnail_has_the_shape_of_the_image(connection: BlitzGateway) -> Non
     [picture_bytes] = connection.getThumbnailSet([held.getId()], max_size=16).values()
     with Image.open(io.BytesIO(picture_bytes)) as picture:
         assert picture.size == (16, 8)
+
+
+def test_a_new_image_has_no_picture_before_it_has_rendering_settings(connection: BlitzGateway) -> None:
+    held = image(connection)
+    store = connection.c.sf.createThumbnailStore()
+    assert not store.setPixelsId(held.getPixelsId())
+    with pytest.raises(omero.ApiUsageException):
+        store.getThumbnailByLongestSide(rint(96))
+    store.resetDefaults()
+    assert store.setPixelsId(held.getPixelsId())
+    with Image.open(io.BytesIO(store.getThumbnailByLongestSide(rint(96)))) as picture:
+        assert picture.size == (96, 48)
+    store.close()

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omero.gateway import BlitzGateway
 from omero.rtypes import rlong, rstring
+from omero_people import SETUP
 
-from omero_server.running import RunningServer
+from omero_server.running import RunningServer, running_server
 from omero_server.table_file import BadCondition, BadTable, Column, TableFile, evaluate
 
 Connect = Callable[..., BlitzGateway]
@@ -133,3 +134,17 @@ def test_conditions_mean_what_they_mean_in_python(x: list[int], low: int, high: 
 def test_no_condition_is_more_than_comparing(condition: str) -> None:
     with pytest.raises(BadCondition):
         evaluate(condition, {"x": np.array([1])})
+
+
+def test_a_new_table_is_called_by_its_path_and_belongs_to_its_maker(connection: BlitzGateway) -> None:
+    table = made(connection)
+    file = table.getOriginalFile()
+    table.close()
+    assert (file.name.val, file.path.val) == ("results/cells.h5", "results/cells.h5")
+
+
+def test_a_server_without_tables_says_so_and_makes_none(tmp_path: Path, connect: Connect) -> None:
+    with running_server(tmp_path / "without", SETUP | {"has_tables": False}) as server:
+        resources = connect("ada", server=server).c.sf.sharedResources()
+        assert not resources.areTablesEnabled()
+        assert resources.newTable(1, "results/cells.h5") is None

@@ -32,6 +32,7 @@ MEANINGS = [
     ("Ice.DNSException", errors.OmeroUnreachable),
     ("Ice.CloseConnectionException", errors.OmeroUnreachable),
     ("Ice.CommunicatorDestroyedException", errors.OmeroUnreachable),
+    ("Ice.ProtocolException", errors.OmeroUnreachable),
     ("Ice.ConnectTimeoutException", errors.OmeroNotAnswering),
     ("Ice.InvocationTimeoutException", errors.OmeroNotAnswering),
     ("Ice.SecurityException", errors.OmeroNotTrusted),
@@ -47,6 +48,7 @@ MEANINGS = [
     ("omero.InternalException", errors.OmeroFailed),
     ("Ice.UnknownLocalException", errors.OmeroFailed),
     ("Ice.MemoryLimitException", errors.OmeroFailed),
+    ("Ice.UnmarshalOutOfBoundsException", errors.OmeroFailed),
 ]
 
 

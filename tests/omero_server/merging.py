@@ -133,6 +133,8 @@ class Merge:
         if to.owner is self._call.user:
             return
         annotates = self._schema.is_a(to.of, "Annotation") or (name == "parent" and row.of.endswith("AnnotationLink"))
+        # To draw on an image takes no more than to annotate it.
+        annotates = annotates or (row.of, to.of) == ("Roi", "Image")
         self._call.may("annotate" if annotates else "link", to)
 
     def _collections(self, row: Row, sent: Any) -> None:

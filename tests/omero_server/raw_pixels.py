@@ -174,6 +174,8 @@ class RawPixels(Stateful):
     @unlocked
     def setPlane(self, call: Call, sent: bytes, z: int, c: int, t: int) -> None:
         planes = self._writable(call, z, c, t)
+        if self.requiresPixelsPyramid(call):
+            raise omero.InternalException("", "", "Non-tile based writing unsupported.")
         if len(sent) != self._shape.plane_bytes:
             raise BadUse(f"Buffer size incorrect: {len(sent)} bytes for a plane of {self._shape.plane_bytes}")
         planes.write(bytes(sent), z, c, t)

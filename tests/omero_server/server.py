@@ -49,6 +49,7 @@ class Server:
             held.mkdir(parents=True, exist_ok=True)
         self.config = DEFAULTS | setup.get("config", {})
         self.lists_imports: bool = setup.get("lists_imports", True)
+        self.has_tables: bool = setup.get("has_tables", True)
         self.template: str = setup.get("managed_template", "%user%_%userId%/%year%-%month%/%day%/%time%")
         self.uuid = _uuid(folder)
         self.lock = threading.RLock()
@@ -73,6 +74,8 @@ class Server:
         self.connections: dict[tuple[str, int], Any] = {}
         """Those that a session was created or joined by, by the client's end."""
         self.tables: dict[int, TableFile] = {}
+        self.rendered: set[int] = set()
+        """The pixels that have been given rendering settings since the server started."""
         """Those that were opened, by their file's id."""
         self.imports: list[tuple[ImportProcess, Any]] = []
         self.stateless = {getter: one for getter, one in SERVICES.items() if not issubclass(one, Stateful)}

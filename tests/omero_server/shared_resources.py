@@ -27,10 +27,12 @@ class SharedResources(Servant):
         """None: there are no scripts."""
 
     def areTablesEnabled(self, call: Call) -> bool:
-        return True
+        return self.server.has_tables
 
     def newTable(self, call: Call, repository: int, path: str) -> Any:
-        return opened(self.session, Table(self.server, self.session, new_table_file(call, path)))
+        file = new_table_file(call, path)
+        # The file is there before anybody looks for a service that could open it.
+        return opened(self.session, Table(self.server, self.session, file)) if self.server.has_tables else None
 
     def openTable(self, call: Call, sent: Any) -> Any:
         file = call.get("OriginalFile", sent._id.val)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import omero
@@ -27,11 +26,9 @@ NOT_VALUES = frozenset({"name", "description", "size"})
 
 
 def new_table_file(call: Call, path: str) -> Row:
-    """An OriginalFile for a table that has no columns yet."""
-    where = PurePosixPath(path)
-    parent = "" if str(where.parent) == "." else f"{where.parent}/"
+    """An OriginalFile for a table that has no columns yet; what it is called is its name and its path."""
     with call.graph.changing():
-        return call.make("OriginalFile", name=where.name, path=parent, mimetype=MIMETYPE, size=0, version=0)
+        return call.make("OriginalFile", name=path, path=path, mimetype=MIMETYPE, size=0, version=0)
 
 
 class Table(Stateful):

@@ -14,7 +14,7 @@ from PIL import Image
 from omero_server.call import Call
 from omero_server.dispatch import unlocked
 from omero_server.graph import Row
-from omero_server.plane_files import NoPlane
+from omero_server.plane_files import ImportedPlanes, NoPlane
 from omero_server.raw_pixels import planes_of, shape_of
 from omero_server.refusals import BadUse
 from omero_server.service_factory import Stateful
@@ -32,25 +32,26 @@ class Thumbnails(Stateful):
     _pixels: Row | None = None
 
     def setPixelsId(self, call: Call, id: int) -> bool:
-        """True, as after a rendering definition was found: there are no others here."""
+        """Whether there are rendering settings: an import makes them, and whoever else makes an image does not."""
         self._pixels = call.get("Pixels", id)
-        return True
+        return self._has_settings()
 
     def resetDefaults(self, call: Call) -> None:
-        """Nothing: there are only defaults."""
+        """Have the settings that an import would make."""
+        self.server.rendered.add(self._chosen().id)
 
     def isInProgress(self, call: Call) -> bool:
         return False
 
     @unlocked
     def getThumbnail(self, call: Call, width: Any, height: Any) -> bytes:
-        return self._jpeg(self._chosen(), _said(width), _said(height))
+        return self._jpeg(self._rendered(), _said(width), _said(height))
 
     getThumbnailDirect = getThumbnail
 
     @unlocked
     def getThumbnailByLongestSide(self, call: Call, longest: Any) -> bytes:
-        return self._by_longest_side(self._chosen(), _said(longest))
+        return self._by_longest_side(self._rendered(), _said(longest))
 
     getThumbnailByLongestSideDirect = getThumbnailByLongestSide
 
@@ -86,6 +87,15 @@ class Thumbnails(Stateful):
         if self._pixels is None:
             raise BadUse("This ThumbnailStore has no pixels: setPixelsId comes first")
         return self._pixels
+
+    def _rendered(self) -> Row:
+        if not self._has_settings():
+            raise BadUse("The rendering definition is null: resetDefaults comes first")
+        return self._chosen()
+
+    def _has_settings(self) -> bool:
+        pixels = self._chosen()
+        return pixels.id in self.server.rendered or isinstance(planes_of(self.server.folder, pixels), ImportedPlanes)
 
 
 def _said(size: Any) -> int:

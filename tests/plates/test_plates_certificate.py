@@ -1,7 +1,8 @@
 """Certificates: what is signed, what breaks a signature, and which folders share a disk."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,10 @@ def test_a_damaged_key_is_named(tmp_path: Path, name: str) -> None:
         (Device(host="scope", number=8, volume="UUID=2", disks=("serial-2",)), False),
         (Device(host="server", number=7, disks=("serial-1",)), False),
         (Device(host="server", number=9, volume="UUID=1"), True),
-        (Device(host="scope", number=8), False),
+        (Device(host="scope", number=8), True),
+        (Device(host="scope", number=8, file_system="overlay"), True),
+        (Device(host="scope", number=8, file_system="zfs", volume="zfs tank"), False),
+        (Device(host="server", number=8), False),
         (Device(host="scope", number=8, file_system="tmpfs"), False),
     ],
 )
@@ -201,6 +205,44 @@ def test_a_folder_s_mount_is_found(path: str, number: int, source: str, file_sys
     mount = find_mount(Path(path), number, MOUNTS)
     assert mount is not None
     assert (mount.source, mount.file_system) == (source, file_system)
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts by the mount command, undone at the end."""
+    made: list[Path] = []
+
+    def mount(name: str, *words: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        subprocess.run(["mount", *words, str(folder)], check=True)
+        made.append(folder)
+        return folder
+
+    yield mount
+    for folder in reversed(made):
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.needs("root")
+def test_the_disk_of_a_file_that_is_mounted_is_the_one_that_the_file_lies_on(
+    tmp_path: Path, mounts: Callable[..., Path]
+) -> None:
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    assert share_a_disk(device_of(mounts("loop", "-o", "loop", str(image))), device_of(tmp_path))
+
+
+@pytest.mark.needs("root")
+def test_the_layers_of_an_overlay_lie_on_their_disks(tmp_path: Path, mounts: Callable[..., Path]) -> None:
+    for name in ("lower", "upper", "work"):
+        (tmp_path / name).mkdir()
+    layers = ",".join(f"{what}dir={tmp_path / what}" for what in ("lower", "upper", "work"))
+    overlay = mounts("overlay", "-t", "overlay", "-o", layers, "overlay")
+    assert share_a_disk(device_of(overlay), device_of(tmp_path))
+    assert device_of(overlay).disks == device_of(tmp_path).disks
 
 
 def test_a_real_folder_lies_on_a_device(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class MemoryRepository:
     def plate(self, plate_id: int) -> Plate:
         return PLATE
 
-    def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
+    def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         self._lab.may_be_full()
         self.attempts[job, well, attempt] = False
         return Path("/results", job, well, str(attempt))
@@ -85,7 +85,7 @@ class MemoryRepository:
             raise Violation(f"attempt {attempt} of well {well} of {job} is computed twice")
         self.attempts[job, well, attempt] = True
 
-    def commit_well(self, plate_id: int, job: str, well: str, attempt: int) -> StoredResult:
+    def commit_well(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> StoredResult:
         self._lab.may_be_full()
         sealed = self.attempts.pop((job, well, attempt), False)
         if (job, well) not in self.kept:
@@ -95,10 +95,10 @@ class MemoryRepository:
             self.kept[job, well] = StoredResult(job=job, plate_id=plate_id, well=well, attempt=attempt, folder="/r")
         return self.kept[job, well]
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         return tuple(result for (of, _), result in self.kept.items() if of == job)
 
-    def sweep(self, job: str) -> tuple[StoredResult, ...]:
+    def sweep(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         self._lab.may_be_full()
         for one in [one for one in self.attempts if one[0] == job]:
             del self.attempts[one]

@@ -226,7 +226,7 @@ def _effect_twice_after_replay() -> Patches:
     real = JobResumption._take_up
 
     async def take_up(self: Any, job: Any) -> None:
-        for result in self._repository.results(job.job):
+        for result in self._results.results(job.job):
             await self._ledger.write(
                 job_records.Kept(job=job.job, at_unix_s=0.0, result=result, executor="", duration_s=0.0)
             )

@@ -226,13 +226,13 @@ class Cinema:
         self.rings[f"ring{len(self.rings)}"] = ring
         return ring
 
-    def results(self, job: str) -> tuple[StoredResult, ...]:
+    def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         if self.world.random.random() < 0.3:
             # Just when a viewer's snapshot is looked up.
             self.world.later(0.0, self._commit)
         return tuple(self.stored.values())
 
-    def _read(self, root: Path, file: str, page: int = 0, *, out: Any = None) -> Any:
+    def _read(self, root: str, file: str, page: int = 0, *, out: Any = None, requester: str = "") -> Any:
         if not self.calm and self.world.random.random() < 0.03:
             raise Unreadable(f"{file} cannot be read")
         out[...] = self._values.setdefault(f"{root}/{file}", len(self._values) + 1)

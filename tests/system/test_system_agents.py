@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -205,6 +206,26 @@ def test_what_lies_outside_of_the_served_folders_cannot_be_named(tmp_path: Path)
                 with pytest.raises((NotServed, BadName)):
                     open_it()
             assert (tmp_path / "secret").exists()
+
+    asyncio.run(program())
+
+
+def test_what_is_excluded_is_not_looked_at_on_a_workstation_either(tmp_path: Path) -> None:
+    plate = tmp_path / "served" / "plate"
+    write_plate(tmp_path / "plate", RECIPE)
+    scratch = tmp_path / "plate" / "scratch"
+    scratch.mkdir()
+    Path(os.fsdecode(bytes(scratch) + b"/no text \xff.tmp")).touch()
+
+    async def program() -> None:
+        async with place(tmp_path) as there, there.agent("scope"):
+            await eventually(lambda: _here(there, "scope"), what="the agent")
+            shutil.move(tmp_path / "plate", plate)
+            order = ImportOrder(path="plates/plate", agent="scope", ended=True, exclude=("scratch",))
+            status = await there.ended(order)
+            assert (status.state, status.reason) == ("done", "")
+            shutil.rmtree(plate / "scratch")
+            assert there.same(status, plate)
 
     asyncio.run(program())
 

@@ -1,0 +1,171 @@
+"""Files attached to what they describe: uploaded, compared by their SHA-1, then linked, each once."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .connection import Connection
+from .errors import OmeroWriteSpoilt
+from .open_store import opened
+from .result_keys import ResultKey, mimetype, noted
+from .saving import Keyed, Target, delete, find_keyed, link, save, unloaded
+from .well_records import WellRecord
+
+BLOCK_BYTES = 4 * 1024 * 1024
+"""Written and read at a time; OMERO answers to at most 64 MB."""
+SHA1 = "SHA1-160"
+
+LINKED = "select f.id, f.size, f.mimetype from FileAnnotation a join a.file f where a.id = :id"
+UNLINKED = """
+select f.id from OriginalFile f where f.path = :path and f.name = :name
+and not exists (select a.id from FileAnnotation a where a.file.id = f.id) order by f.id
+"""
+STORED = "select f.size, f.hash from OriginalFile f where f.id = :id"
+
+
+class AttachedFile(NamedTuple):
+    """A file that is attached; ``file_id`` is its OriginalFile."""
+
+    annotation_id: int
+    file_id: int
+    size: int
+    sha1: str
+    mimetype: str
+
+
+def attach_file(
+    connection: Connection, to: Target, key: ResultKey, content: Path, *, namespace: str, record: WellRecord
+) -> AttachedFile:
+    """Attach a file, once: one that is there is kept where its SHA-1 is the same, else replaced.
+
+    Raises:
+        OmeroNotPermitted: the session's user may not annotate this.
+        OmeroWriteSpoilt: the server holds other bytes than were sent.
+        OmeroError: the server refuses or cannot be reached.
+    """
+    with content.open("rb") as file:
+        sha1 = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
+    there = kept(connection, key, namespace=namespace, sha1=sha1, group_id=to.group_id)
+    if there is not None:
+        return there
+    file_id = _begun_file(connection, key, content, sha1, to.group_id)
+    _upload(connection, file_id, content, to.group_id)
+    size, stored_sha1 = connection.rows(STORED, id=file_id)[0]
+    if (size, stored_sha1) != (content.stat().st_size, sha1):
+        raise OmeroWriteSpoilt(
+            f"OMERO holds {size} bytes with SHA-1 {stored_sha1} of {key.path}, and {content.stat().st_size} bytes "
+            f"with {sha1} were sent.",
+            hint="It is written again with the next try; if that fails too, look at the server's disk.",
+        )
+    return link_file(connection, to, key, file_id, namespace=namespace, sha1=sha1, record=record)
+
+
+def attached_file(connection: Connection, key: ResultKey, namespace: str) -> AttachedFile | None:
+    """The file that is attached with this key, whatever it holds.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    found = find_keyed(connection, namespace, key.text)
+    return _described(connection, found[0]) if found else None
+
+
+def kept(connection: Connection, key: ResultKey, *, namespace: str, sha1: str, group_id: int) -> AttachedFile | None:
+    """The file that is attached with this key and SHA-1; others with the key are taken away.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    found = find_keyed(connection, namespace, key.text)
+    same = next((one for one in found if one.noted.get("sha1") == sha1), None)
+    delete(connection, "FileAnnotation", (one.id for one in found if one is not same), group_id=group_id)
+    if same is None:
+        return None
+    return _described(connection, same)
+
+
+def link_file(
+    connection: Connection, to: Target, key: ResultKey, file_id: int, *, namespace: str, sha1: str, record: WellRecord
+) -> AttachedFile:
+    """Attach a file that is uploaded; what it is attached to and its provenance appear with it.
+
+    Raises:
+        OmeroNotPermitted: the session's user may not annotate this.
+        OmeroError: the server refuses or cannot be reached.
+    """
+    library = connection.library
+    annotation = library.omero.model.FileAnnotationI()
+    annotation.setNs(library.rtypes.rstring(namespace))
+    annotation.setName(library.rtypes.rstring(key.text))
+    told = (("job", key.job), ("well", key.well), ("file", key.path), ("sha1", sha1))
+    annotation.setDescription(library.rtypes.rstring(noted(pair for pair in told if pair[1])))
+    annotation.setFile(unloaded(connection, "OriginalFile", file_id))
+    annotation.linkAnnotation(unloaded(connection, "MapAnnotation", record.id))
+    save(connection, [link(connection, to, annotation)], group_id=to.group_id)
+    attached = kept(connection, key, namespace=namespace, sha1=sha1, group_id=to.group_id)
+    assert attached is not None, "it was just saved"
+    return attached
+
+
+def read_file(connection: Connection, attached: AttachedFile, into: Path, *, group_id: int) -> Path:
+    """Write an attached file to ``into``.
+
+    Raises:
+        OmeroWriteSpoilt: it is not what was attached.
+        OmeroError: the server refuses or cannot be reached.
+    """
+    digest = hashlib.sha1(usedforsecurity=False)
+    with connection.calling(), _store(connection, group_id) as store, into.open("wb") as file:
+        store.setFileId(attached.file_id)
+        for at in range(0, attached.size, BLOCK_BYTES):
+            block = store.read(at, min(BLOCK_BYTES, attached.size - at))
+            digest.update(block)
+            file.write(block)
+    if digest.hexdigest() != attached.sha1:
+        raise OmeroWriteSpoilt(
+            f"File {attached.file_id} at OMERO has SHA-1 {digest.hexdigest()} and was attached with {attached.sha1}.",
+            hint="Its bytes have changed at the server: run the pipeline again.",
+        )
+    return into
+
+
+def _described(connection: Connection, found: Keyed) -> AttachedFile:
+    file_id, size, kind = connection.rows(LINKED, id=found.id)[0]
+    return AttachedFile(found.id, file_id, size, found.noted.get("sha1", ""), kind)
+
+
+def _begun_file(connection: Connection, key: ResultKey, content: Path, sha1: str, group_id: int) -> int:
+    """The OriginalFile to upload to: one that a crash left without a link, else a new one."""
+    begun = [number for (number,) in connection.rows(UNLINKED, path=key.folder, name=key.name)]
+    delete(connection, "OriginalFile", begun[1:], group_id=group_id)
+    if begun:
+        return int(begun[0])
+    library = connection.library
+    file = library.omero.model.OriginalFileI()
+    hasher = library.omero.model.ChecksumAlgorithmI()
+    hasher.setValue(library.rtypes.rstring(SHA1))
+    file.setName(library.rtypes.rstring(key.name))
+    file.setPath(library.rtypes.rstring(key.folder))
+    file.setSize(library.rtypes.rlong(content.stat().st_size))
+    file.setHash(library.rtypes.rstring(sha1))
+    file.setHasher(hasher)
+    file.setMimetype(library.rtypes.rstring(mimetype(key.path)))
+    return save(connection, [file], group_id=group_id)[0]
+
+
+def _upload(connection: Connection, file_id: int, content: Path, group_id: int) -> None:
+    with connection.calling(), _store(connection, group_id) as store, content.open("rb") as file:
+        store.setFileId(file_id)
+        at = 0
+        while block := file.read(BLOCK_BYTES):
+            store.write(block, at, len(block))
+            at += len(block)
+        store.truncate(at)
+        store.save()
+
+
+def _store(connection: Connection, group_id: int) -> AbstractContextManager[Any]:
+    return opened(connection, connection.session.createRawFileStore(), group_id=group_id)

@@ -1,0 +1,50 @@
+"""Labels as the masks of OMERO's model, an object each, and back (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[Any]
+
+
+class LabelMask(NamedTuple):
+    """One object: its box, and of the box's pixels, row by row, one bit each, the first the highest of its byte."""
+
+    label: int
+    x: int
+    y: int
+    width: int
+    height: int
+    bits: bytes
+
+
+def masks_of(labels: Labels) -> Iterator[LabelMask]:
+    """The objects of a label image (Y, X) in the order of their labels; 0 is no object."""
+    ys, xs = np.nonzero(labels)
+    values = labels[ys, xs]
+    order = np.argsort(values, kind="stable")
+    ys, xs, values = ys[order], xs[order], values[order]
+    found, first = np.unique(values, return_index=True)
+    if not len(found):
+        return
+    tops, bottoms = np.minimum.reduceat(ys, first), np.maximum.reduceat(ys, first)
+    lefts, rights = np.minimum.reduceat(xs, first), np.maximum.reduceat(xs, first)
+    for label, top, bottom, left, right in zip(found, tops, bottoms, lefts, rights, strict=True):
+        inside = labels[top : bottom + 1, left : right + 1] == label
+        height, width = inside.shape
+        yield LabelMask(int(label), int(left), int(top), width, height, np.packbits(inside).tobytes())
+
+
+def labels_of(masks: Iterable[LabelMask], shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """The label image that these objects make."""
+    labels = np.zeros(shape, np.uint32)
+    for mask in masks:
+        n_pixels = mask.width * mask.height
+        bits = np.unpackbits(np.frombuffer(mask.bits, np.uint8), count=n_pixels).astype(bool)
+        box = labels[mask.y : mask.y + mask.height, mask.x : mask.x + mask.width]
+        box[bits.reshape(mask.height, mask.width)] = mask.label
+    return labels

@@ -1,0 +1,90 @@
+"""The record of a well's result: made before anything of it is written, and complete once all of it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..repository import StoredResult
+from .connection import Connection
+from .result_keys import RESULTS, Pairs, ResultKey
+from .saving import Target, delete, describe, link, map_annotation, save
+
+FIND = "select a.id, a.description from MapAnnotation a where a.ns = :ns and a.name = :key order by a.id"
+OF_JOB = """
+select a.description from MapAnnotation a join a.mapValue pair
+where a.ns = :ns and pair.name = 'job' and pair.value = :job and a.description is not null order by a.id
+"""
+
+
+class WellRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What everything that is written for a well refers to: who made it, of what."""
+
+    id: int
+    group_id: int
+    key: ResultKey
+    pairs: Pairs
+    finished: StoredResult | None = None
+    """The result, once all of it is in OMERO."""
+
+
+def open_record(connection: Connection, well: Target, key: ResultKey, pairs: Pairs) -> WellRecord:
+    """The record of a well: the one that is there, or a new one at the well.
+
+    Raises:
+        OmeroNotPermitted: the session's user may not annotate the well.
+        OmeroError: the server refuses or cannot be reached.
+    """
+    rows = connection.rows(FIND, ns=RESULTS, key=key.text)
+    # A finished one stands, whatever was begun beside it.
+    rows.sort(key=lambda row: (row[1] is None, row[0]))
+    if rows:
+        number, told = rows[0]
+        delete(connection, "MapAnnotation", (row[0] for row in rows[1:] if row[1] is None), group_id=well.group_id)
+    else:
+        made = map_annotation(connection, RESULTS, key.text, pairs)
+        save(connection, [link(connection, well, made)], group_id=well.group_id)
+        number, told = connection.rows(FIND, ns=RESULTS, key=key.text)[0]
+    finished = _decode(told) if told else None
+    return WellRecord(id=number, group_id=well.group_id, key=key, pairs=pairs, finished=finished)
+
+
+def finish_record(connection: Connection, record: WellRecord, result: StoredResult) -> None:
+    """Say that all of a well's result is in OMERO, and what it is.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    pairs = (
+        *record.pairs,
+        ("objects", str(result.n_objects)),
+        *((name, f"{value:g}") for name, value in result.measurements),
+    )
+    described = msgspec.json.encode(msgspec.structs.replace(result, folder="")).decode()
+    describe(connection, record.id, described, group_id=record.group_id, pairs=pairs)
+
+
+def find_result(connection: Connection, key: ResultKey) -> StoredResult | None:
+    """The finished result of a well; None while it is not finished.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    told = [described for _, described in connection.rows(FIND, ns=RESULTS, key=key.text) if described]
+    return _decode(told[0]) if told else None
+
+
+def results_of_job(connection: Connection, job: str) -> tuple[StoredResult, ...]:
+    """The finished wells of a job, in the order of the wells.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    found: dict[tuple[int, int, str], StoredResult] = {}
+    for (described,) in connection.rows(OF_JOB, ns=RESULTS, job=job):
+        result = _decode(described)
+        found.setdefault((result.plate_id, len(result.well), result.well), result)
+    return tuple(found[at] for at in sorted(found))
+
+
+def _decode(described: str) -> StoredResult:
+    return msgspec.json.decode(described, type=StoredResult)

@@ -1,0 +1,89 @@
+"""A facility's own reader of metadata: an installed distribution whose entry point names it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from hcs_mesh.plates import Plate, plan
+from hcs_mesh.plates.extra_metadata import MAX_ENTRIES, MAX_VALUE
+
+READER = '''
+"""The barcode that a robot leaves beside the images."""
+from collections.abc import Mapping
+
+from hcs_mesh.plates import Plate
+from hcs_mesh.plates.planners import Fileset, Folder
+
+
+def read_barcode(folder: Folder, fileset: Fileset, plate: Plate) -> Mapping[str, str]:
+    if "barcode.txt" not in folder.files:
+        return {}
+    return {"barcode": folder.text("barcode.txt").strip(), "wells": str(len(plate.wells))}
+'''
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages, looked into before the others."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    name = f"p_A01_s1_w1{1:08X}-0000-4000-8000-00000000000A.tif"
+    tifffile.imwrite(folder / name, np.zeros((6, 8), np.uint16))
+    return folder
+
+
+def install(site: Path, name: str, code: str, function: str) -> None:
+    """What an installer leaves: a module, and the metadata of a distribution with one entry point."""
+    module = f"{name}_of_a_lab"
+    (site / f"{module}.py").write_text(code)
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[hcs_mesh.plate_metadata]\n{name} = {module}:{function}\n")
+
+
+def planned(source: Path) -> Plate:
+    (fileset,) = plan(source).filesets
+    (plate,) = fileset.plates
+    return plate
+
+
+def test_what_an_installed_reader_says_is_the_plates(site: Path, source: Path) -> None:
+    assert planned(source).metadata == ()
+    install(site, "barcode", READER, "read_barcode")
+    assert planned(source).metadata == ()
+    (source / "barcode.txt").write_text("HCS-0042\n")
+    assert planned(source).metadata == (("barcode", "HCS-0042"), ("wells", "1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("absent", "", "AttributeError"),
+        ("falls", "def read(folder, fileset, plate): return {'a': folder.text('none.txt')}", "failed"),
+        ("counts", "def read(folder, fileset, plate): return {'a': 1}", "both must be texts"),
+        ("talks", f"def read(folder, fileset, plate): return {{'a': 'x' * {MAX_VALUE + 1}}}", "over 10000 characters"),
+        ("lists", f"def read(folder, fileset, plate): return {{str(n): '' for n in range({MAX_ENTRIES + 1})}}", "201"),
+    ],
+)
+def test_a_reader_that_fails_is_named_and_holds_up_nothing(
+    site: Path, source: Path, name: str, body: str, told: str
+) -> None:
+    install(site, name, body, "read")
+    install(site, f"well_{name}", f"# {name}\ndef read(folder, fileset, plate): return {{'sound': 'yes'}}", "read")
+    plate = planned(source)
+    assert plate.n_images == 1
+    (note,) = [note for note in plate.notes if "metadata reader" in note]
+    assert f"'{name}' failed" in note
+    assert told in note
+    assert plate.metadata == (("sound", "yes"),)
