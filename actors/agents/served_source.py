@@ -9,12 +9,25 @@ from pathlib import Path
 
 import msgspec
 
+from ...config import get_logger
 from ...plates.certificate import Device
 from ...plates.checksums import Algorithm, new_digest
 from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound, SourceUnreadable
 from ...plates.exclusion import Exclusion
-from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release, staging_of
+from ...plates.holding import (
+    HeldReader,
+    HeldSpace,
+    Hold,
+    StagingNotOurs,
+    check_home,
+    choose_staging,
+    held_space,
+    hold,
+    let_go,
+    release,
+    staging_of,
+)
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import STAGED, HeldFile
 from ...plates.local import FolderReader
@@ -25,6 +38,8 @@ from ...plates.repository import OpenSource, SourceFile
 from ...plates.served_folders import NotServed, ServedFolders
 from ...plates.source_names import HELD_FOLDER
 from ..imports.scanning import manifest, scan_source
+
+log = get_logger(__name__)
 
 BUFFER_BYTES = 1 << 20
 
@@ -141,7 +156,7 @@ class ServedSource:
         return let_go(self._own(held))
 
     def release(self, held: Hold) -> None:
-        """Let everything go.
+        """Let everything go; links whose folder is not where it was made stay, wherever that is now.
 
         Raises:
             NotServed: it is none of this agent's.
@@ -149,13 +164,17 @@ class ServedSource:
         """
         if held.staging:
             self._check_staging(held.import_id, held.staging)
-        release(held)
+        try:
+            release(held)
+        except StagingNotOurs as error:
+            log.warning("held files stay", import_id=held.import_id, reason=str(error))
 
     def open(self, import_id: str, root: str, path: str, staging: str, held: HeldFile | None) -> OpenSource:
         """Open one file of a source, by its link where it is held.
 
         Raises:
             NotServed: it lies elsewhere.
+            StagingFailed: its link is not where it was made.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened.
         """
         checked_path(path)
@@ -170,6 +189,7 @@ class ServedSource:
                 raise NotServed(f"{held.path} is held, and {path} was asked for")
             if held.guarantee in STAGED:
                 self._check_staging(import_id, staging)
+                check_home(Path(staging).parent)
             opened = HeldReader(hold).open(path)
         if held is None or held.guarantee not in STAGED:
             self._check_inside(folder / path, opened)

@@ -6,12 +6,23 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ...config import get_logger
 from ...messages.imports import PlanSource
 from ...plates.certificate import Device
 from ...plates.devices import device_of
 from ...plates.errors import SourceNotFound
 from ...plates.exclusion import Exclusion
-from ...plates.holding import HeldReader, HeldSpace, Hold, choose_staging, held_space, hold, let_go, release
+from ...plates.holding import (
+    HeldReader,
+    HeldSpace,
+    Hold,
+    StagingNotOurs,
+    choose_staging,
+    held_space,
+    hold,
+    let_go,
+    release,
+)
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import HeldFile
 from ...plates.local import FolderReader
@@ -25,6 +36,8 @@ from .life import ImportLife
 from .places import ImportPlaces
 from .readiness import Scan
 from .scanning import manifest, scan_source
+
+log = get_logger(__name__)
 
 
 class LocalSource:
@@ -160,8 +173,12 @@ class LocalSource:
         return await self._threads.run(lambda: let_go(held), group=self._import_id)
 
     async def release(self, held: Hold) -> None:
-        """Let the files go."""
-        await self._threads.run(lambda: release(held))
+        """Let the files go; links whose folder is not where it was made stay, wherever that is now."""
+        try:
+            await self._threads.run(lambda: release(held))
+        except StagingNotOurs as error:
+            # Tried again it would be the same; what somebody has put there is no reason to fail what is stored.
+            log.warning("held files stay", import_id=held.import_id, reason=str(error))
         self._places.unpaced(Path(held.source))
 
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:

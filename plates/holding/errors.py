@@ -11,3 +11,7 @@ class NotHeld(MeshError, LookupError):
 
 class StagingFailed(MeshError, OSError):
     """A staging folder cannot be cleared."""
+
+
+class StagingNotOurs(StagingFailed):
+    """Something else lies where this mesh had made a staging folder, and is left alone."""

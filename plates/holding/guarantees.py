@@ -49,12 +49,14 @@ class HeldFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """How a source is guarded while it is imported; ``reason`` says why not better.
 
-    ``staging`` is the absolute folder that holds this import's links, or empty where there are none.
+    ``staging`` is the absolute folder that holds this import's links, or empty where there are none;
+    ``staging_inode`` tells it from another that somebody puts there.
     """
 
     import_id: str
     source: str
     staging: str = ""
+    staging_inode: int = 0
     files: tuple[HeldFile, ...] = ()
     reason: str = ""
 

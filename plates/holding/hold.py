@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from io import FileIO
 from pathlib import Path
@@ -23,8 +23,9 @@ from ..reach import EVERYTHING, Reach
 from ..regular_file import open_regular
 from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
+from .private_folder import OpenFolder
 from .sharing import UNSUPPORTED, share_extents
-from .staging import make_private, remove
+from .staging import Links, make_private, open_links, remove
 from .windows import DenyDelete
 
 _CLONING = ".cloning"
@@ -58,48 +59,56 @@ def hold(
         SourceMissing, SourceUnreadable, SourceFailed: a file is gone, or cannot be looked at, or lies beyond the reach.
         BadName: a path or the id is none.
     """
-    folder = staging / checked_id(import_id) if staging else None
-    holder = _Holder(source, folder, import_id, why, reach)
-    held = tuple(holder.take(file) for file in files)
-    if folder is not None:
-        holder.make_durable(held)
-    return Hold(
-        import_id=import_id,
-        source=str(source),
-        staging=str(folder) if folder and any(file.guarantee in STAGED for file in held) else "",
-        files=held,
-        reason=holder.reason,
-    )
+    checked_id(import_id)
+    with ExitStack() as stack:
+        place: Links | None = None
+        if staging is not None and platform_denier() is None:
+            try:
+                place = stack.enter_context(open_links(staging, import_id))
+            except OSError as error:
+                why = why or f"{staging} cannot be used: {error.strerror}"
+        holder = _Holder(source, place, import_id, why, reach)
+        held = tuple(holder.take(file) for file in files)
+        found = Hold(import_id=import_id, source=str(source), files=held, reason=holder.reason)
+        if place is None:
+            return found
+        holder.make_durable(held, place.home)
+        if not any(file.guarantee in STAGED for file in held):
+            return found
+        return msgspec.structs.replace(found, staging=str(place.folder.path), staging_inode=place.folder.inode)
 
 
 def release(held: Hold) -> None:
     """Take the links and handles of a hold away; the files stay what they are where the source still names them.
 
     Raises:
+        StagingNotOurs: something else lies where the links were made, and is left alone.
         StagingFailed: the disk refuses.
     """
     denier = platform_denier()
     if denier is not None:
         denier.release(held.import_id)
     if held.staging:
-        remove(Path(held.staging))
+        remove(Path(held.staging), held.staging_inode)
 
 
 class _Holder:
     """Takes one file after another, and stops trying what this disk has refused for all of them."""
 
-    def __init__(self, source: Path, folder: Path | None, import_id: str, reason: str, reach: Reach) -> None:
+    def __init__(self, source: Path, place: Links | None, import_id: str, reason: str, reach: Reach) -> None:
         # Strings, not paths: this is done for each of many thousand small files.
         self._source = str(source)
-        self._folder = str(folder) if folder else ""
+        # Of the open folder: by now its own name may lead to where nothing is to be written or removed.
+        self._folder = place.folder.at if place else ""
+        self._told = str(place.folder.path) if place else ""
         self._inside = os.path.realpath(source)
         self._import_id = import_id
         self._reach = reach
         self._denier = platform_denier()
-        self._reflinks = self._links = folder is not None
+        self._reflinks = self._links = place is not None
         # Nothing of an earlier call is looked for, file by file, where there was none.
-        self._again = os.path.lexists(self._folder)
-        self._made: set[str] = set()
+        self._again = place is not None and not place.is_new
+        self._made = {self._folder}
         self.reason = reason
 
     def take(self, file: SourceFile) -> HeldFile:
@@ -128,7 +137,7 @@ class _Holder:
             return link
         return self._seen(file, name, "watched only")
 
-    def make_durable(self, held: Iterable[HeldFile]) -> None:
+    def make_durable(self, held: Iterable[HeldFile], home: OpenFolder) -> None:
         """Have the links on the disk: of a name that is taken away afterwards, one is left after a power cut too."""
         staged = [file for file in held if file.guarantee in STAGED]
         try:
@@ -138,12 +147,13 @@ class _Holder:
                 # Links are names alone: their folders are enough, and the acquisition's own bytes are left in peace.
                 for folder in sorted(self._folders()):
                     sync_folder(Path(folder))
+                home.sync()
         except OSError as error:
-            raise source_error(error, self._folder) from error
+            raise source_error(error, self._told) from error
 
     def _folders(self) -> set[str]:
-        """Every folder that has a name in it which this hold has given."""
-        found = {os.path.dirname(self._folder)}  # noqa: PTH120
+        """Every folder of this import's that has a name in it which this hold has given."""
+        found = {self._folder}
         for made in self._made:
             folder = made
             while folder not in found:
@@ -181,7 +191,7 @@ class _Holder:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise source_error(error, path) from error
+                raise source_error(error, path.replace(self._folder, self._told, 1)) from error
         return None
 
     def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:

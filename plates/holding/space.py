@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import msgspec
 
 from ..local.errors import source_error
 from .guarantees import STAGED, HeldFile, HeldSpace, Hold
+from .private_folder import OpenFolder
 from .sharing import unshared_bytes
+from .staging import open_held
 
 
 def let_go(held: Hold) -> Hold:
@@ -17,16 +20,25 @@ def let_go(held: Hold) -> Hold:
 
     Raises:
         SourceMissing, SourceFailed: a file that went away just now, or a disk that refuses.
+        StagingFailed: the links are not where they were made, and nothing is let go of.
     """
+    if not held.staging:
+        return _let_go(held, None)
+    with open_held(Path(held.staging), held.staging_inode) as folder:
+        return _let_go(held, folder)
+
+
+def _let_go(held: Hold, folder: OpenFolder | None) -> Hold:
     files: list[HeldFile] = []
     for file in held.files:
         name = f"{held.source}/{file.path}"
-        if file.guarantee not in STAGED or not os.path.exists(name):  # noqa: PTH110 - one of many thousand
+        links = folder if file.guarantee in STAGED and os.path.exists(name) else None  # noqa: PTH110 - one of thousands
+        if links is None:
             files.append(file)
             continue
         try:
             before = os.stat(name)  # noqa: PTH116
-            os.unlink(held.path_of(file))  # noqa: PTH108
+            links.unlink(held.path_of(file).removeprefix(f"{held.staging}/"))
             seen = os.stat(name)  # noqa: PTH116 - one name less has touched its ctime
         except OSError as error:
             raise source_error(error, name) from error

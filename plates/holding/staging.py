@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ..local.disk import sync_folder
 from ..source_names import HELD_FOLDER
-from .errors import StagingFailed
+from .errors import StagingFailed, StagingNotOurs
+from .private_folder import NotPrivate, OpenFolder, opened
+
+MARK = ".hcs-mesh-links"
+"""A file in each staging folder that a mesh has made."""
 
 
 class Staging(NamedTuple):
@@ -34,7 +38,7 @@ def choose_staging(source: Path, *, data: Path, staging: Path | None = None, roo
     reason = ""
     for candidate in candidates:
         folder = staging_of(data, candidate)
-        why_not = _why_not(source, candidate, folder)
+        why_not = _why_not(source, data, candidate, folder)
         if not why_not:
             return Staging(folder, reason)
         reason = reason or why_not
@@ -46,7 +50,7 @@ def staging_of(data: Path, above: Path) -> Path:
     return above / hashlib.sha1(os.fsencode(data.absolute()), usedforsecurity=False).hexdigest()[:12]
 
 
-def _why_not(source: Path, candidate: Path, folder: Path) -> str:
+def _why_not(source: Path, data: Path, candidate: Path, folder: Path) -> str:
     try:
         if candidate.resolve().is_relative_to(source.resolve()):
             # A scan of the source would find the links and take them for new files.
@@ -56,10 +60,32 @@ def _why_not(source: Path, candidate: Path, folder: Path) -> str:
             return f"{candidate} is on another file system than {source}"
         if candidate.name == HELD_FOLDER and candidate.is_symlink():
             return f"{candidate} is a link, which this mesh has not made"
-        make_private(folder)
+        _make_home(data, folder)
     except OSError as error:
         return f"{candidate} cannot be used: {error.strerror or error}"
     return ""
+
+
+def _make_home(data: Path, folder: Path) -> None:
+    """Make the folder of a mesh with its mark, by which it is known when it is swept."""
+    above = folder.parent
+    base = above.parent if above.name == HELD_FOLDER else above
+    if not base.exists():
+        make_private(base)
+    with opened(base) as at:
+        if base == above:
+            at.make(folder.name)
+        else:
+            at.make(HELD_FOLDER)
+            with at.entered(HELD_FOLDER) as shared:
+                shared.make(folder.name)
+    with open_home(folder) as home:
+        names = home.names()
+        if MARK in names:
+            return
+        if names:
+            raise NotPrivate(errno.EPERM, f"something lies in {folder} and it has no mark of a mesh ({MARK})")
+        home.write(MARK, os.fsencode(f"Links to sources that the mesh of {data.absolute()} imports.\n"))
 
 
 def make_private(folder: Path, *, durable: bool = True) -> None:
@@ -86,40 +112,139 @@ def make_private(folder: Path, *, durable: bool = True) -> None:
                 folder.chmod(0o700)
 
 
+@contextmanager
+def open_home(folder: Path) -> Iterator[OpenFolder]:
+    """Open the folder in which a mesh has its holds, which nobody else can enter, nor the one above that meshes share.
+
+    Raises:
+        NotPrivate: one of them is not this account's alone.
+        OSError: it is not there, or cannot be opened.
+    """
+    above = folder.parent
+    with ExitStack() as stack:
+        if above.name == HELD_FOLDER:
+            base = stack.enter_context(opened(above.parent))
+            base = stack.enter_context(base.entered(HELD_FOLDER))
+        else:
+            base = stack.enter_context(opened(above))
+        yield stack.enter_context(base.entered(folder.name))
+
+
+def check_home(folder: Path) -> None:
+    """Promise that what has the name of a mesh's folder is one that nobody else can enter.
+
+    Raises:
+        StagingNotOurs: it is not.
+        StagingFailed: it is gone, or the disk refuses.
+    """
+    try:
+        with _telling(folder), open_home(folder):
+            return
+    except FileNotFoundError as error:
+        raise _gone(folder) from error
+
+
+class Links(NamedTuple):
+    """The open folder of an import's links, the one in which it has its name, and whether it was made just now."""
+
+    home: OpenFolder
+    folder: OpenFolder
+    is_new: bool
+
+
+@contextmanager
+def open_links(staging: Path, import_id: str) -> Iterator[Links]:
+    """Open the folder for an import's links, made where it was not there; its name is not synced.
+
+    Raises:
+        NotPrivate: it, or one above, is not this account's alone.
+        OSError: it can be neither made nor opened.
+    """
+    with open_home(staging) as home:
+        is_new = home.make(import_id, durable=False)
+        with home.entered(import_id) as folder:
+            yield Links(home, folder, is_new)
+
+
+@contextmanager
+def open_held(folder: Path, inode: int) -> Iterator[OpenFolder]:
+    """Open the very folder that was made for an import, to take names in it away.
+
+    Raises:
+        StagingNotOurs: something else has its name by now.
+        StagingFailed: it is gone, or the disk refuses.
+    """
+    with ExitStack() as stack:
+        try:
+            with _telling(folder):
+                home = stack.enter_context(open_home(folder.parent))
+                held = stack.enter_context(home.entered(folder.name))
+                _check_made(folder, held.inode, inode)
+        except FileNotFoundError as error:
+            raise _gone(folder) from error
+        yield held
+
+
 def sweep(staging: Path, alive_ids: Collection[str]) -> tuple[str, ...]:
     """Remove what was held for imports that are not alive, and name them.
 
     Raises:
+        StagingNotOurs: something else lies there than the folder that this mesh has made and marked.
         StagingFailed: the disk refuses.
     """
     try:
-        orphans = sorted(entry.name for entry in os.scandir(staging) if entry.name not in alive_ids)
+        with _telling(staging), open_home(staging) as home:
+            names = home.names()
+            orphans = tuple(name for name in names if name != MARK and name not in alive_ids)
+            if orphans and MARK not in names:
+                raise NotPrivate(errno.EPERM, f"it has no mark of a mesh ({MARK})", str(staging))
+            for name in orphans:
+                home.remove(name)
+            return orphans
     except FileNotFoundError:
         return ()
-    except OSError as error:
-        raise _failed(staging, error) from error
-    for name in orphans:
-        remove(staging / name)
-    return tuple(orphans)
 
 
-def remove(folder: Path) -> None:
-    """Take a folder of links away; one that is gone already is no error.
+def remove(folder: Path, inode: int) -> None:
+    """Take the folder of links away that was made for an import; one that is gone already is no error.
 
     Raises:
+        StagingNotOurs: something else has its name by now.
         StagingFailed: the disk refuses.
     """
     try:
-        shutil.rmtree(folder)
-        sync_folder(folder.parent)
+        with _telling(folder), open_home(folder.parent) as home:
+            _check_made(folder, home.status(folder.name).st_ino, inode)
+            home.remove(folder.name)
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise _failed(folder, error) from error
 
 
-def _failed(folder: Path, error: OSError) -> StagingFailed:
+def _check_made(folder: Path, found: int, made: int) -> None:
+    # Not by the device: its number is another one after a restart of the host.
+    if found != made:
+        raise NotPrivate(errno.EPERM, "it is not the folder that was made for the import", str(folder))
+
+
+def _gone(folder: Path) -> StagingFailed:
     return StagingFailed(
-        f"The staging folder {folder} cannot be cleared: {error.strerror}.",
-        hint="It holds links only: remove it by hand once no import is running.",
+        f"The staging folder {folder} is gone.", hint="Somebody has moved or removed it: import the source again."
     )
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotPrivate as error:
+        raise StagingNotOurs(
+            f"The staging folder {folder} is left alone: {error.filename}: {error.strerror}.",
+            hint="Somebody has put something in its place; nothing was removed there. Look at it by hand.",
+        ) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StagingFailed(
+            f"The staging folder {folder} cannot be cleared: {error.strerror}.",
+            hint="It holds links only: remove it by hand once no import is running.",
+        ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,14 @@ class SlowRepository(LocalRepository):
     """A repository that begins to copy when it is told to."""
 
     may_copy: threading.Event
+    once_copied: Callable[[], None] | None = None
 
     def transfer(self, *given: Any, **named: Any) -> tuple[StoredFile, ...]:
         assert self.may_copy.wait(30.0)
-        return super().transfer(*given, **named)
+        stored = super().transfer(*given, **named)
+        if self.once_copied is not None:
+            self.once_copied()
+        return stored
 
 
 class Place:
@@ -101,7 +105,7 @@ async def test_a_source_that_is_deleted_once_it_is_held_is_imported_all_the_same
     assert (status.state, status.held) == ("done", "hard link")
     stored = place.repository.files_folder(import_id)
     assert {path.name: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before
-    assert not list(place.folder.rglob(".hcs-mesh-held/*/*")), "what is stored is held no longer"
+    assert not list(place.folder.rglob(".hcs-mesh-held/*/import-*")), "what is stored is held no longer"
 
 
 async def test_a_full_disk_is_relieved_of_what_can_be_read_again(place: Place) -> None:
@@ -126,3 +130,28 @@ async def test_a_full_disk_is_relieved_of_what_can_be_read_again(place: Place) -
     place.repository.may_copy.set()
     assert (await place.until_over(first)).state == "done"
     assert (await place.until_over(second)).state == "done"
+
+
+async def test_what_is_put_in_the_place_of_the_links_is_not_deleted_with_them(place: Place) -> None:
+    repository = place.repository
+
+    def swap() -> None:
+        (home,) = (place.folder / "journal" / ".hcs-mesh-held").iterdir()
+        home.rename(home.with_name("aside"))
+        home.symlink_to(repository.files_folder(import_id).parent)
+
+    repository.once_copied = swap
+    await place.start(ImportSettings(settle_s=0.01))
+    source = place.source("plate")
+    before = {path.name: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    import_id = await place.submitted(source)
+    repository.may_copy.set()
+    status = await place.until_over(import_id)
+    assert (status.state, status.reason) == ("done", "")
+    stored = repository.files_folder(import_id)
+    assert {path.name: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before
+    # Nor by the next life, which sweeps what is held for nobody.
+    await place.life.stop()
+    await place.life.wait()
+    await place.start(ImportSettings(settle_s=0.01))
+    assert {path.name: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before

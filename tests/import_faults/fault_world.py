@@ -171,7 +171,8 @@ class FaultWorld:
     def held_folders(self) -> set[str]:
         """The imports that still have a staging folder."""
         staging = self._disk / ".hcs-mesh-held"
-        return {one.name for mine in (staging.iterdir() if staging.exists() else ()) for one in mine.iterdir()}
+        homes = staging.iterdir() if staging.exists() else ()
+        return {one.name for mine in homes for one in mine.iterdir() if one.is_dir()}
 
     # -- what befalls the repository's disk -----------------------------------------------------------
 

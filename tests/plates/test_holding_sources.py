@@ -26,6 +26,7 @@ from hcs_mesh.plates.holding import (
     release,
     sweep,
 )
+from hcs_mesh.plates.holding.staging import MARK
 from hcs_mesh.plates.local import SourceChanged, SourceMissing
 from hcs_mesh.plates.repository import SourceFile
 from hcs_mesh.plates.source_names import HELD_FOLDER
@@ -188,7 +189,7 @@ def test_release_leaves_the_source_as_it_was(source: Path, staging: Path) -> Non
     release(held)
     assert settled(source) == files
     assert (source / "index.xml").stat().st_nlink == 1
-    assert not list(staging.iterdir())
+    assert [entry.name for entry in staging.iterdir()] == [MARK]
 
 
 def test_held_bytes_are_those_whose_other_name_is_gone(source: Path, staging: Path) -> None:
@@ -258,7 +259,7 @@ def test_what_was_held_for_imports_that_nobody_knows_is_swept_away(source: Path,
     for import_id in ("import-0001", "import-0002"):
         hold(files, source, staging, import_id)
     assert sweep(staging, {"import-0002"}) == ("import-0001",)
-    assert [entry.name for entry in staging.iterdir()] == ["import-0002"]
+    assert sorted(entry.name for entry in staging.iterdir()) == [MARK, "import-0002"]
     assert sweep(staging.with_name("never made"), set()) == ()
 
 
@@ -348,7 +349,9 @@ def test_every_name_that_a_hold_gave_is_on_the_disk_and_no_folder_is_synced_twic
     subprocess.run([strace, *options, *words], check=True, timeout=60)
 
     calls = [line.partition(" ")[2].strip() for line in trace.read_text().splitlines()]
-    named = max(n for n, call in enumerate(calls) if f"{staging}/" in call and not call.startswith("fsync("))
+    # Names are given in the open folder of the import, which in turn has its name from the open staging folder.
+    giving = (f"<{staging}>", "/proc/self/fd/")
+    named = max(n for n, call in enumerate(calls) if any(one in call for one in giving) and "fsync(" not in call)
     synced = [match[1] for call in calls if (match := re.match(r"fsync\(\d+<(.*)>\)", call))]
     after = [match[1] for call in calls[named:] if (match := re.match(r"fsync\(\d+<(.*)>\)", call))]
     mine = staging / "import-0001"
