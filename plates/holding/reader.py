@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ..local.errors import SourceChanged, source_error
+from ..local.errors import SourceChanged
 from ..local.folder_reader import OpenFile
 from ..repository import OpenSource, SourceFile
 from .errors import NotHeld
@@ -74,10 +74,7 @@ class OpenHeldFile:
         file = self._file
         if (found.size, found.mtime_ns, found.inode) != (file.size, file.mtime_ns, file.inode):
             raise self._changed(f"it has {found.size:,} bytes and had {file.size:,}")
-        try:
-            status = os.stat(self.name)  # noqa: PTH116 - one of many thousand
-        except OSError as error:
-            raise source_error(error, self.name) from error
+        status = self._open.seen
         seen = _Seen(status.st_ctime_ns, status.st_nlink, self._is_named())
         # Taking a name away, giving one and renaming touch the ctime as writing does; anything else that does so
         # may have been a write whose time was put back.
@@ -91,8 +88,8 @@ class OpenHeldFile:
         self._open.close()
 
     def _is_named(self) -> bool:
-        if self._file.guarantee == "reflink":
-            # Nothing that happens to the original touches its clone.
+        if self._file.guarantee != "hard link":
+            # Nothing that happens to the original touches its clone; any other was just looked at by its own name.
             return True
         try:
             return os.stat(self._original).st_ino == self._file.inode  # noqa: PTH116

@@ -6,7 +6,7 @@ import os
 from io import FileIO
 from pathlib import Path
 
-from ..regular_file import open_regular
+from ..regular_file import open_and_look
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
 
@@ -29,17 +29,20 @@ class FolderReader:
 
 
 class OpenFile:
-    """One file of the folder, from its opening to its closing; for one thread at a time."""
+    """One file of the folder, from its opening to its closing; for one thread at a time.
+
+    ``seen`` is all that its latest look found.
+    """
 
     def __init__(self, path: str, name: str) -> None:
         self.name = name
         self._path = path
         try:
-            self._file = FileIO(open_regular(name), "rb")
-            self._first: os.stat_result | None = os.fstat(self._file.fileno())
+            descriptor, self.seen = open_and_look(name)
+            self._file = FileIO(descriptor, "rb")
         except OSError as error:
             raise source_error(error, name) from error
-        self._inode = self._first.st_ino
+        self._looked = False
 
     def read_into(self, buffer: memoryview) -> int:
         """Read the next bytes and return how many; 0 at the end of the file.
@@ -63,18 +66,20 @@ class OpenFile:
             SourceChanged: its name leads to another file by now.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be looked at.
         """
-        seen, self._first = self._first, None
-        if seen is None:
+        if self._looked:
             try:
                 # By name: the same inode as at the opening tells of a change in place, another one of a replacement.
                 seen = os.stat(self.name)  # noqa: PTH116 - see FolderReader
             except OSError as error:
                 raise source_error(error, self.name) from error
-            if seen.st_ino != self._inode:
+            if seen.st_ino != self.seen.st_ino:
                 raise SourceChanged(
                     f"{self.name} changed while it was read: another file of {seen.st_size:,} bytes took its place.",
                     hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
                 )
+            self.seen = seen
+        self._looked = True
+        seen = self.seen
         return SourceFile(path=self._path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino)
 
     def close(self) -> None:
