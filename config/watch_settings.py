@@ -49,9 +49,9 @@ class WatchSettings(Section, frozen=True, kw_only=True):
     look_s: Seconds = 10.0
     """Time between two looks at the folder and at what is still being written."""
     full_look_s: Seconds = 20.0
-    """Time between two listings of the folder, and looks at the times of the folders that were handed over."""
+    """Time between two listings of the folder, unless its time tells, and looks at the times of those handed over."""
     deep_look_s: Seconds = 600.0
-    """Time between two looks at the size of every file that was handed over."""
+    """Time between two looks at the size of every file that was handed over, and at all names whatever a time tells."""
     quiet_s: Annotated[float, Meta(ge=0)] = 60.0
     """How long names and sizes must stay the same before something is handed over."""
     late: Literal["report", "import"] = "report"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 LISTED = 100
 """Entries of a list, where nobody asked for more or fewer."""
@@ -29,9 +30,12 @@ def number_of(name: str) -> int:
 def newest_first(names: Iterable[str], *, before: str) -> Iterator[str]:
     """These names from the highest number down, from below ``before`` on if there is one."""
     bound = number_of(before) if before else None
-    return iter(
-        sorted((name for name in names if bound is None or number_of(name) < bound), key=number_of, reverse=True)
-    )
+    numbered = [(number_of(name), name) for name in names]
+    if bound is not None:
+        numbered = [one for one in numbered if one[0] < bound]
+    # By the number alone: those of one number stay as they came.
+    numbered.sort(key=itemgetter(0), reverse=True)
+    return (name for _, name in numbered)
 
 
 def bounded(limit: int) -> int:

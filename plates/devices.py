@@ -52,6 +52,12 @@ def device_of(path: Path) -> Device:
     )
 
 
+def file_system_of(folder: str, number: int) -> str:
+    """What kind of file system a folder lies on, whose device has this number; empty where the system does not say."""
+    mount = find_mount(Path(os.path.realpath(folder)), number, _read(_MOUNTS))
+    return mount.file_system if mount is not None else ""
+
+
 def find_mount(path: Path, number: int, text: str) -> Mount | None:
     """The mount that a path lies in: the last one of its device, else the nearest folder above it."""
     block = f"{os.major(number)}:{os.minor(number)}"

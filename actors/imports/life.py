@@ -38,6 +38,8 @@ TURNS = (Entered, Returned, Stumbled, Failed, Retried, Cancelled, Finished)
 ENDED: frozenset[ImportState] = frozenset({"done", "failed", "cancelled"})
 REOPENABLE: frozenset[ImportState] = frozenset({"failed", "cancelled", "waiting"})
 
+_NOTHING = Plan()
+
 
 class ImportLife:
     """One import, from acceptance to its end."""
@@ -70,7 +72,9 @@ class ImportLife:
 
     def _begin(self) -> None:
         """Nothing is known of the source, nothing of it is stored."""
-        self._plan(Plan())
+        # Not counted: there is nothing, and ten thousand that wait for their turn are begun at each start.
+        self.plan, self.n_files, self.n_bytes = _NOTHING, 0, 0
+        self._notes: tuple[str, ...] = ()
         self.files: tuple[SourceFile, ...] = ()
         self.digest = ""
         self.hold: Hold | None = None

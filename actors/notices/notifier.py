@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from ...config import MailSettings, MeshError, NoticeSettings, WebhookSettings, get_logger
 from ...messages.notices import ListNotices, NoticeStatus, RetryNotices, SendNotice, TryMail
@@ -14,9 +14,11 @@ from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ..ledger import Ledger
 from .errors import NoticeNotFound, NoticePutOff, NoticeRefused, WayClosed
-from .mail import MailWay
 from .outbox import MAIL, Delivery, Outbox, lane_of
 from .records import Delivered, Failed, Posted, Record, Retried
+
+if TYPE_CHECKING:
+    from .mail import MailWay
 
 log = get_logger(__name__)
 
@@ -51,7 +53,7 @@ class Notifier(Actor[Inbox]):
         self._folder = journal_folder
         self._segment_bytes = segment_bytes
         self._mail_settings = mail or MailSettings()
-        self._mail = MailWay(self._mail_settings)
+        self._mail_way: MailWay | None = None
         self._webhooks = {f"webhook {one.label}": one for one in webhooks}
         self._outbox = Outbox(settings or NoticeSettings())
         self._ledger: Ledger[Record] = Ledger(
@@ -97,7 +99,7 @@ class Notifier(Actor[Inbox]):
             case RetryNotices(notice_ids=notice_ids):
                 return self.defer(self._retry(notice_ids, self.context.principal.name))
             case TryMail(address=address):
-                return self.defer(self._mail.try_out(address))
+                return self.defer(self._mail().try_out(address))
             case _:
                 assert_never(message)
 
@@ -186,7 +188,7 @@ class Notifier(Actor[Inbox]):
 
     def _way(self, delivery: Delivery) -> Way:
         if lane_of(delivery.to) == MAIL:
-            return self._mail
+            return self._mail()
         if delivery.to not in self._webhooks:
             raise NoticeRefused(
                 f"there is no {delivery.to} in the settings any more",
@@ -196,6 +198,14 @@ class Notifier(Actor[Inbox]):
         from .webhook import WebhookWay
 
         return WebhookWay(self._webhooks[delivery.to])
+
+    def _mail(self) -> MailWay:
+        if self._mail_way is None:
+            # What speaks SMTP is another tenth, and a mesh that comes up after a crash has others to serve first.
+            from .mail import MailWay
+
+            self._mail_way = MailWay(self._mail_settings)
+        return self._mail_way
 
 
 def _failed(delivery: Delivery, error: MeshError) -> Failed:

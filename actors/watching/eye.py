@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from ...config.watch_settings import WatchSettings
+from ...plates.devices import file_system_of
 from ...plates.errors import BadSourceName, PatternError
 from ...plates.exclusion import Exclusion
 from ...plates.permissions import within
@@ -16,6 +17,12 @@ from .sight import Seen, Sight, Wish, seen
 
 COST = 300
 """Looks at what was handed over rest for as many times as long as they took: a third of a percent of one core."""
+
+TICK_NS = 2_000_000_000
+"""Within one tick of a disk's clock, 2 s on some, more may come under the same time."""
+
+OWN_TIMES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs"})
+"""File systems of one host, whose folders' times change with every name; those of a network may lag, or never do."""
 
 NO_ACQUISITIONS = frozenset({"System Volume Information", "lost+found", "Thumbs.db", "desktop.ini"})
 
@@ -37,7 +44,9 @@ class WatchEye:
             self._refusal = ""
         except PatternError as error:
             self._exclusion, self._refusal = Exclusion(), f"{error}"
-        self._mtime_ns = -1
+        self._at: tuple[int, int, int] | None = None
+        self._times_tell = False
+        self._keeps_times: tuple[int, bool] = (-1, False)
         self._listed: int | None = None
         self._names: frozenset[str] = frozenset()
         self._folders: tuple[str, ...] = ()
@@ -57,7 +66,7 @@ class WatchEye:
             return Sight(missing="it leads into the mesh's own data folder")
         try:
             self._check_mount()
-            self._list(full=now_s >= self._full_at_s)
+            self._list(full=now_s >= self._full_at_s, deep=now_s >= self._deep_at_s)
             if now_s >= self._full_at_s:
                 self._full_at_s = now_s + self._settings.full_look_s
             units, trouble = self._units(wish, now_s)
@@ -69,7 +78,7 @@ class WatchEye:
             # Once more: what was read while the mount went away means nothing.
             self._check_mount()
         except MountAway as error:
-            self._mtime_ns, self._listed = -1, None
+            self._at = self._listed = None
             return Sight(missing=str(error))
         return Sight(names=self._names, units=units, loose=loose, trouble={**self._trouble, **trouble})
 
@@ -84,15 +93,19 @@ class WatchEye:
         except OSError as error:
             raise MountAway(f"it cannot be looked at: {error.strerror}") from error
 
-    def _list(self, *, full: bool) -> None:
-        """Read the names, if the folder's time or the full look says so, and sort them if they are others."""
+    def _list(self, *, full: bool, deep: bool) -> None:
+        """Read the names, if the folder's time or the kind of look says so, and sort them if they are others."""
         try:
-            mtime_ns = os.stat(self._folder).st_mtime_ns  # noqa: PTH116
-            if mtime_ns == self._mtime_ns and not full and self._listed is not None:
+            seen_s, status = time.time_ns(), os.stat(self._folder)  # noqa: PTH116
+            at = status.st_dev, status.st_ino, status.st_mtime_ns
+            # To read ten thousand names costs more than all else that an idle mesh does.
+            trusts_times = not full or (self._times_tell and not deep)
+            if at == self._at and trusts_times and self._listed is not None:
                 return
             listed = hash(frozenset(os.listdir(self._folder)))  # noqa: PTH208
+            self._times_tell = seen_s - status.st_mtime_ns > TICK_NS and self._keeps(status.st_dev)
             if listed == self._listed:
-                self._mtime_ns = mtime_ns
+                self._at = at
                 return
             names: set[str] = set()
             self._trouble = {}
@@ -105,10 +118,16 @@ class WatchEye:
                             names.add(f"{entry.name}/" if is_folder else entry.name)
         except OSError as error:
             raise MountAway(f"it cannot be listed: {error.strerror}") from error
-        self._names, self._listed, self._mtime_ns = frozenset(names), listed, mtime_ns
+        self._names, self._listed, self._at = frozenset(names), listed, at
         beside = {f"{one}/" for name in names for one in companions(name)}
         self._folders = tuple(sorted(name for name in names if name.endswith("/") and name not in beside))
         self._files = frozenset(name for name in names if not name.endswith("/"))
+
+    def _keeps(self, device: int) -> bool:
+        """Whether the folder lies on a file system whose folders' times tell of every name."""
+        if self._keeps_times[0] != device:
+            self._keeps_times = device, file_system_of(self._folder, device) in OWN_TIMES
+        return self._keeps_times[1]
 
     def _counts(self, name: str) -> bool:
         # What systems, shells and this mesh itself keep beside the data.
