@@ -90,10 +90,43 @@ async def _events(profile: cProfile.Profile) -> None:
     await node.close()
 
 
+async def _small_files(profile: cProfile.Profile) -> None:
+    from many_files import _make_small
+
+    from hcs_mesh.actors.imports.scanning import scan_source
+    from hcs_mesh.config import GuestSettings
+    from hcs_mesh.plates.holding import HeldReader, choose_staging, hold
+    from hcs_mesh.plates.local.copying import Copier
+    from hcs_mesh.plates.local.disk import make_all_folders, make_folders
+    from hcs_mesh.plates.pace_reader import Pace
+    from hcs_mesh.plates.repository import SourceFile
+
+    with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as name:
+        source, data, target = Path(name, "small"), Path(name, "data"), Path(name, "target")
+        _make_small(source, N_ALONE)
+        files = [
+            SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
+            for path, (size, mtime_ns, inode) in scan_source(source).files.items()
+        ]
+        make_folders(data)
+        make_folders(target)
+        make_all_folders(target, {file.path.rpartition("/")[0] for file in files})
+        held = hold(files, source, choose_staging(source, data=data).folder, "import-0001")
+        # In this thread, which the profile is of, and for nobody is made way: what is told is the work and no waiting.
+        guest = GuestSettings(nice=0, io_class="none", back_off=False)
+        reader = Pace(guest, data).reader(HeldReader(held), source)
+        copier = Copier(reader, target, "sha1", lambda n_bytes: None, lambda: False)
+        profile.enable()
+        for file in held.expected:
+            copier.copy(file)
+        profile.disable()
+
+
 PROFILES: dict[str, Callable[[cProfile.Profile], Awaitable[None]]] = {
     "ask, one process, 64 callers: the same": _asks,
     "ask, two processes, p50: raw DEALER/ROUTER": _asks_over_a_link,
     "tell, two processes: blocking PUSH/PULL": _events,
+    "import, 10,000 small files, transferring alone: cp -r and sync": _small_files,
 }
 """By the name of the row that they explain; of tell the receiving side, which is the slower one, of an ask both."""
 

@@ -28,6 +28,11 @@ class Hours:
         self._spans = tuple(spans) or ((Span(0, _DAY_MINUTES),) if weekdays else ())
         self._days = frozenset(WEEKDAYS.index(day) for day in weekdays) or frozenset(range(7))
 
+    @property
+    def always_open(self) -> bool:
+        """Whether there is no moment at which sources may not be read."""
+        return not self._spans
+
     def is_open(self, now: datetime) -> bool:
         """Whether sources may be read now."""
         if not self._spans:

@@ -121,12 +121,15 @@ class Pace:
         ``writes`` says whether they are written to the repository as well, as a verification's are not: what fills
         the disk then is somebody else's.
         """
+        if writes:
+            with self._taking:
+                self._own_bytes += n_bytes
+        self._look_in_turn(self._clock())
         with self._taking:
-            self._own_bytes += n_bytes if writes else 0
-        self._look_in_turn()
-        with self._taking:
+            # The clock is asked once more: another thread may have put the rate up meanwhile.
             wait_s = self._bucket.take(n_bytes, self._clock())
-        self._wait(wait_s, cancelled)
+        if wait_s:
+            self._wait(wait_s, cancelled)
 
     def count_file(self) -> None:
         """Count one more file, which takes some of the repository's disk however few bytes it has."""
@@ -135,7 +138,7 @@ class Pace:
 
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
         """Wait until the timetable lets sources be read."""
-        while not cancelled() and not self._hours.is_open(now := self._wall_clock()):
+        while not self._hours.always_open and not cancelled() and not self._hours.is_open(now := self._wall_clock()):
             # In naps: a cancellation is to be seen, and the clock may be put forward.
             self._sleep(min(_NAP_S, (self._hours.opens_at(now) - now).total_seconds()))
 
@@ -144,14 +147,16 @@ class Pace:
         while (left_s := until_s - self._clock()) > 0 and not cancelled():
             self._sleep(min(_NAP_S, left_s))
             # Who waits looks as well: one read may be long at a rate that is over by then.
-            self._look_in_turn()
+            self._look_in_turn(self._clock())
             with self._taking:
                 now_s = self._clock()
                 until_s = min(until_s, now_s + self._bucket.take(0, now_s))
 
-    def _look_in_turn(self) -> None:
+    def _look_in_turn(self, now_s: float) -> None:
+        if not self._settings.back_off or now_s - self._looked_s < LOOK_EVERY_S:
+            return
         # One thread looks, and the others go on: a network drive that hangs holds up whoever reads from it alone.
-        if self._settings.back_off and self._looking.acquire(blocking=False):
+        if self._looking.acquire(blocking=False):
             try:
                 self._look(self._clock())
             finally:

@@ -32,6 +32,16 @@ def open_regular(path: str | Path, *, folder: int | None = None) -> int:
         NotAFile: something else is there, or somebody holds a lease to write to it.
         OSError: it cannot be opened.
     """
+    return open_and_look(path, folder=folder)[0]
+
+
+def open_and_look(path: str | Path, *, folder: int | None = None) -> tuple[int, os.stat_result]:
+    """Open a file as ``open_regular`` does; returns its descriptor, and what it is like, which was looked at anyhow.
+
+    Raises:
+        NotAFile: something else is there, or somebody holds a lease to write to it.
+        OSError: it cannot be opened.
+    """
     try:
         descriptor = os.open(path, _READ if folder is None else _READ | _NO_FOLLOW, dir_fd=folder)
     except OSError as error:
@@ -41,9 +51,9 @@ def open_regular(path: str | Path, *, folder: int | None = None) -> int:
             raise NotAFile(errno.EBUSY, "somebody has it open, to write to it alone", str(path)) from error
         raise
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        seen = os.fstat(descriptor)
+        if not stat.S_ISREG(seen.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(seen.st_mode), "something else")
             raise NotAFile(errno.EINVAL, f"it is {kind}, and no file", str(path))
         if _NONBLOCK:
             # A file system that fetches what it hands out, as from a tape, may let its readers wait.
@@ -51,4 +61,4 @@ def open_regular(path: str | Path, *, folder: int | None = None) -> int:
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
+    return descriptor, seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ..local.errors import SourceChanged, source_error
+from ..local.errors import SourceChanged
 from ..local.folder_reader import OpenFile
 from ..reach import EVERYTHING, Reach
 from ..repository import OpenSource, SourceFile
@@ -79,10 +79,7 @@ class OpenHeldFile:
             raise self._changed(f"it has {found.size:,} bytes and had {file.size:,}")
         if file.device not in (0, found.device):
             raise self._changed("a file of another file system took its place")
-        try:
-            status = os.stat(self.name)  # noqa: PTH116 - one of many thousand
-        except OSError as error:
-            raise source_error(error, self.name) from error
+        status = self._open.seen
         seen = _Seen(status.st_ctime_ns, status.st_nlink, self._is_named(status.st_dev))
         # Taking a name away, giving one and renaming touch the ctime as writing does; anything else that does so
         # may have been a write whose time was put back.
@@ -96,8 +93,8 @@ class OpenHeldFile:
         self._open.close()
 
     def _is_named(self, device: int) -> bool:
-        if self._file.guarantee == "reflink":
-            # Nothing that happens to the original touches its clone.
+        if self._file.guarantee != "hard link":
+            # Nothing that happens to the original touches its clone; any other was just looked at by its own name.
             return True
         try:
             original = os.stat(self._original)  # noqa: PTH116

@@ -70,23 +70,17 @@ class DiskFile:
         self._file.close()
 
 
-def fetch(path: str | int) -> bool:
+def fetch(descriptor: int) -> bool:
     """Have the disk begin to bring a small file anew, and say whether it does: many at once cost as much as a few.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the disk refuses.
     """
     if not hasattr(os, "posix_fadvise"):
         return False
-    if isinstance(path, int):
-        os.posix_fadvise(path, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(path, 0, 0, os.POSIX_FADV_WILLNEED)
-        return True
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return fetch(descriptor)
-    finally:
-        os.close(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+    return True
 
 
 def _enter_direct(descriptor: int) -> int:

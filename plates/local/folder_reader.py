@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..opening import open_for
 from ..reach import EVERYTHING, Reach
-from ..regular_file import open_regular
+from ..regular_file import open_and_look
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
 
@@ -32,17 +32,24 @@ class FolderReader:
 
 
 class OpenFile:
-    """One file of the folder, from its opening to its closing; for one thread at a time."""
+    """One file of the folder, from its opening to its closing; for one thread at a time.
+
+    ``seen`` is all that its latest look found.
+    """
 
     def __init__(self, path: str, name: str, reach: Reach = EVERYTHING) -> None:
         self.name = name
         self._path = path
         try:
-            self._file = FileIO(open_for(reach, Path(name)) if reach.is_bounded else open_regular(name), "rb")
-            self._first: os.stat_result | None = os.fstat(self._file.fileno())
+            if reach.is_bounded:
+                descriptor = open_for(reach, Path(name))
+                self.seen = os.fstat(descriptor)
+            else:
+                descriptor, self.seen = open_and_look(name)
+            self._file = FileIO(descriptor, "rb")
         except OSError as error:
             raise source_error(error, name) from error
-        self._file_itself = self._first.st_dev, self._first.st_ino
+        self._looked = False
 
     def read_into(self, buffer: memoryview) -> int:
         """Read the next bytes and return how many; 0 at the end of the file.
@@ -66,18 +73,20 @@ class OpenFile:
             SourceChanged: its name leads to another file by now.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be looked at.
         """
-        seen, self._first = self._first, None
-        if seen is None:
+        if self._looked:
             try:
                 # By name: the same inode as at the opening tells of a change in place, another one of a replacement.
                 seen = os.stat(self.name)  # noqa: PTH116 - see FolderReader
             except OSError as error:
                 raise source_error(error, self.name) from error
-            if (seen.st_dev, seen.st_ino) != self._file_itself:
+            if (seen.st_dev, seen.st_ino) != (self.seen.st_dev, self.seen.st_ino):
                 raise SourceChanged(
                     f"{self.name} changed while it was read: another file of {seen.st_size:,} bytes took its place.",
                     hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
                 )
+            self.seen = seen
+        self._looked = True
+        seen = self.seen
         return SourceFile(
             path=self._path, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, device=seen.st_dev
         )

@@ -18,6 +18,7 @@ from .errors import ChecksumMismatch, TransferCancelled, repository_error
 N_THREADS = 3
 """One more than cores that hash: while one waits for the disk, the others are not idle."""
 NAMED_FILES = 3
+_NO_LINK = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Verifier:
@@ -43,28 +44,44 @@ class Verifier:
             TransferCancelled: the caller wanted no more.
             RepositoryFailed, RepositoryNotWritable: the disk does not hand a file out.
         """
-        return [
-            (file.path, self.check(file, fetched=fetched))
-            for file, fetched in zip(handful, self._fetch(handful), strict=True)
-        ]
+        if len(handful) == 1:
+            return [(file.path, self.check(file)) for file in handful]
+        fetched: list[int | bool] = []
+        try:
+            fetched.extend(map(self._fetched, handful))
+            return [(file.path, self._check_fetched(n, file, fetched)) for n, file in enumerate(handful)]
+        finally:
+            for descriptor in fetched:
+                if not isinstance(descriptor, bool):
+                    os.close(descriptor)
 
-    def _fetch(self, handful: Sequence[StoredFile]) -> list[bool]:
-        fetched = []
-        for file in handful:
-            try:
-                fetched.append(len(handful) > 1 and self._fetch_one(f"{self._folder}/{file.path}", file))
-            except (OSError, NoLongerAsImported):
-                # Whether it is missing or cannot be read is told when it is its turn.
-                fetched.append(False)
-        return fetched
+    def _fetched(self, file: StoredFile) -> int | bool:
+        """A descriptor of a file that comes from the disk by now; of a linked one only whether it does."""
+        # A string, not a path: joining paths costs more than reading a small file.
+        path = f"{self._folder}/{file.path}"
+        try:
+            if file.links_to:
+                # The very file and no other: what somebody put in its place is not his to have read.
+                self._on_linked()
+                with open_linked(path, file) as descriptor:
+                    return fetch(descriptor)
+            opened = os.open(path, _NO_LINK)
+        except (OSError, NoLongerAsImported):
+            # Whether it is missing or cannot be read is told when it is its turn.
+            return False
+        try:
+            comes = fetch(opened)
+        except OSError:
+            comes = False
+        if not comes:
+            os.close(opened)
+        return opened if comes else False
 
-    def _fetch_one(self, path: str, file: StoredFile) -> bool:
-        if not file.links_to:
-            return fetch(path)
-        # The very file and no other: what somebody put in its place is not his to have read.
-        self._on_linked()
-        with open_linked(path, file) as descriptor:
-            return fetch(descriptor)
+    def _check_fetched(self, n: int, file: StoredFile, fetched: list[int | bool]) -> str:
+        opened, fetched[n] = fetched[n], False
+        if isinstance(opened, bool):
+            return self.check(file, fetched=opened)
+        return self._compare(opened, file, f"{self._folder}/{file.path}", fetched=True)
 
     def check(self, file: StoredFile, *, fetched: bool = False) -> str:
         """Return what is wrong with a file, or an empty string; ``fetched`` that it has just come from the disk.
@@ -73,10 +90,9 @@ class Verifier:
             TransferCancelled: the caller wanted no more.
             RepositoryFailed, RepositoryNotWritable: the disk does not hand the file out.
         """
-        # A string, not a path: joining paths costs more than reading a small file.
         path = f"{self._folder}/{file.path}"
         if not file.links_to:
-            if os.path.islink(path):  # noqa: PTH114 - see above
+            if os.path.islink(path):  # noqa: PTH114 - see ``_fetched``
                 return "is a link, and no copy"
             return self._compare(path, file, path, fetched=fetched)
         self._on_linked()
