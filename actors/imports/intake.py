@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ...config.mail_address import check_address
 from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
+from ...plates.exclusion import Exclusion
 from ...transport import Principal
 from ...transport.messages import ROLES
 from ..errors import KeyTaken, NotTheirs
@@ -64,10 +65,12 @@ class ImportIntake:
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            PatternError: what it excludes is nothing that could be.
             NoAddress: mail cannot be sent to where it asks for.
         """
         means = self._means
         check_address(order.mail)
+        Exclusion(order.exclude)
         owner = owner_of(on_behalf_of, asker)
         await means.threads.run(lambda: self._places.check(order, asker, owner))
         await self._places.look_elsewhere(order)
