@@ -1,5 +1,6 @@
 """Patterns come from anybody: none of them may keep the mesh at work that it has to do for others."""
 
+import re
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from hcs_mesh.plates import PatternError
 from hcs_mesh.plates.exclusion import MAX_ANY_FOLDERS, MAX_CHARACTERS, MAX_PATTERNS, Exclusion, pattern_of
+from hcs_mesh.plates.planners.name_pattern import NamePattern
+from hcs_mesh.plates.planners.pattern import compile_pattern
 
 MUCH_S = 5.0
 """Processor time that no pattern may cost for a single path; what is right takes milliseconds."""
@@ -69,3 +72,50 @@ def test_more_pattern_than_anybody_needs_is_refused(patterns: list[str]) -> None
 def test_any_path_that_a_hint_names_can_be_left_out() -> None:
     path = "/".join(["[x]" * 80] * 16)
     assert path in Exclusion([pattern_of(path)])
+
+
+EXPRESSIONS = {
+    "well": r"[A-Za-z]{1,2}\d{1,2}",
+    "row": r"[A-Za-z]{1,2}|\d{1,2}",
+    "column": r"\d{1,2}",
+    "field": r"\d+",
+    "channel": r"[^/]+?",
+    "z": r"\d+",
+    "t": r"\d+",
+    "plate": r"[^/]+?",
+}
+"""What the names of a brace pattern stand for, as regular expressions say it."""
+
+LITERALS = st.text(alphabet="a1_/.", min_size=1, max_size=2)
+
+
+@given(
+    st.permutations(sorted(EXPRESSIONS)),
+    st.lists(LITERALS | st.sampled_from(("{_}", "")), min_size=6, max_size=6),
+    st.integers(1, 5),
+    st.text(alphabet="aB12_./\n", max_size=14),
+)
+def test_a_brace_pattern_means_what_the_regular_expression_would(
+    names: list[str], between: list[str], n_names: int, path: str
+) -> None:
+    pieces: list[tuple[str, str]] = []
+    expression = ""
+    for name, piece in zip(names[:n_names], between, strict=False):
+        pieces += [(name, ""), ("_", "") if piece == "{_}" else ("", piece)]
+        expression += f"(?P<{name}>{EXPRESSIONS[name]})" + (r"(?:[^/]*?)" if piece == "{_}" else re.escape(piece))
+    meant = re.fullmatch(r"(?:.*/)?" + expression, path, re.ASCII)
+    found = NamePattern([one for one in pieces if one != ("", "")]).match(path)
+    assert found == (meant.groupdict() if meant is not None else None)
+
+
+def test_a_brace_pattern_of_many_names_costs_no_power_of_their_number() -> None:
+    pattern = compile_pattern("{_}a" * 200 + "{well}b.tif")
+    began_s = time.process_time()
+    assert pattern.match("a" * 250 + ".tif") is None
+    assert pattern.match("a" * 250 + "A01b.tif") == {"well": "aA01"}
+    assert time.process_time() - began_s < MUCH_S
+
+
+def test_a_brace_pattern_longer_than_any_name_is_refused() -> None:
+    with pytest.raises(PatternError, match="no more than 1000"):
+        compile_pattern("{well}" + "a" * 1000)
