@@ -99,7 +99,7 @@ class ImportCopying:
             source = means.open_source(life)
             work = adopt if life.order.mode == "in-place" else upload
             began_s, n_todo = means.context.now(), life.n_bytes - sum(file.size for file in known)
-            await progress.follow(means.threads.run(work, group=life.import_id))
+            await progress.follow(means.copying_threads.run(work, group=life.import_id))
             if n_todo > 0:
                 self._rate_bytes_s = n_todo / max(means.context.now() - began_s, 1e-3)
             life.finish_phase()
@@ -122,7 +122,7 @@ class ImportCopying:
             def verify() -> None:
                 means.repository.verify(life.import_id, files, on_bytes=on_bytes, cancelled=cancelled)
 
-            await progress.follow(means.threads.run(verify, group=life.import_id))
+            await progress.follow(means.copying_threads.run(verify, group=life.import_id))
             folder = await means.threads.run(lambda: means.repository.files_folder(life.import_id))
             planes = await self._inspection.probe(
                 life.plan, folder, life.order.path, life.import_id, lambda reason: means.waits(life, reason)

@@ -20,8 +20,8 @@ from ...plates.planners import Plan
 from ...plates.reach import Reach
 from ...plates.repository import SourceFile, SourceReader, StoredFile
 from ..inspection import Inspection
-from ..threads import Threads
 from .life import ImportLife
+from .looks import LooksAt
 from .places import ImportPlaces
 from .readiness import Scan
 from .scanning import manifest, scan_source
@@ -30,7 +30,7 @@ from .scanning import manifest, scan_source
 class LocalSource:
     """A folder or file that this host's file system names; its files are opened by the inspector alone."""
 
-    def __init__(self, life: ImportLife, *, threads: Threads, inspection: Inspection, places: ImportPlaces) -> None:
+    def __init__(self, life: ImportLife, *, threads: LooksAt, inspection: Inspection, places: ImportPlaces) -> None:
         self._life = life
         self._order = life.order
         self._import_id = life.import_id
@@ -40,7 +40,8 @@ class LocalSource:
         self._allowed: Scan | None = None
 
     async def reachable(self) -> None:
-        """Return at once: it is this host."""
+        """Return once its disk answers."""
+        await self._threads.answered()
 
     async def scan(self) -> Scan:
         """Look at every file, each one that its owner could read himself: nothing is told of others."""

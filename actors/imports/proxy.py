@@ -80,7 +80,10 @@ class ImportProxy(Actor[Inbox]):
         self._end_inspector = end_inspector
         self._prover = prover or NoKey()
         self._places = places or ImportPlaces(journal_folder, settings)
+        # Apart, so that sources which hang keep nobody from handing over, or from what the repository can answer.
         self._threads = Threads("import")
+        self._copying = Threads("copy", n_threads=settings.copying_at_once)
+        self._looks = self._places.looks()
         self._book = ImportBook()
         # A lock is there as long as somebody is at it.
         self._submitting: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -96,11 +99,13 @@ class ImportProxy(Actor[Inbox]):
             context=self.context,
             repository=self._repository,
             threads=self._threads,
+            copying_threads=self._copying,
+            looks=self._looks,
             book=self._book,
             ledger=self._ledger,
             settings=self._settings,
             open_source=self._source,
-            stopped=lambda import_id: self._driver.has_stopped(import_id) or self._threads.finishing,
+            stopped=lambda import_id: self._driver.has_stopped(import_id) or self._copying.finishing,
         )
         news = ImportNews(means)
         phases = ImportPhases(means, self._inspection, self._prover, self._places)
@@ -123,6 +128,8 @@ class ImportProxy(Actor[Inbox]):
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
+        await self._copying.finish()
+        await self._looks.close()
         await self._threads.finish()
         await self._ledger.close()
 
@@ -188,7 +195,9 @@ class ImportProxy(Actor[Inbox]):
                 places=self._places,
                 algorithm=self._settings.checksum,
             )
-        return LocalSource(life, threads=self._threads, inspection=self._inspection, places=self._places)
+        return LocalSource(
+            life, threads=self._looks.at(life.order.path), inspection=self._inspection, places=self._places
+        )
 
 
 def _forgotten(import_id: str, now_unix_s: float) -> Record:

@@ -17,10 +17,10 @@ from ...plates.planners.plain_fileset import is_container
 from ...plates.repository import Repository
 from ...supervisors import Context
 from ...transport import AskFailed
+from ..apart import run_apart
 from ..errors import ImportNotFound, InspectorKeepsDying
 from ..inspection import Inspection
 from ..ledger import Ledger
-from .apart import run_apart
 from .book import WatchedUnit
 from .orders import loose_question, order_of, question_of
 from .sight import seen

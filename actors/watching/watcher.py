@@ -14,9 +14,9 @@ from ...messages.watches import ListWatches
 from ...plates.repository import Repository
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
+from ..apart import run_apart
 from ..inspection import Inspection
 from ..ledger import Ledger
-from .apart import run_apart
 from .book import WatchBook, WatchedUnit
 from .errands import WatchErrands
 from .eye import WatchEye
