@@ -125,7 +125,12 @@ class ImportCopying:
             await progress.follow(means.copying_threads.run(verify, group=life.import_id))
             folder = await means.threads.run(lambda: means.repository.files_folder(life.import_id))
             planes = await self._inspection.probe(
-                life.plan, folder, life.order.path, life.import_id, lambda reason: means.waits(life, reason)
+                life.plan,
+                folder,
+                life.order.path,
+                life.import_id,
+                lambda reason: means.waits(life, reason),
+                asker=life.owner,
             )
             await means.ledger.write(Verified(import_id=life.import_id, at_unix_s=time.time(), planes=planes))
             life.finish_phase()

@@ -90,7 +90,7 @@ class LocalSource:
             # Between the look at the source and the opening of its files its owner may put others there.
             reach=await self._reach(),
         )
-        return await self._inspection.plan(question, self._import_id, say)
+        return await self._inspection.plan(question, self._import_id, say, asker=self._life.owner)
 
     async def probe(self, plan: Plan, say: Callable[[str], None]) -> None:
         """Have the inspector open the first and last plane of every plate."""
@@ -102,6 +102,7 @@ class LocalSource:
             say,
             follow_links=True,
             reach=await self._reach(),
+            asker=self._life.owner,
         )
 
     async def _reach(self) -> Reach:

@@ -26,6 +26,7 @@ from ...supervisors.journal import SEGMENT_BYTES
 from ...transport import Principal
 from ..forgetting import keep_forgetting
 from ..inspection import Inspection
+from ..inspector_line import InspectorLine
 from ..ledger import Ledger
 from ..retention import Retention
 from ..threads import Threads
@@ -64,6 +65,7 @@ class ImportProxy(Actor[Inbox]):
         *,
         inspector: InspectorSettings | None = None,
         end_inspector: Callable[[str], None] = lambda why: None,
+        inspector_line: InspectorLine | None = None,
         prover: Prover | None = None,
         places: ImportPlaces | None = None,
         segment_bytes: int = SEGMENT_BYTES,
@@ -71,6 +73,7 @@ class ImportProxy(Actor[Inbox]):
         """Import into ``repository``.
 
         ``end_inspector`` is called when a question takes longer than it may; ``prover`` certifies.
+        Who else asks the same inspector stands in the same ``inspector_line``.
         """
         self._repository = repository
         self._folder = journal_folder
@@ -78,6 +81,7 @@ class ImportProxy(Actor[Inbox]):
         self._settings = settings
         self._inspector = inspector or InspectorSettings()
         self._end_inspector = end_inspector
+        self._inspector_line = inspector_line
         self._prover = prover or NoKey()
         self._places = places or ImportPlaces(journal_folder, settings)
         # Apart, so that sources which hang keep nobody from handing over, or from what the repository can answer.
@@ -94,7 +98,7 @@ class ImportProxy(Actor[Inbox]):
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
-        self._inspection = Inspection(self.context, self._end_inspector, self._inspector)
+        self._inspection = Inspection(self.context, self._end_inspector, self._inspector, self._inspector_line)
         means = ImportMeans(
             context=self.context,
             repository=self._repository,
