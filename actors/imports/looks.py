@@ -151,6 +151,7 @@ class LooksAt:
 
 def _touch(path: str) -> None:
     """Ask a path's disk for anything, whatever it says."""
+    # Any answer will do: that it refuses is one.
     with suppress(OSError, ValueError):
         if not Path(path).is_dir():
             return

@@ -33,6 +33,7 @@ class Process:
         self.busy = asyncio.Event()
         self.n_at_once = 0
         self.most_at_once = 0
+        self._reading = asyncio.Lock()
         self._free = asyncio.Event()
         self._free.set()
         self._died = asyncio.Event()
@@ -81,7 +82,8 @@ class Process:
             self._die()
             await asyncio.Event().wait()
         # No sleep of the test's: reading takes its time.
-        await asyncio.sleep(0.8 * LIMIT_S if path == "/takes long" else 0.0)
+        async with self._reading:
+            await asyncio.sleep(0.8 * LIMIT_S if path == "/takes long" else 0.0)
         return Plan(filesets=(), root=path)
 
 
@@ -112,10 +114,10 @@ async def test_who_is_asked_while_another_question_stalls_the_inspector_is_answe
 async def test_who_is_asked_while_another_question_kills_the_inspector_is_answered() -> None:
     lab = Lab()
     evil = [lab.ask("/kills", f"eve{n}") for n in range(3)]
-    other = lab.ask("/plate", "anna", of=lab.watches)
+    other = lab.ask("/takes long", "anna", of=lab.watches)
     told = await asyncio.gather(*evil, return_exceptions=True)
     assert [str(one) for one in told] == ["reading /kills ended the reading process 2 times"] * 3
-    assert (await other).root == "/plate"
+    assert (await other).root == "/takes long"
 
 
 async def test_the_time_of_a_question_runs_from_when_it_begins() -> None:
