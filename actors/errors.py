@@ -37,6 +37,10 @@ class NoCertificate(MeshError, ValueError):
     """An import that cannot be certified, and why."""
 
 
+class SourceSilent(MeshError, ConnectionError):
+    """The disk that a source lies on does not answer just now."""
+
+
 class InspectorKeepsDying(MeshError, RuntimeError):
     """Reading a source ends or stalls the process that reads it."""
 

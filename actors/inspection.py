@@ -13,8 +13,9 @@ from ..plates.model import Image
 from ..plates.planners import Plan
 from ..plates.reach import EVERYTHING, Reach
 from ..supervisors import Context
-from ..transport import ActorUnknown, AskTimedOut, PeerGone
+from ..transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
 from .errors import InspectorKeepsDying
+from .inspector_line import InspectorLine
 
 LOOK_S = 0.1
 
@@ -22,22 +23,32 @@ LOOK_S = 0.1
 class Inspection:
     """Asks what a source holds and whether its planes open, without trusting it."""
 
-    def __init__(self, context: Context, end_inspector: Callable[[str], None], limits: InspectorSettings) -> None:
-        """Ask by way of ``context``; ``end_inspector`` is called when a question takes longer than it may."""
+    def __init__(
+        self,
+        context: Context,
+        end_inspector: Callable[[str], None],
+        limits: InspectorSettings,
+        line: InspectorLine | None = None,
+    ) -> None:
+        """Ask by way of ``context``; ``end_inspector`` is called when a question takes longer than it may.
+
+        Who asks the same inspector stands in the same ``line``.
+        """
+        self._line = line or InspectorLine()
         self._context = context
         self._end_inspector = end_inspector
         self._limit_s = limits.time_limit_s
         self._max_deaths = limits.deaths_per_question
 
-    async def plan(self, question: PlanSource, import_id: str, say: Callable[[str], None]) -> Plan:
-        """What a source holds; ``say`` is told what is waited for.
+    async def plan(self, question: PlanSource, import_id: str, say: Callable[[str], None], *, asker: str = "") -> Plan:
+        """What a source holds; ``say`` is told what is waited for, and ``asker`` has one question in line at a time.
 
         Raises:
             InspectorKeepsDying: it ended its reader over and over, or took too long.
             AskFailed: it is nothing that can be planned.
             ActorUnknown: there was no inspector all the time.
         """
-        plan: Plan = await self._ask(question, question.path, import_id, say)
+        plan: Plan = await self._ask(question, question.path, import_id, say, asker)
         return plan
 
     async def probe(
@@ -50,6 +61,7 @@ class Inspection:
         *,
         follow_links: bool = False,
         reach: Reach = EVERYTHING,
+        asker: str = "",
     ) -> tuple[DecodedPlane, ...]:
         """Open the first and the last plane of every plate of a plan whose files lie under ``folder``.
 
@@ -61,25 +73,55 @@ class Inspection:
             ActorUnknown: there was no inspector all the time.
         """
         question = ProbePlanes(planes=_first_and_last(plan, folder, follow_links=follow_links), reach=reach)
-        decoded: tuple[DecodedPlane, ...] = await self._ask(question, source, import_id, say)
+        decoded: tuple[DecodedPlane, ...] = await self._ask(question, source, import_id, say, asker)
         return decoded
 
     async def _ask(
+        self, question: PlanSource | ProbePlanes, source: str, import_id: str, say: Callable[[str], None], asker: str
+    ) -> Any:
+        begun = left = False
+
+        def tell(reason: str) -> None:
+            if not left:
+                say(reason)
+
+        async def in_turn() -> Any:
+            nonlocal begun
+            async with self._line.turn(asker or import_id):
+                begun = True
+                return await self._ask_alone(question, source, import_id, tell)
+
+        asking = asyncio.create_task(in_turn())
+        # Whoever asked may have left, and wants no answer.
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            left = True
+            # The inspector reads on, and nobody's question is to begin beside it.
+            if not begun:
+                asking.cancel()
+            raise
+
+    async def _ask_alone(
         self, question: PlanSource | ProbePlanes, source: str, import_id: str, say: Callable[[str], None]
     ) -> Any:
         n_deaths = 0
         until = self._context.now() + self._limit_s
         while True:
             try:
-                return await self._context.find("inspector").ask(question, timeout_s=self._limit_s)
+                answer: Any = await self._context.find("inspector").ask(question, timeout_s=self._limit_s)
             except AskTimedOut as error:
+                self._line.is_ending = True
                 self._end_inspector(f"{type(question).__name__} for {import_id} took too long")
                 raise InspectorKeepsDying(
                     f"reading {source} took longer than {self._limit_s:g} s and was stopped",
                     hint="a file in it may be damaged; raise inspector.time_limit_s if it is just large",
                 ) from error
             except PeerGone as error:
-                n_deaths += 1
+                # It was ended for the question before, and was asked this one while it went.
+                n_deaths += not self._line.is_ending
+                self._line.is_ending = False
                 if n_deaths >= self._max_deaths:
                     # A question that ends it so often is the source's fault.
                     raise InspectorKeepsDying(
@@ -90,6 +132,12 @@ class Inspection:
                 # Between two lives it has no name here, and nobody knows yet when the next one begins.
                 if self._context.now() >= until:
                     raise
+            except AskFailed:
+                self._line.is_ending = False
+                raise
+            else:
+                self._line.is_ending = False
+                return answer
             say("waiting: the inspector is not up (hcs-mesh ps shows why)")
             await asyncio.sleep(LOOK_S)
 

@@ -21,7 +21,7 @@ class Inspector(Actor[Inbox]):
     """Says what a source holds and whether its planes open."""
 
     def __init__(self) -> None:
-        self._threads = Threads("inspect", n_threads=2)
+        self._threads = Threads("inspect", n_threads=1)
 
     async def receive(self, message: Inbox) -> Any:
         """Handle one message."""

@@ -83,6 +83,8 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """The longest such wait, whatever the acquisition's pauses were: six hours."""
     settling_at_once: Count = 16
     """Sources that are watched, planned and probed at the same time; the others wait in their order."""
+    silent_s: Seconds = 12.0
+    """Time without an answer after which a disk is held for silent: its imports wait for it, and nobody else does."""
     copying_at_once: Count = 2
     """Imports that are copied or verified at the same time; those of a higher priority first."""
     transfer_threads: Count = 2

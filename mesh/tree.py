@@ -14,6 +14,7 @@ from .actors.imports.places import ImportPlaces
 from .actors.imports.prover import LocalProver
 from .actors.imports.proxy import ImportProxy
 from .actors.imports.serving_agents import ServingAgents
+from .actors.inspector_line import InspectorLine
 from .actors.metadata_cache import MetadataCache
 from .actors.nodes.join_desk import JoinDesk
 from .actors.nodes.joined_nodes import RemoteNode
@@ -73,6 +74,7 @@ def mesh_tree(
         _tell(node, ExecutorDown(executor=name, pid=pid))
 
     joined = node.joined
+    inspector_line = InspectorLine()
     agents = ServingAgents(layout.data / "agents.json")
     elsewhere = Supervisor("executors elsewhere", on_exhausted="quarantine")
     appearing: set[asyncio.Task[object]] = set()
@@ -164,6 +166,7 @@ def mesh_tree(
                             prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
+                            inspector_line=inspector_line,
                         ),
                         kind=ImportProxy,
                         # A running copy is given time to come to the end of its file.
@@ -178,6 +181,7 @@ def mesh_tree(
                             data=layout.data,
                             inspector=settings.inspector,
                             end_inspector=lambda why: processes.end("inspector", why),
+                            inspector_line=inspector_line,
                             segment_bytes=settings.journal.segment_bytes,
                         ),
                         kind=Watcher,

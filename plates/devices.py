@@ -14,6 +14,9 @@ from .certificate import Device
 _MOUNTS = Path("/proc/self/mountinfo")
 _BY_UUID = Path("/dev/disk/by-uuid")
 _BLOCK_NUMBERS = Path("/sys/dev/block")
+_OF_THIS_HOST = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"})
+"""File systems that answer, or fail."""
+_MAX_LINKS = 40
 _SERIALS = ("wwid", "device/wwid", "serial", "device/serial")
 
 
@@ -65,6 +68,31 @@ def find_mount(path: Path, number: int, text: str) -> Mount | None:
     same = [mount for mount in mounts if mount.number == block]
     # A btrfs volume has numbers of its own that no line of mountinfo shows.
     return max(same or mounts, key=lambda mount: len(mount.mount_point), default=None)
+
+
+def mount_above(path: str) -> str:
+    """The mount that a path leads to, found without asking any disk that may not answer; the path where none is told.
+
+    Links are followed on this host's own disks alone.
+    """
+    try:
+        kinds = {mount.mount_point: mount.file_system for mount in _parse(_read(_MOUNTS))}
+        for _ in range(_MAX_LINKS):
+            at, mount, target = "/", "/", ""
+            parts = [part for part in os.path.normpath(path).split("/") if part]
+            for n, part in enumerate(parts):
+                at = os.path.join(at, part)  # noqa: PTH118
+                if at in kinds:
+                    mount = at
+                elif kinds.get(mount) in _OF_THIS_HOST and Path(at).is_symlink():
+                    target = str(Path(at).parent.joinpath(Path(at).readlink(), *parts[n + 1 :]))
+                    break
+            if not target:
+                return mount if kinds else path
+            path = target
+    except (OSError, ValueError):
+        pass
+    return path
 
 
 def _parse(text: str) -> Iterator[Mount]:

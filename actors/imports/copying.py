@@ -103,7 +103,7 @@ class ImportCopying:
             work = adopt if life.order.mode == "in-place" else upload
             began_s, n_todo = means.context.now(), life.n_bytes - sum(file.size for file in known)
             try:
-                await progress.follow(means.threads.run(work, group=life.import_id))
+                await progress.follow(means.copying_threads.run(work, group=life.import_id))
             finally:
                 if work is adopt:
                     # Nothing is held that would be released.
@@ -135,7 +135,7 @@ class ImportCopying:
                     life.import_id, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled
                 )
 
-            await progress.follow(means.threads.run(verify, group=life.import_id))
+            await progress.follow(means.copying_threads.run(verify, group=life.import_id))
             planes = await self._decoded(life)
             await means.ledger.write(Verified(import_id=life.import_id, at_unix_s=time.time(), planes=planes))
             life.finish_phase()
@@ -150,7 +150,9 @@ class ImportCopying:
         repository = means.repository_of(life)
         if repository.kind == "local":
             folder = await means.threads.run(lambda: repository.files_folder(life.import_id))
-            return await self._inspection.probe(life.plan, folder, life.order.path, life.import_id, say)
+            return await self._inspection.probe(
+                life.plan, folder, life.order.path, life.import_id, say, asker=life.owner
+            )
         if life.order.agent:
             # All of it is home: a workstation that is switched off by now is waited for no more.
             return ()

@@ -9,6 +9,7 @@ from ...config import MeshError
 from ...messages.imports import ImportPhase
 from ...plates.omero.errors import OmeroAwaitsLogin, OmeroUploadLost
 from ...supervisors.journal import JournalFull
+from ..errors import SourceSilent
 from .faults import Blame, blame
 from .life import ImportLife
 from .means import ImportMeans
@@ -50,7 +51,7 @@ class ImportDriver:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        await self._means.threads.finish(life.import_id)
+        await self._means.finish(life.import_id)
 
     async def _drive(self, life: ImportLife) -> None:
         task = asyncio.current_task()
@@ -74,8 +75,9 @@ class ImportDriver:
             except JournalFull:
                 # No stumble: that would be a record as well.
                 raise
-            except AgentAway as away:
-                # Nobody's fault, and no number of tries is too many: a workstation may be off for the weekend.
+            except (AgentAway, SourceSilent) as away:
+                # Nobody's fault, and no number of tries is too many: a workstation may be off for the weekend,
+                # a server as well.
                 self._means.waits(life, str(away))
                 await self._means.open_source(life).reachable()
                 # One that comes and goes is not asked without a pause.

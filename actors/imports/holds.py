@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class ImportHolds:
         """Take away what was held for imports that are over or were never written down."""
         alive = {life.import_id for life in self._means.book.lives.values()}
         try:
+            # First whether its disk answers: what sweeps later than the others begin would sweep what they hold.
+            await self._means.looks.run(str(staging), lambda: os.path.lexists(staging))
             gone = await self._means.threads.run(lambda: sweep(staging, alive))
         except MeshError as error:
             log.warning("held files of ended imports stay", staging=str(staging), reason=str(error))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ...config.mail_address import check_address
 from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
+from ...plates.exclusion import Exclusion
 from ...transport import Principal
 from ...transport.messages import ROLES
 from ..errors import KeyTaken, NotTheirs
@@ -35,6 +36,8 @@ class ImportIntake:
         self._means = means
         self._places = places
         self._rate_bytes_s = rate_bytes_s
+        # With places of their own: what is looked at for hours keeps nobody from handing over.
+        self._asks = places.looks(patient=False)
 
     def known(self, message: SubmitImport, asker: Principal) -> str | None:
         """The import that this asker has handed over under this key before, if any.
@@ -64,12 +67,15 @@ class ImportIntake:
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            SourceSilent: its disk does not answer.
+            PatternError: what it excludes is nothing that could be.
             NoAddress: mail cannot be sent to where it asks for.
         """
         means = self._means
         check_address(order.mail)
+        Exclusion(order.exclude)
         owner = owner_of(on_behalf_of, asker)
-        await means.threads.run(lambda: self._places.check(order, asker, owner))
+        await self._check(order, asker, owner)
         await self._places.look_elsewhere(order)
         import_id = means.book.new_id()
         await means.ledger.write(
@@ -85,6 +91,12 @@ class ImportIntake:
         )
         return means.book.lives[import_id]
 
+    async def _check(self, order: ImportOrder, asker: Principal, owner: str) -> None:
+        def check() -> None:
+            self._places.check(order, asker, owner)
+
+        await (self._means.threads.run(check) if order.agent else self._asks.run(order.path, check))
+
     async def preview(self, order: ImportOrder, on_behalf_of: str, asker: Principal) -> ImportPreview:
         """What an order would do.
 
@@ -95,7 +107,7 @@ class ImportIntake:
         """
         means = self._means
         owner = owner_of(on_behalf_of, asker)
-        await means.threads.run(lambda: self._places.check(order, asker, owner))
+        await self._check(order, asker, owner)
         await self._places.look_elsewhere(order)
         life = ImportLife(
             Accepted(

@@ -31,8 +31,8 @@ from ...plates.planners import Plan
 from ...plates.reach import Reach
 from ...plates.repository import SourceFile, SourceReader, StoredFile
 from ..inspection import Inspection
-from ..threads import Threads
 from .life import ImportLife
+from .looks import LooksAt
 from .places import ImportPlaces
 from .readiness import Scan
 from .scanning import manifest, scan_source
@@ -43,7 +43,7 @@ log = get_logger(__name__)
 class LocalSource:
     """A folder or file that this host's file system names; its files are opened by the inspector alone."""
 
-    def __init__(self, life: ImportLife, *, threads: Threads, inspection: Inspection, places: ImportPlaces) -> None:
+    def __init__(self, life: ImportLife, *, threads: LooksAt, inspection: Inspection, places: ImportPlaces) -> None:
         self._life = life
         self._order = life.order
         self._import_id = life.import_id
@@ -53,7 +53,8 @@ class LocalSource:
         self._allowed: Scan | None = None
 
     async def reachable(self) -> None:
-        """Return at once: it is this host."""
+        """Return once its disk answers."""
+        await self._threads.answered()
 
     async def scan(self) -> Scan:
         """Look at every file, each one that its owner could read himself: nothing is told of others."""
@@ -102,7 +103,7 @@ class LocalSource:
             # Between the look at the source and the opening of its files its owner may put others there.
             reach=await self._reach(),
         )
-        return await self._inspection.plan(question, self._import_id, say)
+        return await self._inspection.plan(question, self._import_id, say, asker=self._life.owner)
 
     async def probe(self, plan: Plan, say: Callable[[str], None]) -> tuple[DecodedPlane, ...]:
         """Have the inspector open the first and last plane of every plate."""
@@ -114,6 +115,7 @@ class LocalSource:
             say,
             follow_links=True,
             reach=await self._reach(),
+            asker=self._life.owner,
         )
 
     async def _reach(self) -> Reach:

@@ -17,6 +17,7 @@ from ..ledger import Ledger
 from ..threads import Threads
 from .book import ImportBook
 from .life import ImportLife
+from .looks import SourceLooks
 from .outline import outline_of
 from .records import Entered, Record
 from .source import ImportSource
@@ -28,12 +29,15 @@ from .turns import Turns
 class ImportMeans:
     """The world as the phases see it: disk, journal, other actors, and what people decided.
 
+    ``threads`` work at the repository alone; at sources, ``looks`` and ``copying_threads`` do, of which any may hang.
     ``stopped`` says, of an import, whether its threads are to leave off.
     """
 
     context: Context
     repository: ImportStore
     threads: Threads
+    copying_threads: Threads
+    looks: SourceLooks
     book: ImportBook
     ledger: Ledger[Record]
     settings: ImportSettings
@@ -68,6 +72,11 @@ class ImportMeans:
                 f"{life.order.path} holds the files of {same}, by their names, sizes and times",
                 hint=f"hcs-mesh imports {same} shows where they are; --force imports them once more",
             )
+
+    async def finish(self, import_id: str) -> None:
+        """Wait for all that is at work for an import; what only looks at its source is left behind."""
+        for each in (self.threads, self.copying_threads, self.looks):
+            await each.finish(import_id)
 
     def waits(self, life: ImportLife, reason: str) -> None:
         """Show people why nothing moves just now."""

@@ -18,6 +18,7 @@ from ...plates.source_names import HELD_FOLDER
 from ...transport import INNER, Principal
 from ...transport.messages import ROLES, Role
 from ..errors import NotAllowed, NotTheirs
+from .looks import SourceLooks
 from .scanning import check_source
 from .serving_agents import ServingAgents
 
@@ -46,6 +47,10 @@ class ImportPlaces:
         self._settings = settings
         self._role_of = role_of
         self._pace = Pace(guest, data) if guest is not None else None
+
+    def looks(self, *, patient: bool = True) -> SourceLooks:
+        """What sources are looked at with."""
+        return SourceLooks(self._settings.silent_s, patient=patient)
 
     def check(self, order: ImportOrder, asker: Principal, owner: str) -> None:
         """Promise that somebody may give this order, and that it may be given for its owner.

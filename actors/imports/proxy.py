@@ -26,6 +26,7 @@ from ...supervisors.journal import SEGMENT_BYTES
 from ...transport import Principal
 from ..forgetting import keep_forgetting
 from ..inspection import Inspection
+from ..inspector_line import InspectorLine
 from ..ledger import Ledger
 from ..retention import Retention
 from ..threads import Threads
@@ -65,6 +66,7 @@ class ImportProxy(Actor[Inbox]):
         *,
         inspector: InspectorSettings | None = None,
         end_inspector: Callable[[str], None] = lambda why: None,
+        inspector_line: InspectorLine | None = None,
         prover: Prover | None = None,
         places: ImportPlaces | None = None,
         segment_bytes: int = SEGMENT_BYTES,
@@ -72,6 +74,7 @@ class ImportProxy(Actor[Inbox]):
         """Import into ``repository``.
 
         ``end_inspector`` is called when a question takes longer than it may; ``prover`` certifies.
+        Who else asks the same inspector stands in the same ``inspector_line``.
         """
         self._repository = repository
         self._folder = journal_folder
@@ -79,9 +82,13 @@ class ImportProxy(Actor[Inbox]):
         self._settings = settings
         self._inspector = inspector or InspectorSettings()
         self._end_inspector = end_inspector
+        self._inspector_line = inspector_line
         self._prover = prover or NoKey()
         self._places = places or ImportPlaces(journal_folder, settings)
+        # Apart, so that sources which hang keep nobody from handing over, or from what the repository can answer.
         self._threads = Threads("import")
+        self._copying = Threads("copy", n_threads=settings.copying_at_once)
+        self._looks = self._places.looks()
         self._book = ImportBook()
         # A lock is there as long as somebody is at it.
         self._submitting: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -93,16 +100,18 @@ class ImportProxy(Actor[Inbox]):
         """Replay the journal and take up again what was not finished."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
         self._book.begin_behind(await self._threads.run(self._repository.import_ids))
-        self._inspection = Inspection(self.context, self._end_inspector, self._inspector)
+        self._inspection = Inspection(self.context, self._end_inspector, self._inspector, self._inspector_line)
         means = ImportMeans(
             context=self.context,
             repository=self._repository,
             threads=self._threads,
+            copying_threads=self._copying,
+            looks=self._looks,
             book=self._book,
             ledger=self._ledger,
             settings=self._settings,
             open_source=self._source,
-            stopped=lambda import_id: self._driver.has_stopped(import_id) or self._threads.finishing,
+            stopped=lambda import_id: self._driver.has_stopped(import_id) or self._copying.finishing,
         )
         news = ImportNews(means)
         phases = ImportPhases(means, self._inspection, self._prover, self._places)
@@ -125,6 +134,8 @@ class ImportProxy(Actor[Inbox]):
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
+        await self._copying.finish()
+        await self._looks.close()
         await self._threads.finish()
         await self._ledger.close()
 
@@ -190,7 +201,9 @@ class ImportProxy(Actor[Inbox]):
                 places=self._places,
                 algorithm=self._settings.checksum,
             )
-        return LocalSource(life, threads=self._threads, inspection=self._inspection, places=self._places)
+        return LocalSource(
+            life, threads=self._looks.at(life.order.path), inspection=self._inspection, places=self._places
+        )
 
 
 def _forgotten(import_id: str, now_unix_s: float) -> Record:

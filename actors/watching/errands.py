@@ -17,16 +17,19 @@ from ...plates.planners.plain_fileset import is_container
 from ...plates.repository import ImportStore
 from ...supervisors import Context
 from ...transport import AskFailed
+from ..apart import run_apart
 from ..errors import ImportNotFound, InspectorKeepsDying
 from ..inspection import Inspection
 from ..ledger import Ledger
-from .apart import run_apart
 from .book import WatchedUnit
 from .orders import loose_question, order_of, question_of
 from .sight import seen
 from .watched_folder import Compare, Group, HandOver, Instruction, Vanished, WatchedFolder, handed_over
 
 log = get_logger(__name__)
+
+LONGEST_PAUSE_S = 3_600.0
+"""Between two attempts at what ends or stalls its reader; the first is as long as what is new must rest."""
 
 N_NAMED = 20
 """Late files that are kept by name."""
@@ -60,6 +63,7 @@ class WatchErrands:
         self._ledger = ledger
         self._inspection = inspection
         self._repository = repository
+        self._pauses: dict[bytes, tuple[float, float]] = {}
         self._asked_again = False
 
     def begun(self) -> tuple[WatchedUnit, ...]:
@@ -189,6 +193,7 @@ class WatchErrands:
             plan = await self._plan(question)
         except Unplannable as error:
             if error.not_yet:
+                self._folder.put_off(one.ready, str(error))
                 return
             filesets: list[dict[str, int]] = []
         else:
@@ -204,14 +209,27 @@ class WatchErrands:
             await (self._hand_over(each) if isinstance(each, HandOver) else self._compare(each))
 
     async def _plan(self, question: PlanSource) -> Plan:
+        asked, now_s = msgspec.json.encode(question), self._context.now()
+        until_s, pause_s = self._pauses.get(asked, (now_s, self._settings.quiet_s))
+        if now_s < until_s:
+            raise Unplannable("it ended or stalled its reader, and is read again after a pause", not_yet=True)
         try:
-            return await self._inspection.plan(question, self._settings.label, lambda reason: None)
+            plan = await self._inspection.plan(
+                question, self._settings.label, lambda reason: None, asker=self._settings.owner
+            )
         except InspectorKeepsDying as error:
-            raise Unplannable(str(error)) from error
+            # It may be damaged for good, or read from a disk that was slow: nothing is given up over it.
+            self._pauses = {one: told for one, told in self._pauses.items() if told[0] + LONGEST_PAUSE_S > now_s}
+            self._pauses[asked] = now_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+            log.warning("a watched folder cannot be read", folder=self._settings.path, reason=str(error))
+            raise Unplannable(str(error), not_yet=True) from error
         except AskFailed as error:
             if error.failure.retry:
                 raise
+            self._pauses.pop(asked, None)
             raise Unplannable(str(error), not_yet=error.failure.kind in NOT_YET) from error
+        self._pauses.pop(asked, None)
+        return plan
 
     async def _tell(self, unit: WatchedUnit, reason: str, hint: str, *, late: str = "") -> None:
         """Have people told; the key makes it harmless to have it told again."""

@@ -63,6 +63,7 @@ class WatchedFolder:
         self._looked_at_unix_s = 0.0
         self._rest: dict[str, tuple[object, float]] = {}
         self._aside: dict[str, int] = {}
+        self._put_off: dict[str, str] = {}
         self._sizes: Mapping[str, int] = {}
         self._waiting: dict[str, str] = {}
         self._grouped_at_s: float | None = None
@@ -104,7 +105,12 @@ class WatchedFolder:
 
     def set_aside(self, names: Iterable[str]) -> None:
         """These loose files are no images that anything here reads; they are asked about again with the next ones."""
+        self._put_off.clear()
         self._aside.update((name, self._sizes.get(name, 0)) for name in names)
+
+    def put_off(self, names: Iterable[str], reason: str) -> None:
+        """These loose files could not be grouped now; they are asked about again."""
+        self._put_off = dict.fromkeys(names, reason)
 
     def status(self) -> WatchStatus:
         """How it stands with the folder."""
@@ -197,9 +203,10 @@ class WatchedFolder:
         new = {name: size for name, size in sight.loose.items() if self._aside.get(name) != size}
         ready = frozenset(name for name, size in new.items() if self._rests(name, size, now_s))
         for name in new:
-            self._waiting[name] = (
-                self._why(name, now_s) if name not in ready else "at rest; it is grouped with what lies beside it"
-            )
+            if name not in ready:
+                self._waiting[name] = self._why(name, now_s)
+            else:
+                self._waiting[name] = self._put_off.get(name, "at rest; it is grouped with what lies beside it")
         for stale in [name for name in self._rest if not (name in new or name in self.units or name in sight.units)]:
             del self._rest[stale]
         # An acquisition that writes loose files for hours is not to be asked about with each of them.

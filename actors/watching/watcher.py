@@ -14,9 +14,10 @@ from ...messages.watches import ListWatches
 from ...plates.repository import ImportStore
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
+from ..apart import run_apart
 from ..inspection import Inspection
+from ..inspector_line import InspectorLine
 from ..ledger import Ledger
-from .apart import run_apart
 from .book import WatchBook, WatchedUnit
 from .errands import WatchErrands
 from .eye import WatchEye
@@ -41,14 +42,16 @@ class Watcher(Actor[Inbox]):
         data: Path | None = None,
         inspector: InspectorSettings | None = None,
         end_inspector: Callable[[str], None] = lambda why: None,
+        inspector_line: InspectorLine | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        """Watch for a ``repository``, whose own folder is ``data``."""
+        """Watch for a ``repository``, whose own folder is ``data``; see ``ImportProxy`` for the rest."""
         self._journal_folder = journal_folder
         self._repository = repository
         self._data = str(data) if data is not None else ""
         self._inspector = inspector or InspectorSettings()
         self._end_inspector = end_inspector
+        self._inspector_line = inspector_line
         self._segment_bytes = segment_bytes
         self._book = WatchBook()
         self._ledger: Ledger[WatchedUnit] = Ledger(
@@ -64,7 +67,7 @@ class Watcher(Actor[Inbox]):
         await self._ledger.open(
             self.context, self._journal_folder, record_type=WatchedUnit, segment_bytes=self._segment_bytes
         )
-        inspection = Inspection(self.context, self._end_inspector, self._inspector)
+        inspection = Inspection(self.context, self._end_inspector, self._inspector, self._inspector_line)
         for folder in self._folders:
             errands = WatchErrands(folder, self.context, self._ledger, inspection, self._repository)
             self.context.spawn(self._watch(folder, errands))

@@ -14,49 +14,41 @@ from ..model import Plate
 from ..wells import normalise_well, plate_format, row_number, well_label
 from .folder import Folder, is_tiff
 from .metaseries import describe
+from .name_pattern import MAX_CHARACTERS, NAMES, NamePattern
 from .plan import Fileset, LeftOut, Plan, planned_files
 from .plane_table import PlaneTable
 from .recognition import Planner
 
-_LEGAL = {
-    "well": r"[A-Za-z]{1,2}\d{1,2}",
-    "row": r"[A-Za-z]{1,2}|\d{1,2}",
-    "column": r"\d{1,2}",
-    "field": r"\d+",
-    "channel": r"[^/]+?",
-    "z": r"\d+",
-    "t": r"\d+",
-    "plate": r"[^/]+?",
-    "_": r"[^/]*?",
-}
-_LEGAL_HINT = "Names: " + ", ".join(f"{{{name}}}" for name in _LEGAL) + " (which stands for anything)."
+_LEGAL_HINT = "Names: " + ", ".join(f"{{{name}}}" for name in NAMES) + " (which stands for anything)."
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Regular expression of a brace pattern; it matches the tail of a relative path, from a folder's start.
+def compile_pattern(pattern: str) -> NamePattern:
+    """Read a brace pattern; it matches the tail of a relative path, from a folder's start.
 
     Raises:
-        PatternError: a brace is not closed, a name is unknown or stands twice, or no well is named.
+        PatternError: a brace is not closed, a name is unknown or stands twice, no well is named, or it is too long.
     """
-    parts: list[str] = []
+    if len(pattern) > MAX_CHARACTERS:
+        raise PatternError(
+            f"the pattern has {len(pattern)} characters, and one has no more than {MAX_CHARACTERS}", hint=_LEGAL_HINT
+        )
+    pieces: list[tuple[str, str]] = []
     seen: set[str] = set()
     try:
-        pieces = list(Formatter().parse(pattern))
+        parsed = list(Formatter().parse(pattern))
     except ValueError as error:
         raise PatternError(f"pattern '{pattern}': a brace is not closed", hint=_LEGAL_HINT) from error
-    for literal, name, spec, conversion in pieces:
-        parts.append(re.escape(literal))
+    for literal, name, spec, conversion in parsed:
+        if literal:
+            pieces.append(("", literal))
         if name is None:
             continue
-        if name not in _LEGAL or spec or conversion:
+        if name not in NAMES or spec or conversion:
             raise PatternError(f"pattern '{pattern}': {{{name}}} is no name that a pattern knows", hint=_LEGAL_HINT)
-        if name == "_":
-            parts.append(f"(?:{_LEGAL[name]})")
-            continue
-        if name in seen:
+        if name != "_" and name in seen:
             raise PatternError(f"pattern '{pattern}': {{{name}}} stands twice", hint=_LEGAL_HINT)
         seen.add(name)
-        parts.append(f"(?P<{name}>{_LEGAL[name]})")
+        pieces.append((name, ""))
     if "well" in seen and seen & {"row", "column"}:
         raise PatternError(f"pattern '{pattern}' names the well twice", hint="Use {well}, or {row} and {column}.")
     if "well" not in seen and not {"row", "column"} <= seen:
@@ -64,7 +56,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             f"pattern '{pattern}' does not say where the well is written",
             hint=f"Use {{well}}, or {{row}} and {{column}}. {_LEGAL_HINT}",
         )
-    return re.compile(r"(?:.*/)?" + "".join(parts), re.ASCII)
+    return NamePattern(pieces)
 
 
 def pattern_planner(pattern: str) -> Planner:
@@ -73,15 +65,15 @@ def pattern_planner(pattern: str) -> Planner:
     Raises:
         PatternError: the pattern is not well formed.
     """
-    expression = compile_pattern(pattern)
+    compiled = compile_pattern(pattern)
 
     def plan_pattern(folder: Folder) -> Plan:
-        matches = {path: match for path in folder.files if (match := expression.fullmatch(path))}
+        matches = {path: match for path in folder.files if (match := compiled.match(path)) is not None}
         if not matches:
             raise _no_match(folder, pattern)
-        plates: dict[str, dict[str, re.Match[str]]] = {}
+        plates: dict[str, dict[str, dict[str, str]]] = {}
         for path, match in matches.items():
-            plates.setdefault(match.groupdict().get("plate") or folder.name, {})[path] = match
+            plates.setdefault(match.get("plate") or folder.name, {})[path] = match
         return Plan(
             filesets=(
                 Fileset(
@@ -109,8 +101,7 @@ def _no_match(folder: Folder, pattern: str) -> PatternError:
     )
 
 
-def _well(match: re.Match[str], path: str) -> str:
-    found = match.groupdict()
+def _well(found: dict[str, str], path: str) -> str:
     try:
         if found.get("well"):
             return normalise_well(found["well"])
@@ -120,12 +111,11 @@ def _well(match: re.Match[str], path: str) -> str:
         raise PatternError(f"{path}: {error}", hint=error.hint or "Rows and columns count from 1.") from error
 
 
-def _plate(folder: Folder, name: str, matches: dict[str, re.Match[str]]) -> Plate:
-    groups = {path: match.groupdict() for path, match in matches.items()}
+def _plate(folder: Folder, name: str, groups: dict[str, dict[str, str]]) -> Plate:
     channels = sorted({found.get("channel") or "" for found in groups.values()}, key=_natural)
     zs = _numbers(found.get("z") for found in groups.values())
     ts = _numbers(found.get("t") for found in groups.values())
-    wells = {path: _well(match, path) for path, match in matches.items()}
+    wells = {path: _well(found, path) for path, found in groups.items()}
     table = PlaneTable(folder)
     notes: list[str] = []
     for path, found in groups.items():
@@ -153,7 +143,7 @@ def _plate(folder: Folder, name: str, matches: dict[str, re.Match[str]]) -> Plat
         n_rows=n_rows,
         n_columns=n_columns,
         channels=channels,
-        pixel_size_um=describe(folder, next(iter(matches))).pixel_size_um,
+        pixel_size_um=describe(folder, next(iter(groups))).pixel_size_um,
         notes=_few(notes),
     )
 

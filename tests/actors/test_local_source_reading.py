@@ -35,7 +35,7 @@ class Here:
     async def run(self, work: Any, **_: Any) -> Any:
         return work()
 
-    async def plan(self, question: PlanSource, *_: Any) -> None:
+    async def plan(self, question: PlanSource, *_: Any, **__: Any) -> None:
         self.n_planned += 1
         self.reaches.append(question.reach)
 

@@ -95,6 +95,16 @@ def test_loose_files_that_are_no_images_are_set_aside_until_they_change() -> Non
     assert len(folder.see(2.0, loose={"a.txt": 2})) == 1
 
 
+def test_loose_files_that_could_not_be_grouped_are_asked_about_again_and_say_why() -> None:
+    folder = Folder(quiet_s=5.0)
+    folder.see(0.0, loose={"a.tif": 1})
+    assert len(folder.see(5.0, loose={"a.tif": 1})) == 1
+    folder.folder.put_off(["a.tif"], "it took too long")
+    assert len(folder.see(10.0, loose={"a.tif": 1})) == 1
+    assert [one.reason for one in folder.folder.status().waiting] == ["it took too long"]
+    assert not folder.folder.wish().aside
+
+
 def test_a_fileset_waits_for_its_last_file_and_one_with_a_unit_s_file_is_that_unit() -> None:
     folder = Folder()
     folder.known("a1.tif", names=("a1.tif",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+import tifffile
 from waiting import eventually
 
 from hcs_mesh.actors.imports.proxy import ImportProxy
@@ -19,11 +22,11 @@ from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.actors.watching.book import WatchedUnit
 from hcs_mesh.actors.watching.watcher import Watcher
 from hcs_mesh.config import ImportSettings, InspectorSettings, WatchSettings
-from hcs_mesh.messages.imports import CancelImport, ImportStatus, ListImports
+from hcs_mesh.messages.imports import CancelImport, ImportStatus, ListImports, PlanSource, ProbePlanes
 from hcs_mesh.messages.watches import ListWatches, WatchStatus
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.synthetic import Recipe, write_plate
-from hcs_mesh.supervisors import Node
+from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.supervisors.journal import Journal, show
 from hcs_mesh.transport import Ref
 
@@ -238,6 +241,36 @@ async def test_loose_files_of_a_set_are_one_import_and_single_ones_one_each(
     status = await microscope.status()
     assert status.n_handed_over == 2
     assert [one.unit for one in status.waiting] == ["LICENSE.viv.txt", "SOURCE.md"]
+
+
+class SilentInspector(Actor[PlanSource | ProbePlanes]):
+    """An inspector that comes to no end."""
+
+    async def receive(self, message: PlanSource | ProbePlanes) -> Any:
+        return self.defer(asyncio.Event().wait())
+
+
+async def test_a_loose_image_over_which_the_inspector_was_stopped_is_imported_once_it_reads_it(
+    microscope: Microscope,
+) -> None:
+    tifffile.imwrite(microscope.incoming / "exp1.ome.tif", np.zeros((8, 8), np.uint8))
+    await microscope._start("inspector", SilentInspector)
+    limits = InspectorSettings(time_limit_s=0.5)
+    await microscope._start(
+        "watches",
+        lambda: Watcher((microscope.watch(),), microscope.journal / "watches", microscope.repository, inspector=limits),
+    )
+
+    async def waiting() -> str:
+        (found,) = (await microscope.status()).waiting or (None,)
+        return found.reason if found is not None and "took longer" in found.reason else ""
+
+    await eventually(waiting, what="the reason that it is not imported")
+    silent = microscope.lives.pop(0)
+    await silent.stop()
+    await silent.wait()
+    await microscope.up(watches=False)
+    await microscope.until(1)
 
 
 async def test_late_files_are_told_once_and_nothing_is_imported_again(microscope: Microscope) -> None:

@@ -307,7 +307,7 @@ def test_a_well_that_is_none_names_its_file() -> None:
 @given(st.text(alphabet=st.sampled_from("{}w_ab.*+?()[]\\/-:!"), max_size=20) | st.text(max_size=20))
 def test_any_pattern_compiles_or_is_refused(pattern: str) -> None:
     with contextlib.suppress(PatternError):
-        compile_pattern(pattern).fullmatch("a/b.tif")
+        compile_pattern(pattern).match("a/b.tif")
 
 
 # Recognition

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import concurrent.futures
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,22 +20,24 @@ async def run_apart(work: Callable[[], T], name: str) -> T:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def tell(outcome: tuple[T] | None, error: BaseException | None) -> None:
+    def tell(done: concurrent.futures.Future[T]) -> None:
         if answer.done():
             return
-        if outcome is not None:
-            answer.set_result(outcome[0])
+        error = done.exception()
+        if error is not None:
+            answer.set_exception(error)
         else:
-            answer.set_exception(error or RuntimeError(f"{name} ended without an answer"))
+            answer.set_result(done.result())
 
     def run() -> None:
-        outcome: tuple[T] | None = None
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
-            outcome = (work(),)
-        finally:
-            # Whoever asked may be gone, and the loop with it.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(tell, outcome, sys.exc_info()[1])
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is the asker's
+            done.set_exception(error)
+        # Whoever asked may be gone, and the loop with it.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, done)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await answer
