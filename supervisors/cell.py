@@ -13,7 +13,7 @@ from ..config.tracing import carried, followed
 from ..transport.codec import run_decoder, union_decoder
 from ..transport.errors import ActorGivenUp, BadMessage, MailboxFull, PeerGone
 from ..transport.link import Link
-from ..transport.messages import NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
+from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Answer, Letter, letter_of, not_taken, too_full, too_late
@@ -242,6 +242,9 @@ class Cell:
 
     def _offer(self, letter: Letter) -> bool:
         """Whether the mailbox's policy takes a letter for which there is no room, or which supersedes another."""
+        if letter.message.always_taken and letter.principal is INNER:
+            self.box.force(letter)
+            return True
         key = getattr(letter.message, "supersedes", None) if self._keeps_latest and letter.answer is None else None
         if self.box.offer(letter, key, may_wait=letter.answer is not None) is not REJECTED:
             return True

@@ -27,6 +27,7 @@ from ...transport.planes import PlaneReader
 from .death_watch import DeathWatch
 from .errors import ViewerRefused
 from .plane_carrier import VIEWER, Carried, PlaneCarrier
+from .stream_pump import BRIDGE
 
 PUBLISHER = "publisher"
 Inbox = (
@@ -137,7 +138,7 @@ class ViewerBridge(Actor[Inbox]):
         session = _Session(viewer, link, asked, self.context.principal.name, watch)
         self._sessions[viewer] = session
         self._n_attached += 1
-        link.on_lost.append(gone)
+        link.on_lost[BRIDGE] = gone
         return session
 
     async def _open(self, session: _Session) -> Attached:
@@ -212,6 +213,7 @@ class ViewerBridge(Actor[Inbox]):
         session = self._sessions.pop(viewer, None)
         if session is None:
             return
+        session.link.on_lost.pop(BRIDGE, None)
         if session.watch is not None:
             session.watch.stop()
         if session.carrier is not None:

@@ -101,7 +101,7 @@ class Desk(Actor[WhoAmI | Submit | Within | Echo | Follow | Hold]):
             case Follow():
                 assert self.context.caller is not None
                 self.followers.append(self.context.caller)
-                self.context.caller.on_lost.append(self.lost.append)
+                self.context.caller.on_lost["desk"] = self.lost.append
             case Hold():
                 return self.defer(asyncio.Event().wait())
         return None

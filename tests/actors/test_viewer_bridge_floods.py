@@ -1,0 +1,71 @@
+"""Whatever one viewer says, the slots of those that are gone come back, and the others are shown their planes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from hcs_mesh.messages.frames import FrameTaken
+from hcs_mesh.messages.streaming import ListStreams
+from hcs_mesh.messages.viewing import Attach, StartStream, Subject
+from hcs_mesh.transport import Dialer, MailboxFull
+
+pytestmark = pytest.mark.anyio
+
+ATTACH = Attach(kind="recorder", elsewhere=True, subject=Subject(plate_id=1))
+
+
+@asynccontextmanager
+async def dialled(mesh: Any) -> AsyncIterator[Dialer]:
+    context = zmq.Context()
+    dialer = mesh.dial(context, lambda link, envelope: None)
+    try:
+        yield dialer
+    finally:
+        dialer.close()
+        context.term()
+
+
+def fill(mesh: Any, actor: str) -> None:
+    """Have nothing more fit into the mailbox of an actor that is paused."""
+    mesh.node.cells[actor].pause()
+    try:
+        while True:
+            mesh.node.find(actor).tell(FrameTaken(viewer="nobody", sequence=0))
+    except MailboxFull:
+        pass
+
+
+async def test_the_slots_of_a_viewer_that_hangs_up_come_back_though_the_mailboxes_were_full(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        async with dialled(mesh) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
+            await streaming.until(lambda: mesh.slots_held == 2)
+            (link,) = mesh.node.fronts[0].links.values()
+            fill(mesh, "viewers")
+            fill(mesh, "publisher")
+        await streaming.until(lambda: link.gone)
+        mesh.node.cells["viewers"].resume()
+        await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
+        mesh.node.cells["publisher"].resume()
+        await streaming.until(lambda: mesh.slots_held == 0)
+        assert await mesh.node.find("publisher").ask(ListStreams()) == ()
+
+
+async def test_a_viewer_that_attaches_again_and_again_leaves_nothing_behind_on_its_link(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data") as mesh, dialled(mesh) as dialer:
+        for _ in range(5):
+            await dialer.link.ask("viewers", ATTACH)
+        (link,) = mesh.node.fronts[0].links.values()
+        assert len(link.on_lost) == 1
+        await asyncio.gather(*(dialer.link.ask("viewers", ATTACH) for _ in range(5)), return_exceptions=True)
+        assert len(link.on_lost) == 1
