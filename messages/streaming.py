@@ -93,3 +93,7 @@ class PlaneLoaded(Event, frozen=True, kw_only=True, tag="streaming.plane_loaded"
     viewer: str
     ticket: int
     reason: str = ""
+
+
+class SayAgain(Event, frozen=True, kw_only=True, tag="streaming.say_again"):
+    """The publisher reminds itself of what the bridge had no room for."""

@@ -109,7 +109,8 @@ class Cell:
             n_bytes = letter.n_bytes = message.nominal_bytes
         box, queued = self.box, self._queued
         total = box.n_bytes + n_bytes
-        if box.plain and total <= box.max_bytes and len(queued) < box.max_messages:
+        inner = letter.principal is INNER
+        if inner and box.plain and total <= box.max_bytes and len(queued) < box.max_messages:
             queued.append(letter)
             box.n_bytes = total
         elif not self._offer(letter):
@@ -246,7 +247,8 @@ class Cell:
             self.box.force(letter)
             return True
         key = getattr(letter.message, "supersedes", None) if self._keeps_latest and letter.answer is None else None
-        if self.box.offer(letter, key, may_wait=letter.answer is not None) is not REJECTED:
+        outside = letter.principal.role != "node"
+        if self.box.offer(letter, key, may_wait=letter.answer is not None, from_outside=outside) is not REJECTED:
             return True
         if letter.answer is None:
             raise self._full()
@@ -272,7 +274,7 @@ class Cell:
     def _send(self, letter: Letter, answer: Answer) -> None:
         letter.answer = None
         letter.n_bytes = letter.message.nominal_bytes
-        offered = self.box.offer(letter, may_wait=True)
+        offered = self.box.offer(letter, may_wait=True, from_outside=letter.principal.role != "node")
         if offered is REJECTED:
             answer.set_exception(self._full())
         elif offered is Offer.WAITING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -54,6 +54,8 @@ class _Session:
     watch: DeathWatch | None = None
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
+    shown: set[int] = field(default_factory=set)
+    """The planes that it has been shown and has not let go of."""
 
 
 class ViewerBridge(Actor[Inbox]):
@@ -94,6 +96,8 @@ class ViewerBridge(Actor[Inbox]):
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
+                    if isinstance(message, Frame):
+                        session.shown.add(message.sequence)
                     _tell(session, message)
             case StreamEnded(viewer=viewer, reason=reason):
                 self._end(viewer, reason)
@@ -193,7 +197,12 @@ class ViewerBridge(Actor[Inbox]):
             case Detach(viewer=viewer):
                 self._forget(viewer)
             case FrameTaken(viewer=viewer):
-                carrier = self._sessions[viewer].carrier
+                session = self._sessions[viewer]
+                if message.sequence not in session.shown:
+                    # Said within the mesh it would take the room that outsiders have to leave.
+                    return
+                session.shown.remove(message.sequence)
+                carrier = session.carrier
                 if carrier is not None:
                     carrier.taken(message)
                 self.context.find(PUBLISHER).tell(message)

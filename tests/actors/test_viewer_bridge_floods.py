@@ -10,9 +10,10 @@ import pytest
 import zmq
 
 from hcs_mesh.messages.frames import FrameTaken
-from hcs_mesh.messages.streaming import ListStreams
+from hcs_mesh.messages.streaming import BeginStream, ListStreams
 from hcs_mesh.messages.viewing import Attach, StartStream, Subject
 from hcs_mesh.transport import Dialer, MailboxFull
+from hcs_mesh.transport.codec import Envelope
 
 pytestmark = pytest.mark.anyio
 
@@ -20,9 +21,9 @@ ATTACH = Attach(kind="recorder", elsewhere=True, subject=Subject(plate_id=1))
 
 
 @asynccontextmanager
-async def dialled(mesh: Any) -> AsyncIterator[Dialer]:
+async def dialled(mesh: Any, hear: Any = lambda link, envelope: None) -> AsyncIterator[Dialer]:
     context = zmq.Context()
-    dialer = mesh.dial(context, lambda link, envelope: None)
+    dialer = mesh.dial(context, hear)
     try:
         yield dialer
     finally:
@@ -69,3 +70,36 @@ async def test_a_viewer_that_attaches_again_and_again_leaves_nothing_behind_on_i
         assert len(link.on_lost) == 1
         await asyncio.gather(*(dialer.link.ask("viewers", ATTACH) for _ in range(5)), return_exceptions=True)
         assert len(link.on_lost) == 1
+
+
+async def test_a_viewer_is_shown_its_planes_once_there_is_room_for_them(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        async with dialled(mesh, lambda link, envelope: heard.append(envelope)) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            publisher = mesh.node.find("publisher")
+            fill(mesh, "viewers")
+            publisher.tell(BeginStream(viewer=attached.viewer))
+            await streaming.until(lambda: mesh.node.cells["publisher"].life is None or mesh.slots_held)
+            # It is told again and again, and there is no room still.
+            n_handled = mesh.statistics("publisher")["handled"]
+            await streaming.until(lambda: mesh.statistics("publisher")["handled"] >= n_handled + 3)
+            assert not heard
+            mesh.node.cells["viewers"].resume()
+            await streaming.until(lambda: len(heard) == 2)
+            assert mesh.statistics("publisher")["last_error"] == ""
+
+
+async def test_what_a_viewer_takes_that_it_was_not_shown_is_not_passed_on(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        async with dialled(mesh, lambda link, envelope: heard.append(envelope)) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
+            await streaming.until(lambda: len(heard) == 2)
+            n_handled = mesh.statistics("publisher")["handled"]
+            for sequence in (*range(100, 200), *[1] * 100):
+                dialer.link.tell("viewers", FrameTaken(viewer=attached.viewer, sequence=sequence))
+            await streaming.until(lambda: len(heard) == 3)
+            # The plane that was let go of, and the one that was read in its place.
+            assert mesh.statistics("publisher")["handled"] <= n_handled + 2
