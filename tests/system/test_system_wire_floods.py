@@ -24,7 +24,7 @@ MESSAGE_BYTES = 64 << 20
 """As a mesh has it where nothing is set."""
 SLOWEST_S = 8.0
 """An honest peer's answer takes milliseconds; such a message took tens of seconds when all of it was heard at once."""
-MOST_OF_A_KEY_MIB = 300
+MOST_OF_A_KEY_MIB = 200
 """What waits, what libzmq has read and not handed over, and what is being decoded."""
 
 PEER = """
@@ -96,7 +96,7 @@ for _ in range(15):
     one.curve_serverkey = server.encode()
     one.connect(f"tcp://127.0.0.1:{port}")
     sockets.append(one)
-batch = codec.join([codec.seal(Kind.ASK, 1, "nobody", 5.0, bytes(4000))] * 2000)
+batch = codec.join([codec.seal(Kind.ASK, 1, "nobody", 5.0, bytes(4000))] * 250)
 while True:
     for one in sockets:
         try:
@@ -214,9 +214,9 @@ async def test_a_key_has_no_more_waiting_over_many_connections_than_over_one(
         forget_peak()
         slowest_s, n_answers = 0.0, 0
         async with peer(port, MANY_CONNECTIONS, "flood"):
-            while n_answers < 100 or not re.search(r"over \d\d? connections of its key", caplog.text):
+            while n_answers < 50 or not re.search(r"over \d\d? connections of its key", caplog.text):
                 slowest_s = max(slowest_s, await slowest_answer_s(port, 1))
                 n_answers += 1
         print(f"slowest of {n_answers} answers {slowest_s:.2f} s, {peak_mib() - before_mib:.0f} MiB more")
         assert slowest_s < SLOWEST_S
-        assert peak_mib() - before_mib < MOST_OF_A_KEY_MIB
+        assert peak_mib() - before_mib < MOST_OF_A_KEY_MIB, caplog.text[-2000:]
