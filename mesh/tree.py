@@ -39,7 +39,7 @@ from .supervisors.child import Child
 from .supervisors.intensity import RestartIntensity
 from .supervisors.reports import Reporter
 from .supervisors.supervisor import Supervisor
-from .transport import ActorUnknown, MailboxFull
+from .transport import ActorUnknown
 from .transport.keys import role_in
 
 
@@ -273,5 +273,3 @@ def _tell(node: MeshNode, event: ExecutorUp | ExecutorDown) -> None:
     except ActorUnknown:
         # It asks at its start who is up.
         return
-    except MailboxFull as full:
-        raise RuntimeError(f"the scheduler does not hear that an executor came or went: {full}") from full

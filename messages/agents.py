@@ -97,6 +97,8 @@ class LookForAgents(Event, frozen=True, kw_only=True, tag="agents.look"):
 class AgentLost(Event, frozen=True, kw_only=True, tag="agents.lost"):
     """The link to an agent has broken."""
 
+    always_taken: ClassVar[bool] = True
+
     name: str
     reason: str
 

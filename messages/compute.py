@@ -208,12 +208,16 @@ class CancelWell(Event, frozen=True, kw_only=True, tag="compute.cancel_well"):
 class ExecutorUp(Event, frozen=True, kw_only=True, tag="compute.executor_up"):
     """An executor process is ready for work; ``pid`` tells one life of it from the next."""
 
+    always_taken: ClassVar[bool] = True
+
     executor: str
     pid: int
 
 
 class ExecutorDown(Event, frozen=True, kw_only=True, tag="compute.executor_down"):
     """An executor process has ended."""
+
+    always_taken: ClassVar[bool] = True
 
     executor: str
     pid: int

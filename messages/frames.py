@@ -117,5 +117,7 @@ class FrameTaken(Event, frozen=True, kw_only=True, tag="frames.frame_taken"):
 class StreamEnded(Event, frozen=True, kw_only=True, tag="frames.stream_ended"):
     """The mesh gave the stream up; the viewer may attach again."""
 
+    always_taken: ClassVar[bool] = True
+
     viewer: str
     reason: str

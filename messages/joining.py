@@ -83,6 +83,8 @@ class LookForSilence(Event, frozen=True, kw_only=True, tag="joining.look"):
 class NodeLost(Event, frozen=True, kw_only=True, tag="joining.lost"):
     """The link to a node has broken."""
 
+    always_taken: ClassVar[bool] = True
+
     node: str
     reason: str
 

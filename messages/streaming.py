@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from ..transport.messages import Event, Request
@@ -39,11 +41,15 @@ class BeginStream(Event, frozen=True, kw_only=True, tag="streaming.begin"):
 class CloseStream(Event, frozen=True, kw_only=True, tag="streaming.close"):
     """The viewer has left or is proven dead: its slots are free."""
 
+    always_taken: ClassVar[bool] = True
+
     viewer: str
 
 
 class CloseAllStreams(Event, frozen=True, kw_only=True, tag="streaming.close_all"):
     """The bridge was started anew and knows no viewers any more."""
+
+    always_taken: ClassVar[bool] = True
 
 
 class StreamStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +89,12 @@ class AdoptSnapshot(Request[StreamOpened], frozen=True, kw_only=True, tag="strea
 class PlaneLoaded(Event, frozen=True, kw_only=True, tag="streaming.plane_loaded"):
     """A plane was read into a slot for a viewer; with a ``reason`` it could not be read."""
 
+    always_taken: ClassVar[bool] = True
+
     viewer: str
     ticket: int
     reason: str = ""
+
+
+class SayAgain(Event, frozen=True, kw_only=True, tag="streaming.say_again"):
+    """The publisher reminds itself of what the bridge had no room for."""

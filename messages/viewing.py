@@ -96,6 +96,8 @@ class Detach(Event, frozen=True, kw_only=True, tag="viewing.detach"):
 class ViewerGone(Event, frozen=True, kw_only=True, tag="viewing.gone"):
     """A viewer's process has ended, or its link was closed."""
 
+    always_taken: ClassVar[bool] = True
+
     viewer: str
     reason: str
 

@@ -13,7 +13,7 @@ from ..config.tracing import carried, followed
 from ..transport.codec import run_decoder, union_decoder
 from ..transport.errors import ActorGivenUp, BadMessage, MailboxFull, PeerGone
 from ..transport.link import Link
-from ..transport.messages import NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
+from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Answer, Letter, letter_of, not_taken, too_full, too_late
@@ -109,7 +109,8 @@ class Cell:
             n_bytes = letter.n_bytes = message.nominal_bytes
         box, queued = self.box, self._queued
         total = box.n_bytes + n_bytes
-        if box.plain and total <= box.max_bytes and len(queued) < box.max_messages:
+        inner = letter.principal is INNER
+        if inner and box.plain and total <= box.max_bytes and len(queued) < box.max_messages:
             queued.append(letter)
             box.n_bytes = total
         elif not self._offer(letter):
@@ -242,8 +243,12 @@ class Cell:
 
     def _offer(self, letter: Letter) -> bool:
         """Whether the mailbox's policy takes a letter for which there is no room, or which supersedes another."""
+        if letter.message.always_taken and letter.principal is INNER:
+            self.box.force(letter)
+            return True
         key = getattr(letter.message, "supersedes", None) if self._keeps_latest and letter.answer is None else None
-        if self.box.offer(letter, key, may_wait=letter.answer is not None) is not REJECTED:
+        outside = letter.principal.role != "node"
+        if self.box.offer(letter, key, may_wait=letter.answer is not None, from_outside=outside) is not REJECTED:
             return True
         if letter.answer is None:
             raise self._full()
@@ -269,7 +274,7 @@ class Cell:
     def _send(self, letter: Letter, answer: Answer) -> None:
         letter.answer = None
         letter.n_bytes = letter.message.nominal_bytes
-        offered = self.box.offer(letter, may_wait=True)
+        offered = self.box.offer(letter, may_wait=True, from_outside=letter.principal.role != "node")
         if offered is REJECTED:
             answer.set_exception(self._full())
         elif offered is Offer.WAITING:

@@ -33,6 +33,10 @@ class MailboxLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Messages whose work it has deferred: nine tenths of it for those that only wait, a quarter for any one key."""
 
 
+KEPT_FOR_MESH = 4
+"""One place in so many of a mailbox is the mesh's own: however much outsiders say, its events and asks have room."""
+
+
 class Offer(Enum):
     """What became of a message that was offered."""
 
@@ -73,7 +77,9 @@ class Mailbox(Generic[L]):
         "_waiting_bytes",
         "_when_full",
         "max_bytes",
+        "max_bytes_outside",
         "max_messages",
+        "max_messages_outside",
         "n_bytes",
         "n_refused",
         "n_superseded",
@@ -85,6 +91,8 @@ class Mailbox(Generic[L]):
         """Be empty; ``let_in`` is told of each letter that has waited, and says whether it still wants to."""
         self.max_messages = limits.max_messages
         self.max_bytes = limits.max_bytes
+        self.max_messages_outside = limits.max_messages - limits.max_messages // KEPT_FOR_MESH
+        self.max_bytes_outside = limits.max_bytes - limits.max_bytes // KEPT_FOR_MESH
         self.queued: deque[L] = deque()
         self.plain = limits.when_full is not WhenFull.LATEST
         self._when_full = limits.when_full
@@ -101,8 +109,11 @@ class Mailbox(Generic[L]):
     def __len__(self) -> int:
         return len(self.queued) + len(self._waiting)
 
-    def offer(self, letter: L, key: Hashable = None, *, may_wait: bool = False) -> Offer:
-        """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``."""
+    def offer(self, letter: L, key: Hashable = None, *, may_wait: bool = False, from_outside: bool = False) -> Offer:
+        """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``.
+
+        What comes from outside the mesh leaves room for what does not, and does not wait for that room.
+        """
         queued, n_bytes = self.queued, letter.n_bytes
         if self._when_full is not WhenFull.LATEST:
             key = None
@@ -112,6 +123,9 @@ class Mailbox(Generic[L]):
             self.n_superseded += 1
             return SUPERSEDED
         total = self.n_bytes + n_bytes
+        if from_outside and queued and (total > self.max_bytes_outside or len(queued) >= self.max_messages_outside):
+            self.n_refused += 1
+            return REJECTED
         # One message alone always fits: a limit below its size would refuse it for ever.
         if (total <= self.max_bytes and len(queued) < self.max_messages and not self._waiting) or not queued:
             if key is not None:

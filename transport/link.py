@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from ..config import get_logger
 from ..config.tracing import carried, followed
 from . import codec
 from .codec import Envelope, Kind
@@ -21,6 +22,8 @@ from .questions import Question, Questions
 from .refs import ASK_TIMEOUT_S
 
 R = TypeVar("R")
+
+log = get_logger(__name__)
 
 _REPLY, _FAIL = int(Kind.REPLY), int(Kind.FAIL)
 _ANSWERS = (_REPLY, _FAIL)
@@ -49,7 +52,8 @@ class Link:
         """The key it speaks under; empty on the inner endpoint."""
         self.attached: Sequence[Any] = ()
         """What lies beside the batch that is being heard: the pixels of a plane."""
-        self.on_lost: list[Callable[[str], None]] = []
+        self.on_lost: dict[Hashable, Callable[[str], None]] = {}
+        """Who hears once, and why, that the peer is gone; one for each key, until it takes itself out."""
         self.offences = offences or Offences(name, now=asyncio.get_running_loop().time)
         self._write = write
         self._deliver = deliver
@@ -237,9 +241,13 @@ class Link:
         self._gone = why or "gone"
         self._questions.close()
         self._questions.fail(self._peer_gone)
-        callbacks, self.on_lost = self.on_lost, []
-        for callback in callbacks:
-            callback(why)
+        callbacks, self.on_lost = self.on_lost, {}
+        for callback in callbacks.values():
+            try:
+                callback(why)
+            except Exception:
+                # docs/decisions/0008: whatever one of them raises, the others hear it, and so does whoever else is lost.
+                log.exception("who hears that a peer is gone failed", peer=self.name, reason=why)
 
     def fail_asks(self, error: Exception) -> None:
         """Let every waiting ask fail with this error; the link itself stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket as sockets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,7 +32,9 @@ MAX_DEPARTED = 1_024
 """Routing ids of peers that are gone and whose late words are known for what they are."""
 
 LEAST_WAITING_BYTES = 32 << 20
-"""So much of one peer may wait to be heard, however small its messages have to be."""
+"""So much of one key may wait to be heard, however small its messages have to be."""
+MAX_CONNECTIONS = 256
+"""So many connections of one key are heard: what one of them costs is small, but not what thousands cost."""
 LAST_WORD_S = 0.1
 """Who is hung up on has so long to be told why."""
 
@@ -68,6 +71,7 @@ class Listener:
             raise AddressError(f"{endpoint.control} would be open to everybody", hint="give it a key and a key ring")
         self.endpoint = endpoint
         self.links: dict[bytes, Link] = {}
+        self._n_of: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         self.offences = Offences(endpoint.control, now=self._loop.time)
         self._deliver = deliver
@@ -120,6 +124,9 @@ class Listener:
         for identity, known in list(self.links.items()):
             if known is link:
                 del self.links[identity]
+                self._n_of[link.public] -= 1
+                if not self._n_of[link.public]:
+                    del self._n_of[link.public]
                 self._with_data.discard(identity)
                 if self._ring is not None:
                     self._departed[identity] = None
@@ -203,9 +210,12 @@ class Listener:
             if channel is self._data and identity in self._departed:
                 # Its other channel's last words: they were under way when it said goodbye.
                 return
+            if self._n_of[public] >= MAX_CONNECTIONS:
+                why = f"its key has {MAX_CONNECTIONS} connections already"
+                self._hang_up(identity, frames[1], principal, why, hint="close some of them, or use one for more")
+                return
             self._departed.pop(identity, None)
-            link = self._meet(identity, principal)
-            link.public = public
+            link = self._meet(identity, principal, public)
         else:
             link.principal = principal
         if channel is self._data:
@@ -217,12 +227,20 @@ class Listener:
         if identity is not None:
             self._hang_up(identity, frame, link.principal, why)
 
-    def _hang_up(self, identity: bytes, frame: Any, principal: Principal, why: str) -> None:
+    def _hang_up(
+        self,
+        identity: bytes,
+        frame: Any,
+        principal: Principal,
+        why: str,
+        *,
+        hint: str = "dial again, and say less at once",
+    ) -> None:
         """Tell a peer what it should not have sent, and hear nothing more over this connection."""
         self.offences.add("hung up on", _user_id(frame), f"from {principal.name}: {why}; it is hung up on")
         self._hung_up_on[identity] = None
         _keep_newest(self._hung_up_on)
-        failure = failure_of(BadMessage(why, hint="dial again, and say less at once"), where=self.endpoint.control)
+        failure = failure_of(BadMessage(why, hint=hint), where=self.endpoint.control)
         # It may not be there to be told any more.
         with suppress(PeerGone):
             self._control.send([identity, codec.join([codec.seal(Kind.FAIL, 0, "", 0.0, failure)])])
@@ -239,7 +257,7 @@ class Listener:
         self._connections.discard(connection)
         hang_up(connection)
 
-    def _meet(self, identity: bytes, principal: Principal) -> Link:
+    def _meet(self, identity: bytes, principal: Principal, public: str = "") -> Link:
         def write(frames: Sequence[Any], bulk: bool) -> bool:  # noqa: FBT001
             channel = self._data if bulk and identity in self._with_data else self._control
             try:
@@ -257,7 +275,9 @@ class Listener:
             offences=self.offences,
             max_message_bytes=self._max_message_bytes,
         )
+        link.public = public
         self.links[identity] = link
+        self._n_of[public] += 1
         self._on_peer(link)
         return link
 

@@ -28,6 +28,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     audience: ClassVar[Role | None] = None
+    always_taken: ClassVar[bool] = False
+    """True for what is said once and settles something, as that a peer is gone: said within the mesh, it is taken
+    however full the mailbox is. Only for what there is little of, whatever outsiders do."""
     looks_only: ClassVar[bool] = False
     """True for what is asked again and again only to show it: nobody follows such messages."""
 

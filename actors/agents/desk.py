@@ -108,7 +108,7 @@ class AgentDesk(Actor[Inbox]):
             with suppress(MeshError):
                 me.tell(AgentLost(name=name, reason=why))
 
-        link.on_lost.append(lost)
+        link.on_lost["agents", name] = lost
         log.info("a workstation offers folders", agent=name, folders=[one.path for one in message.offer.folders])
         await asyncio.to_thread(self._agents.remember)
         agent.stirred()

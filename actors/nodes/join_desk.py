@@ -148,7 +148,12 @@ class JoinDesk(Actor[Inbox]):
         node.n_joins += 1
         log.info("a node has joined", node=name, joins=node.n_joins)
         me = self.context.me
-        link.on_lost.append(lambda why: me.tell(NodeLost(node=name, reason=why)) if node.link is link else None)
+
+        def lost(why: str) -> None:
+            if node.link is link:
+                me.tell(NodeLost(node=name, reason=why))
+
+        link.on_lost["nodes", name] = lost
         self._adopt(node, message.executors)
         node.stirred()
 

@@ -17,6 +17,7 @@ from ...messages.streaming import (
     ListStreams,
     OpenStream,
     PlaneLoaded,
+    SayAgain,
     StreamOpened,
     StreamStatistics,
 )
@@ -39,6 +40,7 @@ Inbox = (
     | ListStreams
     | FrameTaken
     | PlaneLoaded
+    | SayAgain
     | PlanesCommitted
     | WellStateChanged
     | JobStateChanged
@@ -99,10 +101,8 @@ class Publisher(Actor[Inbox]):
                     self._pump.close(viewer)
             case ListStreams():
                 return tuple(one.statistics(viewer) for viewer, one in self._pump.streams.items())
-            case FrameTaken():
-                self._pump.taken(message)
-            case PlaneLoaded():
-                self._pump.loaded(message)
+            case FrameTaken() | PlaneLoaded() | SayAgain():
+                self._pump.go_on(message)
             case PlanesCommitted() | WellStateChanged() | JobStateChanged() | PlatesStored():
                 self._tell_all(message)
             case _:

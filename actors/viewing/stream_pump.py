@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from ...config.errors import MeshError
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable
-from ...messages.streaming import PlaneLoaded, StreamStatistics
+from ...messages.streaming import PlaneLoaded, SayAgain, StreamStatistics
 from ...messages.viewing import Subject
 from ...plates.plate_source import PlaneReader
 from ...supervisors import Context
+from ...transport import MailboxFull
 from ...transport.planes import PlaneRef, Ring, RingFull
 from .plane_loader import Loading, PlaneLoader
 from .viewer_stream import Announced, ViewerStream
 
 BRIDGE = "viewers"
+AGAIN_S = 0.05
+"""So long after the bridge had no room it is told again."""
 
 
 class OpenedStream:
@@ -50,17 +55,30 @@ class StreamPump:
         self._ring = ring
         self._loader = PlaneLoader(context, ring, read)
         self._starved: dict[str, None] = {}
+        self._unsaid: deque[Frame | FactTold | PlaneUnreadable] = deque()
+
+    def go_on(self, message: FrameTaken | PlaneLoaded | SayAgain) -> None:
+        """Something has changed that a stream may have waited for."""
+        match message:
+            case FrameTaken():
+                self.taken(message)
+            case PlaneLoaded():
+                self.loaded(message)
+            case SayAgain():
+                self.say_again()
 
     def move(self, viewer: str) -> None:
         """Send every fact whose turn it is, and start reading the next plane where there is room for it."""
         one = self.streams[viewer]
         # A loop, not a recursion: a plate may hold 100,000 planes that fit into no slot.
         while True:
-            while (due := one.stream.next_fact()) is not None:
+            while not self._unsaid and (due := one.stream.next_fact()) is not None:
                 sequence, fact = due
-                self._context.find(BRIDGE).tell(
-                    FactTold(viewer=viewer, sequence=sequence, fact=fact, n_waiting=one.stream.n_waiting)
-                )
+                self._say(FactTold(viewer=viewer, sequence=sequence, fact=fact, n_waiting=one.stream.n_waiting))
+            if self._unsaid:
+                # What is left stays in the streams until the bridge has room.
+                self._starved[viewer] = None
+                return
             if not one.stream.may_load():
                 return
             announced = one.stream.next_plane()
@@ -101,7 +119,7 @@ class StreamPump:
         reservation.ring.let_go(ref)
         sequence = one.stream.sent()
         one.held[sequence] = ref
-        self._context.find(BRIDGE).tell(
+        self._say(
             Frame(
                 viewer=viewer,
                 sequence=sequence,
@@ -126,6 +144,15 @@ class StreamPump:
         self.move(message.viewer)
         self._feed_the_starved()
 
+    def say_again(self) -> None:
+        """The bridge may have room by now: it is told what it had none for, and the streams go on."""
+        kept, self._unsaid = self._unsaid, deque()
+        while kept and not self._unsaid:
+            self._say(kept.popleft())
+        self._unsaid += kept
+        if not self._unsaid:
+            self._feed_the_starved()
+
     def close(self, viewer: str) -> None:
         """A viewer is gone, and holds nothing any more."""
         if self.streams.pop(viewer, None) is None:
@@ -134,9 +161,20 @@ class StreamPump:
         self._ring.release_all(viewer)
         self._feed_the_starved()
 
+    def _say(self, message: Frame | FactTold | PlaneUnreadable) -> None:
+        """Tell the bridge, behind what it had no room for."""
+        if not self._unsaid:
+            try:
+                self._context.find(BRIDGE).tell(message)
+            except MailboxFull:
+                self._context.after(AGAIN_S, SayAgain())
+            else:
+                return
+        self._unsaid.append(message)
+
     def _unreadable(self, viewer: str, one: OpenedStream, announced: Announced, reason: str) -> None:
         self.n_unreadable += 1
-        self._context.find(BRIDGE).tell(
+        self._say(
             PlaneUnreadable(
                 viewer=viewer,
                 sequence=one.stream.sent(readable=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -27,6 +27,7 @@ from ...transport.planes import PlaneReader
 from .death_watch import DeathWatch
 from .errors import ViewerRefused
 from .plane_carrier import VIEWER, Carried, PlaneCarrier
+from .stream_pump import BRIDGE
 
 PUBLISHER = "publisher"
 Inbox = (
@@ -53,6 +54,8 @@ class _Session:
     watch: DeathWatch | None = None
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
+    shown: set[int] = field(default_factory=set)
+    """The planes that it has been shown and has not let go of."""
 
 
 class ViewerBridge(Actor[Inbox]):
@@ -93,6 +96,8 @@ class ViewerBridge(Actor[Inbox]):
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
+                    if isinstance(message, Frame):
+                        session.shown.add(message.sequence)
                     _tell(session, message)
             case StreamEnded(viewer=viewer, reason=reason):
                 self._end(viewer, reason)
@@ -137,7 +142,7 @@ class ViewerBridge(Actor[Inbox]):
         session = _Session(viewer, link, asked, self.context.principal.name, watch)
         self._sessions[viewer] = session
         self._n_attached += 1
-        link.on_lost.append(gone)
+        link.on_lost[BRIDGE] = gone
         return session
 
     async def _open(self, session: _Session) -> Attached:
@@ -195,7 +200,12 @@ class ViewerBridge(Actor[Inbox]):
             case Detach(viewer=viewer):
                 self._forget(viewer)
             case FrameTaken(viewer=viewer):
-                carrier = self._sessions[viewer].carrier
+                session = self._sessions[viewer]
+                if message.sequence not in session.shown:
+                    # Said within the mesh it would take the room that outsiders have to leave.
+                    return
+                session.shown.remove(message.sequence)
+                carrier = session.carrier
                 if carrier is not None:
                     carrier.taken(message)
                 self.context.find(PUBLISHER).tell(message)
@@ -215,6 +225,7 @@ class ViewerBridge(Actor[Inbox]):
         session = self._sessions.pop(viewer, None)
         if session is None:
             return
+        session.link.on_lost.pop(BRIDGE, None)
         if session.watch is not None:
             session.watch.stop()
         if session.carrier is not None:

@@ -12,6 +12,7 @@ from hcs_mesh.supervisors import MailboxLimits, WhenFull
 from hcs_mesh.supervisors.mailbox import Mailbox, Offer
 
 MAX_MESSAGES, MAX_BYTES = 4, 100
+OUTSIDE_MESSAGES, OUTSIDE_BYTES = 3, 75
 FEW = settings(max_examples=60, deadline=None)
 ONE_FINDING = settings(max_examples=500, deadline=None, phases=(Phase.generate,), report_multiple_bugs=False)
 
@@ -49,16 +50,27 @@ class Postbox(RuleBasedStateMachine):
         held = sum(one.n_bytes for one, _ in self.inside)
         return not self.inside or (len(self.inside) < MAX_MESSAGES and held + n_bytes <= MAX_BYTES)
 
-    @rule(n_bytes=st.integers(1, 150), key=st.sampled_from([None, None, "a", "b"]), may_wait=st.booleans())
-    def offer(self, n_bytes: int, key: str | None, may_wait: bool) -> None:
+    def _room_outside(self, n_bytes: int) -> bool:
+        held = sum(one.n_bytes for one, _ in self.inside)
+        return not self.inside or (len(self.inside) < OUTSIDE_MESSAGES and held + n_bytes <= OUTSIDE_BYTES)
+
+    @rule(
+        n_bytes=st.integers(1, 150),
+        key=st.sampled_from([None, None, "a", "b"]),
+        may_wait=st.booleans(),
+        from_outside=st.booleans(),
+    )
+    def offer(self, n_bytes: int, key: str | None, may_wait: bool, from_outside: bool) -> None:
         self.last += 1
         latest = self.when_full is WhenFull.LATEST
         known = [at for at, (_, other) in enumerate(self.inside) if other == key] if latest and key else []
         letter = Sent(self.last, n_bytes)
-        offered = self.box.offer(letter, key, may_wait=may_wait)
+        offered = self.box.offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         if known:
             assert offered is Offer.SUPERSEDED
             self.inside[known[0]] = (letter, key)
+        elif from_outside and not self._room_outside(n_bytes):
+            assert offered is Offer.REJECTED
         elif not self.line and self._room(n_bytes):
             assert offered is Offer.TAKEN
             self.inside.append((letter, key if latest else None))
@@ -149,18 +161,18 @@ def test_a_mailbox_keeps_order_and_bounds_under_any_order_of_events(when_full: W
 
 
 class _OvertakesTheLine(Mailbox[Sent]):
-    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False) -> Offer:
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: bool = False) -> Offer:
         waiting, self._waiting = self._waiting, deque()
         try:
-            return super().offer(letter, key, may_wait=may_wait)
+            return super().offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         finally:
             self._waiting = deque([*waiting, *self._waiting])
 
 
 class _ForgetsTheNewSize(Mailbox[Sent]):
-    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False) -> Offer:
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: bool = False) -> Offer:
         before = self.n_bytes
-        offered = super().offer(letter, key, may_wait=may_wait)
+        offered = super().offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         if offered is Offer.SUPERSEDED:
             self.n_bytes = before
         return offered

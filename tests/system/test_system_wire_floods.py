@@ -24,6 +24,8 @@ MESSAGE_BYTES = 64 << 20
 """As a mesh has it where nothing is set."""
 SLOWEST_S = 8.0
 """An honest peer's answer takes milliseconds; such a message took tens of seconds when all of it was heard at once."""
+MOST_OF_A_KEY_MIB = 200
+"""What waits, what libzmq has read and not handed over, and what is being decoded."""
 
 PEER = """
 import sys
@@ -79,6 +81,30 @@ while True:
     socket.send(batch)
     while socket.poll(0):
         socket.recv()
+"""
+)
+
+MANY_CONNECTIONS = (
+    PEER
+    + """
+sockets = [socket]
+for _ in range(15):
+    one = context.socket(zmq.DEALER)
+    one.setsockopt(zmq.LINGER, 0)
+    one.setsockopt(zmq.SNDHWM, 3)
+    one.curve_publickey, one.curve_secretkey = public.encode(), secret.encode()
+    one.curve_serverkey = server.encode()
+    one.connect(f"tcp://127.0.0.1:{port}")
+    sockets.append(one)
+batch = codec.join([codec.seal(Kind.ASK, 1, "nobody", 5.0, bytes(4000))] * 250)
+while True:
+    for one in sockets:
+        try:
+            one.send(batch, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            pass
+        while one.poll(0):
+            one.recv()
 """
 )
 
@@ -176,3 +202,21 @@ async def test_who_was_hung_up_on_is_heard_again_once_it_dials_anew_and_says_les
         await eventually(answered, 60.0)
         assert port.listener.offences.n == 1
         socket.close(0)
+
+
+@pytest.mark.timeout(180)
+async def test_a_key_has_no_more_waiting_over_many_connections_than_over_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 32 MiB may wait of a key; with as much for each of 16 connections it would be 512.
+    async with open_port(tmp_path, max_message_bytes=MESSAGE_BYTES // 4) as port:
+        before_mib = memory_mib()
+        forget_peak()
+        slowest_s, n_answers = 0.0, 0
+        async with peer(port, MANY_CONNECTIONS, "flood"):
+            while n_answers < 50 or not re.search(r"over \d\d? connections of its key", caplog.text):
+                slowest_s = max(slowest_s, await slowest_answer_s(port, 1))
+                n_answers += 1
+        print(f"slowest of {n_answers} answers {slowest_s:.2f} s, {peak_mib() - before_mib:.0f} MiB more")
+        assert slowest_s < SLOWEST_S
+        assert peak_mib() - before_mib < MOST_OF_A_KEY_MIB, caplog.text[-2000:]

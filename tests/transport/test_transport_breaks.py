@@ -166,7 +166,7 @@ async def test_a_peer_that_vanishes_without_a_word_is_noticed_after_the_silence_
         await both.name()
         (link,) = both.links()
         lost: list[str] = []
-        link.on_lost.append(lost.append)
+        link.on_lost["test"] = lost.append
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         both.pull(told=False)

@@ -101,7 +101,7 @@ class Desk(Actor[WhoAmI | Submit | Within | Echo | Follow | Hold]):
             case Follow():
                 assert self.context.caller is not None
                 self.followers.append(self.context.caller)
-                self.context.caller.on_lost.append(self.lost.append)
+                self.context.caller.on_lost["desk"] = self.lost.append
             case Hold():
                 return self.defer(asyncio.Event().wait())
         return None
@@ -531,3 +531,25 @@ async def test_asks_fail_when_the_mesh_goes_and_work_when_it_is_back(tmp_path: P
     anna.close()
     context.term()
     await node.close()
+
+
+async def test_a_key_has_so_many_connections_and_those_of_the_others_are_heard_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hcs_mesh.transport.listener.MAX_CONNECTIONS", 3)
+    async with front(tmp_path) as there:
+        anna, bert = there.key("anna"), there.key("bert")
+        dialers = [there.dial(anna) for _ in range(3)]
+        for dialer in dialers:
+            assert await there.ask(dialer, WhoAmI()) == "anna user"
+        one_more = there.raw(anna)
+        one_more.send(codec.join([codec.seal(Kind.ASK, 1, "desk", 5.0, WhoAmI())]))
+        await eventually(lambda: one_more.poll(0))
+        (failed,) = codec.split(one_more.recv())
+        assert failed.kind == Kind.FAIL
+        assert b"its key has 3 connections already" in bytes(failed.body)
+        one_more.close(0)
+        assert await there.ask(there.dial(bert), WhoAmI()) == "bert user"
+        dialers[0].close()
+        await eventually(lambda: len(there.listener.links) == 3)
+        assert await there.ask(there.dial(anna), WhoAmI()) == "anna user"

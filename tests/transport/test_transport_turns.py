@@ -45,8 +45,10 @@ class Front:
     def says(self, link: Link, batch: bytes) -> None:
         self.turns.hear(link, zmq.Frame(batch))
 
-    def peer(self, name: str, deliver: Any = None) -> Link:
-        return Link(name, lambda frames, bulk: True, deliver or self.hear, principal=ANNA)
+    def peer(self, name: str, deliver: Any = None, *, key: str = "") -> Link:
+        link = Link(name, lambda frames, bulk: True, deliver or self.hear, principal=ANNA)
+        link.public = key or name
+        return link
 
     def hear(self, link: Link, envelope: Envelope) -> None:
         self.heard.append((link.name, envelope.id))
@@ -154,6 +156,50 @@ async def test_who_says_more_than_can_be_heard_is_ended_by_bytes_and_by_messages
     assert not bert.gone
     await front.most_in_a_tick(codec.MAX_BATCH)
     assert {name for name, _ in front.heard} == {"bert"}
+
+
+async def test_what_waits_is_counted_by_keys_and_the_connection_that_brought_the_most_is_ended() -> None:
+    front = Front()
+    large = codec.join([codec.seal(Kind.ASK, 0, "desk", 5.0, bytes(300_000))])
+    front.says(front.peer("bert"), asks(codec.MAX_BATCH))
+    small = front.peer("small", key="anna")
+    front.says(small, asks(1))
+    loud = [front.peer(f"loud {number}", key="anna") for number in range(20)]
+    for link in loud:
+        front.says(link, large)
+    assert len(front.ended) == 17
+    assert "over 5 connections of its key" in front.ended[0]
+    assert not small.gone
+    assert [link.gone == "" for link in loud].count(True) == 3
+    # What its other connections brought is heard, and there is room for more then.
+    await front.most_in_a_tick(codec.MAX_BATCH + 1 + 3)
+    front.says(front.peer("again", key="anna"), large)
+    await front.most_in_a_tick(codec.MAX_BATCH + 1 + 4)
+    assert len(front.ended) == 17
+
+
+async def test_a_message_counts_until_the_last_of_its_envelopes_is_heard() -> None:
+    front = Front()
+    large = codec.join(
+        [codec.seal(Kind.ASK, 0, "desk", 5.0, bytes(500_000)), *[codec.seal(Kind.ASK, 0, "desk", 5.0)] * 1000]
+    )
+    front.says(front.peer("first", key="anna"), large)
+    assert front.heard
+    front.says(front.peer("second", key="anna"), large)
+    front.says(front.peer("third", key="anna"), large)
+    assert len(front.ended) == 1
+
+
+async def test_keys_have_their_turns_however_many_connections_one_of_them_has() -> None:
+    front = Front()
+    for number in range(20):
+        front.says(front.peer(f"anna {number}", key="anna"), asks(codec.MAX_BATCH))
+    front.says(front.peer("bert"), asks(codec.MAX_BATCH))
+    await front.most_in_a_tick(14 * PER_TICK)
+    n_of_bert = sum(name == "bert" for name, _ in front.heard)
+    assert n_of_bert >= 4 * PER_TICK
+    # The connections of one key have turns, too.
+    assert len({name for name, _ in front.heard}) == 21
 
 
 @pytest.mark.parametrize("head", [b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff"], ids=["16 bits", "32 bits"])

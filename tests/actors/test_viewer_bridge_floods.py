@@ -1,0 +1,105 @@
+"""Whatever one viewer says, the slots of those that are gone come back, and the others are shown their planes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from hcs_mesh.messages.frames import FrameTaken
+from hcs_mesh.messages.streaming import BeginStream, ListStreams
+from hcs_mesh.messages.viewing import Attach, StartStream, Subject
+from hcs_mesh.transport import Dialer, MailboxFull
+from hcs_mesh.transport.codec import Envelope
+
+pytestmark = pytest.mark.anyio
+
+ATTACH = Attach(kind="recorder", elsewhere=True, subject=Subject(plate_id=1))
+
+
+@asynccontextmanager
+async def dialled(mesh: Any, hear: Any = lambda link, envelope: None) -> AsyncIterator[Dialer]:
+    context = zmq.Context()
+    dialer = mesh.dial(context, hear)
+    try:
+        yield dialer
+    finally:
+        dialer.close()
+        context.term()
+
+
+def fill(mesh: Any, actor: str) -> None:
+    """Have nothing more fit into the mailbox of an actor that is paused."""
+    mesh.node.cells[actor].pause()
+    try:
+        while True:
+            mesh.node.find(actor).tell(FrameTaken(viewer="nobody", sequence=0))
+    except MailboxFull:
+        pass
+
+
+async def test_the_slots_of_a_viewer_that_hangs_up_come_back_though_the_mailboxes_were_full(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        async with dialled(mesh) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
+            await streaming.until(lambda: mesh.slots_held == 2)
+            (link,) = mesh.node.fronts[0].links.values()
+            fill(mesh, "viewers")
+            fill(mesh, "publisher")
+        await streaming.until(lambda: link.gone)
+        mesh.node.cells["viewers"].resume()
+        await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
+        mesh.node.cells["publisher"].resume()
+        await streaming.until(lambda: mesh.slots_held == 0)
+        assert await mesh.node.find("publisher").ask(ListStreams()) == ()
+
+
+async def test_a_viewer_that_attaches_again_and_again_leaves_nothing_behind_on_its_link(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data") as mesh, dialled(mesh) as dialer:
+        for _ in range(5):
+            await dialer.link.ask("viewers", ATTACH)
+        (link,) = mesh.node.fronts[0].links.values()
+        assert len(link.on_lost) == 1
+        await asyncio.gather(*(dialer.link.ask("viewers", ATTACH) for _ in range(5)), return_exceptions=True)
+        assert len(link.on_lost) == 1
+
+
+async def test_a_viewer_is_shown_its_planes_once_there_is_room_for_them(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        async with dialled(mesh, lambda link, envelope: heard.append(envelope)) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            publisher = mesh.node.find("publisher")
+            fill(mesh, "viewers")
+            publisher.tell(BeginStream(viewer=attached.viewer))
+            await streaming.until(lambda: mesh.node.cells["publisher"].life is None or mesh.slots_held)
+            # It is told again and again, and there is no room still.
+            n_handled = mesh.statistics("publisher")["handled"]
+            await streaming.until(lambda: mesh.statistics("publisher")["handled"] >= n_handled + 3)
+            assert not heard
+            mesh.node.cells["viewers"].resume()
+            await streaming.until(lambda: len(heard) == 2)
+            assert mesh.statistics("publisher")["last_error"] == ""
+
+
+async def test_what_a_viewer_takes_that_it_was_not_shown_is_not_passed_on(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        async with dialled(mesh, lambda link, envelope: heard.append(envelope)) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
+            await streaming.until(lambda: len(heard) == 2)
+            n_handled = mesh.statistics("publisher")["handled"]
+            for sequence in (*range(100, 200), *[1] * 100):
+                dialer.link.tell("viewers", FrameTaken(viewer=attached.viewer, sequence=sequence))
+            await streaming.until(lambda: len(heard) == 3)
+            # The plane that was let go of, and the one that was read in its place.
+            assert mesh.statistics("publisher")["handled"] <= n_handled + 2
