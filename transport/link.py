@@ -246,7 +246,7 @@ class Link:
             try:
                 callback(why)
             except Exception:
-                # docs/decisions/0008: whatever one of them raises, the others hear it, and so does whoever else is lost.
+                # docs/decisions/0008: whatever one of them raises, the others hear it.
                 log.exception("who hears that a peer is gone failed", peer=self.name, reason=why)
 
     def fail_asks(self, error: Exception) -> None:

@@ -11,6 +11,12 @@ import pytest
 import zmq
 from waiting import eventually
 
+from hcs_mesh.messages.agents import AgentLost
+from hcs_mesh.messages.compute import ExecutorDown, ExecutorUp
+from hcs_mesh.messages.frames import StreamEnded
+from hcs_mesh.messages.joining import NodeLost
+from hcs_mesh.messages.streaming import CloseAllStreams, CloseStream, PlaneLoaded
+from hcs_mesh.messages.viewing import ViewerGone
 from hcs_mesh.supervisors import Actor, MailboxLimits, Node
 from hcs_mesh.supervisors.cell import Cell
 from hcs_mesh.transport import (
@@ -144,3 +150,22 @@ async def test_what_settles_something_is_taken_within_the_mesh_and_refused_from_
         here.cell.resume()
         await eventually(lambda: not here.cell.box)
         assert await inner.ask(Asked()) == 3
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        AgentLost,
+        CloseAllStreams,
+        CloseStream,
+        ExecutorDown,
+        ExecutorUp,
+        NodeLost,
+        PlaneLoaded,
+        StreamEnded,
+        ViewerGone,
+    ],
+)
+def test_what_is_told_once_of_somebody_who_came_or_went_is_always_taken(kind: type[Event]) -> None:
+    assert kind.always_taken
+    assert kind.audience is None
