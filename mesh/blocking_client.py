@@ -187,10 +187,10 @@ class BlockingClient:
         wells: tuple[str, ...] = (),
         results_in: str = "",
     ) -> str:
-        """Run a pipeline on a plate; returns the job's id.
+        """Run a pipeline on a plate; returns the job's id. ``results_in`` is refused where they go to another place.
 
         Raises:
-            AskFailed: the pipeline does not fit; the text holds every error.
+            AskFailed: the pipeline does not fit, and the text holds every error; or results go elsewhere.
             PlateNotFound: no plate can have this id.
         """
         return self._run(

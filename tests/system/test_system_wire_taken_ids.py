@@ -21,9 +21,12 @@ pytestmark = [
 ]
 
 MESSAGE_BYTES = 4 << 20
-ATTACK_MIB = 1_500
-MEMORY_MIB = 600
-"""What a peer on this very host, which sends as fast as memory does, can have the node hold before it is shut out."""
+ATTACK_MIB = 4_000
+MEMORY_MIB = 2_000
+"""What a peer on this very host, which sends as fast as memory does, can have the node hold before it is shut out.
+
+Mostly it is under 200. But libzmq's own thread goes on reading while a busy computer does not let the node look.
+"""
 
 PEER = """
 import sys
