@@ -72,6 +72,19 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     held: str
 
 
+class ImportAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate tells of an import beside what was proved: whose it was, from where, how guarded, and when."""
+
+    import_id: str
+    owner: str
+    source: str
+    source_host: str
+    source_device: Device
+    held: str
+    started_at_unix_s: float
+    verified_at_unix_s: float
+
+
 class SignedCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A certificate, the Ed25519 key that signed it, and its signature over ``canonical_bytes``, both in hex."""
 

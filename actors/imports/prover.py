@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...config import ImportSettings
-from ...plates.certificate import CertifiedPlane, Device
+from ...plates.certificate import CertifiedPlane, Device, ImportAccount
 from ...plates.import_outline import ImportOutline
 from ...plates.local.certifying import certificate_path, issue, keep, store
 from ...plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
@@ -44,17 +44,10 @@ class LocalProver:
         try:
             certificate = issue(
                 self._repository,
-                life.import_id,
+                account_of(life),
                 tuple(life.stored[file.path] for file in life.files),
                 key,
-                source=life.order.path,
-                source_host=life.order.agent or socket.gethostname(),
-                source_device=life.source_device or Device(),
                 planes=planes_of(life),
-                owner=life.owner,
-                held=life.held,
-                started_at_unix_s=life.history[0].at_unix_s,
-                verified_at_unix_s=life.verified_at_unix_s or time.time(),
                 allow_same_disk=self._settings.certify_same_disk,
             )
         except (ImportedInPlace, SameDisk, NothingToCertify) as error:
@@ -95,26 +88,33 @@ class OmeroProver:
         try:
             certificate = certify_in_omero(
                 self._of_import(outline_of(life)),
+                account_of(life),
                 tuple(life.stored[file.path] for file in life.files),
                 filesets_of(life),
                 key,
                 address=self._address,
                 managed=self._managed,
                 decoded=planes_of(life),
-                import_id=life.import_id,
-                source=life.order.path,
-                source_host=life.order.agent or socket.gethostname(),
-                source_device=life.source_device or Device(),
-                owner=life.owner,
-                held=life.held,
-                started_at_unix_s=life.history[0].at_unix_s,
-                verified_at_unix_s=life.verified_at_unix_s or time.time(),
                 allow_same_disk=self._settings.certify_same_disk,
             )
         except (ImportedInPlace, SameDisk, NothingToCertify, OmeroPlanesDiffer) as error:
             raise NoCertificate(str(error), hint=error.hint) from error
         keep(self._data, sign(certificate, key))
         return str(certificate_path(self._data, life.import_id))
+
+
+def account_of(life: ImportLife) -> ImportAccount:
+    """What is told of an import beside what was proved."""
+    return ImportAccount(
+        import_id=life.import_id,
+        owner=life.owner,
+        source=life.order.path,
+        source_host=life.order.agent or socket.gethostname(),
+        source_device=life.source_device or Device(),
+        held=life.held,
+        started_at_unix_s=life.history[0].at_unix_s,
+        verified_at_unix_s=life.verified_at_unix_s or time.time(),
+    )
 
 
 def planes_of(life: ImportLife) -> tuple[CertifiedPlane, ...]:

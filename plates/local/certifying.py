@@ -15,6 +15,7 @@ from ..certificate import (
     CertifiedPlane,
     Device,
     Difference,
+    ImportAccount,
     SignedCertificate,
     Verdict,
     in_memory,
@@ -66,18 +67,11 @@ def decode_plane(
 
 def issue(
     repository: Repository,
-    import_id: str,
+    account: ImportAccount,
     files: Sequence[StoredFile],
     key: SigningKey,
     *,
-    source: str,
-    source_host: str,
-    source_device: Device,
     planes: Sequence[CertifiedPlane],
-    owner: str,
-    held: str,
-    started_at_unix_s: float,
-    verified_at_unix_s: float,
     allow_same_disk: bool = False,
 ) -> Certificate:
     """Put down what was proved about a registered import whose ``files`` were verified.
@@ -91,22 +85,33 @@ def issue(
         NothingToCertify: the import is not registered, or some file of it is not complete.
         RepositoryFailed: the disk refuses.
     """
-    standing = repository.reconcile(import_id)
-    refuse_incomplete(import_id, files, standing)
-    folder = repository.files_folder(import_id)
+    standing = repository.reconcile(account.import_id)
+    refuse_incomplete(account.import_id, files, standing)
+    folder = repository.files_folder(account.import_id)
     with repository_errors(folder):
         repository_device = device_of(folder)
     if not allow_same_disk:
-        refuse_same_disk(import_id, source, source_device, str(folder), repository_device)
+        refuse_same_disk(account, str(folder), repository_device)
+    return certificate_of(
+        account, files, key, standing, planes=planes, repository=str(folder), repository_device=repository_device
+    )
+
+
+def certificate_of(
+    account: ImportAccount,
+    files: Sequence[StoredFile],
+    key: SigningKey,
+    standing: ImportStanding,
+    *,
+    planes: Sequence[CertifiedPlane],
+    repository: str,
+    repository_device: Device,
+) -> Certificate:
+    """A new certificate, to be signed with ``key``, of what was proved before."""
     return Certificate(
         certificate_id=uuid4().hex,
         key_fingerprint=key.fingerprint,
-        import_id=import_id,
-        owner=owner,
-        source=source,
-        source_host=source_host,
-        started_at_unix_s=started_at_unix_s,
-        verified_at_unix_s=verified_at_unix_s,
+        **msgspec.structs.asdict(account),
         n_files=len(files),
         n_bytes=sum(file.size for file in files),
         files=tuple(
@@ -115,10 +120,8 @@ def issue(
         ),
         plate_ids=standing.plate_ids,
         planes=tuple(planes),
-        source_device=source_device,
-        repository=str(folder),
+        repository=repository,
         repository_device=repository_device,
-        held=held,
     )
 
 
@@ -146,14 +149,13 @@ def refuse_incomplete(import_id: str, files: Sequence[StoredFile], standing: Imp
         )
 
 
-def refuse_same_disk(
-    import_id: str, source: str, source_device: Device, repository: str, repository_device: Device
-) -> None:
+def refuse_same_disk(account: ImportAccount, repository: str, repository_device: Device) -> None:
     """Promise that no broken disk takes source and repository together, as far as anybody knows.
 
     Raises:
         SameDisk: one does, or nobody knows, or the repository lies on none.
     """
+    import_id, source, source_device = account.import_id, account.source, account.source_device
     if not source_device.host:
         raise SameDisk(
             f"Import {import_id} gets no certificate: what disk {source} lay on is not known.",

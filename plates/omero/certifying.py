@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
-from ..certificate import Certificate, CertifiedFile, CertifiedPlane, Device
+from ..certificate import Certificate, CertifiedPlane, Device, ImportAccount
 from ..devices import device_of
-from ..local.certifying import refuse_incomplete, refuse_same_disk
+from ..local.certifying import certificate_of, refuse_incomplete, refuse_same_disk
 from ..local.errors import SameDisk, repository_errors
 from ..local.signing import SigningKey
 from ..repository import StoredFile, StoredFileset
@@ -21,6 +20,7 @@ from .served_planes import ServedPlane
 
 def issue(
     at: OmeroImport,
+    account: ImportAccount,
     files: Sequence[StoredFile],
     filesets: Sequence[StoredFileset],
     key: SigningKey,
@@ -28,14 +28,6 @@ def issue(
     address: OmeroAddress,
     managed: Path | None,
     decoded: Sequence[CertifiedPlane],
-    import_id: str,
-    source: str,
-    source_host: str,
-    source_device: Device,
-    owner: str,
-    held: str,
-    started_at_unix_s: float,
-    verified_at_unix_s: float,
     allow_same_disk: bool = False,
 ) -> Certificate:
     """Put down what was proved about a finished import whose ``files`` were verified.
@@ -49,38 +41,25 @@ def issue(
         OmeroPlanesDiffer: the server shows other pixels.
         OmeroError: the server refuses or cannot be reached.
     """
-    standing = at.reconcile(import_id)
-    refuse_incomplete(import_id, files, standing)
+    standing = at.reconcile(account.import_id)
+    refuse_incomplete(account.import_id, files, standing)
     repository_device = device_of_server(address, managed)
     repository = f"omero://{address}/" + "+".join(f"Fileset:{number}" for number in at.fileset_ids())
     if not allow_same_disk:
         if not repository_device.host:
             raise SameDisk(
-                f"Import {import_id} gets no certificate: what disk OMERO on this host has it on is not known.",
+                f"Import {account.import_id} gets no certificate: what disk OMERO on this host has it on is not known.",
                 hint="Mount its managed repository (omero.managed_repository), or set imports.certify_same_disk.",
             )
-        refuse_same_disk(import_id, source, source_device, repository, repository_device)
-    return Certificate(
-        certificate_id=uuid4().hex,
-        key_fingerprint=key.fingerprint,
-        import_id=import_id,
-        owner=owner,
-        source=source,
-        source_host=source_host,
-        started_at_unix_s=started_at_unix_s,
-        verified_at_unix_s=verified_at_unix_s,
-        n_files=len(files),
-        n_bytes=sum(file.size for file in files),
-        files=tuple(
-            CertifiedFile(path=file.path, size=file.size, checksum=file.checksum, algorithm=file.algorithm)
-            for file in files
-        ),
-        plate_ids=standing.plate_ids,
+        refuse_same_disk(account, repository, repository_device)
+    return certificate_of(
+        account,
+        files,
+        key,
+        standing,
         planes=agreed(at.served_planes(filesets), decoded),
-        source_device=source_device,
         repository=repository,
         repository_device=repository_device,
-        held=held,
     )
 
 

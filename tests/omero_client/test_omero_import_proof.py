@@ -11,7 +11,7 @@ from omero_imports import METAXPRESS, OME_TIFF, Import, Importing, importing
 from omero_lab import address_of
 from omero_plates import some_planes, write_ome_plate
 
-from hcs_mesh.plates.certificate import Certificate, CertifiedPlane, Device
+from hcs_mesh.plates.certificate import Certificate, CertifiedPlane, Device, ImportAccount
 from hcs_mesh.plates.local.certifying import decode_plane
 from hcs_mesh.plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
 from hcs_mesh.plates.local.signing import load_or_make_key
@@ -20,6 +20,9 @@ from hcs_mesh.plates.omero.errors import OmeroPlanesDiffer
 from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
+
+
+SCOPE = Device(host="microscope", number=1)
 
 
 @pytest.fixture
@@ -34,23 +37,27 @@ def decoded(one: Import) -> list[CertifiedPlane]:
     return [decode_plane(one.root, image.file, image.page, follow_links=True) for image, _ in served]
 
 
-def certificate(one: Import, server: RunningServer, folder: Path, **changes: Any) -> Certificate:
+def certificate(
+    one: Import, server: RunningServer, folder: Path, *, source_device: Device = SCOPE, **changes: Any
+) -> Certificate:
+    account = ImportAccount(
+        import_id=one.import_id,
+        owner="ada",
+        source=str(one.root),
+        source_host="microscope",
+        source_device=source_device,
+        held="linked",
+        started_at_unix_s=1.0,
+        verified_at_unix_s=2.0,
+    )
     said: dict[str, Any] = {
         "address": address_of(server),
         "managed": None,
         "decoded": decoded(one),
-        "import_id": one.import_id,
-        "source": str(one.root),
-        "source_host": "microscope",
-        "source_device": Device(host="microscope", number=1),
-        "owner": "ada",
-        "held": "linked",
-        "started_at_unix_s": 1.0,
-        "verified_at_unix_s": 2.0,
         "allow_same_disk": True,
     }
     key = load_or_make_key(folder / "keys")
-    return issue(one.at, tuple(one.stored.values()), one.filesets(), key, **(said | changes))
+    return issue(one.at, account, tuple(one.stored.values()), one.filesets(), key, **(said | changes))
 
 
 @pytest.mark.parametrize("source", [METAXPRESS, OME_TIFF])

@@ -16,7 +16,7 @@ import pytest
 
 from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.command_line.verifying import verify
-from hcs_mesh.plates.certificate import Device, SignedCertificate, in_memory
+from hcs_mesh.plates.certificate import Device, ImportAccount, SignedCertificate, in_memory
 from hcs_mesh.plates.devices import device_of
 from hcs_mesh.plates.local import (
     CertificateForged,
@@ -72,22 +72,32 @@ def taken_over(repository: LocalRepository, source: Path, import_id: str = "impo
 
 
 def certified(
-    repository: LocalRepository, data: Path, stored: tuple[StoredFile, ...], import_id: str = "import-0001", **more: Any
+    repository: LocalRepository,
+    data: Path,
+    stored: tuple[StoredFile, ...],
+    import_id: str = "import-0001",
+    *,
+    owner: str = "ada",
+    source_device: Device = ELSEWHERE,
+    **more: Any,
 ) -> SignedCertificate:
     key = load_or_make_key(data / "keys")
+    account = ImportAccount(
+        import_id=import_id,
+        owner=owner,
+        source="/scope/plate",
+        source_host="scope",
+        source_device=source_device,
+        held="linked",
+        started_at_unix_s=1.0,
+        verified_at_unix_s=2.0,
+    )
     told: dict[str, Any] = {
-        "source": "/scope/plate",
-        "source_host": "scope",
-        "source_device": ELSEWHERE,
         "planes": [decode_plane(repository.files_folder(import_id), "a.tif")],
-        "owner": "ada",
-        "held": "linked",
-        "started_at_unix_s": 1.0,
-        "verified_at_unix_s": 2.0,
         # Where tests have their folders in memory, there would be no certificate to look at.
         "allow_same_disk": in_memory(device_of(data)),
     }
-    return store(data, sign(issue(repository, import_id, stored, key, **told | more), key))
+    return store(data, sign(issue(repository, account, stored, key, **told | more), key))
 
 
 def test_a_certificate_names_what_was_proved(repository: LocalRepository, data: Path, source: Path) -> None:
