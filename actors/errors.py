@@ -33,6 +33,10 @@ class NotTheirs(MeshError, PermissionError):
     """Only its owner, or who may act for others, can ask this."""
 
 
+class OnlyCopyHeld(MeshError, ValueError):
+    """What is held for an import lies nowhere else any more, and is not given up unasked."""
+
+
 class NoCertificate(MeshError, ValueError):
     """An import that cannot be certified, and why."""
 

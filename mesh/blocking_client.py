@@ -265,21 +265,21 @@ class BlockingClient:
         """
         return self._run(self._client.retry_import(import_id))
 
-    def cancel_import(self, import_id: str) -> ImportStatus:
-        """Stop an import for good.
+    def cancel_import(self, import_id: str, *, discard_held: bool = False) -> ImportStatus:
+        """Stop an import for good; with ``discard_held`` also where the mesh holds the only copy of a file.
 
         Raises:
-            AskFailed: its plates are registered already, or it is somebody else's.
+            AskFailed: its plates are registered already, it is somebody else's, or a file would be lost.
         """
-        return self._run(self._client.cancel_import(import_id))
+        return self._run(self._client.cancel_import(import_id, discard_held=discard_held))
 
-    def forget_import(self, import_id: str) -> None:
+    def forget_import(self, import_id: str, *, discard_held: bool = False) -> None:
         """Take an import that has ended off the list; its plates and its certificate stay.
 
         Raises:
-            AskFailed: it has not ended, or is somebody else's.
+            AskFailed: it has not ended, is somebody else's, or a file would be lost and ``discard_held`` is not given.
         """
-        self._run(self._client.forget_import(import_id))
+        self._run(self._client.forget_import(import_id, discard_held=discard_held))
 
     def follow_import(self, import_id: str, *, patience_s: float = PATIENCE_S) -> Iterator[ImportStatus]:
         """Every change of an import, until it is done, failed or cancelled; outlives restarts of the mesh."""

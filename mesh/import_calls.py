@@ -86,21 +86,21 @@ class ImportCalls(Asker):
         """
         return await self.ask("imports", RetryImport(import_id=import_id))
 
-    async def cancel_import(self, import_id: str) -> ImportStatus:
-        """Stop an import for good.
+    async def cancel_import(self, import_id: str, *, discard_held: bool = False) -> ImportStatus:
+        """Stop an import for good; with ``discard_held`` also where the mesh holds the only copy of a file.
 
         Raises:
-            AskFailed: its plates are registered already, or it is somebody else's.
+            AskFailed: its plates are registered already, it is somebody else's, or a file would be lost.
         """
-        return await self.ask("imports", CancelImport(import_id=import_id))
+        return await self.ask("imports", CancelImport(import_id=import_id, discard_held=discard_held))
 
-    async def forget_import(self, import_id: str) -> None:
+    async def forget_import(self, import_id: str, *, discard_held: bool = False) -> None:
         """Take an import that has ended off the list; its plates and its certificate stay.
 
         Raises:
-            AskFailed: it has not ended, or is somebody else's.
+            AskFailed: it has not ended, is somebody else's, or a file would be lost and ``discard_held`` is not given.
         """
-        await self.ask("imports", ForgetImport(import_id=import_id))
+        await self.ask("imports", ForgetImport(import_id=import_id, discard_held=discard_held))
 
     async def follow_import(self, import_id: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[ImportStatus]:
         """Every change of an import, until it is done, failed or cancelled; outlives restarts of the mesh."""

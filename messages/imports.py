@@ -233,19 +233,27 @@ class RetryImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports
 
 
 class CancelImport(Request[ImportStatus], frozen=True, kw_only=True, tag="imports.cancel"):
-    """Stop an import for good, unless its plates are registered already."""
+    """Stop an import for good, unless its plates are registered already.
+
+    Held files whose only copy lies with the mesh are given up only with ``discard_held``.
+    """
 
     audience: ClassVar[Role | None] = "user"
 
     import_id: str
+    discard_held: bool = False
 
 
 class ForgetImport(Request[None], frozen=True, kw_only=True, tag="imports.forget"):
-    """Take an import that has ended off the list; its plates stay."""
+    """Take an import that has ended off the list; its plates stay.
+
+    Held files whose only copy lies with the mesh are given up only with ``discard_held``.
+    """
 
     audience: ClassVar[Role | None] = "user"
 
     import_id: str
+    discard_held: bool = False
 
 
 class PlanSource(Request[Plan], frozen=True, kw_only=True, tag="inspection.plan"):

@@ -9,7 +9,8 @@ from typing import Protocol
 from ...config import MeshError, get_logger
 from ...messages.imports import ImportStatus
 from ...transport import Principal
-from ..errors import ImportEnded, ImportNotFound, NotTheirs
+from ..errors import ImportEnded, ImportNotFound, NotTheirs, OnlyCopyHeld
+from .holds import only_copies
 from .life import REOPENABLE, ImportLife
 from .means import ImportMeans
 from .places import is_administrator
@@ -73,11 +74,13 @@ class ImportDecisions:
                     self._driver.drive(life)
             return life.status()
 
-    async def cancel(self, import_id: str, asker: Principal) -> ImportStatus:
+    async def cancel(self, import_id: str, asker: Principal, *, discard_held: bool = False) -> ImportStatus:
         """Stop it for good and take away what it had stored.
 
         Raises:
             ImportNotFound, NotTheirs, ImportEnded: it cannot be.
+            OnlyCopyHeld: what is held for it would be lost, and nobody said ``discard_held``.
+            AgentAway: nobody can say whether it would be.
         """
         means = self._means
         async with self._decision(import_id):
@@ -89,6 +92,8 @@ class ImportDecisions:
                     f"import {import_id} {over}",
                     hint=f"hcs-mesh imports {import_id} shows its history",
                 )
+            if not discard_held:
+                await self._refuse_loss(life)
             await self._driver.stop(life)
             try:
                 standing = await means.threads.run(lambda: means.repository_of(life).reconcile(import_id))
@@ -97,6 +102,9 @@ class ImportDecisions:
                         f"the plates of import {import_id} are in the repository already",
                         hint=f"hcs-mesh imports {import_id} shows which",
                     )
+                if not discard_held:
+                    # Once more: until it stopped, somebody may have relied on it.
+                    await self._refuse_loss(life)
                 await means.ledger.write(Cancelled(import_id=import_id, at_unix_s=time.time(), by=asker.name))
             except MeshError:
                 self._driver.drive(life)
@@ -104,11 +112,13 @@ class ImportDecisions:
             await self.remove(life)
             return life.status()
 
-    async def forget(self, import_id: str, asker: Principal) -> None:
+    async def forget(self, import_id: str, asker: Principal, *, discard_held: bool = False) -> None:
         """Take it off the list; what it stored without coming to its end is removed.
 
         Raises:
             ImportNotFound, NotTheirs, ImportEnded: it cannot be.
+            OnlyCopyHeld: what is held for it would be lost, and nobody said ``discard_held``.
+            AgentAway: nobody can say whether it would be.
         """
         async with self._decision(import_id):
             status = self._theirs(import_id, asker)
@@ -119,6 +129,8 @@ class ImportDecisions:
                 )
             life = self._means.book.lives.get(import_id)
             if life is not None:
+                if status.state == "failed" and not discard_held:
+                    await self._refuse_loss(life)
                 await self.remove(life)
             await self._means.ledger.write(Forgotten(import_id=import_id, at_unix_s=time.time(), by=asker.name))
         self._deciding.pop(import_id, None)
@@ -134,6 +146,15 @@ class ImportDecisions:
                 await means.open_source(life).release(life.hold)
         except MeshError as error:
             log.warning("files of an ended import stay", import_id=life.import_id, reason=str(error))
+
+    async def _refuse_loss(self, life: ImportLife) -> None:
+        told = await only_copies(self._means, life)
+        if told:
+            raise OnlyCopyHeld(
+                f"{told}, and would be gone",
+                hint="retry the import; or copy them out of there as an administrator, then give them up with "
+                "--discard-held",
+            )
 
     def _theirs(self, import_id: str, asker: Principal) -> ImportStatus:
         status = self.status(import_id)

@@ -11,12 +11,18 @@ from ...plates.omero.errors import OmeroAwaitsLogin, OmeroUploadLost
 from ...supervisors.journal import JournalFull
 from ..errors import SourceSilent
 from .faults import Blame, blame
+from .holds import only_copies
 from .life import ImportLife
 from .means import ImportMeans
 from .news import ImportNews
 from .phases import ImportPhases
 from .records import Failed, Returned, Stumbled
 from .serving_agents import AgentAway
+
+KEPT = (
+    "They are kept there until 'hcs-mesh imports forget --discard-held': have an administrator copy them back, give "
+    "the import up so, and hand the folder over again."
+)
 
 
 class ImportDriver:
@@ -109,6 +115,13 @@ class ImportDriver:
             await self._means.ledger.write(Failed(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
             return
         if judged is Blame.SOURCE_CHANGED:
+            told = await only_copies(self._means, life)
+            if told:
+                # To look at the source again is to let go of what is held, and with it of the only copy.
+                await self._means.ledger.write(
+                    Failed(import_id=life.import_id, at_unix_s=now, reason=f"{reason} {told}.", hint=KEPT)
+                )
+                return
             if life.hold is not None:
                 await self._means.open_source(life).release(life.hold)
             repository = self._means.repository_of(life)

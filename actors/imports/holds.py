@@ -9,12 +9,27 @@ from pathlib import Path
 
 from ...config import MeshError, get_logger
 from ...plates.holding import HeldSpace, pressure, sweep
-from .life import ENDED, ImportLife
+from .life import ImportLife
 from .means import ImportMeans
 from .records import Held
 from .serving_agents import AgentAway
 
 log = get_logger(__name__)
+
+
+async def only_copies(means: ImportMeans, life: ImportLife) -> str:
+    """Say how many files are held for an import that lie nowhere else, and where; empty if there are none.
+
+    Raises:
+        AgentAway: they are held by a workstation that does not answer.
+    """
+    if life.hold is None or not life.hold.staging:
+        return ""
+    space = await means.open_source(life).held_space(life.hold)
+    if not space.n_files_only:
+        return ""
+    where = f"{life.hold.staging} on {life.order.agent}" if life.order.agent else life.hold.staging
+    return f"{space.n_files_only} of its {len(life.hold.files)} files are nowhere any more but in {where}"
 
 
 class ImportHolds:
@@ -33,7 +48,8 @@ class ImportHolds:
         """Count what is held, and let go of what can be read again where the disk has too little left."""
         by_staging: dict[tuple[str, str], list[ImportLife]] = {}
         for life in self._means.book.lives.values():
-            if life.hold is not None and life.hold.staging and life.state not in ENDED:
+            # What has failed is held on: of some of it there may be no other copy.
+            if life.hold is not None and life.hold.staging and life.state not in ("done", "cancelled"):
                 place = life.order.agent, str(Path(life.hold.staging).parent)
                 by_staging.setdefault(place, []).append(life)
         for (_, staging), lives in by_staging.items():
@@ -74,7 +90,8 @@ class ImportHolds:
             log.warning("the disk of held sources fills", staging=str(staging), reason=relief.message)
         for life in lives:
             # One that is read just now is soon done with; its readers are not to lose their files.
-            if life.import_id in relief.let_go and life.phase != "transferring" and life.hold is not None:
+            is_read = life.phase == "transferring" and life.state != "failed"
+            if life.import_id in relief.let_go and not is_read and life.hold is not None:
                 hold = await means.open_source(life).let_go(life.hold)
                 device = life.source_device
                 assert device is not None, "what is held lies on a device"

@@ -64,7 +64,6 @@ class ImportLife:
         self.source_deleted = False
         self.deletion_tried = False
         self.plate_ids: tuple[int, ...] = ()
-        self.n_bytes_held = 0
         self.revision = 0
         self.records: list[Record] = [accepted]
         self.history = [PhaseEntry(at_unix_s=accepted.at_unix_s, phase="accepted", state="running")]
@@ -83,6 +82,7 @@ class ImportLife:
         self.decoded: tuple[DecodedPlane, ...] = ()
         self.source_device: Device | None = None
         self.verified_at_unix_s = 0.0
+        self.n_bytes_held = 0
         self.n_late = 0
         self.late: tuple[str, ...] = ()
         self.n_bytes_done = 0
@@ -172,11 +172,12 @@ class ImportLife:
                 self.n_returns = 0
                 return f"taken up again by {by}" if by else "taken up again"
             case Cancelled(by=by):
+                self.n_bytes_held = 0
                 self.state, self.reason, self.hint = "cancelled", f"cancelled by {by}" if by else "cancelled", ""
                 return self.reason
             case Finished(plate_ids=plate_ids):
                 self.phase, self.state, self.plate_ids = "done", "done", plate_ids
-                self.n_bytes_done = self.n_bytes
+                self.n_bytes_done, self.n_bytes_held = self.n_bytes, 0
                 self.untold = "done"
                 self.reason = self.hint = ""
         return ""

@@ -167,10 +167,10 @@ class ImportProxy(Actor[Inbox]):
                 return self._book.listed(limit=limit, before=before, state=state)
             case RetryImport(import_id=import_id):
                 return self.defer(self._decisions.retry(import_id, asker))
-            case CancelImport(import_id=import_id):
-                return self.defer(self._decisions.cancel(import_id, asker))
-            case ForgetImport(import_id=import_id):
-                return self.defer(self._decisions.forget(import_id, asker))
+            case CancelImport(import_id=import_id, discard_held=discard):
+                return self.defer(self._decisions.cancel(import_id, asker, discard_held=discard))
+            case ForgetImport(import_id=import_id, discard_held=discard):
+                return self.defer(self._decisions.forget(import_id, asker, discard_held=discard))
             case _:
                 assert_never(message)
 

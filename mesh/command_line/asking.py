@@ -96,16 +96,16 @@ def retry_import(question: Question, given: str) -> None:
     print_json(machine.import_form(answer)) if question.as_json else print_import(answer)
 
 
-def cancel_import(question: Question, given: str) -> None:
+def cancel_import(question: Question, given: str, *, discard_held: bool = False) -> None:
     """Stop an import for good."""
-    answer = question.ask(lambda mesh: mesh.cancel_import(full_id("import", given)))
+    answer = question.ask(lambda mesh: mesh.cancel_import(full_id("import", given), discard_held=discard_held))
     print_json(machine.import_form(answer)) if question.as_json else print_import(answer)
 
 
-def forget_import(question: Question, given: str) -> None:
+def forget_import(question: Question, given: str, *, discard_held: bool = False) -> None:
     """Take an import off the list."""
     name = full_id("import", given)
-    question.ask(lambda mesh: mesh.forget_import(name))
+    question.ask(lambda mesh: mesh.forget_import(name, discard_held=discard_held))
     print_json({"import": name, "forgotten": True}) if question.as_json else print(f"{name} is off the list")
 
 

@@ -14,6 +14,9 @@ TAKEN, BECOMES, HOW = "What is taken", "What it becomes", "How it is done"
 Mode = Literal["upload", "in-place"]
 ImportWord = Literal["running", "waiting", "done", "failed", "cancelled"]
 Priority = Literal["low", "normal", "high"]
+DiscardHeld = Annotated[
+    bool, typer.Option("--discard-held", help="Give held files up even if they lie nowhere else any more.")
+]
 
 imports_app = typer.Typer(cls=ListOrShow, invoke_without_command=True, help="List imports, or show one: imports [ID].")
 
@@ -174,16 +177,28 @@ def imports_retry(id: Identity, data: Data = None, key: Key = None, as_json: Jso
 
 
 @imports_app.command("cancel")
-def imports_cancel(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+def imports_cancel(
+    id: Identity,  # noqa: A002
+    discard_held: DiscardHeld = False,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
     """Stop an import for good."""
     from . import asking
 
-    asking.cancel_import(asking.Question(data, key, as_json), id)
+    asking.cancel_import(asking.Question(data, key, as_json), id, discard_held=discard_held)
 
 
 @imports_app.command("forget")
-def imports_forget(id: Identity, data: Data = None, key: Key = None, as_json: Json = False) -> None:  # noqa: A002
+def imports_forget(
+    id: Identity,  # noqa: A002
+    discard_held: DiscardHeld = False,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
     """Take an import that has ended off the list; its plates and its certificate stay."""
     from . import asking
 
-    asking.forget_import(asking.Question(data, key, as_json), id)
+    asking.forget_import(asking.Question(data, key, as_json), id, discard_held=discard_held)

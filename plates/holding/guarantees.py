@@ -106,12 +106,14 @@ def weakest(guarantees: Iterable[Guarantee]) -> Guarantee:
 class HeldSpace(msgspec.Struct, frozen=True, kw_only=True):
     """The disk space that one hold costs: bytes that would be free without it.
 
-    ``n_bytes_again`` of them can be read again from a source that still exists, the others from nowhere.
+    ``n_bytes_again`` of them can be read again from a source that still exists, the others, of ``n_files_only`` files,
+    from nowhere.
     """
 
     import_id: str
     n_bytes: int = 0
     n_bytes_again: int = 0
+    n_files_only: int = 0
 
     @property
     def n_bytes_only(self) -> int:

@@ -32,7 +32,7 @@ def _let_go(held: Hold, folder: OpenFolder | None) -> Hold:
     files: list[HeldFile] = []
     for file in held.files:
         name = f"{held.source}/{file.path}"
-        links = folder if file.guarantee in STAGED and os.path.exists(name) else None  # noqa: PTH110 - one of thousands
+        links = folder if file.guarantee in STAGED and _can_be_read_again(held, file) else None
         if links is None:
             files.append(file)
             continue
@@ -65,20 +65,43 @@ def _origin_ctime_ns(file: HeldFile, before: os.stat_result, after: os.stat_resu
 
 def held_space(held: Hold) -> HeldSpace:
     """Ask the disk what a hold costs now: links whose other names are gone, and extents that nothing else shares."""
-    n_bytes = n_again = 0
+    n_bytes = n_again = n_only = 0
     for file in held.files:
         if file.guarantee not in STAGED:
             continue
-        cost = _cost(held.path_of(file), file)
+        path = held.path_of(file)
+        cost = _cost(path, file)
         n_bytes += cost
-        if os.path.exists(f"{held.source}/{file.path}"):  # noqa: PTH110 - one of many thousand
+        if _can_be_read_again(held, file):
             n_again += cost
-    return HeldSpace(import_id=held.import_id, n_bytes=n_bytes, n_bytes_again=n_again)
+        else:
+            n_only += _is_only_copy(path, file)
+    return HeldSpace(import_id=held.import_id, n_bytes=n_bytes, n_bytes_again=n_again, n_files_only=n_only)
 
 
 def held_bytes(held: Hold) -> int:
     """The bytes on the disk that exist only because this hold does."""
     return held_space(held).n_bytes
+
+
+def _can_be_read_again(held: Hold, file: HeldFile) -> bool:
+    """Whether the source's name still leads to what is held: another file of that name is another's bytes."""
+    try:
+        seen = os.stat(f"{held.source}/{file.path}")  # noqa: PTH116 - one of many thousand
+    except OSError:
+        return False
+    if seen.st_ino != file.origin or file.device not in (0, seen.st_dev):
+        return False
+    # A link's bytes are the file's own, whatever is written to it; a clone's are those that had settled.
+    return file.guarantee == "hard link" or (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns)
+
+
+def _is_only_copy(path: str, file: HeldFile) -> bool:
+    try:
+        seen = os.lstat(path)
+    except OSError:
+        return False
+    return file.guarantee != "hard link" or seen.st_nlink == 1
 
 
 def _cost(path: str, file: HeldFile) -> int:

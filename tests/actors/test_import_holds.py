@@ -14,12 +14,20 @@ from waiting import eventually
 from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
-from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportOrder, ImportStatus, SubmitImport
+from hcs_mesh.messages.imports import (
+    AwaitImport,
+    CancelImport,
+    ForgetImport,
+    GetImport,
+    ImportOrder,
+    ImportStatus,
+    SubmitImport,
+)
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.repository import StoredFile
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
-from hcs_mesh.transport import Ref
+from hcs_mesh.transport import AskFailed, Ref
 
 pytestmark = pytest.mark.anyio
 
@@ -155,3 +163,63 @@ async def test_what_is_put_in_the_place_of_the_links_is_not_deleted_with_them(pl
     await place.life.wait()
     await place.start(ImportSettings(settle_s=0.01))
     assert {path.name: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before
+
+
+async def held_and_deleted(place: Place, *, n_left: int = 0) -> tuple[str, list[Path]]:
+    """An import that waits to copy, whose source is deleted once it is held; and the files that are left of it."""
+    await place.start(ImportSettings(settle_s=0.01, held_look_s=0.02, first_retry_s=0.01))
+    source = place.source("plate")
+    import_id = await place.submitted(source)
+
+    async def transferring() -> bool:
+        return (await place.status(import_id)).phase == "transferring"
+
+    await eventually(transferring)
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    for path in files[n_left:]:
+        path.unlink()
+    return import_id, files[:n_left]
+
+
+def links(place: Place) -> list[str]:
+    """The names of all files that are held."""
+    return sorted(path.name for path in place.folder.rglob(".hcs-mesh-held/*/import-*/**/*") if path.is_file())
+
+
+async def test_an_import_is_not_cancelled_while_it_holds_the_only_copy(place: Place) -> None:
+    import_id, _ = await held_and_deleted(place)
+    held = links(place)
+    with pytest.raises(AskFailed, match=f"{len(held)} of its {len(held)} files are nowhere any more but in .*-0001"):
+        await place.imports.ask(CancelImport(import_id=import_id))
+    assert held
+    assert links(place) == held
+    place.repository.may_copy.set()
+    assert (await place.until_over(import_id)).state == "done", "it goes on as if nobody had asked"
+
+
+async def test_what_lies_nowhere_else_is_given_up_when_that_is_said(place: Place) -> None:
+    import_id, _ = await held_and_deleted(place)
+    place.repository.may_copy.set()
+    status = await place.imports.ask(CancelImport(import_id=import_id, discard_held=True))
+    assert (status.state, status.n_bytes_held) == ("cancelled", 0)
+    assert not links(place)
+
+
+async def test_a_changed_file_does_not_cost_the_only_copy_of_the_others(place: Place) -> None:
+    import_id, [changed] = await held_and_deleted(place, n_left=1)
+    held = links(place)
+    changed.chmod(0o600)
+    place.repository.may_copy.set()
+    status = await place.until_over(import_id)
+    assert status.state == "failed"
+    assert f"{len(held) - 1} of its {len(held)} files are nowhere any more but in" in status.reason
+    assert links(place) == held
+
+    async def counted() -> bool:
+        return (await place.status(import_id)).n_bytes_held > 0
+
+    await eventually(counted, what="that what a failed import holds is counted")
+    with pytest.raises(AskFailed, match="nowhere any more"):
+        await place.imports.ask(ForgetImport(import_id=import_id))
+    await place.imports.ask(ForgetImport(import_id=import_id, discard_held=True))
+    assert not links(place)

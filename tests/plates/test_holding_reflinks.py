@@ -85,14 +85,14 @@ def test_a_clone_costs_what_it_no_longer_shares(source: Path) -> None:
 
 
 @on_xfs
-def test_letting_go_of_the_clone_of_a_source_that_changed_finds_the_change_out(source: Path) -> None:
+def test_the_clone_of_a_source_that_changed_is_the_only_copy_and_kept(source: Path) -> None:
     held, _, _ = held_file(source)
     with (source / "A01.tif").open("r+b") as file:
         file.write(b"overwritten in place")
+    assert held_space(held).n_files_only == 1
     less = let_go(held)
-    assert less.guarantee == "watched only"
-    with pytest.raises(SourceChanged):
-        read(less)
+    assert less.guarantee == "reflink"
+    assert read(less) == CONTENT
 
 
 @on_xfs

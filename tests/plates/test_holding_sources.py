@@ -210,6 +210,23 @@ def test_letting_go_keeps_what_is_only_here(source: Path, staging: Path) -> None
     assert (source / "day 1/A01.tif").stat().st_nlink == 1
 
 
+def test_what_another_file_has_the_name_of_is_kept(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    (source / "index.xml").unlink()
+    (source / "index.xml").write_bytes(b"another acquisition")
+    space = held_space(held)
+    assert (space.n_files_only, space.n_bytes_again) == (1, 0)
+    less = let_go(held)
+    assert less.n_files == (("hard link", 1), ("watched only", 1))
+    assert read(less, "index.xml") == CONTENT
+
+
+def test_what_was_renamed_has_another_copy(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    (source / "index.xml").rename(source / "renamed.xml")
+    assert held_space(held).n_files_only == 0
+
+
 def test_without_a_staging_folder_a_source_is_watched_only(source: Path, staging: Path) -> None:
     held = hold(make_source(source), source, None, "import-0001", why="it lies on another file system")
     assert (held.guarantee, held.staging) == ("watched only", "")
