@@ -14,6 +14,7 @@ from ..config.errors import MeshError
 from ..config.import_settings import Accounts, RootSettings
 from .errors import SourceNotFound, SourceUnreadable
 from .permissions import Account, Node, may, may_delete, parse_acl, within
+from .reach import Reach
 from .repository import SourceFile
 
 if sys.platform != "win32":
@@ -23,6 +24,7 @@ if sys.platform != "win32":
 _ACL = "system.posix_acl_access"
 _NAMED = 3
 _NO_ENTRY = "no permission to enter"
+_CLOSED = "others alone import from"
 
 
 class PathNotAllowed(MeshError, PermissionError):
@@ -115,15 +117,29 @@ def account_named(name: str) -> Account:
     )
 
 
+def reach_below(
+    roots: Sequence[RootSettings], account: Account | None, *, requester: str, administrator: bool
+) -> Reach:
+    """What may be opened for somebody: below the roots that are his, but for those inside of them that are not."""
+    mine = [root for root in roots if administrator or not root.users or requester in root.users]
+    closed = [os.path.realpath(root.path) for root in roots if root not in mine]
+    # No folder at all would be every folder.
+    everything = [os.path.abspath(os.sep)] if roots and not mine else []  # noqa: PTH100
+    return Reach(
+        account=account,
+        inside=tuple(os.path.realpath(root.path) for root in mine),
+        closed=(*everything, *closed),
+    )
+
+
 def check_readable(
     source: Path,
     files: Iterable[SourceFile],
-    roots: Sequence[RootSettings],
-    account: Account | None,
+    reach: Reach,
     *,
     may_be_gone: bool = False,
 ) -> None:
-    """Promise that the requester could read each file himself, and that no link leads out of the allowed roots.
+    """Promise that the requester could read each file himself, and that none lies, nor a link leads, out of his roots.
 
     What is looked at is the very file that was found when the source had settled, by its inode and file system: a
     link that is laid in its place between this look and the reading is another file, and found out there. With
@@ -134,7 +150,7 @@ def check_readable(
         PathNotAllowed: a file or a folder on the way is not for him, or a link leads out; the first ones are named.
         SourceNotFound, SourceUnreadable: a file is gone or cannot be looked at.
     """
-    look = _Look(account, roots, Path(os.path.realpath(source)))
+    look = _Look(reach, os.path.realpath(source))
     refused: list[str] = []
     n_refused = 0
     for file in files:
@@ -146,12 +162,12 @@ def check_readable(
             raise
         if why:
             n_refused += 1
-            told = f"what is there ({why})" if why.startswith(_NO_ENTRY) else f"{file.path} ({why})"
+            told = f"what is there ({why})" if why.startswith((_NO_ENTRY, _CLOSED)) else f"{file.path} ({why})"
             if len(refused) < _NAMED and told not in refused:
                 refused.append(told)
     if n_refused:
         more = f" and {n_refused - len(refused)} more" if n_refused > len(refused) else ""
-        whom = account.name if account else "The requester"
+        whom = reach.account.name if reach.account else "The requester"
         raise PathNotAllowed(
             f"{whom} may not have {'; '.join(refused)}{more} imported from {source}.",
             hint="Give that person read permission on the files and the folders above them, or leave them out.",
@@ -163,7 +179,7 @@ class DeletionRight:
 
     def __init__(self, account: Account | None) -> None:
         self._account = account
-        self._look = _Look(account, (), Path("/"))
+        self._look = _Look(Reach(account=account), "/")
 
     def refusal(self, folder: str, owner: int | None = None) -> str:
         """Why nothing may be deleted in a folder, or not the file whose ``owner`` this is; empty if it may be.
@@ -187,9 +203,10 @@ class DeletionRight:
 class _Look:
     """Looks at files and at each folder on their way once."""
 
-    def __init__(self, account: Account | None, roots: Sequence[RootSettings], source: Path) -> None:
-        self._account = account
-        self._inside = [str(source), *(os.path.realpath(root.path) for root in roots)]
+    def __init__(self, reach: Reach, source: str) -> None:
+        self._account = reach.account
+        # The source itself was allowed when it was ordered.
+        self._reach = Reach(inside=(source, *reach.inside), closed=reach.closed)
         self._entered: dict[str, str] = {}
 
     def refusal(self, path: Path, file: SourceFile) -> str:
@@ -204,8 +221,9 @@ class _Look:
                 found = os.lstat(name)
         except OSError as error:
             raise _gone(path, error) from error
-        if not any(within(name, folder) for folder in self._inside):
-            return "a link leads out of the folders from which imports may come"
+        if self._reach.refuses_path(name):
+            closed = self._reach.closed_above(name)
+            return f"{_CLOSED} {closed}" if closed else "a link leads out of the folders from which imports may come"
         if file.inode not in (0, found.st_ino) or file.device not in (0, found.st_dev):
             return "it is not the file that had settled"
         if self._account is None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from ..config.errors import MeshError
-from ..config.import_settings import RootSettings
 from .access import check_readable
 from .errors import SourceNotFound, SourceUnreadable
 from .permissions import within
@@ -111,7 +110,7 @@ class ServedFolders:
             PathNotAllowed: one does; the first ones are named.
             SourceNotFound, SourceUnreadable: one is gone or cannot be looked at.
         """
-        check_readable(root, files, [RootSettings(path=folder.path) for folder in self.folders], None)
+        check_readable(root, files, self.reach)
 
     def _refusal(self, named: str, why: str) -> NotServed:
         names = ", ".join(f"{one.name} ({one.path})" for one in self.folders)

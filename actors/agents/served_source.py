@@ -232,7 +232,7 @@ class ServedSource:
         except SourceNotFound:
             # Deleted by an earlier call: nothing of it is left to look for.
             return 0
-        return delete_source(source, folder, files)
+        return delete_source(source, folder, files, self.folders.reach)
 
     def _own(self, held: Hold) -> Hold:
         """The hold, if it is one that this agent can have made."""

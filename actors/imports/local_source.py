@@ -191,8 +191,8 @@ class LocalSource:
         source, root = Path(self._order.path), Path(plan.root)
 
         def delete() -> int:
-            account = self._places.account_of(self._life.owner, administrator=self._life.administrator)
-            return delete_source(source, root, files, account)
+            reach = self._places.deletable_for(self._life.owner, administrator=self._life.administrator)
+            return delete_source(source, root, files, reach)
 
         return await self._threads.run(delete, group=self._import_id)
 

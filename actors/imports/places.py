@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...config import GuestSettings, ImportSettings, RootSettings
 from ...messages.imports import ImportOrder
-from ...plates.access import DeletionRight, account_named, accounts_count, check_readable, resolve_allowed
+from ...plates.access import DeletionRight, account_named, accounts_count, check_readable, reach_below, resolve_allowed
 from ...plates.holding import staging_of
 from ...plates.pace_reader import Pace
 from ...plates.permissions import Account
@@ -130,18 +130,29 @@ class ImportPlaces:
             PathNotAllowed: one is not for him; the first ones are named.
             NoSuchAccount: nobody knows what he may read.
         """
-        account = self.account_of(owner, administrator=administrator)
-        if account is not None or self._settings.roots:
-            check_readable(root, files, self._settings.roots, account, may_be_gone=may_be_gone)
+        reach = self.reach_of(owner, administrator=administrator)
+        if reach.is_bounded:
+            check_readable(root, files, reach, may_be_gone=may_be_gone)
 
     def reach_of(self, owner: str, *, administrator: bool) -> Reach:
-        """What may be opened for the owner: what he could read himself, below the roots where there are any.
+        """What may be opened for the owner: what he could read himself, below his roots where there are any.
 
         Raises:
             NoSuchAccount, PathNotAllowed: nobody knows what he may do.
         """
         account = self.account_of(owner, administrator=administrator)
-        return Reach(account=account, inside=tuple(os.path.realpath(root.path) for root in self._settings.roots))
+        return reach_below(self._settings.roots, account, requester=owner, administrator=administrator)
+
+    def deletable_for(self, owner: str, *, administrator: bool) -> Reach:
+        """What may be deleted for the owner: what he could delete himself, below his roots that allow it.
+
+        Raises:
+            NoSuchAccount, PathNotAllowed: nobody knows what he may do.
+        """
+        reach = self.reach_of(owner, administrator=administrator)
+        kept = tuple(os.path.realpath(root.path) for root in self._settings.roots if not root.delete_source)
+        open_ = tuple(folder for folder in reach.inside if folder not in kept)
+        return Reach(account=reach.account, inside=open_, closed=(*reach.closed, *kept))
 
     def account_of(self, owner: str, *, administrator: bool) -> Account | None:
         """The account whose own permissions count for an import; None where they do not.

@@ -9,7 +9,8 @@ from pathlib import Path
 from ...config.errors import MeshError
 from ..access import DeletionRight
 from ..errors import SourceNotFound, SourceUnreadable
-from ..permissions import Account
+from ..permissions import within
+from ..reach import EVERYTHING, Reach
 from .guarantees import HeldFile
 
 _NAMED = 3
@@ -19,13 +20,14 @@ class SourceStays(MeshError, OSError):
     """A source that was to be deleted and is not, or not whole; what stays is named."""
 
 
-def delete_source(source: Path, root: Path, files: Sequence[HeldFile], account: Account | None = None) -> int:
-    """Delete ``files`` below ``root`` and the folders of ``source`` that are empty then; return how many were there.
+def delete_source(source: Path, root: Path, files: Sequence[HeldFile], reach: Reach = EVERYTHING) -> int:
+    """Delete ``files`` below ``root`` and their folders in ``source`` that are empty then; return how many were there.
 
     A file is still what was stored if it has the size, time, inode and ctime that it was held with: whoever writes to
     it can put its time back, and not its ctime. Where one of them is not known, it stays.
 
-    Where an ``account`` counts, only what that account could delete itself is deleted.
+    Only what the account of a ``reach`` could delete itself is deleted, where one counts, and only in its folders;
+    these themselves stay, and so does every folder that held none of the files.
 
     A file that is gone already is no matter, so that the call can be repeated after a crash. Folders are held open
     while their files are looked at and deleted: a link laid in their place leads nowhere.
@@ -34,14 +36,14 @@ def delete_source(source: Path, root: Path, files: Sequence[HeldFile], account: 
         SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses.
     """
     inside = os.path.realpath(root)
-    right = DeletionRight(account)
+    right = DeletionRight(reach.account)
     by_folder: dict[str, list[HeldFile]] = {}
     for file in files:
         by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
     stays: list[str] = []
     n_deleted = 0
     for folder, held in by_folder.items():
-        deleted, left = _delete_in(inside, folder, held, right)
+        deleted, left = _delete_in(inside, folder, held, reach, right)
         n_deleted += deleted
         stays += left
     if stays:
@@ -50,11 +52,13 @@ def delete_source(source: Path, root: Path, files: Sequence[HeldFile], account: 
             f"{len(stays)} of {len(files)} files were not deleted: {'; '.join(stays[:_NAMED])}{more}",
             hint="What was imported is in the repository; look at these files and delete them by hand.",
         )
-    _remove_empty_folders(source, right)
+    _remove_empty_folders(source, {os.path.join(inside, folder) for folder in by_folder}, reach, right)  # noqa: PTH118
     return n_deleted
 
 
-def _delete_in(inside: str, folder: str, files: Sequence[HeldFile], right: DeletionRight) -> tuple[int, list[str]]:
+def _delete_in(
+    inside: str, folder: str, files: Sequence[HeldFile], reach: Reach, right: DeletionRight
+) -> tuple[int, list[str]]:
     """Delete the files of one folder; returns how many were there, and why others stay."""
     try:
         opened = os.open(Path(inside, folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -68,6 +72,8 @@ def _delete_in(inside: str, folder: str, files: Sequence[HeldFile], right: Delet
         outside = real != inside and not real.startswith(inside + os.sep)
         if outside or not os.path.samestat(os.fstat(opened), os.lstat(real)):
             return 0, [f"{file.path} (a link leads out of the source)" for file in files]
+        if reach.refuses_path(real):
+            return 0, [f"{file.path} (the mesh deletes nothing in {real})" for file in files]
         for file in files:
             name = file.path.rpartition("/")[2]
             try:
@@ -96,15 +102,23 @@ def _is_what_was_stored(file: HeldFile, seen: os.stat_result) -> bool:
     return all(known[1:]) and known == (seen.st_size, seen.st_mtime_ns, seen.st_ino, seen.st_ctime_ns)
 
 
-def _remove_empty_folders(source: Path, right: DeletionRight) -> None:
-    """Take away the folders of the source in which nothing is left."""
+def _remove_empty_folders(source: Path, emptied: set[str], reach: Reach, right: DeletionRight) -> None:
+    """Take away the folders that held what was deleted, up to the source itself, where nothing is left in them."""
     if not source.is_dir() or source.is_symlink():
         return
-    for folder, _, _ in os.walk(source, topdown=False):
+    top = os.path.realpath(source)
+    for folder in tuple(emptied):
+        above = os.path.dirname(os.path.normpath(folder))  # noqa: PTH120
+        while within(above, top) and above not in emptied:
+            emptied.add(above)
+            above = os.path.dirname(above)  # noqa: PTH120
+    for folder in sorted({os.path.normpath(one) for one in emptied}, key=len, reverse=True):
+        at = os.path.realpath(folder)
+        if not within(at, top) or at in (*reach.inside, *reach.closed):
+            continue
         try:
-            at = os.path.realpath(folder)
             if not right.refusal(os.path.dirname(at), os.lstat(at).st_uid):  # noqa: PTH120
-                Path(folder).rmdir()
+                Path(at).rmdir()
         except (OSError, SourceNotFound, SourceUnreadable):
             # Something that was not imported lies in it, and stays.
             continue

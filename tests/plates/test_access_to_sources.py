@@ -16,10 +16,13 @@ from hcs_mesh.plates.access import (
     account_named,
     accounts_count,
     check_readable,
+    reach_below,
     resolve_allowed,
 )
-from hcs_mesh.plates.errors import SourceNotFound
+from hcs_mesh.plates.errors import NotForReader, SourceNotFound
+from hcs_mesh.plates.opening import open_for
 from hcs_mesh.plates.permissions import Account
+from hcs_mesh.plates.reach import EVERYTHING, Reach
 from hcs_mesh.plates.repository import SourceFile
 
 ANNA = Account("anna", 4001, (4001,))
@@ -143,8 +146,33 @@ def test_a_link_that_leads_out_of_the_source_and_the_roots_is_refused(tmp_path: 
     (tmp_path / "secret").write_text("secret")
     (plate / "B01.tif").symlink_to(tmp_path / "secret")
     with pytest.raises(PathNotAllowed, match=r"B01\.tif \(a link leads out"):
-        check_readable(plate, found(plate), (), None)
-    check_readable(plate, found(plate), (RootSettings(path=str(tmp_path)),), None)
+        check_readable(plate, found(plate), EVERYTHING)
+    check_readable(plate, found(plate), Reach(inside=(str(tmp_path),)))
+
+
+def test_a_root_inside_of_a_root_is_for_its_own_users_alone(tmp_path: Path) -> None:
+    scope, ada = tmp_path / "scope", tmp_path / "scope" / "ada"
+    ada.mkdir(parents=True)
+    (scope / "common.tif").write_bytes(b"plane")
+    (ada / "secret.tif").write_bytes(b"plane")
+    roots = [RootSettings(path=str(scope)), RootSettings(path=str(ada), users=("ada",))]
+    files = [SourceFile(path="common.tif", size=5), SourceFile(path="ada/secret.tif", size=5)]
+    for_bob = reach_below(roots, None, requester="bob", administrator=False)
+    with pytest.raises(PathNotAllowed, match=f"what is there .others alone import from {ada}") as refused:
+        check_readable(scope, files, for_bob)
+    assert "secret" not in str(refused.value), "what lies in it is no business of his"
+    check_readable(scope, files[:1], for_bob)
+    check_readable(scope, files, reach_below(roots, None, requester="ada", administrator=False))
+    check_readable(scope, files, reach_below(roots, None, requester="bob", administrator=True))
+    with pytest.raises(NotForReader):
+        open_for(for_bob, ada / "secret.tif")
+    os.close(open_for(for_bob, scope / "common.tif"))
+
+
+def test_who_has_no_root_reaches_nothing(tmp_path: Path) -> None:
+    reach = reach_below([RootSettings(path=str(tmp_path), users=("ada",))], None, requester="bob", administrator=False)
+    assert reach.refuses_path("/etc/hostname")
+    assert reach.refuses_path(str(tmp_path))
 
 
 def test_a_file_that_was_put_in_the_place_of_the_settled_one_is_refused(plate: Path) -> None:
@@ -152,14 +180,14 @@ def test_a_file_that_was_put_in_the_place_of_the_settled_one_is_refused(plate: P
     (plate / "new").write_bytes(b"other")
     (plate / "new").replace(plate / "A01.tif")
     with pytest.raises(PathNotAllowed, match="not the file that had settled"):
-        check_readable(plate, files, (), None)
+        check_readable(plate, files, EVERYTHING)
 
 
 def test_a_file_that_went_away_is_named(plate: Path) -> None:
     files = found(plate)
     (plate / "A01.tif").unlink()
     with pytest.raises(SourceNotFound, match=r"A01\.tif"):
-        check_readable(plate, files, (), None)
+        check_readable(plate, files, EVERYTHING)
 
 
 @pytest.fixture
@@ -178,18 +206,18 @@ def open_plate() -> Iterator[Path]:
 
 
 def test_what_the_requester_can_read_himself_is_imported_for_him(open_plate: Path) -> None:
-    check_readable(open_plate, found(open_plate), (), ANNA)
+    check_readable(open_plate, found(open_plate), Reach(account=ANNA))
 
 
 def test_a_file_that_the_requester_cannot_read_is_refused_and_named(open_plate: Path) -> None:
     (open_plate / "A02.tif").chmod(0o640)
     with pytest.raises(PathNotAllowed, match=r"anna may not have A02\.tif \(no permission to read it\) imported"):
-        check_readable(open_plate, found(open_plate), (), ANNA)
-    check_readable(open_plate, found(open_plate), (), None)
+        check_readable(open_plate, found(open_plate), Reach(account=ANNA))
+    check_readable(open_plate, found(open_plate), EVERYTHING)
 
 
 def test_a_folder_on_the_way_that_he_cannot_enter_is_named(open_plate: Path) -> None:
     open_plate.parent.chmod(0o700)
     with pytest.raises(PathNotAllowed, match=f"no permission to enter {open_plate.parent}") as refused:
-        check_readable(open_plate, found(open_plate), (), ANNA)
+        check_readable(open_plate, found(open_plate), Reach(account=ANNA))
     assert "A01" not in str(refused.value), "what lies in it is no business of his"

@@ -125,7 +125,7 @@ def test_a_file_of_another_file_system_is_not_the_one_that_had_settled(
     with pytest.raises(SourceChanged):
         hold([file], disks.plate, None, "import-0001")
     with pytest.raises(PathNotAllowed, match="it is not the file that had settled"):
-        check_readable(disks.plate, [file], [RootSettings(path=str(disks.root.parent))], None)
+        check_readable(disks.plate, [file], Reach(inside=(str(disks.root.parent),)))
 
 
 def test_what_is_watched_is_not_read_on_another_file_system(disks: Disks) -> None:
@@ -150,8 +150,12 @@ def test_a_link_that_was_let_go_of_is_read_from_its_own_file_system_alone(disks:
     held = hold([disks.settled()], disks.plate, staging, "import-0001")
     assert held.guarantee == "hard link"
     disks.lay_link()
+    assert let_go(held).guarantee == "hard link", "what has its name now is another file"
+    disks.put_back()
     less = let_go(held)
     assert less.guarantee == "watched only"
+    disks.own.rename(disks.plate / "z.aside")
+    (disks.plate / "z.tif").symlink_to(disks.secret)
     with closing(HeldReader(less).open("z.tif")) as opened, pytest.raises(SourceChanged):
         opened.look()
 

@@ -12,6 +12,7 @@ from hcs_mesh.plates.holding import hold, let_go
 from hcs_mesh.plates.holding.deletion import SourceStays, delete_source
 from hcs_mesh.plates.holding.guarantees import HeldFile
 from hcs_mesh.plates.permissions import Account, Node, may_delete
+from hcs_mesh.plates.reach import Reach
 from hcs_mesh.plates.repository import SourceFile
 
 
@@ -127,5 +128,30 @@ def test_a_file_that_its_owner_may_only_read_stays(tmp_path: Path) -> None:
     source = tmp_path / "plate"
     files = stored(source, "a.tif")
     with pytest.raises(SourceStays, match=r"a\.tif \(.*no permission to"):
-        delete_source(source, source, files, Account("anna", 4009, (4009,)))
+        delete_source(source, source, files, Reach(account=Account("anna", 4009, (4009,))))
     assert (source / "a.tif").exists()
+
+
+def test_what_lies_in_a_folder_that_keeps_its_sources_stays(tmp_path: Path) -> None:
+    source = tmp_path / "scope"
+    files = stored(source, "a.tif", "ada/b.tif")
+    reach = Reach(inside=(str(source),), closed=(str(source / "ada"),))
+    with pytest.raises(SourceStays, match=r"1 of 2 files .*ada/b\.tif \(the mesh deletes nothing in .*ada\)"):
+        delete_source(source, source, files, reach)
+    assert not (source / "a.tif").exists()
+    assert (source / "ada/b.tif").exists()
+
+
+def test_a_folder_from_which_imports_may_come_stays_when_it_is_empty(tmp_path: Path) -> None:
+    source = tmp_path / "scope"
+    files = stored(source, "a.tif", "ada/b.tif")
+    assert delete_source(source, source, files, Reach(inside=(str(source), str(source / "ada")))) == 2
+    assert (source / "ada").is_dir()
+
+
+def test_a_folder_that_held_nothing_of_the_import_stays(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "day 1/z/a.tif")
+    (source / "TimePoint_2").mkdir()
+    assert delete_source(source, source, files) == 1
+    assert [path.name for path in source.iterdir()] == ["TimePoint_2"]
