@@ -81,7 +81,9 @@ def test_the_inspector_opens_for_the_owner_alone(tmp_path: Path, accounts: Accou
     source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path / "data", settings))
     asyncio.run(source.plan(print))
     asyncio.run(source.probe(Plan(filesets=(), root=str(roots)), print))
-    reach = Reach(account=account_named("nobody") if counts else None, inside=(str(roots),))
+    reach = Reach(
+        account=account_named("nobody") if counts else None, inside=(str(roots),), closed=(str(tmp_path / "data"),)
+    )
     assert here.reaches == [reach, reach]
 
 
