@@ -7,20 +7,21 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from .actors.apart import run_apart
 from .actors.nodes.joined_nodes import JoinedNodes
 from .commands import Commands
 from .config import Settings, check_settings, data_folder, get_logger
 from .config.watch_settings import check_watches
+from .home import open_home
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.control import ActorRow, MeshStatus
-from .plates.local import LocalRepository
 from .plates.places import Places
 from .plates_elsewhere import places_elsewhere
 from .processes import Processes
@@ -135,28 +136,26 @@ class Mesh(Commands):
         await self._root.stop()
         await self._root.wait()
 
+    async def _close_home(self, closing: ExitStack) -> None:
+        """Let go of the plates' home; a server that does not answer is not waited for longer than anything else."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run_apart(closing.close, "close home"), self.settings.shutdown_s)
+
     async def _plant(
         self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
     ) -> Supervisor:
         """Everything that runs, not started yet."""
-        repository = await asyncio.to_thread(
-            lambda: LocalRepository(
-                self.data,
-                transfer_threads=self.settings.imports.transfer_threads,
-                checksum=self.settings.imports.checksum,
-            )
-        )
-        self._stack.callback(repository.close)
-        places = Places(
-            repository,
-            await asyncio.to_thread(places_elsewhere, self.settings, repository, self._stack.callback),
-        )
+        closing = ExitStack()
+        self._stack.push_async_callback(self._close_home, closing)
+        home = await asyncio.to_thread(open_home, self.settings, layout, closing.callback)
+        self._repository_kind = home.where
+        elsewhere = await asyncio.to_thread(places_elsewhere, self.settings, home.local, self._stack.callback)
         return mesh_tree(
             self.settings,
             layout,
             node,
-            repository,
-            places,
+            home,
+            Places(home.source, elsewhere, stores=home.stores),
             processes,
             describe=self.describe,
             rows=self.rows,

@@ -11,7 +11,6 @@ from .actors.analysis.scheduler import Scheduler
 from .actors.console.console_desk import ConsoleDesk, Inside
 from .actors.console.control_desk import ControlDesk
 from .actors.imports.places import ImportPlaces
-from .actors.imports.prover import LocalProver
 from .actors.imports.proxy import ImportProxy
 from .actors.imports.serving_agents import ServingAgents
 from .actors.inspector_line import InspectorLine
@@ -27,12 +26,12 @@ from .actors.viewing.viewer_bridge import ViewerBridge
 from .actors.watching.watcher import Watcher
 from .config import Settings
 from .devices import devices
+from .home import Home
 from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.compute import ExecutorDown, ExecutorUp
 from .messages.control import ActorRow, MeshStatus
 from .plates.places import Places
-from .plates.repository import Repository
 from .plates.structure_shelf import StructureShelf
 from .processes import Processes
 from .supervisors.child import Child
@@ -47,7 +46,7 @@ def mesh_tree(
     settings: Settings,
     layout: DataLayout,
     node: MeshNode,
-    repository: Repository,
+    home: Home,
     places: Places,
     processes: Processes,
     *,
@@ -156,14 +155,14 @@ def mesh_tree(
                     node.actor(
                         "imports",
                         lambda: ImportProxy(
-                            repository,
+                            home.imports,
                             layout.journal("imports"),
                             settings.imports,
                             inspector=settings.inspector,
                             places=ImportPlaces(
                                 layout.data, settings.imports, settings.guest, agents, role_in(layout.allowed_keys)
                             ),
-                            prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
+                            prover=home.prover,
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
                             inspector_line=inspector_line,
@@ -177,7 +176,7 @@ def mesh_tree(
                         lambda: Watcher(
                             settings.watch,
                             layout.journal("watches"),
-                            repository,
+                            home.imports,
                             data=layout.data,
                             inspector=settings.inspector,
                             end_inspector=lambda why: processes.end("inspector", why),
@@ -230,6 +229,8 @@ def mesh_tree(
                             end_executor=end_executor,
                             charge_executor=processes.charge,
                             check_results=places.check_results,
+                            away=places.away,
+                            job_taken=places.job_taken,
                             retention=Retention(settings.jobs.keep_days, settings.jobs.keep_ended),
                         ),
                         kind=Scheduler,

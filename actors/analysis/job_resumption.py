@@ -26,6 +26,8 @@ log = get_logger(__name__)
 
 PLATE_S = 10.0
 """How long the place of one job's plate may keep the jobs behind it waiting."""
+TAKEN_UP = "its resumption"
+"""Among what a job waits for, beside its wells."""
 AGAIN_S = 1.0
 """The wait before a job is tried again that the repository or a full disk refused."""
 
@@ -63,7 +65,9 @@ class JobResumption:
             try:
                 await self._take_up(job)
             except MeshError as error:
-                log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
+                if job.hinder(TAKEN_UP, f"waiting: {error}"):
+                    self._ledger.changes.tell(job.job)
+                    log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
                 waiting.append(job)
                 await asyncio.sleep(AGAIN_S)
 
@@ -88,5 +92,6 @@ class JobResumption:
             # Cancelled meanwhile.
             await self._endings.end(name)
             return
+        job.hinder(TAKEN_UP, "")
         errors = {well.well: well.error for well in job.status(with_source=False).wells}
         self._runs.perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults, errors))

@@ -7,11 +7,17 @@ import msgspec
 from ...config.errors import MeshError
 from ...plates.errors import PlaceAway
 from ...plates.local.errors import RepositoryFailed, RepositoryFull, RepositoryNotWritable
+from ...plates.omero.errors import BROKEN, OmeroAwaitsLogin, OmeroBusy, OmeroFailed, OmeroUnreachable
 from ...transport.errors import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 from ...transport.failures import AskFailed
 
 _DISK = frozenset({"RepositoryFull", "RepositoryNotWritable", "RepositoryFailed"})
 _AWAY = PlaceAway.__name__
+_HOME_AWAY = (OmeroAwaitsLogin, *BROKEN)
+_HOME_GONE = (OmeroAwaitsLogin, OmeroUnreachable)
+_HOME_GONE_NAMES = frozenset(kind.__name__ for kind in _HOME_GONE)
+_HOME_AWAY_NAMES = frozenset(kind.__name__ for kind in _HOME_AWAY)
+_HOME_TROUBLE = frozenset(kind.__name__ for kind in (*_HOME_AWAY, OmeroBusy, OmeroFailed))
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,13 +55,27 @@ def is_away(error: MeshError) -> bool:
     return isinstance(error, PlaceAway) or (isinstance(error, AskFailed) and error.failure.kind == _AWAY)
 
 
+def is_home_away(error: MeshError) -> bool:
+    """Whether nothing may be possible at OMERO in the owner's name: people go home, and servers are mended."""
+    return isinstance(error, _HOME_AWAY) or (isinstance(error, AskFailed) and error.failure.kind in _HOME_AWAY_NAMES)
+
+
+def is_home_gone(error: MeshError) -> bool:
+    """Whether nothing is possible there, and not only a call that took too long or a session that is over."""
+    return isinstance(error, _HOME_GONE) or (isinstance(error, AskFailed) and error.failure.kind in _HOME_GONE_NAMES)
+
+
 def may_pass(error: MeshError) -> bool:
     """Whether the trouble is with the disk or with an actor of the mesh, and not with what was asked."""
     if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull) or is_of_the_disk(error):
+        return True
+    if isinstance(error, PlaceAway | OmeroBusy | OmeroFailed) or is_home_away(error):
         return True
     return isinstance(error, AskFailed) and error.failure.retry
 
 
 def may_pass_at_an_executor(error: MeshError) -> bool:
     """Whether a living executor can do the same well later; one that is gone cannot."""
-    return isinstance(error, MailboxFull) or is_of_the_disk(error) or is_away(error)
+    if isinstance(error, AskFailed) and error.failure.kind in _HOME_TROUBLE:
+        return True
+    return isinstance(error, MailboxFull | OmeroBusy | OmeroFailed) or is_of_the_disk(error) or is_away(error)

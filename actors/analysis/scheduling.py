@@ -56,6 +56,7 @@ class _Job:
     running: set[str] = field(default_factory=set)
     committing: set[str] = field(default_factory=set)
     faults: dict[str, int] = field(default_factory=dict)
+    parked: bool = False
     cancelled: bool = False
 
     @property
@@ -127,6 +128,19 @@ class Scheduling:
         self._free(executor, job, well)
         return self._failed(job, well, error, final=final, charged=True) + self._dispatch()
 
+    def park(self, job: str, well: str, executor: str) -> list[Instruction]:
+        """Nothing can be done of a job now, which is nobody's fault: its wells wait, and keep no executor waiting."""
+        self._free(executor, job, well)
+        if job in self._jobs:
+            self._jobs[job].parked = True
+        return self._failed(job, well, "", final=False, charged=False) + self._dispatch()
+
+    def go_on(self, job: str) -> list[Instruction]:
+        """What a job was parked for is over."""
+        if job in self._jobs:
+            self._jobs[job].parked = False
+        return self._dispatch()
+
     def cancel_job(self, job: str) -> list[Instruction]:
         """Nobody wants the job any more."""
         found = self._jobs.get(job)
@@ -196,6 +210,6 @@ class Scheduling:
         in_work: dict[str, int] = {}
         for job in self._jobs.values():
             in_work[job.owner] = in_work.get(job.owner, 0) + len(job.running)
-        waiting = [(name, job) for name, job in self._jobs.items() if job.queued]
+        waiting = [(name, job) for name, job in self._jobs.items() if job.queued and not job.parked]
         # min keeps the first of equals, and jobs are in the order in which they came.
         return min(waiting, key=lambda one: in_work[one[1].owner], default=None)

@@ -13,6 +13,7 @@ from ...config import MeshError
 from ...messages.compute import CancelWell, RunWell
 from ...messages.frames import WellStateChanged
 from ...messages.metadata import GetPlate
+from ...plates.model import Plate
 from ...plates.repository import WellResults
 from ...supervisors import Context
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
@@ -24,7 +25,8 @@ from .job_endings import JobEndings
 from .job_news import JobNews
 from .job_records import Record
 from .open_job import Job
-from .patience import Patience, is_of_the_disk, may_pass, may_pass_at_an_executor
+from .parking import Parking
+from .patience import Patience, is_home_away, is_home_gone, is_of_the_disk, may_pass, may_pass_at_an_executor
 from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
 
 WELL_TIMEOUT_S = 6 * 3600.0
@@ -54,11 +56,13 @@ class WellRuns:
         end_executor: Callable[[str, str], None],
         charge_executor: Callable[[str, str], None],
         patience: Patience,
+        away: Callable[[int, str], str],
     ) -> None:
         """Run by child tasks of the actor whose ``context`` it is.
 
         ``end_executor`` ends one, charged to nobody; ``charge_executor`` says who pays if it dies now: the well
-        that it is at, or itself. ``patience`` is for trouble that is not the well's.
+        that it is at, or itself. ``patience`` is for trouble that is not the well's. ``away`` says why nothing can
+        be done on a plate in a job's owner's name, if there is a reason.
         """
         self._context = context
         self._results = results
@@ -71,6 +75,7 @@ class WellRuns:
         self._end_executor = end_executor
         self._charge = charge_executor
         self._patience = patience
+        self._parking = Parking(context, away, self._hinder, self._wait, self._go_on)
         self._pids: dict[str, int] = {}
 
     @property
@@ -132,10 +137,11 @@ class WellRuns:
                 job,
                 well,
                 lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner)),
-                may_pass,
+                lambda error: may_pass(error) and not is_home_away(error),
             )
         except MeshError as error:
-            await self._failed(name, well, executor, error, final=not may_pass(error))
+            if not await self._park(job, well, executor, error):
+                await self._failed(name, well, executor, error, final=not may_pass(error))
             return
 
         # The process that gets the well, not the one that was up when it was handed out.
@@ -163,7 +169,9 @@ class WellRuns:
             await self._context.find(executor).ask(request, timeout_s=WELL_TIMEOUT_S)
 
         try:
-            await self._insist(job, well, compute, may_pass_at_an_executor)
+            await self._insist(
+                job, well, compute, lambda error: may_pass_at_an_executor(error) and not is_home_away(error)
+            )
         except (PeerGone, ActorUnknown) as error:
             await self._lost(name, well, executor, pid, error)
             return
@@ -176,18 +184,24 @@ class WellRuns:
                 # A fault of the executor itself: what state its device is in nobody knows, so a new one takes over.
                 self._end_executor(executor, f"well {well} of {name} met a fault: {error}")
                 await self._lost(name, well, executor, pid, error)
-            else:
+            elif not await self._park(job, well, executor, error):
                 await self._failed(
                     name, well, executor, error, final=not (error.failure.retry or is_of_the_disk(error))
                 )
             return
         except MeshError as error:
-            # It lives, and does not take this well: for good, unless only the disk was in the way.
-            await self._failed(name, well, executor, error, final=not may_pass(error))
+            # It lives, and does not take this well: for good, unless only the disk or the server was in the way.
+            if not await self._park(job, well, executor, error):
+                await self._failed(name, well, executor, error, final=not may_pass(error))
             return
         # The next well need not wait for this one's commit.
         self._charge(executor, "child")
         self.perform(self._scheduling.well_done(name, well, executor))
+        await self._keep(job, plate, well, attempt, executor, began)
+
+    async def _keep(self, job: Job, plate: Plate, well: str, attempt: int, executor: str, began: float) -> None:
+        """Commit what an executor has sealed."""
+        name, plate_id, owner = job.job, job.submitted.plate_id, job.submitted.owner
         try:
             result = await self._insist(
                 job,
@@ -225,7 +239,11 @@ class WellRuns:
                 try:
                     return await work()
                 except MeshError as error:
-                    if job.over or not passes(error) or self._patience.is_over(error, n_before):
+                    if job.over or not passes(error):
+                        raise
+                    if self._patience.is_over(error, n_before) and not (
+                        is_home_away(error) and await self._parking.why_away(job)
+                    ):
                         raise
                     self._hinder(job, well, f"waiting: {error}")
                     await self._wait(job, self._patience.wait_s(n_before))
@@ -242,6 +260,19 @@ class WellRuns:
     def _hinder(self, job: Job, well: str, reason: str) -> None:
         if job.hinder(well, reason):
             self._ledger.changes.tell(job.job)
+
+    async def _park(self, job: Job, well: str, executor: str, error: MeshError) -> bool:
+        """Let a job wait where nothing can be done in its owner's name, and its executor do another's wells."""
+        if not is_home_away(error) or not (is_home_gone(error) or await self._parking.why_away(job)):
+            return False
+        job.put_back(well)
+        self._charge(executor, "child")
+        self._parking.begin(job, str(error))
+        self.perform(self._scheduling.park(job.job, well, executor))
+        return True
+
+    def _go_on(self, job: Job) -> None:
+        self.perform(self._scheduling.go_on(job.job))
 
     async def _failed(self, name: str, well: str, executor: str, error: MeshError, *, final: bool = False) -> None:
         """The well could not be computed or kept; ``executor``, if one is still at it, lives and is idle."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..errors import PlaceAway, PlaceRefused
+from ..errors import PlaceRefused
 from ..labels import UNLABELLED, Labels
 from ..local.errors import check_plate_id, no_plate
 from ..model import Plate, PlateSummary
 from ..plate_source import Freshness
 from .address import Person
+from .away import awaits_login
 from .connection import Connection
 from .identities import Identities
 from .plates import read_plate
@@ -35,7 +36,7 @@ class OmeroSource:
         """List every plate that this person may see.
 
         Raises:
-            PlaceAway: nobody can act for the person before the next login.
+            OmeroAwaitsLogin: nobody can act for the person before the next login.
             PlaceRefused: it is asked in nobody's name.
             OmeroError: the server refuses or cannot be reached.
         """
@@ -46,7 +47,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
-            PlaceAway, PlaceRefused, OmeroError: as for ``plates``.
+            PlaceRefused, OmeroError: as for ``plates``.
         """
         check_plate_id(plate_id)
         return self._read(requester, lambda connection: read_plate(connection, plate_id).plate)
@@ -56,7 +57,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
-            PlaceAway, PlaceRefused, OmeroError: as for ``plates``.
+            PlaceRefused, OmeroError: as for ``plates``.
         """
         self._rows(PLATE, plate_id, requester)
         return UNLABELLED
@@ -70,7 +71,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see any more.
-            PlaceAway, PlaceRefused, OmeroError: as for ``plates``.
+            PlaceRefused, OmeroError: as for ``plates``.
         """
         return repr(self._rows(STAMP, plate_id, requester)[0])
 
@@ -89,5 +90,5 @@ class OmeroSource:
             raise PlaceRefused("plates in OMERO are shown to persons, and nobody's name was given")
         found = self._identities.read(Person(user=requester), work)
         if isinstance(found, AwaitLogin):
-            raise PlaceAway(f"nobody may act for {requester} at OMERO: {found.reason}", hint="Log in there.")
+            raise awaits_login(requester, found)
         return found
