@@ -36,8 +36,13 @@ class Home:
     """Numbers plates that are read elsewhere and keeps their results; there in either case."""
     identities: Identities | None = None
     """In whose name the mesh acts at OMERO; None without one."""
-    where: str = ""
-    """The backend as people are told of it."""
+    server: str = ""
+    """The address of that."""
+
+    @property
+    def where(self) -> str:
+        """The backend as people are told of it."""
+        return f"{self.source.kind} at {self.server}" if self.server else self.source.kind
 
     @property
     def stores(self) -> tuple[ResultStore, ...]:
@@ -60,7 +65,7 @@ def open_home(settings: Settings, layout: DataLayout, at_the_end: AtTheEnd) -> H
     if not settings.omero.host:
         claim(layout, LOCAL, local)
         prover = LocalProver(local, layout.data, layout.keys, settings.imports)
-        return Home(source=local, imports=local, results=local, prover=prover, local=local, where="local")
+        return Home(source=local, imports=local, results=local, prover=prover, local=local)
     claim(layout, Numbers(kind="omero", server=f"{settings.omero.host}:{settings.omero.port}"), local)
     return _at_omero(settings, layout, local, at_the_end)
 
@@ -111,5 +116,5 @@ def _at_omero(settings: Settings, layout: DataLayout, local: LocalRepository, at
         prover=prover,
         local=local,
         identities=identities,
-        where=f"omero at {address}",
+        server=str(address),
     )

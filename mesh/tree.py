@@ -19,6 +19,7 @@ from .actors.nodes.join_desk import JoinDesk
 from .actors.nodes.joined_nodes import RemoteNode
 from .actors.notices.notifier import Notifier
 from .actors.retention import Retention
+from .actors.session_desk import SessionDesk
 from .actors.viewing.plane_history import PlaneHistory
 from .actors.viewing.publisher import Publisher
 from .actors.viewing.ring_keeper import RingKeeper
@@ -102,7 +103,12 @@ def mesh_tree(
                         "metadata",
                         lambda: MetadataCache(places, shelf=StructureShelf(layout.structure)),
                         kind=MetadataCache,
-                    )
+                    ),
+                    node.actor(
+                        "sessions",
+                        lambda: SessionDesk(home.identities, server=home.server, rest_s=settings.omero.rest_after_s),
+                        kind=SessionDesk,
+                    ),
                 ],
                 on_exhausted="quarantine",
             ),

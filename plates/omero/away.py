@@ -8,12 +8,13 @@ from .errors import OmeroAwaitsLogin, OmeroError
 from .identities import Identities
 from .whose_session import AwaitLogin
 
-LOG_IN = "hcs-mesh omero login, by the person who is waited for; it goes on by itself then."
+LOG_IN = "It goes on by itself then. Names at OMERO are those of the mesh's keys: hcs-mesh keys new NAME, --key."
 
 
 def awaits_login(user: str, awaited: AwaitLogin) -> OmeroAwaitsLogin:
     """The error that says so."""
-    return OmeroAwaitsLogin(f"nobody may act for {user or 'nobody'} at OMERO: {awaited.reason}", hint=LOG_IN)
+    told = f"nobody may act for {user} at OMERO before the next login (hcs-mesh omero login): {awaited.reason}"
+    return OmeroAwaitsLogin(told, hint=LOG_IN)
 
 
 def why_away(identities: Identities, user: str) -> str:

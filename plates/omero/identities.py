@@ -64,6 +64,7 @@ class _Sessions:
         self.standing = Standing()
         self.pools: dict[Source, tuple[SessionKey, ConnectionPool]] = {}
         self.resting = False
+        self.used_at_s = 0.0
         self.choosing = threading.Lock()
 
 
@@ -115,6 +116,21 @@ class Identities:
         with sessions.choosing:
             self._wake(sessions)
             return self._chosen(person, sessions)
+
+    def taken_back(self, person: Person) -> bool:
+        """Act in a person's own session no longer; whether there was one, which stays the person's."""
+        sessions = self._sessions(person)
+        with sessions.choosing:
+            had = "own" in sessions.pools
+            self._drop(sessions, "own")
+        return had
+
+    def rest_unused(self, for_s: float) -> None:
+        """Let the sessions end of people in whose name nothing was done for so long."""
+        before_s = self._clock() - for_s
+        for person, sessions in list(self._people.items()):
+            if sessions.pools and not sessions.resting and sessions.used_at_s <= before_s:
+                self.rest(person)
 
     def rest(self, person: Person) -> None:
         """Let a person's sessions end when they do: nothing is done in their name, until it is asked for again."""
@@ -235,6 +251,7 @@ class Identities:
             self._keeper.keep(key)
 
     def _wake(self, sessions: _Sessions) -> None:
+        sessions.used_at_s = self._clock()
         if sessions.resting and self._keeper is not None:
             for key, _ in sessions.pools.values():
                 self._keeper.keep(key)
