@@ -21,6 +21,8 @@ from ...messages.compute import (
 )
 from ...messages.frames import JobStateChanged
 from ...messages.metadata import GetPlate
+from ...messages.omero import PersonLoggedIn
+from ...plates.plane_readers import is_read_here_only
 from ...plates.repository import WellResults
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
@@ -40,7 +42,7 @@ from .pipeline_check import PipelineCheck
 from .scheduling import Scheduling
 from .well_runs import WellRuns
 
-Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown
+Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown | PersonLoggedIn
 
 COMPACT_RECORDS = 5_000
 
@@ -185,6 +187,8 @@ class Scheduler(Actor[Inbox]):
                 self._executor_up(executor, pid)
             case ExecutorDown(executor=executor, pid=pid):
                 self._runs.executor_down(executor, pid)
+            case PersonLoggedIn(user=user):
+                self._runs.logged_in(user)
             case _:
                 assert_never(message)
         return None
@@ -215,7 +219,8 @@ class Scheduler(Actor[Inbox]):
             )
         )
         self._news.running(job, plate, wells)
-        self._runs.perform(self._scheduling.add_job(job, owner, wells))
+        self._runs.perform(self._scheduling.add_job(job, owner, wells, here_only=is_read_here_only(plate.root)))
+        self._runs.note_executors()
         return job
 
     def _status(self, job: str) -> JobStatus:

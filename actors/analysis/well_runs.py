@@ -23,13 +23,24 @@ from .job_book import JobBook
 from .job_endings import JobEndings
 from .job_news import JobNews
 from .job_records import Record
+from .login_waits import LoginWaits
 from .open_job import Job
-from .patience import Patience, is_of_the_disk, may_pass, may_pass_at_an_executor
-from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
+from .patience import (
+    Patience,
+    awaits_login,
+    is_of_the_disk,
+    may_pass,
+    may_pass_at_an_executor,
+    may_pass_before_an_executor,
+)
+from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside, is_elsewhere
 
 WELL_TIMEOUT_S = 6 * 3600.0
 CANCEL_GRACE_S = 2.0
 NO_EXECUTOR = "waiting: no executor is up (hcs-mesh ps shows why)"
+NONE_HERE = "waiting: its plate is read on the mesh's own host alone, and no executor is up there"
+_HERE = "executors here"
+"""What a job as a whole may wait for, beside its wells."""
 
 T = TypeVar("T")
 
@@ -72,6 +83,7 @@ class WellRuns:
         self._charge = charge_executor
         self._patience = patience
         self._pids: dict[str, int] = {}
+        self._logins = LoginWaits(context, scheduling, book, ledger, patience, self.perform)
 
     @property
     def n_executors(self) -> int:
@@ -96,6 +108,14 @@ class WellRuns:
         """Let every job say that it waits, while there is nobody to compute its wells."""
         for name in self._book.all_wait_for("" if self._pids else NO_EXECUTOR):
             self._ledger.changes.tell(name)
+        none_here = bool(self._pids) and all(map(is_elsewhere, self._pids))
+        for name in self._scheduling.jobs_here_only():
+            if name in self._book.jobs:
+                self._hinder(self._book.jobs[name], _HERE, NONE_HERE if none_here else "")
+
+    def logged_in(self, user: str) -> None:
+        """Look at once whether the jobs of a person can go on that wait for a login."""
+        self._logins.logged_in(user)
 
     def perform(self, instructions: list[Instruction]) -> None:
         """Do what the scheduling says, each in a task of its own."""
@@ -132,7 +152,7 @@ class WellRuns:
                 job,
                 well,
                 lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner)),
-                may_pass,
+                may_pass_before_an_executor,
             )
         except MeshError as error:
             await self._failed(name, well, executor, error, final=not may_pass(error))
@@ -185,6 +205,7 @@ class WellRuns:
             # It lives, and does not take this well: for good, unless only the disk was in the way.
             await self._failed(name, well, executor, error, final=not may_pass(error))
             return
+        self._logins.got_on(name)
         # The next well need not wait for this one's commit.
         self._charge(executor, "child")
         self.perform(self._scheduling.well_done(name, well, executor))
@@ -245,6 +266,11 @@ class WellRuns:
 
     async def _failed(self, name: str, well: str, executor: str, error: MeshError, *, final: bool = False) -> None:
         """The well could not be computed or kept; ``executor``, if one is still at it, lives and is idle."""
+        if executor and awaits_login(error) and name in self._book.jobs:
+            # Its job waits for its owner, and its executor for nobody.
+            self._charge(executor, "child")
+            await self._logins.hold(self._book.jobs[name], well, executor, error)
+            return
         await self._fault(name, well, str(error))
         if executor:
             self._charge(executor, "child")
