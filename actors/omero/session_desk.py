@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from ...messages.omero import OpenSession, SessionOpened
 from ...plates.omero.address import Person
 from ...plates.omero.identities import Identities
-from ...plates.omero.planes import await_login
+from ...plates.omero.person import await_login
 from ...plates.omero.whose_session import AwaitLogin
 from ...supervisors import Actor
 from ...transport import INNER

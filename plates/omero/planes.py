@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from ..errors import PlaceAway, PlaceRefused, ReaderUnavailable, UnreadableImage
 from ..plate_source import Plane
 from .address import OmeroAddress, Person
-from .connection import Connection
 from .errors import (
     OmeroAwaitsLogin,
     OmeroBusy,
@@ -26,11 +24,10 @@ from .errors import (
     OmeroSessionEnded,
     OmeroUnreachable,
 )
+from .person import ActsForPeople, InTheNameOf
 from .pixels import OmeroPixels, PixelStatistics
 from .structure import place_named, plane_of
-from .whose_session import AwaitLogin
 
-T = TypeVar("T")
 MOST_PEOPLE = 16
 """Whose open files a process keeps; those of who read longest ago are closed first."""
 SCHEME = "omero"
@@ -38,45 +35,9 @@ SCHEME = "omero"
 _MAY_PASS = (OmeroUnreachable, OmeroNotAnswering, OmeroBusy, OmeroSessionEnded)
 
 
-class ActsForPeople(Protocol):
-    """Whoever has people's sessions."""
-
-    def read(self, person: Person, work: Callable[[Connection], T]) -> T | AwaitLogin:
-        """Do what changes nothing in a person's name."""
-
-
 def root_of(address: OmeroAddress) -> str:
     """What the root of each plate at this server is."""
     return f"{SCHEME}://{address}"
-
-
-def await_login(person: Person, why: AwaitLogin) -> OmeroAwaitsLogin:
-    """What is told where nobody may act for a person."""
-    return OmeroAwaitsLogin(
-        f"nobody may act for {person.user} at OMERO: {why.reason}",
-        hint=f"{person.user} logs in there by 'hcs-mesh omero login'; what waits goes on by itself then.",
-    )
-
-
-class InTheNameOf:
-    """One person's session, whichever it is at the moment."""
-
-    def __init__(self, person: Person, people: ActsForPeople) -> None:
-        """Act as ``person`` where ``people`` has a session for that."""
-        self._person = person
-        self._people = people
-
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Do what changes nothing.
-
-        Raises:
-            OmeroAwaitsLogin: nobody may, before the next login.
-            OmeroError: the server refuses or cannot be reached.
-        """
-        found = self._people.read(self._person, work)
-        if isinstance(found, AwaitLogin):
-            raise await_login(self._person, found)
-        return found
 
 
 class ServedPlanes:
