@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..errors import PlaceRefused
-from ..labels import UNLABELLED, Labels
+from ..labels import Labels
 from ..local.errors import check_plate_id, no_plate
 from ..model import Plate, PlateSummary
 from ..plate_source import Freshness
 from .address import Person
 from .connection import Connection
 from .person import ActsForPeople, InTheNameOf
+from .plate_labels import read_labels
 from .plates import read_plate
-from .structure import PLATE, STAMP, SUMMARIES, summaries
+from .structure import STAMP, SUMMARIES, summaries
 
 T = TypeVar("T")
 
@@ -51,14 +52,14 @@ class OmeroSource:
         return self._read(requester, lambda connection: read_plate(connection, plate_id).plate)
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
-        """Nothing yet, of a plate that may be seen.
+        """Say where a plate belongs and what people said of it there, in two questions.
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
             OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
-        self._rows(PLATE, plate_id, requester)
-        return UNLABELLED
+        check_plate_id(plate_id)
+        return self._read(requester, lambda connection: read_labels(connection, plate_id))
 
     def freshness(self, plate_id: int = 0) -> Freshness:
         """Others write there, and each person sees other plates."""
