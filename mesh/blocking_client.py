@@ -15,7 +15,7 @@ from .messages.control import ActorRow, MeshStatus
 from .messages.imports import ImportOrder, ImportPreview, ImportState, ImportStatus
 from .messages.listing import LISTED
 from .messages.notices import MailTried, NoticeStatus
-from .messages.sessions import SessionHeld
+from .messages.omero import SessionHeld
 from .messages.viewing import ViewerInfo
 from .messages.watches import WatchStatus
 from .own_loop import OwnLoop

@@ -29,7 +29,7 @@ from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from .messages.listing import LISTED
 from .messages.metadata import GetLabels, GetPlate, ListPlates
 from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
-from .messages.sessions import HandInSession, SessionHeld, TakeBackSession
+from .messages.omero import HandInSession, SessionHeld, TakeBackSession
 from .messages.viewing import ListViewers, ViewerInfo
 from .messages.watches import ListWatches, WatchStatus
 from .pages import paged
@@ -146,11 +146,11 @@ class Commands(ImportCalls):
             AskFailed: it is over or somebody else's, OMERO cannot be asked, or the mesh has none.
         """
         request = HandInSession(session=session, user=user)
-        return await self.ask("sessions", request, timeout_s=HAND_IN_S)
+        return await self.ask("logins", request, timeout_s=HAND_IN_S)
 
     async def take_back_session(self, *, user: str = "") -> bool:
         """Let the mesh act in one's own session no longer; whether it had one."""
-        return await self.ask("sessions", TakeBackSession(user=user), timeout_s=HAND_IN_S)
+        return await self.ask("logins", TakeBackSession(user=user), timeout_s=HAND_IN_S)
 
     # -- notices ----------------------------------------------------------------------------------
 

@@ -39,6 +39,9 @@ class Home:
     server: str = ""
     """The address of that."""
 
+    leave_off: Callable[[], None] = lambda: None
+    """Has threads end that wait for a server to finish something; called before the actors are stopped."""
+
     @property
     def where(self) -> str:
         """The backend as people are told of it."""
@@ -117,4 +120,5 @@ def _at_omero(settings: Settings, layout: DataLayout, local: LocalRepository, at
         local=local,
         identities=identities,
         server=str(address),
+        leave_off=imports.leave_off,
     )

@@ -18,8 +18,8 @@ from .actors.metadata_cache import MetadataCache
 from .actors.nodes.join_desk import JoinDesk
 from .actors.nodes.joined_nodes import RemoteNode
 from .actors.notices.notifier import Notifier
+from .actors.omero.login_desk import LoginDesk
 from .actors.retention import Retention
-from .actors.session_desk import SessionDesk
 from .actors.viewing.plane_history import PlaneHistory
 from .actors.viewing.publisher import Publisher
 from .actors.viewing.ring_keeper import RingKeeper
@@ -56,6 +56,7 @@ def mesh_tree(
     stop: Callable[[], None],
     inside: Inside,
     reporter: Reporter | None = None,
+    lending: tuple[Child, ...] = (),
     extra: tuple[Child | Supervisor, ...] = (),
 ) -> Supervisor:
     """Everything that runs, and who watches over it. Branches fail alone: a bad analysis never stops an import."""
@@ -105,10 +106,11 @@ def mesh_tree(
                         kind=MetadataCache,
                     ),
                     node.actor(
-                        "sessions",
-                        lambda: SessionDesk(home.identities, server=home.server, rest_s=settings.omero.rest_after_s),
-                        kind=SessionDesk,
+                        "logins",
+                        lambda: LoginDesk(home.identities, server=home.server, rest_s=settings.omero.rest_after_s),
+                        kind=LoginDesk,
                     ),
+                    *lending,
                 ],
                 on_exhausted="quarantine",
             ),

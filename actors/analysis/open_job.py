@@ -89,17 +89,17 @@ class Job:
             # A checkpoint keeps the status alone from here on.
             self.records.clear()
 
-    def put_back(self, well: str) -> None:
-        """Nobody is at a well any more, which is nobody's fault; volatile, as it is found out again."""
-        if self._wells[well].state == "running":
-            self._change(well, state="queued", executor="")
-            self.revision += 1
-
     def requeue(self) -> None:
         """What was running when the process ended is to be computed again."""
         for well, status in self._wells.items():
             if status.state == "running":
                 self._wells[well] = msgspec.structs.replace(status, state="queued", executor="")
+
+    def put_back(self, well: str) -> None:
+        """A well that is not in work any more, and has not failed either; after a crash it is so by itself."""
+        if self._wells[well].state == "running":
+            self._change(well, state="queued", executor="")
+            self.revision += 1
 
     def status(self, *, with_source: bool = True) -> JobStatus:
         """How it stands, as a message."""

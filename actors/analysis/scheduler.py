@@ -21,6 +21,8 @@ from ...messages.compute import (
 )
 from ...messages.frames import JobStateChanged
 from ...messages.metadata import GetPlate
+from ...messages.omero import PersonLoggedIn
+from ...plates.plane_readers import is_read_here_only
 from ...plates.repository import JobOrigin, WellResults
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
@@ -40,7 +42,7 @@ from .pipeline_check import PipelineCheck
 from .scheduling import Scheduling
 from .well_runs import WellRuns
 
-Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown
+Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown | PersonLoggedIn
 
 COMPACT_RECORDS = 5_000
 
@@ -80,7 +82,7 @@ class Scheduler(Actor[Inbox]):
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
             charge_executor: Says who pays if one dies now: the well that it is at, or "child".
             check_results: Refuses a plate whose results do not go to the place that was named, or nowhere.
-            away: Why nothing of a plate can be kept in its owner's name now, if there is a reason; called in threads.
+            away: Why nothing of a plate can be done in its owner's name now, if there is a reason; called in threads.
             job_taken: Hears of each job before its first well, in each life.
             retention: How many ended jobs are remembered, and for how long.
             patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
@@ -194,6 +196,8 @@ class Scheduler(Actor[Inbox]):
                 self._executor_up(executor, pid)
             case ExecutorDown(executor=executor, pid=pid):
                 self._runs.executor_down(executor, pid)
+            case PersonLoggedIn(user=user):
+                self._runs.logged_in(user)
             case _:
                 assert_never(message)
         return None
@@ -224,7 +228,8 @@ class Scheduler(Actor[Inbox]):
         await self._ledger.write(submitted)
         self._job_taken(origin_of(submitted))
         self._news.running(job, plate, wells)
-        self._runs.perform(self._scheduling.add_job(job, owner, wells))
+        self._runs.perform(self._scheduling.add_job(job, owner, wells, here_only=is_read_here_only(plate.root)))
+        self._runs.note_executors()
         return job
 
     def _status(self, job: str) -> JobStatus:

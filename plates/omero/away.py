@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from .address import Person
 from .connection import Connection
-from .errors import OmeroAwaitsLogin, OmeroError
-from .identities import Identities
-from .whose_session import AwaitLogin
-
-LOG_IN = "It goes on by itself then. Names at OMERO are those of the mesh's keys: hcs-mesh keys new NAME, --key."
+from .errors import OmeroError
+from .person import ActsForPeople, InTheNameOf
 
 
-def awaits_login(user: str, awaited: AwaitLogin) -> OmeroAwaitsLogin:
-    """The error that says so."""
-    told = f"nobody may act for {user} at OMERO before the next login (hcs-mesh omero login): {awaited.reason}"
-    return OmeroAwaitsLogin(told, hint=LOG_IN)
-
-
-def why_away(identities: Identities, user: str) -> str:
-    """Why nothing can be done in a person's name now; empty where it can, as one call has shown."""
+def why_away(people: ActsForPeople, user: str) -> str:
+    """The reason; empty where it can be done, as one call has shown."""
     try:
-        found = identities.read(Person(user=user), Connection.event_context)
+        InTheNameOf(Person(user=user), people).read(Connection.event_context)
     except OmeroError as error:
         return str(error)
-    return str(awaits_login(user, found)) if isinstance(found, AwaitLogin) else ""
+    return ""

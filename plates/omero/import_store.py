@@ -7,15 +7,15 @@ from ..local.names import checked_id
 from ..model import PlateSummary
 from ..repository import Taken
 from .address import Person
-from .away import awaits_login, why_away
+from .away import why_away
 from .client_paths import client_path
 from .connection import Connection
 from .filed_imports import filed
 from .import_into import OmeroImport
 from .imports import OmeroImports
+from .person import InTheNameOf
 from .source import OmeroSource
 from .standing import FiledFileset
-from .whose_session import AwaitLogin
 
 
 class OmeroImportStore:
@@ -56,9 +56,7 @@ class OmeroImportStore:
         def ask(connection: Connection) -> tuple[FiledFileset, ...]:
             return filed(connection, key)
 
-        found = self._imports.identities.read(Person(user=owner), ask)
-        if isinstance(found, AwaitLogin):
-            raise awaits_login(owner, found)
+        found = InTheNameOf(Person(user=owner), self._imports.identities).read(ask)
         said = {path: file.size or 0 for fileset in found for path, file in fileset.files.items()}
         above = client_path(root, "")
         below = {path.removeprefix(above): size for path, size in said.items() if path.startswith(above)}
@@ -67,6 +65,10 @@ class OmeroImportStore:
     def away(self, person: str = "") -> str:
         """Why nothing can be imported in a person's name now; empty where it can."""
         return why_away(self._imports.identities, person)
+
+    def leave_off(self) -> None:
+        """Wait no longer for what a server was left at."""
+        self._imports.leave_off()
 
     def close(self) -> None:
         """Let go of every import; each goes on where it stands when it is taken up again."""

@@ -9,9 +9,10 @@ from typing import TypeVar
 from ..numbers import HOME, span_of
 from ..repository import JobOrigin, StoredResult
 from .address import Person
-from .away import awaits_login, why_away
+from .away import why_away
 from .errors import OmeroSessionEnded
 from .identities import Identities
+from .person import await_login
 from .pool import ConnectionPool
 from .result_cache import USUAL_BYTES, ResultCache
 from .result_keys import Pairs, Provenance
@@ -110,7 +111,7 @@ class OmeroResultStore:
         for _ in range(MOST_SESSIONS):
             pool = self._identities.pool(person)
             if isinstance(pool, AwaitLogin):
-                raise awaits_login(requester, pool)
+                raise await_login(person, pool)
             try:
                 return work(self._through(pool))
             except OmeroSessionEnded:

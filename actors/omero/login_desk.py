@@ -1,21 +1,22 @@
-"""The session desk: takes over the sessions in which people let the mesh act at OMERO."""
+"""The desk of logins: takes over the sessions in which people let the mesh act at OMERO."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, assert_never
 
-from ..config import MeshError, get_logger
-from ..messages.sessions import HandInSession, SessionHeld, TakeBackSession
-from ..plates.omero.address import Person, SessionKey
-from ..plates.omero.identities import Identities
-from ..plates.omero.secret import Secret
-from ..supervisors import Actor
-from ..transport import Principal
-from .errors import NotTheirs
-from .imports.intake import owner_of
-from .threads import Threads
+from ...config import MeshError, get_logger
+from ...messages.omero import HandInSession, PersonLoggedIn, SessionHeld, TakeBackSession
+from ...plates.omero.address import Person, SessionKey
+from ...plates.omero.identities import Identities
+from ...plates.omero.secret import Secret
+from ...supervisors import Actor
+from ...transport import ActorUnknown, Principal
+from ..errors import NotTheirs
+from ..imports.intake import owner_of
+from ..threads import Threads
 
 log = get_logger(__name__)
 
@@ -29,7 +30,7 @@ class NoOmero(MeshError, LookupError):
     """A session was handed in, and the mesh keeps its plates elsewhere."""
 
 
-class SessionDesk(Actor[Inbox]):
+class LoginDesk(Actor[Inbox]):
     """Hands each session to those who act in it; it is kept in memory alone."""
 
     def __init__(self, identities: Identities | None, *, server: str = "", rest_s: float = 8 * 3600.0) -> None:
@@ -37,7 +38,7 @@ class SessionDesk(Actor[Inbox]):
         self._identities = identities
         self._server = server
         self._rest_s = rest_s
-        self._threads = Threads("sessions", n_threads=4)
+        self._threads = Threads("logins", n_threads=4)
         self._n_handed_in = 0
 
     async def started(self) -> None:
@@ -77,6 +78,9 @@ class SessionDesk(Actor[Inbox]):
         person, key = self._person(message.user, asker), SessionKey(uuid=Secret(message.session))
         await self._threads.run(lambda: identities.logged_in(person, key))
         self._n_handed_in += 1
+        # Between two lives it looks by itself.
+        with suppress(ActorUnknown):
+            self.context.find("scheduler").tell(PersonLoggedIn(user=person.user))
         log.info("a session was handed in", user=person.user, by=asker.name)
         return SessionHeld(user=person.user, server=self._server)
 
