@@ -26,6 +26,7 @@ from hcs_mesh.omero_planes import omero_planes
 from hcs_mesh.plates.local.results import JobFolder
 from hcs_mesh.plates.omero import open_identities
 from hcs_mesh.plates.omero.address import Person, SessionKey, reading_of
+from hcs_mesh.plates.omero.away import why_away
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.source import OmeroSource
@@ -106,7 +107,13 @@ class Hub:
 
         def scheduler() -> Scheduler:
             patience = Patience(first_s=0.05, longest_s=1.0, n_waits=1000)
-            return Scheduler(shelf, layout.journal("jobs"), running_executors=processes.running, patience=patience)
+            return Scheduler(
+                shelf,
+                layout.journal("jobs"),
+                running_executors=processes.running,
+                away=lambda plate_id, owner: why_away(self.identities, owner),
+                patience=patience,
+            )
 
         def up(name: str, pid: int) -> None:
             self.node.find("scheduler").tell(ExecutorUp(executor=name, pid=pid))

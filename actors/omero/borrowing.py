@@ -10,7 +10,7 @@ from ...config.errors import MeshError
 from ...messages.omero import OpenSession, SessionOpened
 from ...plates.errors import PlaceAway, PlaceRefused
 from ...plates.omero.address import Person, SessionKey
-from ...plates.omero.errors import OmeroAwaitsLogin, OmeroBusy
+from ...plates.omero.errors import BROKEN, OmeroAwaitsLogin, OmeroBusy, OmeroError, OmeroFailed
 from ...plates.omero.secret import Secret
 from ...transport import Ref
 from ...transport.errors import NotPermitted
@@ -20,13 +20,18 @@ from .session_desk import SESSIONS
 ASK_S = 120.0
 """The hub may have to find out that one session is over, and mint another, at a server that is slow."""
 
+_AS_IF_HERE: dict[str, type[OmeroError]] = {
+    kind.__name__: kind for kind in (OmeroAwaitsLogin, OmeroBusy, OmeroFailed, *BROKEN)
+}
+
 
 def borrower(find: Callable[[str], Ref], loop: asyncio.AbstractEventLoop) -> Callable[[Person], SessionKey]:
     """What asks for a person's session, from any thread but the loop's.
 
     Raises (when it is called):
         OmeroAwaitsLogin: nobody may act for the person before the next login.
-        PlaceAway: the hub or the server cannot be reached.
+        OmeroError: the server refuses or cannot be reached.
+        PlaceAway: the hub cannot be reached.
         PlaceRefused: there are no sessions here, or none for this person.
     """
 
@@ -46,13 +51,14 @@ def borrower(find: Callable[[str], Ref], loop: asyncio.AbstractEventLoop) -> Cal
 
 
 def _told(error: MeshError) -> MeshError:
-    """What a reader of planes says instead."""
+    """What a reader of planes says instead: as if it had asked the server itself."""
     if isinstance(error, NotPermitted):
         return PlaceRefused(str(error), hint=error.hint)
     if isinstance(error, AskFailed):
-        if error.failure.kind == OmeroAwaitsLogin.__name__:
-            return OmeroAwaitsLogin(str(error), hint=error.hint)
-        if not error.failure.retry and error.failure.kind != OmeroBusy.__name__:
+        kind = _AS_IF_HERE.get(error.failure.kind)
+        if kind is not None:
+            return kind(str(error), hint=error.hint)
+        if not error.failure.retry:
             return PlaceRefused(str(error), hint=error.hint)
     # The hub's desk may be on its way up again.
     return PlaceAway(str(error), hint=error.hint)

@@ -9,21 +9,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from ..errors import PlaceAway, PlaceRefused, ReaderUnavailable, UnreadableImage
+from ..errors import PlaceRefused, ReaderUnavailable
 from ..plate_source import Plane
 from .address import OmeroAddress, Person
-from .errors import (
-    OmeroAwaitsLogin,
-    OmeroBusy,
-    OmeroCallRefused,
-    OmeroError,
-    OmeroFailed,
-    OmeroMissing,
-    OmeroNotAnswering,
-    OmeroNotPermitted,
-    OmeroSessionEnded,
-    OmeroUnreachable,
-)
+from .errors import OmeroCallRefused, OmeroMissing, OmeroNotPermitted
 from .person import ActsForPeople, InTheNameOf
 from .pixels import OmeroPixels, PixelStatistics
 from .structure import place_named, plane_of
@@ -31,8 +20,6 @@ from .structure import place_named, plane_of
 MOST_PEOPLE = 16
 """Whose open files a process keeps; those of who read longest ago are closed first."""
 SCHEME = "omero"
-
-_MAY_PASS = (OmeroUnreachable, OmeroNotAnswering, OmeroBusy, OmeroSessionEnded)
 
 
 def root_of(address: OmeroAddress) -> str:
@@ -107,8 +94,8 @@ class OmeroPlanes:
         Raises:
             UnreadableImage: the plane is absent or damaged, not of out's shape and type, or not to be read here.
             OmeroAwaitsLogin: nobody may act for the requester before the next login.
-            PlaceAway: the server cannot be reached, or another session is needed.
             PlaceRefused: the requester may not see it, or is nobody.
+            OmeroError: the server cannot be reached, or something may pass that goes on inside it.
         """
         server = self._servers.get(root)
         if server is None:
@@ -122,10 +109,6 @@ class OmeroPlanes:
         c, z, t = plane_of(place, page)
         try:
             return server.of(requester).read_at(place, c=c, z=z, t=t, out=out)
-        except OmeroAwaitsLogin:
-            raise
-        except _MAY_PASS as error:
-            raise PlaceAway(str(error), hint=error.hint) from error
         except (OmeroCallRefused, OmeroNotPermitted) as error:
             raise PlaceRefused(
                 f"{requester} is not shown pixels {place.pixels_id} at OMERO, if they are there: {error}",
@@ -133,10 +116,6 @@ class OmeroPlanes:
             ) from error
         except OmeroMissing as error:
             raise ReaderUnavailable(str(error), hint=error.hint) from error
-        except OmeroFailed as error:
-            raise UnreadableImage(f"pixels {place.pixels_id}: {error}", hint=error.hint) from error
-        except OmeroError as error:
-            raise PlaceRefused(str(error), hint=error.hint) from error
 
     def statistics(self) -> dict[str, dict[str, PixelStatistics]]:
         """Where the planes came from until now, by server and person."""

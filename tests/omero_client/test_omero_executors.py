@@ -112,7 +112,7 @@ async def test_where_nobody_may_act_the_job_waits_for_its_owner_and_says_so(
         await held(omero, "RawPixelsStore.getPlane")
         omero.control.tell("expire", session=key.uuid.reveal(), user=None, reaped=True)
         omero.control.tell("release", operation="RawPixelsStore.getPlane")
-        await hub.until_reason(job, "waiting: nobody may act for ada at OMERO: no minter is set")
+        await hub.until_reason(job, "waiting: nobody may act for ada at OMERO before the next login")
         # The only executor is nobody's meanwhile.
         must_be_copied(await hub.until_over(await hub.submit("grace", his)))
         await hub.until_reason(job, "nobody may act for ada")

@@ -10,11 +10,11 @@ from omero_lab import address_of, login
 from omero_plates import import_files, logged_in, some_planes, write_ome_plate
 
 from hcs_mesh.plates import Plate
-from hcs_mesh.plates.errors import PlaceAway, PlaceRefused, ReaderUnavailable, UnreadableImage
+from hcs_mesh.plates.errors import PlaceRefused, ReaderUnavailable, UnreadableImage
 from hcs_mesh.plates.omero import pixels as pixels_of_omero
 from hcs_mesh.plates.omero.address import Person
 from hcs_mesh.plates.omero.connection import Connection
-from hcs_mesh.plates.omero.errors import OmeroAwaitsLogin
+from hcs_mesh.plates.omero.errors import OmeroAwaitsLogin, OmeroUnreachable
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.planes import OmeroPlanes, planes_of_this_process
 from hcs_mesh.plates.omero.source import OmeroSource
@@ -155,7 +155,7 @@ def test_a_server_that_is_away_may_come_back_and_wants_another_session(
         with planes.at(address_of(own_omero), people):
             must_be_as_imported(planes, plate)
             own_omero.kill()
-            with pytest.raises(PlaceAway, match="cannot be reached"):
+            with pytest.raises(OmeroUnreachable, match="cannot be reached"):
                 planes(plate.root, image.file, requester="ada")
             own_omero.start()
             # Its sessions are gone with it.
