@@ -87,8 +87,7 @@ class ImportDriver:
                 await asyncio.sleep(self._means.settings.first_retry_s)
             except (OmeroAwaitsLogin, *BROKEN) as away:
                 if not await self._is_home_again(life, away):
-                    # It answers, and only this could not be done.
-                    await self._stumble(life, away)
+                    await self._not_away(life, away)
             except OmeroUploadLost as lost:
                 # The source is held still: what it takes is its bytes once more, and not another look at it.
                 await self._means.enter(life, "transferring", str(lost))
@@ -113,6 +112,14 @@ class ImportDriver:
             await asyncio.sleep(min(means.settings.first_retry_s * 2**n_waits, LONGEST_LOOK_S))
             n_waits += 1
         return n_waits > 0
+
+    async def _not_away(self, life: ImportLife, error: OmeroError) -> None:
+        """It answers by now: either it has only just come back, or only this could not be done."""
+        if isinstance(error, OmeroAwaitsLogin):
+            self._means.waits(life, str(error))
+            await asyncio.sleep(self._means.settings.first_retry_s)
+        else:
+            await self._stumble(life, error)
 
     async def _stumble(self, life: ImportLife, error: MeshError) -> None:
         now = time.time()
