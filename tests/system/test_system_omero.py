@@ -1,7 +1,10 @@
 """OMERO as the home of a mesh: real processes, real plates, and kills of the mesh and of the server."""
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +15,9 @@ from omero_home import Household, household, settings_of
 from omero_imports import n_of
 from omero_lab import SETUP
 
+from hcs_mesh import BlockingClient
 from hcs_mesh.plates.local.certifying import load
+from hcs_mesh.transport import AskFailed
 from omero_server.running import RunningServer, running_server
 
 pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
@@ -122,6 +127,46 @@ def test_a_data_folder_stays_with_the_numbers_that_it_began_with(
         refusal = home.mesh("up", "--detach").refusal
         assert f"plates of {data} are those of OMERO at {home.server.host}:{home.server.port}" in refusal
         assert "a data folder of its own" in refusal
+
+
+def test_a_password_typed_at_a_terminal_goes_to_the_server_alone(home: Household) -> None:
+    words = [sys.executable, "-P", "-m", "hcs_mesh", "omero", "login", "--key", str(home.key("ada"))]
+    terminal = subprocess.Popen(
+        ["script", "--quiet", "--return", "--command", shlex.join(words), "/dev/null"],
+        env=home.mesh.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert terminal.stdin is not None
+    assert terminal.stdout is not None
+    seen = b""
+    while b"Password of ada at OMERO" not in seen:
+        seen += os.read(terminal.stdout.fileno(), 4096)
+    out, _ = terminal.communicate(b"pw-ada\n", timeout=60)
+    assert terminal.returncode == 0, seen + out
+    assert b"acts as ada at OMERO" in out
+    assert home.command("ada", "plates").value == []
+    # What it opened is a session that the server still has, and that nothing here says a word of.
+    (session,) = {one["uuid"] for one in home.server.control.tell("sessions")["sessions"] if one["user"] == "ada"}
+    everything = b"".join(path.read_bytes() for path in home.mesh.data.rglob("*") if path.is_file())
+    assert b"ada" in everything
+    for told in (session.encode(), b"pw-ada"):
+        assert told not in everything
+        assert told not in seen + out
+    assert home.command("ada", "omero", "logout").value == {"taken_back": True}
+    assert home.command("ada", "omero", "logout").value == {"taken_back": False}
+
+
+def test_nobody_hands_in_a_session_of_somebody_else(home: Household) -> None:
+    with BlockingClient.at(home.mesh.data, key=home.key("grace")) as grace:
+        with pytest.raises(AskFailed, match="may not hand in or take back the session of ada"):
+            grace.hand_in_session(home.session("ada"), user="ada")
+        with pytest.raises(AskFailed, match="is another person's"):
+            grace.hand_in_session(home.session("ada"))
+        with pytest.raises(AskFailed, match="over"):
+            grace.hand_in_session("0" * 36)
+        assert grace.hand_in_session(home.session("grace")).user == "grace"
+        assert grace.plates() == ()
 
 
 def wait_held(server: RunningServer, operation: str) -> None:
