@@ -151,6 +151,7 @@ class Mesh(Commands):
 
     async def _close_home(self, closing: ExitStack) -> None:
         """Let go of the plates' home; a server that does not answer is not waited for longer than anything else."""
+        # Its connections go with the process then.
         with suppress(TimeoutError):
             await asyncio.wait_for(run_apart(closing.close, "close home"), self.settings.shutdown_s)
 

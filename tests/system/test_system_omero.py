@@ -69,6 +69,8 @@ def test_a_real_plate_waits_for_its_owners_login_and_is_then_theirs_alone(home: 
     certificate = load(Path(done["certificate"])).certificate
     assert certificate.plate_ids == tuple(done["plates"])
     assert certificate.repository.endswith("/Fileset:1")
+    assert "lie in OMERO" in home.mesh("verify", import_id).refusal
+    assert home.mesh("verify", import_id, "--signature-only").value["signature"] == "good"
     assert stored(home.server) == sorted(path.read_bytes() for path in source.rglob("*") if path.is_file())
     (listed,) = home.command("ada", "plates").value
     (plate,) = done["plates"]
