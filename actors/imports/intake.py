@@ -10,7 +10,7 @@ from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
 from ...plates.exclusion import Exclusion
 from ...transport import Principal
 from ...transport.messages import ROLES
-from ..errors import KeyTaken, NotTheirs
+from ..errors import KeyTaken, NoGroups, NotTheirs
 from .life import ImportLife
 from .means import ImportMeans
 from .notes import plan_notes
@@ -66,6 +66,7 @@ class ImportIntake:
 
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
+            NoGroups: it is to be for a group, and there is no OMERO.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             SourceSilent: its disk does not answer.
             PatternError: what it excludes is nothing that could be.
@@ -92,6 +93,12 @@ class ImportIntake:
         return means.book.lives[import_id]
 
     async def _check(self, order: ImportOrder, asker: Principal, owner: str) -> None:
+        if order.group and self._means.repository.kind == "local":
+            raise NoGroups(
+                f"the plates are to be for the group {order.group}, and there are no groups without OMERO",
+                hint="leave the group out",
+            )
+
         def check() -> None:
             self._places.check(order, asker, owner)
 
@@ -102,6 +109,7 @@ class ImportIntake:
 
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
+            NoGroups: it is to be for a group, and there is no OMERO.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             MeshError: nothing could be imported, and why.
         """
