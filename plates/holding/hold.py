@@ -15,12 +15,11 @@ from pathlib import Path
 import msgspec
 
 from ..errors import NotAFile, NotForReader
+from ..judged_folders import JudgedFolders
 from ..local.disk import sync_files, sync_folder
 from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
-from ..opening import open_for
 from ..reach import EVERYTHING, Reach
-from ..regular_file import open_regular
 from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
 from .private_folder import OpenFolder
@@ -104,6 +103,7 @@ class _Holder:
         self._inside = os.path.realpath(source)
         self._import_id = import_id
         self._reach = reach
+        self._judging = JudgedFolders(reach)
         self._denier = platform_denier()
         self._reflinks = self._links = place is not None
         # Nothing of an earlier call is looked for, file by file, where there was none.
@@ -166,8 +166,8 @@ class _Holder:
         if not self._reach.is_bounded:
             return file
         try:
-            with FileIO(open_for(self._reach, Path(name)), "rb") as opened:
-                seen = os.fstat(opened.fileno())
+            descriptor, seen = self._judging.open_and_look(name)
+            os.close(descriptor)
         except OSError as error:
             raise source_error(error, name) from error
         self._check(file, name, seen)
@@ -197,9 +197,8 @@ class _Holder:
     def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
         cloning = staged + _CLONING
         try:
-            bounded = self._reach.is_bounded
-            with FileIO(open_for(self._reach, Path(name)) if bounded else open_regular(name), "rb") as original:
-                before = os.fstat(original.fileno())
+            descriptor, before = self._judging.open_and_look(name)
+            with FileIO(descriptor, "rb") as original:
                 with open(cloning, "wb", buffering=0) as clone:  # noqa: PTH123
                     share_extents(original.fileno(), clone.fileno())
                     os.utime(clone.fileno(), ns=(before.st_mtime_ns, before.st_mtime_ns))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from ..judged_folders import JudgedFolders
 from ..local.errors import SourceChanged
 from ..local.folder_reader import OpenFile
 from ..reach import EVERYTHING, Reach
 from ..repository import OpenSource, SourceFile
 from .errors import NotHeld
 from .guarantees import STAGED, HeldFile, Hold
+
+_OURS = JudgedFolders(EVERYTHING)
 
 
 class HeldReader:
@@ -19,6 +22,7 @@ class HeldReader:
     def __init__(self, held: Hold, reach: Reach = EVERYTHING) -> None:
         self._hold = held
         self._reach = reach
+        self._folders = JudgedFolders(reach)
         self._files = {file.path: file for file in held.files}
 
     def open(self, path: str) -> OpenSource:
@@ -32,7 +36,8 @@ class HeldReader:
         file = self._files.get(path)
         if file is None:
             raise NotHeld(f"{path} is not among the files held for {self._hold.import_id}.")
-        return OpenHeldFile(self._hold, file, self._reach)
+        # Links and clones are the mesh's own, made of what was opened for whom it is.
+        return OpenHeldFile(self._hold, file, _OURS if file.guarantee in STAGED else self._folders)
 
 
 class _Seen(NamedTuple):
@@ -46,11 +51,10 @@ class _Seen(NamedTuple):
 class OpenHeldFile:
     """One held file, from its opening to its closing; for one thread at a time."""
 
-    def __init__(self, held: Hold, file: HeldFile, reach: Reach = EVERYTHING) -> None:
+    def __init__(self, held: Hold, file: HeldFile, folders: JudgedFolders) -> None:
         self._file = file
         self._original = f"{held.source}/{file.path}"
-        # Links and clones are the mesh's own, made of what was opened for whom it is.
-        self._open = OpenFile(file.path, held.path_of(file), EVERYTHING if file.guarantee in STAGED else reach)
+        self._open = OpenFile(file.path, held.path_of(file), folders)
         self._last = _Seen(file.ctime_ns, file.n_links, named=True)
         self.name = self._open.name
 
