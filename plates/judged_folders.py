@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import NotAFile
 from .opening import check_may_read, open_for, pass_to
 from .reach import Reach
 from .regular_file import open_and_look
@@ -46,10 +45,8 @@ class JudgedFolders:
         if folder is not None:
             try:
                 descriptor, seen = open_and_look(name, folder=folder.descriptor)
-            except NotAFile:
-                raise
             except OSError:
-                # A link, which may lead anywhere, or nothing that could be opened: looked at as for the first time.
+                # A link, which may lead anywhere, or nothing that is opened: looked at as for the first time.
                 pass
             else:
                 check_may_read(self._reach, descriptor, seen, path)
