@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..reach import EVERYTHING, Reach
 from ..regular_file import open_and_look
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
+from .small_files import read_untouched
 
 
 class FolderReader:
@@ -29,6 +31,13 @@ class FolderReader:
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened, or not for whom it would be.
         """
         return OpenFile(path, f"{self._folder}/{path}", self._reach)
+
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """Read small files whole, those that are what is known of them; where a reach is to be kept, none."""
+        if self._reach.is_bounded:
+            return [None] * len(files)
+        return [read_untouched(f"{self._folder}/{file.path}", file) for file in files]
 
 
 class OpenFile:
