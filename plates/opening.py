@@ -16,6 +16,9 @@ from .regular_file import open_regular
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _PASS |= getattr(os, "O_DIRECTORY", 0)
 _LIST = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_DIRECTORY", 0)
+_ABOVE = "enter a folder above it"
+_FILES_AT_ONCE = 64
+"""Files that are opened in a folder before it is judged again: what was allowed a moment ago."""
 _BY_DESCRIPTOR = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
 
 
@@ -34,11 +37,62 @@ def open_for(reach: Reach, path: Path) -> int:
         # Where no account ever counts.
         return open_regular(real)
     above, name = os.path.split(real)
-    folder = _passed(reach, above, path, "enter a folder above it")
+    folder = _passed(reach, above, path, _ABOVE)
     try:
-        descriptor = open_regular(name, folder=folder)
+        return _opened_in(reach, folder, name, path)
     finally:
         os.close(folder)
+
+
+class OpeningFor:
+    """Opens one file after another for somebody, as ``open_for`` does; for one thread, which closes it.
+
+    Those of one folder that come in a row are opened in the open folder, which is judged, with all those above it, for
+    some of them at a time.
+    """
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._above: str | None = None
+        self._folder = -1
+        self._n_left = 0
+
+    def open(self, path: str) -> int:
+        """A descriptor of the regular file that a path leads to.
+
+        Raises:
+            NotForReader: it is not for him, or lies elsewhere.
+            NotAFile: something else is there.
+            OSError: it cannot be opened.
+        """
+        if not self._reach.is_bounded or not _BY_DESCRIPTOR:
+            return open_for(self._reach, Path(path))
+        above, _, name = path.rpartition("/")
+        if above != self._above or not self._n_left:
+            self.close()
+            folder = Path(above or "/")
+            self._folder = _passed(self._reach, _real(self._reach, folder), folder, _ABOVE)
+            self._above, self._n_left = above, _FILES_AT_ONCE
+        self._n_left -= 1
+        try:
+            return _opened_in(self._reach, self._folder, name, Path(path))
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        # A link, and what it leads to may lie in another folder.
+        return open_for(self._reach, Path(path))
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._above = None
+        if self._folder >= 0:
+            folder, self._folder = self._folder, -1
+            os.close(folder)
+
+
+def _opened_in(reach: Reach, folder: int, name: str, path: Path) -> int:
+    """A descriptor of a regular file in an open folder that he may enter."""
+    descriptor = open_regular(name, folder=folder)
     try:
         if not reach.may_read(_node(reach, descriptor)):
             raise _refused(reach, path, "read it")

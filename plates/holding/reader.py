@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 from ..local.errors import SourceChanged
 from ..local.folder_reader import OpenFile
 from ..local.small_files import read_untouched
+from ..opening import OpeningFor
 from ..reach import EVERYTHING, Reach
 from ..repository import OpenSource, SourceFile
 from .errors import NotHeld
@@ -36,16 +38,19 @@ class HeldReader:
             raise NotHeld(f"{path} is not among the files held for {self._hold.import_id}.")
         return OpenHeldFile(self._hold, file, self._reach)
 
-
     def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
         """Read small files whole, those that nothing has touched since they were held; the inode tells of all that does."""
-        return [self._read_small(file) for file in files]
+        with closing(OpeningFor(self._reach)) as opening:
+            return [self._read_small(file, opening) for file in files]
 
-    def _read_small(self, file: SourceFile) -> bytes | None:
+    def _read_small(self, file: SourceFile, opening: OpeningFor) -> bytes | None:
         held = self._files.get(file.path)
-        if held is None or (self._reach.is_bounded and held.guarantee not in STAGED):
+        if held is None:
             return None
-        return read_untouched(self._hold.path_of(held), file, held.ctime_ns)
+        name = self._hold.path_of(held)
+        if held.guarantee in STAGED or not self._reach.is_bounded:
+            return read_untouched(name, file, held.ctime_ns)
+        return read_untouched(name, file, held.ctime_ns, opened=opening.open)
 
 
 class _Seen(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from io import FileIO
 from pathlib import Path
 
-from ..opening import open_for
+from ..opening import OpeningFor, open_for
 from ..reach import EVERYTHING, Reach
 from ..regular_file import open_and_look
 from ..repository import SourceFile
@@ -32,12 +33,12 @@ class FolderReader:
         """
         return OpenFile(path, f"{self._folder}/{path}", self._reach)
 
-
     def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
-        """Read small files whole, those that are what is known of them; where a reach is to be kept, none."""
-        if self._reach.is_bounded:
-            return [None] * len(files)
-        return [read_untouched(f"{self._folder}/{file.path}", file) for file in files]
+        """Read small files whole, those that are what is known of them and within the reach."""
+        if not self._reach.is_bounded:
+            return [read_untouched(f"{self._folder}/{file.path}", file) for file in files]
+        with closing(OpeningFor(self._reach)) as opening:
+            return [read_untouched(f"{self._folder}/{file.path}", file, opened=opening.open) for file in files]
 
 
 class OpenFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from ..regular_file import open_at_once
 from ..repository import SourceFile
@@ -11,21 +12,24 @@ from ..repository import SourceFile
 SMALL_BYTES = 1 << 16
 
 
-def read_untouched(name: str, file: SourceFile, ctime_ns: int = 0) -> bytes | None:
+def read_untouched(
+    name: str, file: SourceFile, ctime_ns: int = 0, *, opened: Callable[[str], int] = open_at_once
+) -> bytes | None:
     """The bytes of a small file that was what is known of it before and after they were read; else None.
 
     It says of no file what is wrong with it, or whether anything is: who gets nothing opens the file, and looks closer.
-    ``ctime_ns`` is when its inode was last changed, where that is known: nobody can put that back.
+    ``ctime_ns`` is when its inode was last changed, where that is known: nobody can put that back. ``opened`` returns a
+    descriptor of what lies there, where not everybody is to have it.
     """
     if not (file.mtime_ns and file.inode):
         return None
     try:
-        descriptor = open_at_once(name)
+        descriptor = opened(name)
         try:
             before = os.fstat(descriptor)
             if not _is_known(file, before, ctime_ns):
                 return None
-            content = os.read(descriptor, file.size)
+            content = read_content(descriptor, file.size)
         finally:
             os.close(descriptor)
         # By name: the same inode as at the opening tells of a change in place, another one of a replacement.
@@ -34,6 +38,15 @@ def read_untouched(name: str, file: SourceFile, ctime_ns: int = 0) -> bytes | No
         return None
     untouched = after.st_dev == before.st_dev and _is_known(file, after, before.st_ctime_ns)
     return content if untouched and len(content) == file.size else None
+
+
+def read_content(descriptor: int, n_bytes: int) -> bytes:
+    """The first bytes of an open file, as many as there are.
+
+    Raises:
+        OSError: the disk does not hand them out.
+    """
+    return os.read(descriptor, n_bytes)
 
 
 def _is_known(file: SourceFile, seen: os.stat_result, ctime_ns: int) -> bool:
