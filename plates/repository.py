@@ -73,7 +73,7 @@ class SmallFileReader(SourceReader, Protocol):
     def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
         """The bytes of each file that was, before and after they were read, what is known of it.
 
-        Of any other there is None, and no word of what is the matter: who opens it is told. Called from several threads.
+        Of any other there is None and no word of what is the matter: who opens it is told. Called from several threads.
         """
 
 

@@ -39,7 +39,7 @@ class HeldReader:
         return OpenHeldFile(self._hold, file, self._reach)
 
     def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
-        """Read small files whole, those that nothing has touched since they were held; the inode tells of all that does."""
+        """Read small files whole, those that nothing has touched since they were held: their inodes tell."""
         with closing(OpeningFor(self._reach)) as opening:
             return [self._read_small(file, opening) for file in files]
 

@@ -52,7 +52,7 @@ class Copier:
         self._there = memoryview(bytearray(BUFFER_BYTES))
 
     def copy_all(self, handful: Sequence[SourceFile]) -> list[StoredFile]:
-        """Copy a large file, or some small ones, as ``copy`` does; small ones that nothing has touched with fewer calls.
+        """Copy a large file or some small ones as ``copy`` does; small ones that nothing has touched, with fewer calls.
 
         Raises:
             MeshError: as ``copy`` says.

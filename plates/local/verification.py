@@ -50,7 +50,11 @@ class Verifier:
         try:
             fetched.extend(map(self._fetched, handful))
             self._check_wanted()
-            good = {file.path for opened, file in zip(fetched, handful, strict=True) if _is_good(opened, file)}
+            good = {
+                file.path
+                for opened, file in zip(fetched, handful, strict=True)
+                if not isinstance(opened, bool) and _is_good(opened, file)
+            }
             self._on_bytes(sum(file.size for file in handful if file.path in good))
             return [
                 (file.path, "" if file.path in good else self.check(file, fetched=opened is not False))
@@ -129,13 +133,11 @@ class Verifier:
         return ""
 
 
-def _is_good(opened: int | bool, file: StoredFile) -> bool:
+def _is_good(descriptor: int, file: StoredFile) -> bool:
     """Whether a small file that was fetched is what its checksum stands for; what is wrong, a closer look tells."""
-    if isinstance(opened, bool):
-        return False
     try:
         # One byte more than it should have, to see that it has none.
-        content = os.read(opened, file.size + 1)
+        content = os.read(descriptor, file.size + 1)
     except OSError:
         return False
     digest = new_digest(file.algorithm)

@@ -115,7 +115,7 @@ class Bytes:
         owner.read_into = read_into
 
     def wrap_small(self) -> None:
-        """Look at small files that are read at once, too; what the stop is in is read on this side of it and on that."""
+        """Look at small files, too, which are read at once: the one that the stop is in, on both sides of it."""
         real = small_files.read_content
 
         def read_content(descriptor: int, n_bytes: int) -> bytes:

@@ -55,6 +55,11 @@ def read(opening: OpeningFor, path: Path) -> bytes:
         os.close(descriptor)
 
 
+def read_all(opening: OpeningFor, plate: Path) -> None:
+    for n in range(N_FILES):
+        read(opening, plate / f"{n}.tif")
+
+
 def test_files_of_some_folders_are_opened_one_after_another(plate: Path) -> None:
     (plate / "deeper").mkdir()
     (plate / "deeper" / "x.tif").write_bytes(b"x")
@@ -88,8 +93,7 @@ def test_a_folder_that_is_closed_to_him_is_found_out_before_many_more_of_its_fil
         read(opening, plate / "0.tif")
         plate.chmod(0o700)
         with pytest.raises(NotForReader, match="enter a folder above it"):
-            for n in range(N_FILES):
-                read(opening, plate / f"{n}.tif")
+            read_all(opening, plate)
     with closing(OpeningFor(reach_of(plate))) as opening, pytest.raises(NotForReader):
         opening.open(str(plate / "0.tif"))
 

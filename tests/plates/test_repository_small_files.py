@@ -1,4 +1,4 @@
-"""Many small files taken over: read at once where nothing has touched them, and judged one by one where something has."""
+"""Many small files taken over: read at once where nothing has touched them, judged one by one where something has."""
 
 import hashlib
 import os
