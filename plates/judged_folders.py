@@ -30,6 +30,10 @@ class JudgedFolders:
         self._changing = threading.Lock()
         self._kept: dict[str, _OpenFolder] = {}
 
+    def open(self, path: str) -> int:
+        """The descriptor alone; see ``open_and_look``."""
+        return self.open_and_look(path)[0]
+
     def open_and_look(self, path: str) -> tuple[int, os.stat_result]:
         """A descriptor of the regular file that a path leads to, and what it is like.
 

@@ -13,7 +13,7 @@ from ..config.import_settings import GuestSettings
 from .pace import MIB, UNLIMITED, BackOff, TokenBucket, Traffic
 from .pace_priority import stand_back
 from .pace_traffic import TrafficWatch
-from .repository import OpenSource, SourceFile, SourceReader, never
+from .repository import OpenSource, SmallFileReader, SourceFile, SourceReader, never
 
 LOOK_EVERY_S = 0.25
 REST_S = 10.0
@@ -158,10 +158,10 @@ class Pace:
         if wait_s:
             self._wait(wait_s, cancelled)
 
-    def count_file(self) -> None:
-        """Count one more file, which takes some of the repository's disk however few bytes it has."""
+    def count_files(self, n_files: int) -> None:
+        """Count files, each of which takes some of the repository's disk however few bytes it has."""
         with self._taking:
-            self._own_files += 1
+            self._own_files += n_files
 
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
         """Wait until the timetable lets sources be read."""
@@ -231,8 +231,21 @@ class PacedReader:
         self._pace.lower_thread()
         self._pace.wait_for_hours(self._cancelled)
         if self._writes:
-            self._pace.count_file()
+            self._pace.count_files(1)
         return _PacedFile(self._inner.open(path), self._pace, self._cancelled, writes=self._writes)
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """Read small files whole, all of them at one step of the pace; none where the reader inside cannot."""
+        if not isinstance(self._inner, SmallFileReader):
+            return [None] * len(files)
+        self._pace.lower_thread()
+        self._pace.wait_for_hours(self._cancelled)
+        contents = self._inner.read_small(files)
+        found = [content for content in contents if content is not None]
+        if self._writes:
+            self._pace.count_files(len(found))
+        self._pace.take(sum(map(len, found)), self._cancelled, writes=self._writes)
+        return contents
 
 
 class _PacedFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ..judged_folders import JudgedFolders
 from ..reach import EVERYTHING, Reach
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
+from .small_files import read_untouched
 
 
 class FolderReader:
@@ -29,6 +31,13 @@ class FolderReader:
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened, or not for whom it would be.
         """
         return OpenFile(path, f"{self._folder}/{path}", self._folders)
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """Read small files whole, those that are what is known of them and within the reach."""
+        if not self._reach.is_bounded:
+            return [read_untouched(f"{self._folder}/{file.path}", file) for file in files]
+        opened = self._folders.open
+        return [read_untouched(f"{self._folder}/{file.path}", file, opened=opened) for file in files]
 
 
 class OpenFile:
