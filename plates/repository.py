@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -64,6 +64,17 @@ class SourceReader(Protocol):
 
     def open(self, path: str) -> OpenSource:
         """Open the file at a path relative to the source; called from several threads."""
+
+
+@runtime_checkable
+class SmallFileReader(SourceReader, Protocol):
+    """A source that hands out small files whole: to open each by itself costs more than to read it."""
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """The bytes of each file that was, before and after they were read, what is known of it.
+
+        Of any other there is None and no word of what is the matter: who opens it is told. Called from several threads.
+        """
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):

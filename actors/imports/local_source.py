@@ -62,6 +62,7 @@ class LocalSource:
         exclude = Exclusion(order.exclude)
 
         def look() -> Scan:
+            self._places.expect(self._folder())
             scan = scan_source(Path(order.path), order.only, exclude=exclude)
             self._check(scan)
             return scan
@@ -77,15 +78,19 @@ class LocalSource:
             for path, (size, mtime_ns, inode) in scan.files.items()
             if (path not in known or known[path][2] != inode) and not 0 < order.depth <= path.count(os.sep)
         ]
-        root = Path(order.path)
         self._places.check_files(
             self._life.owner,
-            root if root.is_dir() else root.parent,
+            self._folder(),
             new,
             administrator=self._life.administrator,
             may_be_gone=True,
         )
         self._allowed = scan
+
+    def _folder(self) -> Path:
+        """The folder that the order names, or that the file lies in which it names."""
+        named = Path(self._order.path)
+        return named if named.is_dir() else named.parent
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
         """Ask the inspector what it holds, never of what its owner could not read."""

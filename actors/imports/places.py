@@ -182,6 +182,11 @@ class ImportPlaces:
             return None
         return resolve_allowed(path, self._settings.roots, requester="", administrator=True).root
 
+    def expect(self, source: Path) -> None:
+        """Look who else writes to a source's disk before it is read."""
+        if self._pace is not None:
+            self._pace.expect(source)
+
     def paced(
         self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool], *, writes: bool = True
     ) -> SourceReader:

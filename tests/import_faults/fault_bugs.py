@@ -18,7 +18,7 @@ from hcs_mesh.actors.ledger import Ledger
 from hcs_mesh.actors.notices.outbox import Outbox
 from hcs_mesh.plates.holding import reader as held_reader
 from hcs_mesh.plates.holding import sweep
-from hcs_mesh.plates.local import certifying, copying
+from hcs_mesh.plates.local import certifying, copying, small_files
 from hcs_mesh.plates.local.copying import Copier
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.plates.local.import_shelf import ImportShelf
@@ -53,6 +53,7 @@ def _never_verified() -> Patches:
 def _changes_not_noticed() -> Patches:
     return (
         (copying, "check_settled", lambda file, now, name: None),
+        (small_files, "_is_known", lambda file, seen, ctime_ns: True),
         (held_reader.OpenHeldFile, "look", lambda self: self._file.expected),
     )
 

@@ -28,7 +28,7 @@ from hcs_mesh.config.import_settings import RootSettings
 from hcs_mesh.messages.imports import ImportOrder, ImportStatus, ListImports, RetryImport, SubmitImport
 from hcs_mesh.messages.listing import MOST_LISTED
 from hcs_mesh.messages.notices import ListNotices
-from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.local import LocalRepository, small_files
 from hcs_mesh.plates.local.disk_file import DiskFile
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.supervisors import Backoff, Node, RestartIntensity, Supervisor
@@ -114,6 +114,21 @@ class Bytes:
 
         owner.read_into = read_into
 
+    def wrap_small(self) -> None:
+        """Look at small files, too, which are read at once: the one that the stop is in, on both sides of it."""
+        real = small_files.read_content
+
+        def read_content(descriptor: int, n_bytes: int) -> bytes:
+            with self._counting:
+                left, self._left = self._left, self._left - n_bytes
+            if not left >= 0 > self._left:
+                return real(descriptor, n_bytes)
+            content = real(descriptor, left)
+            self._gate.at(self._point, DURING)
+            return content + real(descriptor, n_bytes - left)
+
+        small_files.read_content = read_content
+
 
 def live(going: Going, tell: int, hear: int) -> None:
     """Be the import branch until the world lets go or kills it; never returns."""
@@ -127,7 +142,9 @@ def live(going: Going, tell: int, hear: int) -> None:
                 setattr(owner, name, faulty)
         hold_at_records(gate)
         if going.transfer_byte >= 0:
-            Bytes(gate, "transfer byte", going.transfer_byte).wrap(OpenFile, shorten=True)
+            transferred = Bytes(gate, "transfer byte", going.transfer_byte)
+            transferred.wrap(OpenFile, shorten=True)
+            transferred.wrap_small()
         if going.verify_byte >= 0:
             Bytes(gate, "verify byte", going.verify_byte).wrap(DiskFile, shorten=False)
         asyncio.run(Branch(going, gate).run())
