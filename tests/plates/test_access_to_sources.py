@@ -210,9 +210,9 @@ def test_what_lies_in_a_folder_that_is_a_link_out_is_refused_and_every_file_of_i
     inside, out = (
         [SourceFile(path=f"{one}/{name}", size=5) for name in ("A02.tif", "A03.tif")] for one in ("in", "out")
     )
-    check_readable(plate, inside, (), None)
+    check_readable(plate, inside, EVERYTHING)
     with pytest.raises(PathNotAllowed, match=r"out/A02\.tif \(a link leads out.*out/A03\.tif"):
-        check_readable(plate, [*inside, *out], (), None)
+        check_readable(plate, [*inside, *out], EVERYTHING)
 
 
 def test_a_file_that_was_put_in_the_place_of_the_settled_one_is_refused(plate: Path) -> None:
