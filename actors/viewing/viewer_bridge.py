@@ -22,7 +22,7 @@ from ...messages.viewing import (
     ViewerInfo,
 )
 from ...supervisors import Actor, Deferred
-from ...transport import Link
+from ...transport import Link, MailboxFull
 from ...transport.planes import PlaneReader
 from .death_watch import DeathWatch
 from .errors import ViewerRefused
@@ -54,6 +54,7 @@ class _Session:
     watch: DeathWatch | None = None
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
+    begun: bool = False
     shown: set[int] = field(default_factory=set)
     """The planes that it has been shown and has not let go of."""
 
@@ -89,10 +90,13 @@ class ViewerBridge(Actor[Inbox]):
             case Attach():
                 return self.defer(self._open(self._admit(message)))
             case StillAttached(viewer=viewer):
-                return self.defer(self._still(viewer)) if self._is_its_own(viewer) else False
+                if not self._is_its_own(viewer):
+                    return False
+                self._make_up_for_what_was_lost(self._sessions[viewer], message.let_go_through)
+                return self.defer(self._still(viewer))
             case StartStream() | Detach() | FrameTaken():
                 if self._is_its_own(message.viewer):
-                    self._pass_on(message)
+                    self._hear(self._sessions[message.viewer], message)
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
@@ -193,22 +197,42 @@ class ViewerBridge(Actor[Inbox]):
             if session.viewer in streams
         )
 
-    def _pass_on(self, message: StartStream | Detach | FrameTaken) -> None:
+    def _hear(self, session: _Session, message: StartStream | Detach | FrameTaken) -> None:
         match message:
-            case StartStream(viewer=viewer):
-                self.context.find(PUBLISHER).tell(BeginStream(viewer=viewer))
+            case StartStream():
+                self._begin(session)
             case Detach(viewer=viewer):
                 self._forget(viewer)
-            case FrameTaken(viewer=viewer):
-                session = self._sessions[viewer]
-                if message.sequence not in session.shown:
-                    # Said within the mesh it would take the room that outsiders have to leave.
-                    return
-                session.shown.remove(message.sequence)
-                carrier = session.carrier
-                if carrier is not None:
-                    carrier.taken(message)
-                self.context.find(PUBLISHER).tell(message)
+            case FrameTaken():
+                if message.sequence in session.shown and session.carrier is not None:
+                    session.carrier.taken(message)
+                self._let_go(session, message)
+
+    def _make_up_for_what_was_lost(self, session: _Session, let_go_through: int) -> None:
+        """The viewer may have said already that it is ready, and what it let go of, when there was no room for it."""
+        self._begin(session)
+        for sequence in sorted(one for one in session.shown if one <= let_go_through):
+            if session.carrier is not None:
+                session.carrier.taken_unnoticed(sequence)
+            self._let_go(session, FrameTaken(viewer=session.viewer, sequence=sequence))
+
+    # What a viewer says is passed on once: said within the mesh it would take the room that outsiders have to leave.
+
+    def _begin(self, session: _Session) -> None:
+        if not session.begun:
+            session.begun = self._passed_on(BeginStream(viewer=session.viewer))
+
+    def _let_go(self, session: _Session, message: FrameTaken) -> None:
+        if message.sequence in session.shown and self._passed_on(message):
+            session.shown.remove(message.sequence)
+
+    def _passed_on(self, message: BeginStream | FrameTaken) -> bool:
+        """Whether the publisher had room for it; if not, the viewer says it again."""
+        try:
+            self.context.find(PUBLISHER).tell(message)
+        except MailboxFull:
+            return False
+        return True
 
     def _is_its_own(self, viewer: str) -> bool:
         """Whether the viewer's session is that of the link that is speaking."""

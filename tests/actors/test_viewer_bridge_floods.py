@@ -12,7 +12,7 @@ import zmq
 from hcs_mesh.messages.frames import FrameTaken
 from hcs_mesh.messages.streaming import BeginStream, ListStreams
 from hcs_mesh.messages.viewing import Attach, StartStream, Subject
-from hcs_mesh.transport import Dialer, MailboxFull
+from hcs_mesh.transport import Dialer, KeyPair, MailboxFull
 from hcs_mesh.transport.codec import Envelope
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +21,11 @@ ATTACH = Attach(kind="recorder", elsewhere=True, subject=Subject(plate_id=1))
 
 
 @asynccontextmanager
-async def dialled(mesh: Any, hear: Any = lambda link, envelope: None) -> AsyncIterator[Dialer]:
+async def dialled(
+    mesh: Any, hear: Any = lambda link, envelope: None, *, key: KeyPair | None = None
+) -> AsyncIterator[Dialer]:
     context = zmq.Context()
-    dialer = mesh.dial(context, hear)
+    dialer = mesh.dial(context, hear, key=key)
     try:
         yield dialer
     finally:
@@ -56,7 +58,7 @@ async def test_the_slots_of_a_viewer_that_hangs_up_come_back_though_the_mailboxe
         mesh.node.cells["viewers"].resume()
         await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
         mesh.node.cells["publisher"].resume()
-        await streaming.until(lambda: mesh.slots_held == 0)
+        await streaming.until(lambda: mesh.slots_held == 0, 30)
         assert await mesh.node.find("publisher").ask(ListStreams()) == ()
 
 
@@ -103,3 +105,25 @@ async def test_what_a_viewer_takes_that_it_was_not_shown_is_not_passed_on(tmp_pa
             await streaming.until(lambda: len(heard) == 3)
             # The plane that was let go of, and the one that was read in its place.
             assert mesh.statistics("publisher")["handled"] <= n_handled + 2
+
+
+async def test_a_viewer_comes_in_and_is_shown_its_planes_however_much_another_key_says(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        cell = mesh.node.cells["viewers"]
+        async with (
+            dialled(mesh, key=mesh.let_in("greedy")) as greedy,
+            dialled(mesh, lambda link, envelope: heard.append(envelope)) as modest,
+        ):
+            cell.pause()
+            for _ in range(8_000):
+                greedy.link.tell("viewers", FrameTaken(viewer="nobody", sequence=0))
+            await streaming.until(lambda: len(cell.box) + cell.box.n_refused == 8_000)
+            n_said = len(cell.box)
+            asked = modest.link.ask("viewers", ATTACH)
+            await streaming.until(lambda: len(cell.box) == n_said + 1)
+            cell.resume()
+            modest.link.tell("viewers", StartStream(viewer=(await asked).viewer))
+            await streaming.until(lambda: len(heard) == 2)
