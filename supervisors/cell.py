@@ -247,7 +247,7 @@ class Cell:
             self.box.force(letter)
             return True
         key = getattr(letter.message, "supersedes", None) if self._keeps_latest and letter.answer is None else None
-        offered = self.box.offer(letter, key, may_wait=letter.answer is not None, outsider=outsider_of(letter))
+        offered = self.box.offer(letter, key, may_wait=letter.answer is not None, from_outside=outsider_of(letter))
         if offered is not REJECTED and offered is not OVER_SHARE:
             return True
         if letter.answer is None:
@@ -274,7 +274,7 @@ class Cell:
     def _send(self, letter: Letter, answer: Answer) -> None:
         letter.answer = None
         letter.n_bytes = letter.message.nominal_bytes
-        offered = self.box.offer(letter, may_wait=True, outsider=outsider_of(letter))
+        offered = self.box.offer(letter, may_wait=True, from_outside=outsider_of(letter))
         if offered is REJECTED or offered is OVER_SHARE:
             self._refuse(letter, answer, offered)
         elif offered is Offer.WAITING:

@@ -122,11 +122,11 @@ class Mailbox(Generic[L]):
     def __len__(self) -> int:
         return len(self.queued) + len(self._waiting)
 
-    def offer(self, letter: L, key: Hashable = None, *, may_wait: bool = False, outsider: str = "") -> Offer:
+    def offer(self, letter: L, key: Hashable = None, *, may_wait: bool = False, from_outside: str = "") -> Offer:
         """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``.
 
-        What an ``outsider`` of this name says leaves room for the mesh and for other outsiders, and does not wait for
-        that room.
+        What somebody of this name says ``from_outside`` leaves room for the mesh and for others outside, and does not
+        wait for that room.
         """
         queued, n_bytes = self.queued, letter.n_bytes
         if self._when_full is not WhenFull.LATEST:
@@ -136,11 +136,11 @@ class Mailbox(Generic[L]):
             self._forget(before)
             self.n_bytes += n_bytes - before.n_bytes
             self._keyed[key] = letter
-            self._note(letter, outsider)
+            self._note(letter, from_outside)
             self.n_superseded += 1
             return SUPERSEDED
         # One message alone always fits: a limit below its size would refuse it for ever.
-        if outsider and queued and (refused := self._refused(outsider, n_bytes)) is not None:
+        if from_outside and queued and (refused := self._refused(from_outside, n_bytes)) is not None:
             self.n_refused += 1
             return refused
         total = self.n_bytes + n_bytes
@@ -150,12 +150,12 @@ class Mailbox(Generic[L]):
                 self._keys[id(letter)] = key
             queued.append(letter)
             self.n_bytes = total
-            self._note(letter, outsider)
+            self._note(letter, from_outside)
             return TAKEN
         if may_wait and self._when_full is WhenFull.WAIT and self._has_place(n_bytes):
             self._waiting.append(letter)
             self._waiting_bytes += n_bytes
-            self._note(letter, outsider)
+            self._note(letter, from_outside)
             self.plain = False
             return WAITING
         self.n_refused += 1

@@ -148,8 +148,10 @@ async def hosts(data: Path, *, grace_s: float = 30.0) -> AsyncIterator[Hosts]:
         made.executor.may_end.set()
         for node in (made.b, made.a):
             for cell in node.cells.values():
-                if cell.life is not None:
-                    await cell.life.kill()  # type: ignore[attr-defined]
+                life: Any = cell.life
+                if life is not None:
+                    await life.kill()
+                    await life.wait()
         await made.b.close()
         await made.a.close()
 

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import zmq
 
-from hcs_mesh.messages.frames import Fact, Frame, FrameTaken, PlaneUnreadable
-from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
+from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
+from hcs_mesh.messages.streaming import SayAgain
+from hcs_mesh.messages.viewing import Contents, Detach, ListViewers, Subject
 from hcs_mesh.transport import MailboxFull
 from hcs_mesh.viewers.follower import Follower
 
 pytestmark = pytest.mark.anyio
+
+OF_NO_USE = {"viewers": Detach(viewer="nobody"), "publisher": SayAgain()}
+"""What changes nothing, and takes room."""
 
 
 class Screen:
@@ -62,7 +66,7 @@ def fill(mesh: Any, actor: str) -> int:
     cell.pause()
     while True:
         try:
-            mesh.node.find(actor).tell(FrameTaken(viewer="nobody", sequence=0))
+            mesh.node.find(actor).tell(OF_NO_USE[actor])
         except MailboxFull:
             return int(cell.box.n_refused)
 

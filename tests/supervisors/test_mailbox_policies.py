@@ -69,16 +69,16 @@ class Postbox(RuleBasedStateMachine):
         n_bytes=st.integers(1, 150),
         key=st.sampled_from([None, None, "a", "b"]),
         may_wait=st.booleans(),
-        outsider=st.sampled_from(["", "", "anna", "bert"]),
+        from_outside=st.sampled_from(["", "", "anna", "bert"]),
     )
-    def offer(self, n_bytes: int, key: str | None, may_wait: bool, outsider: str) -> None:
+    def offer(self, n_bytes: int, key: str | None, may_wait: bool, from_outside: str) -> None:
         self.last += 1
         latest = self.when_full is WhenFull.LATEST
         known = [at for at, (_, other) in enumerate(self.inside) if other == key] if latest and key else []
         letter = Sent(self.last, n_bytes)
-        refused = self._refused(outsider, n_bytes)
-        self.of[letter] = outsider
-        offered = self.box.offer(letter, key, may_wait=may_wait, outsider=outsider)
+        refused = self._refused(from_outside, n_bytes)
+        self.of[letter] = from_outside
+        offered = self.box.offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         if known:
             assert offered is Offer.SUPERSEDED
             self.inside[known[0]] = (letter, key)
@@ -181,18 +181,18 @@ def test_a_mailbox_keeps_order_and_bounds_under_any_order_of_events(when_full: W
 
 
 class _OvertakesTheLine(Mailbox[Sent]):
-    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, outsider: str = "") -> Offer:
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: str = "") -> Offer:
         waiting, self._waiting = self._waiting, deque()
         try:
-            return super().offer(letter, key, may_wait=may_wait, outsider=outsider)
+            return super().offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         finally:
             self._waiting = deque([*waiting, *self._waiting])
 
 
 class _ForgetsTheNewSize(Mailbox[Sent]):
-    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, outsider: str = "") -> Offer:
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: str = "") -> Offer:
         before = self.n_bytes
-        offered = super().offer(letter, key, may_wait=may_wait, outsider=outsider)
+        offered = super().offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         if offered is Offer.SUPERSEDED:
             self.n_bytes = before
         return offered
@@ -227,10 +227,10 @@ def test_however_many_flood_a_mailbox_that_is_read_each_has_its_share_and_there_
     flooding = [f"flood{number}" for number in range(9)]
     for n_read in range(3000):
         for name in flooding:
-            while box.offer(Sent(n_read, 1), outsider=name) is Offer.TAKEN:
+            while box.offer(Sent(n_read, 1), from_outside=name) is Offer.TAKEN:
                 pass
         box.take()
     # Ten parts of the 750 that are outsiders': one for each who floods, and one that is free.
     assert {box.held.of(name)[0] for name in flooding} <= {74, 75, 76}
     for _ in range(30):
-        assert box.offer(Sent(0, 1), outsider="modest") is Offer.TAKEN
+        assert box.offer(Sent(0, 1), from_outside="modest") is Offer.TAKEN

@@ -1,4 +1,4 @@
-"""Whatever a key says, there is room in a mailbox for others and for the mesh; what settles something is always taken."""
+"""Whatever a key says, others and the mesh have room in a mailbox; what settles something is taken in any case."""
 
 from __future__ import annotations
 
