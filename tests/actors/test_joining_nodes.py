@@ -125,6 +125,8 @@ class Hosts:
 
     async def joined(self) -> None:
         await eventually(lambda: self.nodes.running() and self.appeared and THERE in self.a.cells, what="joining")
+        # The desk knows it before its answer has come.
+        await eventually(lambda: self.uplink.actor.statistics()["state"] == "joined as hostb", what="its answer")
 
     def become(self, *rows: ActorRow) -> None:
         """Let something happen to the children of host B."""
