@@ -88,11 +88,13 @@ class Deferrals:
             del self._waits[task]
             task.cancel()
 
-    def cancel(self) -> None:
-        """Stop all of it; who waits has been told."""
-        for task in self._running:
+    def cancel(self) -> tuple[asyncio.Task[Any], ...]:
+        """Stop all of it, and return what has yet to end; who waits has been told."""
+        tasks = tuple(self._running)
+        for task in tasks:
             task.cancel()
         self._running.clear()
+        return tasks
 
     def _full_for(self, deferred: Deferred[Any], letter: Letter) -> MailboxFull | None:
         """Why there is no room for a letter's work; None where there is."""

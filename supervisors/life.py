@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping
 from math import inf
 from typing import Any, cast
 
+from ..config import get_logger
 from ..config.errors import MeshError
 from ..config.tracing import ACTOR
 from ..transport.errors import PeerGone
@@ -32,6 +33,11 @@ An actor that waits in ``receive`` meanwhile has its mailbox swept by the node: 
 this without a pause can work on a message that expired during that pause.
 """
 
+WIND_UP_S = 5.0
+"""What an actor had begun and what is cancelled at its end may take so long to lay down; then it is told of."""
+
+log = get_logger(__name__)
+
 
 class Life:
     """What a supervisor holds of an actor, and what the actor has as its context, from start to end."""
@@ -50,6 +56,8 @@ class Life:
         self._deferrals = Deferrals(cell, actor.mailbox, self._fail_with)
         self._children: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._winding_up: set[asyncio.Task[Any]] = set()
+        self._over = False
         self._fault: BaseException | None = None
         self._task: asyncio.Task[Exit] | None = None
         actor.context = self
@@ -73,7 +81,7 @@ class Life:
             self._task = self._loop.create_task(self._run(), name=self._cell.name)
         except BaseException:
             self._end("the actor did not start")
-            await self.actor.ended()
+            await self._ended()
             raise
         finally:
             ACTOR.reset(token)
@@ -189,6 +197,16 @@ class Life:
             self._end("the actor stopped")
             return Exit(reason="shutdown")
         finally:
+            await self._ended()
+
+    async def _ended(self) -> None:
+        """Wait until nothing of this life is at work any more, and run the actor's ``ended``."""
+        try:
+            if self._winding_up:
+                _, left = await asyncio.wait(self._winding_up, timeout=WIND_UP_S)
+                for task in left:
+                    log.error("work of an actor goes on after its end", actor=self._cell.name, work=task.get_name())
+        finally:
             await self.actor.ended()
 
     async def _read_mail(self) -> None:
@@ -273,7 +291,10 @@ class Life:
             self._fail_with(error)
 
     def _fail_with(self, error: BaseException) -> None:
-        if self._fault is None and (self._task is None or not self._task.done()):
+        if self._over:
+            # What it was to end with is settled; this is the way in which its work did.
+            log.error("work of an actor failed at its end", actor=self._cell.name, exc_info=error)
+        elif self._fault is None:
             # Without a task the actor is starting still, and its start looks at the fault.
             self._fault = error
             if self._task is not None:
@@ -297,6 +318,7 @@ class Life:
             if letter.answer is not None and not letter.answer.done():
                 letter.answer.set_exception(gone)
         self._letter = None
-        self._deferrals.cancel()
+        self._over = True
         for task in self._children:
             task.cancel()
+        self._winding_up = {*self._children, *self._deferrals.cancel()}

@@ -22,7 +22,7 @@ from ...messages.viewing import (
     ViewerInfo,
 )
 from ...supervisors import Actor, Deferred
-from ...transport import Link, MailboxFull
+from ...transport import Link
 from ...transport.planes import PlaneReader
 from .death_watch import DeathWatch
 from .errors import ViewerRefused
@@ -54,9 +54,10 @@ class _Session:
     watch: DeathWatch | None = None
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
-    begun: bool = False
     shown: set[int] = field(default_factory=set)
     """The planes that it has been shown and has not let go of."""
+    begun: bool = False
+    """Its viewer has said that planes may come."""
 
 
 class ViewerBridge(Actor[Inbox]):
@@ -96,7 +97,7 @@ class ViewerBridge(Actor[Inbox]):
                 return self.defer(self._still(viewer))
             case StartStream() | Detach() | FrameTaken():
                 if self._is_its_own(message.viewer):
-                    self._hear(self._sessions[message.viewer], message)
+                    self._pass_on(message)
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
@@ -197,7 +198,8 @@ class ViewerBridge(Actor[Inbox]):
             if session.viewer in streams
         )
 
-    def _hear(self, session: _Session, message: StartStream | Detach | FrameTaken) -> None:
+    def _pass_on(self, message: StartStream | Detach | FrameTaken) -> None:
+        session = self._sessions[message.viewer]
         match message:
             case StartStream():
                 self._begin(session)
@@ -216,23 +218,17 @@ class ViewerBridge(Actor[Inbox]):
                 session.carrier.taken_unnoticed(sequence)
             self._let_go(session, FrameTaken(viewer=session.viewer, sequence=sequence))
 
-    # What a viewer says is passed on once: said within the mesh it would take the room that outsiders have to leave.
+    # Within the mesh these are taken however full a mailbox is, and so they are said there once.
 
     def _begin(self, session: _Session) -> None:
         if not session.begun:
-            session.begun = self._passed_on(BeginStream(viewer=session.viewer))
+            session.begun = True
+            self.context.find(PUBLISHER).tell(BeginStream(viewer=session.viewer))
 
     def _let_go(self, session: _Session, message: FrameTaken) -> None:
-        if message.sequence in session.shown and self._passed_on(message):
+        if message.sequence in session.shown:
             session.shown.remove(message.sequence)
-
-    def _passed_on(self, message: BeginStream | FrameTaken) -> bool:
-        """Whether the publisher had room for it; if not, the viewer says it again."""
-        try:
             self.context.find(PUBLISHER).tell(message)
-        except MailboxFull:
-            return False
-        return True
 
     def _is_its_own(self, viewer: str) -> bool:
         """Whether the viewer's session is that of the link that is speaking."""

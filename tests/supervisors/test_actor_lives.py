@@ -188,6 +188,96 @@ async def test_deferred_work_ends_with_its_actor_and_its_asker_learns_it() -> No
     await node.close()
 
 
+class Cleaner(Actor[Work | Nudge]):
+    """Needs a while to lay down what it is at, and never does where it is told to stay."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    async def started(self) -> None:
+        self.log.append("started")
+        self.context.spawn(self._work("spawned"))
+
+    async def receive(self, message: Work | Nudge) -> Any:
+        match message.how:
+            case "fault":
+                raise ZeroDivisionError("a planted fault")
+            case "stay":
+                self.context.spawn(self._stay())
+                return 1
+            case _:
+                return self.defer(self._work(message.how))
+
+    async def _work(self, what: str) -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            self.log.append(f"{what} laid down")
+        return 0
+
+    async def _stay(self) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if "let go" in self.log:
+                    raise
+
+    async def ended(self) -> None:
+        self.log.append("ended")
+
+
+@pytest.mark.parametrize("how", ["fault", "stop", "kill"])
+async def test_nothing_of_a_life_is_at_work_when_it_has_ended(how: str) -> None:
+    node, log = Node("n"), []
+    life = await node.start_actor("cleaner", lambda: Cleaner(log))
+    asked = [node.find("cleaner").ask(Work(how="deferred"))]
+    await eventually(lambda: life.n_deferred == 1)
+    match how:
+        case "fault":
+            asked.append(node.find("cleaner").ask(Work(how="fault")))
+        case "stop":
+            await life.stop()
+        case "kill":
+            await life.kill()
+    assert (await life.wait()).reason == {"fault": "failed", "stop": "shutdown", "kill": "killed"}[how]
+    assert sorted(log[1:3]) == ["deferred laid down", "spawned laid down"]
+    assert log[3:] == ["ended"]
+    await asyncio.gather(*asked, return_exceptions=True)
+    await node.close()
+
+
+async def test_a_life_begins_when_the_one_before_has_laid_down_its_work() -> None:
+    node, log = Node("n"), []
+    tree = await Supervisor("tree", [node.actor("cleaner", lambda: Cleaner(log))]).start()
+    with pytest.raises(AskFailed, match="a planted fault"):
+        await node.find("cleaner").ask(Work(how="fault"))
+    await eventually(lambda: log.count("started") == 2)
+    assert log == ["started", "spawned laid down", "ended", "started"]
+    await tree.stop()
+    await node.close()
+
+
+async def test_work_that_is_not_laid_down_is_told_of_and_the_life_ends_without_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hcs_mesh.supervisors.life.WIND_UP_S", 0.2)
+    node, log = Node("n"), []
+    life = await node.start_actor("cleaner", lambda: Cleaner(log))
+    before = asyncio.all_tasks()
+    assert await node.find("cleaner").ask(Work(how="stay")) == 1
+    await life.stop()
+    await life.wait()
+    assert log[-1] == "ended"
+    assert "goes on after its end" in caplog.text
+    log.append("let go")
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await node.close()
+
+
 async def test_deferred_work_that_is_cancelled_fails_its_asker_and_not_the_actor() -> None:
     node, log = Node("n"), []
     life = await node.start_actor("worker", lambda: Worker(log))
