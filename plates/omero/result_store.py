@@ -21,6 +21,8 @@ from .turns import Turns
 from .whose_session import AwaitLogin
 
 T = TypeVar("T")
+MOST_JOBS = 10_000
+"""Jobs of which it is remembered where they come from."""
 MOST_SESSIONS = 3
 """The person's own, a minted one, and one more: either may turn out to be over."""
 
@@ -54,6 +56,9 @@ class OmeroResultStore:
     def job_taken(self, origin: JobOrigin) -> None:
         """Hear of a job before its first well is begun: it is told with everything that the job writes."""
         self._jobs[origin.job] = origin
+        while len(self._jobs) > MOST_JOBS:
+            # Those that were taken first have ended, or nobody counts as far.
+            del self._jobs[next(iter(self._jobs))]
 
     def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them.
