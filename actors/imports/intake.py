@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ...config.mail_address import check_address
+from ...messages.import_orders import check_order
 from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
-from ...plates.exclusion import Exclusion
 from ...transport import Principal
 from ...transport.messages import ROLES
 from ..errors import KeyTaken, NotTheirs
@@ -68,12 +67,10 @@ class ImportIntake:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             SourceSilent: its disk does not answer.
-            PatternError: what it excludes is nothing that could be.
-            NoAddress: mail cannot be sent to where it asks for.
+            BadOrder, PatternError, NoAddress: the order cannot be meant as it is.
         """
         means = self._means
-        check_address(order.mail)
-        Exclusion(order.exclude)
+        check_order(order)
         owner = owner_of(on_behalf_of, asker)
         await self._check(order, asker, owner)
         await self._places.look_elsewhere(order)
@@ -103,9 +100,11 @@ class ImportIntake:
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            BadOrder, PatternError, NoAddress: the order cannot be meant as it is.
             MeshError: nothing could be imported, and why.
         """
         means = self._means
+        check_order(order)
         owner = owner_of(on_behalf_of, asker)
         await self._check(order, asker, owner)
         await self._places.look_elsewhere(order)

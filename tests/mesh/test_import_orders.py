@@ -27,12 +27,14 @@ def listed(folder: Path, *lines: str, usual: Wish = USUAL) -> tuple[Wish, ...]:
 
 
 def test_a_line_holds_every_option(tmp_path: Path) -> None:
-    (wish,) = listed(
+    wish, unread = listed(
         tmp_path,
         "path|plate|pattern|screen|project|dataset|description|comment|tag|key-value|mail|mode|priority|depth|exclude"
         "|as-files|ended|force|delete-source|agent|for",
-        'D:\\P|p1|{well}.tif|s|pr|d|"a ""word"""|c|a; b|k=v;x=y=z|a@b.org|in-place|high|2|*.db;t/*|yes|x|1|no|pc3|eva',
+        'D:\\P|p1|{well}.tif|s|pr|d|"a ""word"""|c|a; b|k=v;x=y=z|a@b.org|in-place|high|2|*.db;t/*|no|x|1|no|pc3|eva',
+        "b|||||||||||||||yes|||||",
     )
+    assert (unread.order.path, unread.order.as_files, wish.order.as_files) == (str(tmp_path / "b"), True, False)
     assert wish == Wish(
         ImportOrder(
             path="D:\\P",
@@ -50,7 +52,6 @@ def test_a_line_holds_every_option(tmp_path: Path) -> None:
             priority="high",
             depth=2,
             exclude=("*.db", "t/*"),
-            as_files=True,
             ended=True,
             forced=True,
             agent="pc3",
@@ -75,6 +76,12 @@ def test_what_a_line_leaves_empty_is_as_the_command_says(tmp_path: Path) -> None
         (("path|mode", "a|copy"), ("line 2: mode is 'copy', and must be one of upload, in-place",)),
         (("path|priority", "a|urgent"), ("line 2: priority is 'urgent'",)),
         (("path|depth", "a|-1"), ("line 2: depth is '-1'",)),
+        (("path|depth", "a|1001"), ("line 2: the depth is 1001",)),
+        (("path|pattern", "a|{well}.tif", "b|{nix}"), ("line 3: pattern '{nix}': {nix} is no name",)),
+        (("path|exclude", "a|/abs"), ("line 2: '/abs' excludes nothing",)),
+        (("path|pattern|as-files", "a|{well}.tif|yes"), ("line 2: what is stored as files is not read",)),
+        (("path|name", f"a|{'x' * 256}"), ("line 2: the name has 256 characters",)),
+        (("path|mail|mode|depth", "a|nobody|copy|-1"), ("'nobody' is no", "; mode is", "; depth is '-1'")),
         (("path|force", "a|perhaps"), ("line 2: force is 'perhaps'",)),
         (("path|key-value", "a|cells"), ("line 2: 'cells' is no key and value",)),
         (("path|name|plate", "a|x|y"), ("line 2: name and plate mean the same",)),
