@@ -170,7 +170,7 @@ class ImportPreview(msgspec.Struct, frozen=True, kw_only=True):
     """What an order would do if it were given: what would be stored, what would be missing, and for how long.
 
     ``pending`` says why the acquisition has not ended, ``same_as`` names the import that has these files
-    already, ``estimated_s`` is at the rate of the latest imports; 0 before the first.
+    already, ``estimated_s`` is at the rate of the latest imports; 0 while they were too few to tell.
     """
 
     plan: Plan

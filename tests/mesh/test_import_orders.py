@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -174,6 +175,8 @@ def test_a_preview_says_what_would_become_of_a_source(capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     parts = ("2.0 KiB", "1 min 01 s", "its own", "lost.tif", "t.db: no image", "2 of 9", "import-0001", "not read")
     assert [part for part in parts if part not in said] == []
+    print_preview(ImportOrder(path="/s"), msgspec.structs.replace(PREVIEW, estimated_s=0.0))
+    assert "how long is not known yet" in capsys.readouterr().out
 
 
 def test_an_import_says_whose_it_is_and_what_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
