@@ -88,7 +88,8 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     ``held`` is the weakest guarantee that the source cannot vanish before it is stored, ``n_bytes_held`` what only
     the mesh still holds. ``certificate`` is the path of the safe-to-delete certificate, ``certificate_note`` why
-    there is none. ``digest`` tells this manifest from others.
+    there is none, ``deletion_note`` why a source stays that was to be deleted. ``digest`` tells this manifest from
+    others.
     """
 
     import_id: str
@@ -108,6 +109,7 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str = ""
     certificate_note: str = ""
     source_deleted: bool = False
+    deletion_note: str = ""
     digest: str = ""
     notes: tuple[str, ...] = ()
     history: tuple[PhaseEntry, ...] = ()
@@ -121,6 +123,7 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
             reason=shortened(self.reason),
             hint=shortened(self.hint),
             certificate_note=shortened(self.certificate_note),
+            deletion_note=shortened(self.deletion_note),
             notes=tuple(shortened(note) for note in self.notes[:MOST_NAMED]),
             history=(),
         )
