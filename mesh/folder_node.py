@@ -59,7 +59,7 @@ class FolderNode(Mesh):
         super().__init__(settings, data=data)
         self._card = card
         self._pair = load_pair(key)
-        self._folders = ServedFolders(serve)
+        self._folders = ServedFolders(serve, own=self.data)
         self._label = label
         self._offer = AgentOffer(
             folders=self._folders.folders,

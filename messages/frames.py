@@ -108,6 +108,8 @@ class FrameTaken(Event, frozen=True, kw_only=True, tag="frames.frame_taken"):
     """
 
     audience: ClassVar[Role | None] = "viewer"
+    always_taken: ClassVar[bool] = True
+    """Where the bridge passes it on: once for each plane that the viewer was shown."""
 
     viewer: str
     sequence: int

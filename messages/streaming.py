@@ -35,6 +35,8 @@ class OpenStream(Request[StreamOpened], frozen=True, kw_only=True, tag="streamin
 class BeginStream(Event, frozen=True, kw_only=True, tag="streaming.begin"):
     """The viewer is ready: send."""
 
+    always_taken: ClassVar[bool] = True
+
     viewer: str
 
 

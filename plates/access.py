@@ -24,7 +24,7 @@ if sys.platform != "win32":
 _ACL = "system.posix_acl_access"
 _NAMED = 3
 _NO_ENTRY = "no permission to enter"
-_CLOSED = "others alone import from"
+_CLOSED = "no import from"
 
 
 class PathNotAllowed(MeshError, PermissionError):
@@ -83,6 +83,21 @@ def resolve_allowed(path: Path | str, roots: Sequence[RootSettings], *, requeste
     return Allowed(real, chosen)
 
 
+def refuse_own_data(source: Path, data: Path) -> None:
+    """Promise that a source without links neither lies in the mesh's own folder nor holds it.
+
+    Raises:
+        PathNotAllowed: it does: its keys, journals and repository are no source.
+    """
+    own = os.path.realpath(data)
+    if within(str(source), own) or within(own, str(source)):
+        where = "lies in" if within(str(source), own) else "holds"
+        raise PathNotAllowed(
+            f"{source} {where} the mesh's own data folder, from which nothing is imported.",
+            hint="Give the plate's own folder; an administrator keeps plates and the data folder apart.",
+        )
+
+
 def accounts_count(setting: Accounts, *, administrator: bool) -> bool:
     """Whether a requester's own permissions are to be looked at: an administrator's word is enough."""
     if sys.platform != "win32" and not administrator:
@@ -118,13 +133,23 @@ def account_named(name: str) -> Account:
 
 
 def reach_below(
-    roots: Sequence[RootSettings], account: Account | None, *, requester: str, administrator: bool
+    roots: Sequence[RootSettings],
+    account: Account | None,
+    *,
+    requester: str,
+    administrator: bool,
+    data: Path | None = None,
 ) -> Reach:
-    """What may be opened for somebody: below the roots that are his, but for those inside of them that are not."""
+    """What may be opened for somebody: below the roots that are his, but for those inside of them that are not.
+
+    The mesh's own ``data`` folder is nobody's, where anything is bounded.
+    """
     mine = [root for root in roots if administrator or not root.users or requester in root.users]
     closed = [os.path.realpath(root.path) for root in roots if root not in mine]
     # No folder at all would be every folder.
     everything = [os.path.abspath(os.sep)] if roots and not mine else []  # noqa: PTH100
+    if data is not None and (roots or account is not None):
+        closed.append(os.path.realpath(data))
     return Reach(
         account=account,
         inside=tuple(os.path.realpath(root.path) for root in mine),

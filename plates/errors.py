@@ -31,6 +31,10 @@ class NothingToImport(PlanError):
     """The source holds no image of a known layout."""
 
 
+class PlannerFailed(PlanError):
+    """A planner itself failed, at a file that nobody had thought of or for a fault of its own."""
+
+
 class MetadataError(PlanError):
     """A vendor's metadata file is damaged or contradicts itself."""
 

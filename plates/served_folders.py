@@ -48,8 +48,8 @@ def served_folder(given: str) -> ServedFolder:
 class ServedFolders:
     """Finds what paths lead to, links and all, and refuses what lies outside of the folders."""
 
-    def __init__(self, folders: Sequence[ServedFolder]) -> None:
-        """Serve these folders.
+    def __init__(self, folders: Sequence[ServedFolder], *, own: Path | None = None) -> None:
+        """Serve these folders, and nothing of the folder that is the agent's ``own``.
 
         Raises:
             NotServed: there is none, or two have one name.
@@ -62,6 +62,7 @@ class ServedFolders:
                 hint="give each a name of its own: --serve NAME=FOLDER",
             )
         self.folders = tuple(folders)
+        self._own = "" if own is None else os.path.realpath(own)
 
     def resolve(self, named: str) -> Path:
         """Where a path leads: an absolute one of this host, or the name of a folder and what is below it.
@@ -83,6 +84,8 @@ class ServedFolders:
         real = Path(os.path.realpath(path))
         if self.holding(real) is None:
             raise self._refusal(named, "it leads elsewhere")
+        if self._own and within(str(real), self._own):
+            raise self._refusal(named, "it is the agent's own folder")
         try:
             real.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -101,7 +104,8 @@ class ServedFolders:
     @property
     def reach(self) -> Reach:
         """What may be opened for who asks from elsewhere."""
-        return Reach(inside=tuple(os.path.realpath(one.path) for one in self.folders))
+        inside = tuple(os.path.realpath(one.path) for one in self.folders)
+        return Reach(inside=inside, closed=(self._own,) if self._own else ())
 
     def check_files(self, root: Path, files: Sequence[SourceFile]) -> None:
         """Promise that no link among the files leads out of the folders.

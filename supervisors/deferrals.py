@@ -91,6 +91,9 @@ class Deferrals:
         tasks = tuple(self._running)
         for task in tasks:
             task.cancel()
+        for letter in self.letters():
+            if isinstance(letter, TracedLetter) and letter.hop is not None:
+                letter.hop.end("the actor ended before it answered")
         self._running.clear()
         return tasks
 

@@ -21,6 +21,7 @@ from .cell import Cell
 from .child import Exit, exit_of
 from .child import Kind as ChildKind
 from .deferrals import Deferrals
+from .errands import Errands
 from .letters import Letter, portable, wrong_answer
 from .watching import watched
 
@@ -32,9 +33,6 @@ LOOK_AHEAD_S = 1.0
 An actor that waits in ``receive`` meanwhile has its mailbox swept by the node: only one that computes for longer than
 this without a pause can work on a message that expired during that pause.
 """
-
-WIND_UP_S = 5.0
-"""What an actor had begun and what is cancelled at its end may take so long to lay down; then it is told of."""
 
 log = get_logger(__name__)
 
@@ -54,9 +52,7 @@ class Life:
         self._stopping = False
         self._interrupted = False
         self._deferrals = Deferrals(cell, actor.mailbox, self._fail_with)
-        self._children: set[asyncio.Task[None]] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._winding_up: set[asyncio.Task[Any]] = set()
+        self._errands = Errands(cell, self._fail_with)
         self._over = False
         self._fault: BaseException | None = None
         self._task: asyncio.Task[Exit] | None = None
@@ -103,7 +99,9 @@ class Life:
 
     async def kill(self) -> None:
         """End now, in the middle of whatever it is doing."""
-        if self._task is not None:
+        # What is laying down has been cancelled and is waited for no longer than a kill may take: cut short it would
+        # be at work beside the next life.
+        if self._task is not None and not self._errands.winding_up:
             self._task.cancel()
 
     def statistics(self) -> Mapping[str, int | float | str]:
@@ -141,19 +139,11 @@ class Life:
 
     def after(self, delay_s: float, message: Message) -> None:
         """Hand this actor a message later."""
-
-        def due() -> None:
-            self._timers.discard(handle)
-            self._cell.post_own(message)
-
-        handle = self._loop.call_later(delay_s, due)
-        self._timers.add(handle)
+        self._errands.remind(delay_s, message)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a child task."""
-        task = self._loop.create_task(work, name=f"{self._cell.name}: spawned")
-        self._children.add(task)
-        task.add_done_callback(self._child_done)
+        self._errands.spawn(work)
 
     # -- the mailbox loop -------------------------------------------------------------------------
 
@@ -202,10 +192,7 @@ class Life:
     async def _ended(self) -> None:
         """Wait until nothing of this life is at work any more, and run the actor's ``ended``."""
         try:
-            if self._winding_up:
-                _, left = await asyncio.wait(self._winding_up, timeout=WIND_UP_S)
-                for task in left:
-                    log.error("work of an actor goes on after its end", actor=self._cell.name, work=task.get_name())
+            await self._errands.wind_up()
         finally:
             await self.actor.ended()
 
@@ -285,11 +272,6 @@ class Life:
         self.idle = idle = Nap(self._loop)
         await idle
 
-    def _child_done(self, task: asyncio.Task[None]) -> None:
-        self._children.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail_with(error)
-
     def _fail_with(self, error: BaseException) -> None:
         if self._over:
             # What it was to end with is settled; this is the way in which its work did.
@@ -311,14 +293,10 @@ class Life:
     def _end(self, why: str) -> None:
         if self._cell.life is self:
             self._cell.life = None
-        for timer in self._timers:
-            timer.cancel()
         gone = PeerGone(f"{self._cell.name} ended before it answered: {why}", hint="ask again")
         for letter in self.in_hand():
             if letter.answer is not None and not letter.answer.done():
                 letter.answer.set_exception(gone)
         self._letter = None
         self._over = True
-        for task in self._children:
-            task.cancel()
-        self._winding_up = {*self._children, *self._deferrals.cancel()}
+        self._errands.end(self._deferrals.cancel())

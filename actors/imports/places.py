@@ -8,7 +8,15 @@ from pathlib import Path
 
 from ...config import GuestSettings, ImportSettings, RootSettings
 from ...messages.imports import ImportOrder
-from ...plates.access import DeletionRight, account_named, accounts_count, check_readable, reach_below, resolve_allowed
+from ...plates.access import (
+    DeletionRight,
+    account_named,
+    accounts_count,
+    check_readable,
+    reach_below,
+    refuse_own_data,
+    resolve_allowed,
+)
 from ...plates.holding import staging_of
 from ...plates.pace_reader import Pace
 from ...plates.permissions import Account
@@ -72,6 +80,7 @@ class ImportPlaces:
         allowed = resolve_allowed(
             order.path, self._settings.roots, requester=asker.name, administrator=is_administrator(asker)
         )
+        refuse_own_data(allowed.path, self.data)
         if others and self._settings.roots:
             resolve_allowed(order.path, self._settings.roots, requester=others, administrator=False)
         if not order.delete_source:
@@ -141,7 +150,7 @@ class ImportPlaces:
             NoSuchAccount, PathNotAllowed: nobody knows what he may do.
         """
         account = self.account_of(owner, administrator=administrator)
-        return reach_below(self._settings.roots, account, requester=owner, administrator=administrator)
+        return reach_below(self._settings.roots, account, requester=owner, administrator=administrator, data=self.data)
 
     def deletable_for(self, owner: str, *, administrator: bool) -> Reach:
         """What may be deleted for the owner: what he could delete himself, below his roots that allow it.
@@ -152,7 +161,7 @@ class ImportPlaces:
         reach = self.reach_of(owner, administrator=administrator)
         kept = tuple(os.path.realpath(root.path) for root in self._settings.roots if not root.delete_source)
         open_ = tuple(folder for folder in reach.inside if folder not in kept)
-        return Reach(account=reach.account, inside=open_, closed=(*reach.closed, *kept))
+        return Reach(account=reach.account, inside=open_, closed=(*reach.closed, *kept, os.path.realpath(self.data)))
 
     def account_of(self, owner: str, *, administrator: bool) -> Account | None:
         """The account whose own permissions count for an import; None where they do not.

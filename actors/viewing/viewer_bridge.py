@@ -56,6 +56,8 @@ class _Session:
     """For a viewer on another host, which cannot open the ring."""
     shown: set[int] = field(default_factory=set)
     """The planes that it has been shown and has not let go of."""
+    begun: bool = False
+    """Its viewer has said that planes may come."""
 
 
 class ViewerBridge(Actor[Inbox]):
@@ -196,13 +198,18 @@ class ViewerBridge(Actor[Inbox]):
     def _pass_on(self, message: StartStream | Detach | FrameTaken) -> None:
         match message:
             case StartStream(viewer=viewer):
+                session = self._sessions[viewer]
+                if session.begun:
+                    # Within the mesh it is taken however full a mailbox is, and so it is said there once.
+                    return
+                session.begun = True
                 self.context.find(PUBLISHER).tell(BeginStream(viewer=viewer))
             case Detach(viewer=viewer):
                 self._forget(viewer)
             case FrameTaken(viewer=viewer):
                 session = self._sessions[viewer]
                 if message.sequence not in session.shown:
-                    # Said within the mesh it would take the room that outsiders have to leave.
+                    # Within the mesh it is taken however full a mailbox is, and so it is said there once.
                     return
                 session.shown.remove(message.sequence)
                 carrier = session.carrier

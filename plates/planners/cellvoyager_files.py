@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..errors import MetadataError
 from ..wells import well_label
 from .folder import Folder
-from .xml_stream import attributes, elements, local
+from .xml_stream import attributes, elements, finite, local, whole
 
 
 class ImageRecord(NamedTuple):
@@ -94,6 +94,7 @@ def read_detail(folder: Folder, path: str) -> Detail:
     sizes: dict[int, float] = {}
     corrections: set[str] = set()
     root: dict[str, str] = {}
+    n_rows = n_columns = 0
     tags = ("MeasurementDetail", "MeasurementSamplePlate", "MeasurementChannel")
     with folder.stream(path) as stream:
         for element in elements(stream, tags, source=path):
@@ -103,16 +104,19 @@ def read_detail(folder: Folder, path: str) -> Detail:
                     case "MeasurementSamplePlate":
                         name = values.get("Name", "")
                     case "MeasurementChannel":
-                        sizes[int(values["Ch"])] = float(values.get("HorizontalPixelDimension") or 0)
+                        sizes[whole(values["Ch"])] = finite(values.get("HorizontalPixelDimension") or "0")
                         corrections.add(values.get("ShadingCorrectionSource", ""))
                     case _:
                         root = values
+                        n_rows, n_columns = (_count(root.get(key)) for key in ("RowCount", "ColumnCount"))
             except (KeyError, ValueError) as error:
-                raise MetadataError(f"{path}: a channel has no usable {error}", hint="Copy the file again.") from error
+                raise MetadataError(
+                    f"{path}: {local(element.tag)} has no usable {error}", hint="Copy the file again."
+                ) from error
     return Detail(
         name or root.get("Title", ""),
-        _count(root.get("RowCount")),
-        _count(root.get("ColumnCount")),
+        n_rows,
+        n_columns,
         bool(root.get("EndTime")),
         root.get("MeasurementSettingFileName", ""),
         sizes,
@@ -131,9 +135,13 @@ def read_channels(folder: Folder, path: str) -> dict[int, str]:
     with folder.stream(path) as stream:
         for element in elements(stream, ("Channel",), source=path):
             values = attributes(element)
-            if values.get("Ch", "").isdecimal():
-                wanted = (values.get(key) for key in ("Fluorophore", "Target", "Acquisition"))
-                names[int(values["Ch"])] = next((name for name in wanted if name), "")
+            if not values.get("Ch", "").isdecimal():
+                continue
+            wanted = (values.get(key) for key in ("Fluorophore", "Target", "Acquisition"))
+            try:
+                names[whole(values["Ch"])] = next((name for name in wanted if name), "")
+            except ValueError as error:
+                raise MetadataError(f"{path}: a channel has no usable {error}", hint="Copy the file again.") from error
     return names
 
 
@@ -141,12 +149,12 @@ def _image(values: Mapping[str, str], text: str) -> ImageRecord:
     return ImageRecord(
         text,
         _well(values),
-        int(values["FieldIndex"]),
-        int(values["Ch"]),
-        int(values.get("ZIndex") or 1) - 1,
-        int(values.get("TimePoint") or 1) - 1,
-        int(values.get("TimelineIndex") or 1),
-        int(values.get("ActionIndex") or 1),
+        whole(values["FieldIndex"]),
+        whole(values["Ch"]),
+        whole(values.get("ZIndex") or "1") - 1,
+        whole(values.get("TimePoint") or "1") - 1,
+        whole(values.get("TimelineIndex") or "1"),
+        whole(values.get("ActionIndex") or "1"),
         values.get("ZImageProcessing", "") not in ("", "None"),
         _place(values),
     )
@@ -157,8 +165,8 @@ def _error(values: Mapping[str, str], text: str) -> ErrorRecord:
     return ErrorRecord(
         text or "no reason given",
         _well(values) if "Row" in values and "Column" in values else "",
-        int(values.get("TimePoint") or 1) - 1,
-        int(values.get("TimelineIndex") or 1),
+        whole(values.get("TimePoint") or "1") - 1,
+        whole(values.get("TimelineIndex") or "1"),
         _maybe(values, "FieldIndex"),
         _maybe(values, "Ch"),
         None if z is None else z - 1,
@@ -167,19 +175,19 @@ def _error(values: Mapping[str, str], text: str) -> ErrorRecord:
 
 
 def _well(values: Mapping[str, str]) -> str:
-    return well_label(int(values["Row"]) - 1, int(values["Column"]) - 1)
+    return well_label(whole(values["Row"]) - 1, whole(values["Column"]) - 1)
 
 
 def _place(values: Mapping[str, str]) -> tuple[float, float] | None:
     if not values.get("X") or not values.get("Y"):
         return None
     # Whole micrometres: where the stage stood is not the same twice in the digits after them.
-    return round(float(values["X"])), round(float(values["Y"]))
+    return round(finite(values["X"])), round(finite(values["Y"]))
 
 
 def _maybe(values: Mapping[str, str], key: str) -> int | None:
-    return int(values[key]) if values.get(key) else None
+    return whole(values[key]) if values.get(key) else None
 
 
 def _count(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+    return whole(text) if text and text.isdecimal() else 0

@@ -20,7 +20,7 @@ from .folder import Folder, is_settled, is_tiff, join, split
 from .metaseries import channel_names
 from .plan import Fileset, Plan, planned_files, still_due
 from .plane_table import PlaneTable
-from .xml_stream import elements, local, texts
+from .xml_stream import elements, finite, local, texts, whole
 
 _INDEX = re.compile(r"index(\.(idx|flex|ref))?\.xml", re.IGNORECASE)
 # The reference is the same plate again, for its flat field.
@@ -125,6 +125,7 @@ def _parse(folder: Folder, path: str) -> _Index | None:
     records: list[_Record] = []
     n_listed = 0
     harmony = False
+    n_rows = n_columns = 0
     with folder.stream(path) as stream:
         for element in elements(stream, ("Plate", "Entry", "Image", "EvaluationInputData"), source=path):
             name = local(element.tag)
@@ -134,6 +135,7 @@ def _parse(folder: Folder, path: str) -> _Index | None:
                     harmony = True
                 elif name == "Plate":
                     plate = plate or values
+                    n_rows, n_columns = (_side(plate.get(key, "")) for key in ("PlateRows", "PlateColumns"))
                 elif name == "Entry" and values.get("ChannelName"):
                     channels.setdefault(int(element.get("ChannelID", "0")), values["ChannelName"])
                     size = size or _micrometres(values)
@@ -156,8 +158,8 @@ def _parse(folder: Folder, path: str) -> _Index | None:
         raise MetadataError(f"{path} lists no image", hint="Export the plate again with its images.")
     return _Index(
         plate.get("Name") or plate.get("PlateID") or posixpath.basename(split(path)[0]) or folder.name,
-        int(plate["PlateRows"]) if plate.get("PlateRows", "").isdecimal() else 0,
-        int(plate["PlateColumns"]) if plate.get("PlateColumns", "").isdecimal() else 0,
+        n_rows,
+        n_columns,
         size,
         channels,
         tuple(records),
@@ -165,20 +167,24 @@ def _parse(folder: Folder, path: str) -> _Index | None:
     )
 
 
+def _side(text: str) -> int:
+    return whole(text) if text.isdecimal() else 0
+
+
 def _record(values: dict[str, str]) -> _Record:
     return _Record(
         values["URL"],
-        well_label(int(values["Row"]) - 1, int(values["Col"]) - 1),
-        int(values["FieldID"]),
-        int(values.get("PlaneID") or 1),
-        int(values.get("TimepointID") or 0),
-        int(values["ChannelID"]),
+        well_label(whole(values["Row"]) - 1, whole(values["Col"]) - 1),
+        whole(values["FieldID"]),
+        whole(values.get("PlaneID") or "1"),
+        whole(values.get("TimepointID") or "0"),
+        whole(values["ChannelID"]),
     )
 
 
 def _micrometres(values: dict[str, str]) -> float | None:
     text = values.get("ImageResolutionX")
-    return float(text) * 1e6 if text else None
+    return finite(text) * 1e6 if text else None
 
 
 def _plate(folder: Folder, path: str, root: str, index: _Index) -> tuple[Plate, tuple[str, ...], tuple[str, ...]]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..errors import MetadataError, NothingToImport, NothingYet, SourceUnreadable
+import msgspec
+
+from ...config.errors import MeshError
+from ..errors import MetadataError, NothingToImport, NothingYet, PlannerFailed, SourceUnreadable
 from .folder import Folder, PartOfFolder, is_ome_xml, is_tiff
 from .ome_tiff import refuse_ome_xml
 from .plain_fileset import is_container
 from .plan import Fileset, LeftOut, Plan
+from .soundness import sound
 
 Planner = Callable[[Folder], Plan]
 
@@ -23,6 +27,7 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
         NothingYet: the same, while a vendor's metadata says that something is still to come.
         PlanError: a planner found its layout and could not make sense of it; its culprit is what was read last, where
             the planner names none.
+        PlannerFailed: a planner itself failed.
     """
     filesets: list[Fileset] = []
     left_out: list[LeftOut] = []
@@ -32,11 +37,7 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
         if planner is None or (planner is otherwise and filesets):
             continue
         part = PartOfFolder(folder, remaining)
-        try:
-            found = planner(part)
-        except (MetadataError, SourceUnreadable) as damaged:
-            damaged.culprit = damaged.culprit or part.last_read
-            raise
+        found = _asked(planner, part)
         filesets += found.filesets
         left_out += found.left_out
         pending += found.pending
@@ -55,6 +56,34 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
             raise NothingYet(str(error) if filesets else plan.pending[0], hint=error.hint)
         raise error
     return plan
+
+
+def _asked(planner: Planner, part: PartOfFolder) -> Plan:
+    """What one planner finds, whose culprit is what was read last where it names none."""
+    name = f"{getattr(planner, '__module__', '')}.{getattr(planner, '__qualname__', type(planner).__name__)}"
+    try:
+        found = planner(part)
+        if not isinstance(found, Plan):
+            raise PlannerFailed(
+                f"the planner {name} answered with {type(found).__name__} and not with a Plan",
+                hint="Repair or uninstall the package that brings it.",
+            )
+        return msgspec.structs.replace(found, filesets=tuple(sound(fileset) for fileset in found.filesets))
+    except (MetadataError, SourceUnreadable, PlannerFailed) as damaged:
+        damaged.culprit = damaged.culprit or part.last_read
+        raise
+    except MeshError:
+        raise
+    except (Exception, SystemExit) as error:
+        # A facility's own planner, or a file of a kind that nobody has thought of: either is named.
+        at = part.last_read
+        failed = PlannerFailed(
+            f"the planner {name} failed{f' at {at}' if at else ''}: {type(error).__name__}: {error}",
+            hint="A damaged file is copied again from the microscope, or left out with --exclude; a planner that fails "
+            "at a good one is repaired.",
+        )
+        failed.culprit = at
+        raise failed from error
 
 
 def _reason(path: str) -> str:

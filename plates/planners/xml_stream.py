@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator
 from typing import IO
@@ -19,6 +20,10 @@ _CUT_SHORT = frozenset(
         expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
     )
 )
+
+
+_MOST_DIGITS, _MOST = 20, 2**31 - 1
+"""What is counted is kept in four bytes, and written in no more than so many digits."""
 
 
 def elements(stream: IO[bytes], tags: Collection[str], *, source: str) -> Iterator[ET.Element]:
@@ -94,3 +99,27 @@ def _ends_in_zeros(stream: IO[bytes]) -> bool:
     n_bytes = stream.seek(0, 2)
     stream.seek(max(0, n_bytes - 1))
     return stream.read(1) == b"\0"
+
+
+def whole(text: str) -> int:
+    """A number that counts something, as metadata give it.
+
+    Raises:
+        ValueError: it is none, or larger than anything that is counted.
+    """
+    # Python itself refuses to read thousands of digits; nothing here is counted in more than a few.
+    if len(text) > _MOST_DIGITS or abs(number := int(text)) > _MOST:
+        raise ValueError(f"number '{text[:_MOST_DIGITS]}'")
+    return number
+
+
+def finite(text: str) -> float:
+    """A measure, as metadata give it.
+
+    Raises:
+        ValueError: it is none, or infinite, or no number at all.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"measure '{text[:_MOST_DIGITS]}'")
+    return number

@@ -26,7 +26,7 @@ def places(tmp_path: Path, *users: str) -> ImportPlaces:
     agents = ServingAgents()
     agents.agents["scope"] = ServingAgent("scope", "pc3", AgentOffer(folders=(), users=users))
     settings = ImportSettings(roots=(RootSettings(path=str(tmp_path), users=users),))
-    return ImportPlaces(tmp_path, settings, agents=agents, role_of=KEYS.get)
+    return ImportPlaces(tmp_path.parent / f"{tmp_path.name}-data", settings, agents=agents, role_of=KEYS.get)
 
 
 @pytest.mark.parametrize("agent", ["", "scope"])

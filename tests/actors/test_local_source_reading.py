@@ -57,7 +57,7 @@ def test_nothing_is_planned_that_leads_to_what_may_not_be_read(
     order = ImportOrder(path=str(plate), depth=depth, exclude=exclude)
     life = ImportLife(Accepted(import_id="import-1", at_unix_s=0.0, key="", order=order, owner="anna"))
     here: Any = Here()
-    source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path, settings))
+    source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path / "data", settings))
     if planned:
         asyncio.run(source.plan(print))
     else:
@@ -78,10 +78,12 @@ def test_the_inspector_opens_for_the_owner_alone(tmp_path: Path, accounts: Accou
         Accepted(import_id="import-1", at_unix_s=0.0, key="", order=ImportOrder(path=str(roots)), owner="nobody")
     )
     here: Any = Here()
-    source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path, settings))
+    source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path / "data", settings))
     asyncio.run(source.plan(print))
     asyncio.run(source.probe(Plan(filesets=(), root=str(roots)), print))
-    reach = Reach(account=account_named("nobody") if counts else None, inside=(str(roots),))
+    reach = Reach(
+        account=account_named("nobody") if counts else None, inside=(str(roots),), closed=(str(tmp_path / "data"),)
+    )
     assert here.reaches == [reach, reach]
 
 

@@ -9,15 +9,22 @@ from typing import Any
 import pytest
 import zmq
 
-from hcs_mesh.messages.frames import FrameTaken
+from hcs_mesh.messages.frames import FactTold, FrameTaken, WellStateChanged
 from hcs_mesh.messages.streaming import BeginStream, ListStreams
 from hcs_mesh.messages.viewing import Attach, StartStream, Subject
-from hcs_mesh.transport import Dialer, MailboxFull
+from hcs_mesh.transport import Dialer, Event, MailboxFull
 from hcs_mesh.transport.codec import Envelope
 
 pytestmark = pytest.mark.anyio
 
 ATTACH = Attach(kind="recorder", elsewhere=True, subject=Subject(plate_id=1))
+NEWS: dict[str, Event] = {
+    "viewers": FactTold(
+        viewer="nobody", sequence=0, fact=WellStateChanged(plate_id=1, job="", well="A01", state="done")
+    ),
+    "publisher": WellStateChanged(plate_id=1, job="", well="A01", state="done"),
+}
+"""What an actor takes and can be refused."""
 
 
 @asynccontextmanager
@@ -36,7 +43,7 @@ def fill(mesh: Any, actor: str) -> None:
     mesh.node.cells[actor].pause()
     try:
         while True:
-            mesh.node.find(actor).tell(FrameTaken(viewer="nobody", sequence=0))
+            mesh.node.find(actor).tell(NEWS[actor])
     except MailboxFull:
         pass
 
@@ -103,3 +110,40 @@ async def test_what_a_viewer_takes_that_it_was_not_shown_is_not_passed_on(tmp_pa
             await streaming.until(lambda: len(heard) == 3)
             # The plane that was let go of, and the one that was read in its place.
             assert mesh.statistics("publisher")["handled"] <= n_handled + 2
+
+
+async def test_a_viewer_that_says_again_and_again_that_it_is_ready_is_passed_on_once(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh, dialled(mesh) as dialer:
+        attached = await dialer.link.ask("viewers", ATTACH)
+        publisher = mesh.node.cells["publisher"]
+        publisher.pause()
+        for _ in range(200):
+            dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
+        n_handled = mesh.statistics("viewers")["handled"]
+        await streaming.until(lambda: mesh.statistics("viewers")["handled"] >= n_handled + 200)
+        assert len(publisher.box) == 1
+        publisher.resume()
+
+
+async def test_what_a_viewer_says_of_its_stream_is_passed_on_though_the_publisher_has_no_room(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        async with dialled(mesh, lambda link, envelope: heard.append(envelope)) as dialer:
+            attached = await dialer.link.ask("viewers", ATTACH)
+            fill(mesh, "publisher")
+            dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
+            n_handled = mesh.statistics("viewers")["handled"]
+            await streaming.until(lambda: mesh.statistics("viewers")["handled"] > n_handled)
+            mesh.node.cells["publisher"].resume()
+            await streaming.until(lambda: len(heard) == 2)
+            fill(mesh, "publisher")
+            dialer.link.tell("viewers", FrameTaken(viewer=attached.viewer, sequence=1))
+            n_handled = mesh.statistics("viewers")["handled"]
+            await streaming.until(lambda: mesh.statistics("viewers")["handled"] > n_handled)
+            mesh.node.cells["publisher"].resume()
+            await streaming.until(lambda: len(heard) == 3)
+            assert mesh.statistics("viewers")["last_error"] == ""

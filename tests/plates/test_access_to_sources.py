@@ -17,6 +17,7 @@ from hcs_mesh.plates.access import (
     accounts_count,
     check_readable,
     reach_below,
+    refuse_own_data,
     resolve_allowed,
 )
 from hcs_mesh.plates.errors import NotForReader, SourceNotFound
@@ -158,7 +159,7 @@ def test_a_root_inside_of_a_root_is_for_its_own_users_alone(tmp_path: Path) -> N
     roots = [RootSettings(path=str(scope)), RootSettings(path=str(ada), users=("ada",))]
     files = [SourceFile(path="common.tif", size=5), SourceFile(path="ada/secret.tif", size=5)]
     for_bob = reach_below(roots, None, requester="bob", administrator=False)
-    with pytest.raises(PathNotAllowed, match=f"what is there .others alone import from {ada}") as refused:
+    with pytest.raises(PathNotAllowed, match=f"what is there .no import from {ada}") as refused:
         check_readable(scope, files, for_bob)
     assert "secret" not in str(refused.value), "what lies in it is no business of his"
     check_readable(scope, files[:1], for_bob)
@@ -167,6 +168,29 @@ def test_a_root_inside_of_a_root_is_for_its_own_users_alone(tmp_path: Path) -> N
     with pytest.raises(NotForReader):
         open_for(for_bob, ada / "secret.tif")
     os.close(open_for(for_bob, scope / "common.tif"))
+
+
+@pytest.mark.parametrize("named", ["", "mesh", "mesh/keys"])
+def test_the_mesh_s_own_folder_is_no_source(tmp_path: Path, named: str) -> None:
+    (tmp_path / "mesh" / "keys").mkdir(parents=True)
+    (tmp_path / "plate").mkdir()
+    with pytest.raises(PathNotAllowed, match="the mesh's own data folder"):
+        refuse_own_data(tmp_path / named, tmp_path / "mesh")
+    refuse_own_data(tmp_path / "plate", tmp_path / "mesh")
+
+
+def test_no_link_leads_into_the_mesh_s_own_folder(tmp_path: Path) -> None:
+    plate, keys = tmp_path / "plate", tmp_path / "mesh" / "keys"
+    keys.mkdir(parents=True)
+    plate.mkdir()
+    (keys / "owner.secret").write_text("secret")
+    (plate / "a.tif").symlink_to(keys / "owner.secret")
+    roots = [RootSettings(path=str(tmp_path))]
+    reach = reach_below(roots, None, requester="bob", administrator=False, data=tmp_path / "mesh")
+    with pytest.raises(PathNotAllowed, match=f"no import from {tmp_path / 'mesh'}"):
+        check_readable(plate, [SourceFile(path="a.tif", size=6)], reach)
+    with pytest.raises(NotForReader):
+        open_for(reach, plate / "a.tif")
 
 
 def test_who_has_no_root_reaches_nothing(tmp_path: Path) -> None:

@@ -279,3 +279,8 @@ RECORDS = f"<bts:MeasurementData {BTS}>{image()[1]}</bts:MeasurementData>".encod
 def test_records_cut_anywhere_are_not_yet_complete(n_bytes: int) -> None:
     with pytest.raises(NotYetComplete, match=r"MeasurementData\.mlf is not closed"):
         plan_cellvoyager(NamedFolder(image()[0], texts={"MeasurementData.mlf": RECORDS[:n_bytes]}))
+
+
+def test_a_number_that_nothing_is_counted_in_names_its_record() -> None:
+    with pytest.raises(MetadataError, match=r"MeasurementData\.mlf: the record of '.*' has no usable number"):
+        plan_cellvoyager(measurement(image(t=10**20)))

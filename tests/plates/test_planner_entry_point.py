@@ -1,5 +1,6 @@
 """A facility's own planner: an installed distribution whose entry point names it."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tifffile
 
 from hcs_mesh.plates import PlanError, plan
+from hcs_mesh.plates.errors import PlannerFailed
 from hcs_mesh.plates.planning import BUILT_IN, planners
 
 PLANNER = '''
@@ -69,3 +71,29 @@ def test_a_planner_that_cannot_be_used_is_named(site: Path, source: Path, entry_
     with pytest.raises(PlanError, match="the planner 'broken'") as caught:
         plan(source)
     assert "uninstall" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return 1 // 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("return None", "answered with NoneType"),
+    ],
+)
+def test_a_planner_that_fails_is_named_with_what_it_read_last(site: Path, source: Path, body: str, told: str) -> None:
+    (site / "failing_module.py").write_text(
+        f"def plan_so(folder):\n    folder.tiff(next(iter(folder.files)))\n    {body}\n"
+    )
+    install(site, "failing", "failing_module:plan_so")
+    with pytest.raises(PlannerFailed, match=rf"the planner failing_module\.plan_so .*{told}") as caught:
+        plan(source)
+    assert caught.value.culprit.endswith(".tif")
+    sys.modules.pop("failing_module")
+
+
+def test_a_planner_that_leaves_an_image_behind_is_told_before_anything_is_copied(site: Path, source: Path) -> None:
+    (site / "lab_planner_behind.py").write_text(PLANNER.replace("planned_files(folder, files)", "()"))
+    install(site, "behind", "lab_planner_behind:plan_lab")
+    with pytest.raises(PlannerFailed, match=r"has an image in p_A01.*which is not among the 0 files"):
+        plan(source)

@@ -230,6 +230,33 @@ def test_an_index_without_a_row_names_the_image() -> None:
         plan_operetta(NamedFolder("a.tiff", texts={"Index.idx.xml": text}))
 
 
+@pytest.mark.parametrize("number", ["1000000000000", "9" * 5000])
+def test_a_size_that_no_plate_has_is_refused_and_its_file_named(number: str) -> None:
+    text = index(harmony_image(1, 1, "a.tiff")).replace("<PlateRows>16<", f"<PlateRows>{number}<")
+    with pytest.raises(MetadataError, match=r"Index\.idx\.xml: Plate .*has no usable number '"):
+        recognise(NamedFolder("a.tiff", texts={"Index.idx.xml": text}), (plan_operetta,))
+
+
+def test_a_plate_of_more_rows_than_there_are_letters_is_refused() -> None:
+    text = index(harmony_image(1, 1, "a.tiff")).replace("<PlateRows>16<", "<PlateRows>703<")
+    with pytest.raises(MetadataError, match="plate P would have 703 rows, which no plate has"):
+        recognise(NamedFolder("a.tiff", texts={"Index.idx.xml": text}), (plan_operetta,))
+
+
+def test_a_plate_that_is_smaller_than_its_wells_is_as_large_as_they_say() -> None:
+    text = index(harmony_image(3, 5, "a.tiff")).replace("<PlateRows>16<", "<PlateRows>1<")
+    plate = only_plate(recognise(NamedFolder("a.tiff", texts={"Index.idx.xml": text}), (plan_operetta,)))
+    assert (plate.n_rows, plate.n_columns) == (3, 24)
+    assert any("1 x 24 wells are declared" in note for note in plate.notes)
+
+
+@pytest.mark.parametrize("size", ["1e999", "nan", "-inf"])
+def test_the_width_of_a_pixel_is_a_number(size: str) -> None:
+    image = harmony_image(1, 1, "a.tiff").replace("</Image>", f"<ImageResolutionX>{size}</ImageResolutionX></Image>")
+    with pytest.raises(MetadataError, match=f"Image x has no usable measure '{size}'"):
+        plan_operetta(NamedFolder("a.tiff", texts={"Index.idx.xml": index(image)}))
+
+
 def test_the_index_of_some_other_software_is_left_alone() -> None:
     assert plan_operetta(NamedFolder(texts={"index.xml": "<html/>"})) == Plan()
 

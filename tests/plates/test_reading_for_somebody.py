@@ -197,7 +197,7 @@ def test_what_is_not_the_owners_is_not_read_where_it_takes_a_files_place(
     order = ImportOrder(path=str(disks.plate), as_files=True, mode=mode)
     life = ImportLife(Accepted(import_id="import-1", at_unix_s=0.0, key="", order=order, owner="nobody"))
     here: Any = Here()
-    source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path, settings))
+    source = LocalSource(life, threads=here, inspection=here, places=ImportPlaces(tmp_path / "data", settings))
     plan = Plan(
         root=str(disks.plate),
         filesets=(Fileset(planner="files", root="", files=(PlannedFile("z.tif", len(SECRET)),), plates=()),),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from crowd import Crowd, heard
 from memory_wire import Faults, MemoryDialer, no_mail
 from simulated_hub import SETTLES_S, USER, Hub, comes_to_rest
 from virtual_world import Process, Violation, VirtualPool, World
@@ -39,13 +40,14 @@ from hcs_mesh.supervisors import (
     Backoff,
     Child,
     Exit,
+    MailboxLimits,
     Node,
     OnExhausted,
     RestartIntensity,
     Supervisor,
 )
 from hcs_mesh.supervisors.journal import Journal
-from hcs_mesh.transport import INNER, AskFailed, Event, Link, Request, TransportError
+from hcs_mesh.transport import INNER, AskFailed, Event, Link, MailboxFull, Request, TransportError
 
 FAULTS_S = 6.0
 QUICK = Backoff(first_s=0.05, max_s=0.5)
@@ -103,6 +105,12 @@ class MemoryRepository:
         for one in [one for one in self.attempts if one[0] == job]:
             del self.attempts[one]
         return self.results(job)
+
+
+class SmallScheduler(Scheduler):
+    """Has room for little, so that a few messages are a flood."""
+
+    mailbox = MailboxLimits(max_messages=8)
 
 
 class Plates(Actor[GetPlate]):
@@ -250,6 +258,7 @@ class Lab:
         # A well that ends whoever computes it.
         self.cursed = world.random.choice((*WELLS[2:], *[""] * 16))
         self.hub = Hub(world, self._tree, make_link=self._link)
+        self.crowd = Crowd(world, self.hub)
         self.clients = [self._client(number) for number in range(2)]
 
     def _link(self, *arguments: Any, **named: Any) -> Link:
@@ -262,7 +271,7 @@ class Lab:
         watch = hub.supervision.watch
 
         def scheduling() -> Scheduler:
-            return Scheduler(
+            return SmallScheduler(
                 self.repository,  # type: ignore[arg-type]
                 FOLDER,
                 attempts_per_well=ATTEMPTS,
@@ -293,7 +302,10 @@ class Lab:
         analysis = watch(
             Supervisor(
                 "analysis",
-                [executors, hub.node.actor("scheduler", scheduling, kind=Scheduler, backoff=QUICK, shutdown_s=5.0)],
+                [
+                    executors,
+                    hub.node.actor("scheduler", scheduling, kind=SmallScheduler, backoff=QUICK, shutdown_s=5.0),
+                ],
             )
         )
         plates = hub.node.actor("metadata", Plates, kind=Plates, backoff=QUICK)
@@ -420,6 +432,8 @@ class Lab:
     def _tell(self, event: Event) -> None:
         try:
             self.hub.node.find("scheduler").tell(event)
+        except MailboxFull as error:
+            raise Violation(f"the scheduler is not told of {event}: {error}") from error
         except TransportError:
             return
 
@@ -434,6 +448,7 @@ class Lab:
             if not client.done():
                 raise Violation("a job is never over, although the faults are")
             client.result()
+        world.run_until(lambda: not self.crowd.keeps_waiting, SETTLES_S)
         statuses: list[JobStatus] = []
 
         async def look() -> None:
@@ -462,6 +477,7 @@ class Lab:
             self._break,
             self._kill_scheduler,
             self._kill_scheduler,
+            self._flood,
             lambda: self.hub.restart("scheduler", "metadata", "executor.0", "executors", "analysis"),
             lambda: self.hub.crash(power=True),
             self._fill_disk,
@@ -489,6 +505,16 @@ class Lab:
             self.world.note("the scheduler is killed")
             self.hub.process.run(cell.life.kill())  # type: ignore[attr-defined]
 
+    def _flood(self) -> None:
+        def say(link: Link, wave: int) -> None:
+            for n in range(8):
+                heard(link.ask("scheduler", GetJob(job="job-0001") if n % 2 else ListJobs(), timeout_s=2.0))
+
+        self.crowd.flood("scheduler", say)
+        # What it must learn all the same.
+        for n in range(2):
+            self.world.later(0.2 + n * 0.1, self._kill_executor)
+
     def _fill_disk(self) -> None:
         self.hub.disk.full = True
         self.world.later(self.world.random.random() * 2.0, self._empty_disk)
@@ -507,6 +533,7 @@ class Lab:
 
     def _heal(self) -> None:
         self.calm = True
+        self.crowd.leave()
         self._empty_disk()
         self.hub.disk.failing_syncs = 0
         self.hub.disk.crash_at = None

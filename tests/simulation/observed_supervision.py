@@ -9,7 +9,7 @@ from dataclasses import replace
 from virtual_world import Violation, World
 
 from hcs_mesh.config.errors import MeshError
-from hcs_mesh.supervisors import Child, Exit, Running, Strategy, SupervisionReport, Supervisor
+from hcs_mesh.supervisors import Child, Exit, OnExhausted, Running, Strategy, SupervisionReport, Supervisor
 
 ENDS = ("failed", "ended", "stopped")
 GIVES_UP = ("gave_up", "quarantined")
@@ -25,6 +25,8 @@ class ObservedSupervision:
         self._watched: dict[str, Supervisor] = {}
         self._parents: dict[str, str] = {}
         self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._charged: dict[tuple[str, str], bool] = {}
+        self._begun: defaultdict[str, set[str]] = defaultdict(set)
         self._up: defaultdict[str, list[str]] = defaultdict(list)
         self._due: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._gave_up: set[str] = set()
@@ -58,12 +60,21 @@ class ObservedSupervision:
         supervisor, child = report.supervisor, report.child
         if report.occurrence == "started":
             self._starts(supervisor, child)
+        elif report.occurrence == "start_failed":
+            self._charged[supervisor, child] = True
+            self._begun.pop(child, None)
         elif report.occurrence in ENDS:
-            self._ends(supervisor, child, asked=report.occurrence == "stopped")
+            if report.error.startswith("MailboxFull"):
+                raise Violation(f"{child} dies of a full mailbox: {report.error}")
+            self._charged[supervisor, child] = report.blame == "child"
+            # One that fails or is killed while others are stopped before it has not been stopped itself.
+            in_order = report.occurrence == "stopped" and report.reason == "shutdown"
+            self._ends(supervisor, child, in_order=in_order)
         elif report.occurrence == "restarting":
             self._due[supervisor, child] = set(self._companions(supervisor, child))
-            self._count(report)
+            self._is_granted(supervisor, child)
         elif report.occurrence in GIVES_UP:
+            self._is_exhausted(supervisor, child)
             self._gave_up.add(supervisor)
             # It begins to count anew for whoever asks it to start again.
             self._restarts.pop(supervisor, None)
@@ -91,10 +102,11 @@ class ObservedSupervision:
                 f"which is {self._watched[supervisor].strategy}"
             )
         self._up[supervisor].append(child)
+        self._begun[supervisor].add(child)
 
-    def _ends(self, supervisor: str, child: str, *, asked: bool) -> None:
+    def _ends(self, supervisor: str, child: str, *, in_order: bool) -> None:
         up = self._up[supervisor]
-        if asked and child in up and not self._requested[child]:
+        if in_order and child in up and not self._requested[child]:
             order = self._children(supervisor)
             behind = [other for other in up if order.index(other) > order.index(child)]
             if behind:
@@ -108,6 +120,7 @@ class ObservedSupervision:
         if child in self._watched:
             # A new run of a branch begins anew.
             self._restarts.pop(child, None)
+            self._begun.pop(child, None)
             self._up.pop(child, None)
             self._gave_up.discard(child)
             for key in [key for key in self._due if key[0] == child]:
@@ -138,19 +151,33 @@ class ObservedSupervision:
 
     # -- the intensity ----------------------------------------------------------------------------
 
-    def _count(self, report: SupervisionReport) -> None:
-        if report.blame not in ("", "child"):
-            return
-        limit = self._watched[report.supervisor].intensity
-        restarts = self._restarts[report.supervisor]
-        restarts.append(self._world.now)
-        while self._world.now - restarts[0] > limit.window_s:
-            restarts.popleft()
-        if len(restarts) > limit.max_restarts:
+    def _is_granted(self, supervisor: str, child: str) -> None:
+        n, limit = self._wanted(supervisor, child), self._watched[supervisor].intensity
+        if n > limit.max_restarts:
             raise Violation(
-                f"{report.supervisor} restarted {len(restarts)} times within {limit.window_s:g} s, "
+                f"{supervisor} restarted {n} times within {limit.window_s:g} s, and {limit.max_restarts} are granted"
+            )
+
+    def _is_exhausted(self, supervisor: str, child: str) -> None:
+        n, watched = self._wanted(supervisor, child), self._watched[supervisor]
+        booted = self._begun[supervisor].issuperset(self._children(supervisor))
+        if not booted and watched.on_exhausted is OnExhausted.ESCALATE:
+            return  # A tree that cannot come up says so at once.
+        limit = watched.intensity
+        if n <= limit.max_restarts:
+            raise Violation(
+                f"{supervisor} gives up at {n} restarts within {limit.window_s:g} s, "
                 f"and {limit.max_restarts} are granted"
             )
+
+    def _wanted(self, supervisor: str, child: str) -> int:
+        """How many restarts were wanted within the window, with this one."""
+        restarts = self._restarts[supervisor]
+        if self._charged.pop((supervisor, child), False):
+            restarts.append(self._world.now)
+        while restarts and self._world.now - restarts[0] > self._watched[supervisor].intensity.window_s:
+            restarts.popleft()
+        return len(restarts)
 
 
 async def _end_of(running: Running) -> Exit:

@@ -15,15 +15,21 @@ from hcs_mesh.actors.analysis.job_resumption import JobResumption
 from hcs_mesh.actors.analysis.scheduling import Scheduling
 from hcs_mesh.actors.analysis.well_runs import WellRuns
 from hcs_mesh.actors.ledger import Ledger
-from hcs_mesh.actors.viewing.stream_pump import StreamPump
+from hcs_mesh.actors.viewing.stream_pump import BRIDGE, StreamPump
+from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.actors.viewing.viewer_stream import ViewerStream
-from hcs_mesh.messages.compute import RunWell
+from hcs_mesh.messages.compute import ExecutorDown, ExecutorUp, RunWell
+from hcs_mesh.messages.streaming import BeginStream
+from hcs_mesh.supervisors import errands, roster
 from hcs_mesh.supervisors.cell import Cell
+from hcs_mesh.supervisors.deferrals import Deferrals
+from hcs_mesh.supervisors.errands import Errands
 from hcs_mesh.supervisors.journal import Journal, JournalFull, segments
 from hcs_mesh.supervisors.journal.writer import Writer
 from hcs_mesh.supervisors.life import Life
+from hcs_mesh.supervisors.mailbox import Mailbox
 from hcs_mesh.supervisors.roster import Roster
-from hcs_mesh.supervisors.shift import Shift
+from hcs_mesh.supervisors.shift import KILL_S, Shift
 from hcs_mesh.supervisors.slot import ChildLife, Slot
 from hcs_mesh.transport import Link
 from hcs_mesh.transport.planes.allocator import SlotAllocator
@@ -208,6 +214,108 @@ def _next_life_taken_for_this() -> Patches:
     return ((Shift, "_stop", stop),)
 
 
+def _deferred_work_lives_on() -> Patches:
+    return ((Deferrals, "cancel", lambda self: ()),)
+
+
+def _spawned_tasks_live_on() -> Patches:
+    real = Errands.end
+
+    def end(self: Any, deferred: Any) -> None:
+        tasks, self._tasks = self._tasks, set()
+        real(self, deferred)
+        tasks.update(self._tasks)
+        self._tasks = tasks
+
+    return ((Errands, "end", end),)
+
+
+def _reminders_live_on() -> Patches:
+    real = Errands.end
+
+    def end(self: Any, deferred: Any) -> None:
+        self._timers.clear()
+        real(self, deferred)
+
+    return ((Errands, "end", end),)
+
+
+def _ended_is_not_last() -> Patches:
+    async def wind_up(self: Any) -> None:
+        self.winding_up = False
+
+    return ((Errands, "wind_up", wind_up),)
+
+
+def _kill_cuts_short() -> Patches:
+    async def kill(self: Any) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    return ((Life, "kill", kill),)
+
+
+def _waited_for_beyond_the_kill() -> Patches:
+    return ((errands, "WIND_UP_S", 2 * KILL_S),)
+
+
+def _begun_while_laid_down() -> Patches:
+    def spawn(self: Any, work: Any) -> None:
+        task = self._cell.loop.create_task(work, name=f"{self._cell.name}: spawned")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    return ((Errands, "spawn", spawn),)
+
+
+def _askers_not_told_at_the_end() -> Patches:
+    real = Life._end
+
+    def end(self: Any, why: str) -> None:
+        self._deferrals.letters = list
+        real(self, why)
+
+    return ((Life, "_end", end),)
+
+
+def _window_never_forgets() -> Patches:
+    def grant(restarts_s: Any, intensity: Any, now_s: float) -> bool:
+        restarts_s.append(now_s)
+        return len(restarts_s) <= int(intensity.max_restarts)
+
+    return ((roster, "grant", grant),)
+
+
+def _no_room_kept_for_the_mesh() -> Patches:
+    real = Mailbox.offer
+
+    def offer(self: Any, letter: Any, key: Any = None, *, may_wait: bool = False, from_outside: bool = False) -> Any:
+        return real(self, letter, key, may_wait=may_wait)
+
+    return ((Mailbox, "offer", offer),)
+
+
+def _settling_events_refused() -> Patches:
+    return ((ExecutorUp, "always_taken", False), (ExecutorDown, "always_taken", False))
+
+
+def _flood_passed_on() -> Patches:
+    real = ViewerBridge._pass_on
+
+    def pass_on(self: Any, message: Any) -> None:
+        self._sessions[message.viewer].begun = False
+        real(self, message)
+
+    return ((ViewerBridge, "_pass_on", pass_on), (BeginStream, "always_taken", False))
+
+
+def _pump_dies_of_the_bridge() -> Patches:
+    def say(self: Any, message: Any) -> None:
+        self._context.find(BRIDGE).tell(message)
+
+    return ((StreamPump, "_say", say),)
+
+
 def _asks_outlive_the_connection() -> Patches:
     return ((Link, "fail_asks", lambda self, error: None),)
 
@@ -362,6 +470,26 @@ PLANTED: dict[str, Planted] = {
     "a stop takes the next life for its own": Planted(
         "tills", _next_life_taken_for_this, r"two lives of .* are running"
     ),
+    "the window of restarts never forgets": Planted("tills", _window_never_forgets, r"gives up at \d restarts within"),
+    "deferred work outlives its actor": Planted(
+        "tills", _deferred_work_lives_on, r"is still at work: .*(deferred|wait|several)"
+    ),
+    "spawned tasks outlive their actor": Planted(
+        "tills", _spawned_tasks_live_on, r"is still at work: .*a spawned task"
+    ),
+    "reminders outlive their actor": Planted("tills", _reminders_live_on, r"is reminded of what life \d+ had to do"),
+    "an actor's end does not wait for its work": Planted(
+        "tills", _ended_is_not_last, r"has ended, and life \d+ is still"
+    ),
+    "a kill cuts the laying down short": Planted("tills", _kill_cuts_short, r"has ended, and life \d+ is still"),
+    "an end is waited for beyond the kill": Planted(
+        "tills", _waited_for_beyond_the_kill, r"two lives of .* are running"
+    ),
+    "work begun while work is laid down": Planted(
+        "tills", _begun_while_laid_down, r"is still at work: .*a spawned task"
+    ),
+    "askers are not told at an actor's end": Planted("tills", _askers_not_told_at_the_end, r"hears nothing, though"),
+    "no room is kept for the mesh": Planted("tills", _no_room_kept_for_the_mesh, r"has no room for the mesh's own"),
     "asks are not failed on a break": Planted(
         "tills", _asks_outlive_the_connection, r"asked over a connection that broke"
     ),
@@ -375,6 +503,11 @@ PLANTED: dict[str, Planted] = {
     "faults of a well are not counted": Planted("analysis", _faults_not_counted, r"a job is never over"),
     "a job is over before its last well is kept": Planted(
         "analysis", _over_before_it_is_kept, r"is (done|failed) and has .*'running'"
+    ),
+    "an executor's death finds no room": Planted("analysis", _settling_events_refused, r"is not told of Executor"),
+    "a flood is passed on within the mesh": Planted("streaming", _flood_passed_on, r"viewers dies of a full mailbox"),
+    "a full mailbox ends who speaks to it": Planted(
+        "streaming", _pump_dies_of_the_bridge, r"publisher dies of a full mailbox"
     ),
     "slot reused early": Planted("streaming", _slot_reused_early, r"shows -?\d+, not \d+"),
     "credit leak on a viewer's death": Planted("streaming", _credit_leak, r"of 4 slots \d are free"),

@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--scenario", default="", choices=("", *SCENARIOS))
     parser.add_argument("--planted", default="", help="have this fault in the code: " + ", ".join(PLANTED))
+    parser.add_argument("--each-planted", action="store_true", help="one fault after the other, a line for each")
     parser.add_argument("--json", action="store_true", help="say what was found as one line for programs")
     asked = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
@@ -103,6 +104,8 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     gc.collect()
     gc.freeze()
+    if asked.each_planted:
+        return _each_planted(asked.scenario, range(asked.schedules))
     bug = PLANTED[asked.planted] if asked.planted else None
     scenario = asked.scenario or (bug.scenario if bug else "")
     seeds = range(asked.first, asked.first + asked.schedules)
@@ -113,8 +116,7 @@ def main() -> int:
         n, found, digest, diary = first_violation(seeds, scenario=scenario, saying=bug.must_say if bug else "")
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
     if asked.json:
-        seed, violation = (found.seed, found.violation) if found else (None, "")
-        print(json.dumps({"n": n, "seed": seed, "violation": violation, "digest": digest}))
+        print(_as_json(Played(n, found, digest, diary)))
         return int(found is not None)
     print(f"{n} schedules in {took_s:.1f} s ({60 * n / cpu_s:.0f} a minute of one core)")
     if found is None:
@@ -129,6 +131,20 @@ def main() -> int:
     print(f"violated by seed {found.seed} after {n} schedules: {found.violation}")
     print(f"to see it again: make simulate SEED={found.seed}" + (f" ARGS='{again.strip()}'" if again else ""))
     return 1
+
+
+def _each_planted(scenario: str, seeds: range) -> int:
+    for name, bug in PLANTED.items():
+        if scenario in ("", bug.scenario):
+            with planted(bug):
+                played = first_violation(seeds, scenario=bug.scenario, saying=bug.must_say)
+            print(_as_json(played, planted=name), flush=True)
+    return 0
+
+
+def _as_json(played: Played, **more: str) -> str:
+    seed, violation = (played.found.seed, played.found.violation) if played.found else (None, "")
+    return json.dumps({"n": played.n, "seed": seed, "violation": violation, "digest": played.digest, **more})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from crowd import Crowd, heard, mesh_was_refused
 from memory_wire import Faults, MemoryDialer
 from simulated_hub import SETTLES_S, Hub, comes_to_rest
 from virtual_world import Process, Violation, World
@@ -29,11 +30,11 @@ from hcs_mesh.messages.frames import (
 from hcs_mesh.messages.metadata import GetPlate, ListPlates
 from hcs_mesh.messages.planes import PlaneAddress, acquired_planes, result_planes
 from hcs_mesh.messages.streaming import ListStreams
-from hcs_mesh.messages.viewing import Attach, StartStream, StillAttached, Subject
+from hcs_mesh.messages.viewing import Attach, Attached, StartStream, StillAttached, Subject
 from hcs_mesh.plates.model import Image, build_plate
 from hcs_mesh.plates.repository import ResultFile, StoredResult
-from hcs_mesh.supervisors import Actor, Backoff, Node, RestartIntensity, Supervisor
-from hcs_mesh.transport import Event, Principal, TransportError
+from hcs_mesh.supervisors import Actor, Backoff, MailboxLimits, Node, RestartIntensity, Supervisor
+from hcs_mesh.transport import Event, Link, MailboxFull, Principal, TransportError
 from hcs_mesh.transport.planes import Ring
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.planes.layout import GENERATION, Layout, PlaneRef, plane_at
@@ -160,6 +161,18 @@ class Screen(Actor[Frame | FactTold | PlaneUnreadable | StreamEnded | Take]):
         self.dialer.link.tell("viewers", FrameTaken(viewer=self.viewer, sequence=sequence))
 
 
+class SmallBridge(ViewerBridge):
+    """Has room for little, so that a few messages are a flood."""
+
+    mailbox = MailboxLimits(max_messages=14, max_deferred=16)
+
+
+class SmallPublisher(Publisher):
+    """The same, whom outsiders reach by way of the bridge only."""
+
+    mailbox = MailboxLimits(max_messages=24)
+
+
 class Watch:
     """Proof that a viewer's process has ended."""
 
@@ -190,6 +203,9 @@ class Cinema:
         self.screens: dict[Process, Screen] = {}
         self._values: dict[str, int] = {}
         self.hub = Hub(world, self._tree, principal=VIEWER)
+        self.crowd = Crowd(world, self.hub)
+        self.crowd_viewer = ""
+        self.flooded = False
         self.n_viewers = 0
         for _ in range(world.random.randrange(1, 4)):
             self._open_viewer()
@@ -202,8 +218,8 @@ class Cinema:
             Supervisor(
                 "viewing",
                 [
-                    node.actor("publisher", self._publisher, kind=Publisher, backoff=QUICK),
-                    node.actor("viewers", self._bridge, kind=ViewerBridge, backoff=QUICK),
+                    node.actor("publisher", self._publisher, kind=SmallPublisher, backoff=QUICK),
+                    node.actor("viewers", self._bridge, kind=SmallBridge, backoff=QUICK),
                 ],
                 intensity=RestartIntensity(max_restarts=10, window_s=5.0),
             )
@@ -212,11 +228,11 @@ class Cinema:
         return hub.supervision.watch(Supervisor("top", [*tables, viewing], surroundings=hub.surroundings()))
 
     def _publisher(self) -> Publisher:
-        return Publisher(self._renew, PlaneHistory(self), n_credits=N_CREDITS, read=self._read)
+        return SmallPublisher(self._renew, PlaneHistory(self), n_credits=N_CREDITS, read=self._read)
 
     def _bridge(self) -> ViewerBridge:
         hub = self.hub.process
-        return ViewerBridge(lambda pid, on_death: Watch(hub, self._process(pid), on_death))  # type: ignore[arg-type,return-value]
+        return SmallBridge(lambda pid, on_death: Watch(hub, self._process(pid), on_death))  # type: ignore[arg-type,return-value]
 
     def _process(self, pid: int) -> Process:
         return next(process for process in self.world.processes if process.pid == pid)
@@ -320,6 +336,8 @@ class Cinema:
         try:
             asyncio._set_running_loop(self.hub.process)
             self.hub.node.find("publisher").tell(event)
+        except MailboxFull:
+            mesh_was_refused(self.hub.node.cells["publisher"])
         except TransportError:
             return
         finally:
@@ -333,6 +351,8 @@ class Cinema:
             self._freeze,
             lambda: self._kill_life("publisher"),
             lambda: self._kill_life("viewers"),
+            self._flood,
+            self._flood,
             lambda: self.hub.restart("publisher", "viewers", "viewing", "metadata"),
             lambda: self.hub.crash(power=False),
         )
@@ -356,8 +376,42 @@ class Cinema:
             self.world.note(f"{name} is killed")
             self.hub.process.run(cell.life.kill())  # type: ignore[attr-defined]
 
+    def _flood(self) -> None:
+        self.flooded = True
+        chance = self.world.random
+
+        what = chance.choice(("start", "taken", "still"))
+
+        def attached(answer: asyncio.Future[Attached]) -> None:
+            if not answer.cancelled() and answer.exception() is None:
+                self.crowd_viewer = answer.result().viewer
+
+        def say(link: Link, wave: int) -> None:
+            assert self.crowd.process is not None
+            if not wave:
+                attach = Attach(kind="recorder", subject=Subject(job=JOB), pid=self.crowd.process.pid)
+                link.ask("viewers", attach, timeout_s=2.0).add_done_callback(attached)
+            for n in range(12):
+                match what:
+                    case "start":
+                        link.tell("viewers", StartStream(viewer=self.crowd_viewer))
+                    case "taken":
+                        link.tell("viewers", FrameTaken(viewer=self.crowd_viewer, sequence=n))
+                    case _:
+                        heard(link.ask("viewers", StillAttached(viewer=self.crowd_viewer), timeout_s=2.0))
+
+        self.crowd.flood(chance.choice(("viewers", "viewers", "publisher")), say)
+        # What viewers are to see all the same.
+        for n in range(3):
+            self.world.later(0.2 + n * 0.05, self._commit)
+
     def _heal(self) -> None:
         self.calm = True
+        self.crowd.leave()
+        if self.flooded:
+            # What a flood kept a viewer from saying it says when it attaches again.
+            for screen in self.screens.values():
+                screen.ended = True
 
     # -- what must hold ---------------------------------------------------------------------------
 

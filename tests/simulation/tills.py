@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+from crowd import Crowd, heard, mesh_was_refused
 from memory_wire import Faults, MemoryDialer, no_mail
+from observed_lives import ObservedLives
+from packer import Pack, Packer, Upset
 from simulated_hub import SETTLES_S, Hub, comes_to_rest
 from virtual_world import Violation, World
 
@@ -24,7 +27,7 @@ from hcs_mesh.supervisors import (
     Supervisor,
 )
 from hcs_mesh.supervisors.journal import Journal, JournalPoisoned
-from hcs_mesh.transport import AskTimedOut, Event, PeerGone, Request, Role, TransportError
+from hcs_mesh.transport import AskTimedOut, Event, Link, MailboxFull, PeerGone, Request, Role, TransportError
 
 FAULTS_S = 4.0
 QUICK = Backoff(first_s=0.02, max_s=0.5)
@@ -49,8 +52,8 @@ class Compact(Event, frozen=True, kw_only=True, tag="till.compact"):
     pass
 
 
-class Upset(Event, frozen=True, kw_only=True, tag="till.upset"):
-    pass
+class Nod(Event, frozen=True, kw_only=True, tag="till.nod"):
+    audience: ClassVar[Role | None] = "user"
 
 
 class Paid(msgspec.Struct, frozen=True, kw_only=True, tag="paid"):
@@ -59,10 +62,10 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True, tag="paid"):
     padding: bytes = b""
 
 
-class Till(Actor[Pay | Note | Compact | Upset]):
+class Till(Actor[Pay | Note | Compact | Nod | Upset]):
     """Takes each payment once, whatever is lost, doubled or killed."""
 
-    mailbox = MailboxLimits(max_messages=500)
+    mailbox = MailboxLimits(max_messages=64)
 
     def __init__(self, shop: Shop, name: str) -> None:
         self._shop = shop
@@ -82,7 +85,7 @@ class Till(Actor[Pay | Note | Compact | Upset]):
         if self._journal is not None:
             await self._journal.close()
 
-    async def receive(self, message: Pay | Note | Compact | Upset) -> Any:
+    async def receive(self, message: Pay | Note | Compact | Nod | Upset) -> Any:
         match message:
             case Pay(key=key):
                 return self.defer_once(key, self._pay)
@@ -150,8 +153,11 @@ class Shop:
         self.told: defaultdict[str, list[int]] = defaultdict(list)
         self.acknowledged: dict[str, tuple[str, int]] = {}
         self.tills = ("till.a", "till.b")
+        self.actors = (*self.tills, "packer")
+        self.stubborn = world.random.choice((0.0, 0.0, 0.0, 0.1))
         self.strategy = world.random.choice(list(Strategy))
         self.hub = Hub(world, self._tree)
+        self.crowd = Crowd(world, self.hub)
         self.dialers: list[MemoryDialer] = []
         self.faults = [
             Faults(lost=world.random.choice((0, 0, 0.1)), doubled=world.random.choice((0, 0, 0.2)), slowest_s=0.03)
@@ -162,6 +168,7 @@ class Shop:
     def _tree(self, hub: Hub) -> Supervisor:
         self.heard.clear()
         self.told.clear()
+        self.lives = lives = ObservedLives(self.world, "packer")
         watch = hub.supervision.watch
         tills = watch(
             Supervisor(
@@ -169,6 +176,15 @@ class Shop:
                 [
                     hub.node.actor(name, self._maker(name), kind=Till, backoff=QUICK, shutdown_s=1.0)
                     for name in self.tills
+                ]
+                + [
+                    hub.node.actor(
+                        "packer",
+                        lambda: Packer(self.world, lives, stubborn=self.stubborn),
+                        kind=Packer,
+                        backoff=QUICK,
+                        shutdown_s=1.0,
+                    )
                 ],
                 strategy=self.strategy,
                 intensity=RestartIntensity(max_restarts=3, window_s=3.0),
@@ -178,7 +194,7 @@ class Shop:
             Supervisor(
                 "extras",
                 [hub.node.actor("flaky", Flaky, backoff=QUICK)],
-                intensity=RestartIntensity(max_restarts=2, window_s=5.0),
+                intensity=RestartIntensity(max_restarts=2, window_s=2.0),
                 on_exhausted=OnExhausted.QUARANTINE,
             )
         )
@@ -244,6 +260,8 @@ class Shop:
             world.later(world.random.random() * FAULTS_S, self._tell_a_note)
         for _ in range(2):
             world.later(world.random.random() * FAULTS_S, self._compact)
+        for _ in range(6):
+            world.later(world.random.random() * FAULTS_S, self._ask_the_packer)
         world.later(FAULTS_S, self._heal)
         world.run_until(lambda: self.calm and all(client.done() for client in self.clients), 90.0)
         world.run_until(lambda: world.now >= self.hub.settled_at, SETTLES_S)
@@ -251,6 +269,7 @@ class Shop:
             if not client.done():
                 raise Violation("a payment is never taken, although the faults are over")
             client.result()
+        world.run_until(self._everybody_is_up, SETTLES_S)
         self._all_is_well()
         self.hub.stop()
         comes_to_rest(world, world.processes)
@@ -262,7 +281,8 @@ class Shop:
             self._upset,
             self._upset_flaky,
             self._kill_life,
-            lambda: self.hub.restart(*self.tills, "flaky", "tills", "extras"),
+            self._flood,
+            lambda: self.hub.restart(*self.actors, "flaky", "tills", "extras"),
             self._freeze,
             self._break,
             lambda: self.hub.crash(power=True),
@@ -279,6 +299,9 @@ class Shop:
         try:
             asyncio._set_running_loop(self.hub.process)
             self.hub.node.find(name).tell(event)
+        except MailboxFull:
+            mesh_was_refused(self.hub.node.cells[name])
+            return False
         except TransportError:
             return False
         finally:
@@ -292,21 +315,55 @@ class Shop:
             if self._tell(name, Note(number=number)):
                 self.told[name].append(number)
 
+    def _ask_the_packer(self) -> None:
+        if not self.hub.up or self.hub.process.frozen_until > self.world.now:
+            return
+        number = len(self.lives.asked)
+        try:
+            asyncio._set_running_loop(self.hub.process)
+            answer = self.hub.node.find("packer").ask(
+                Pack(number=number), timeout_s=self.world.random.choice((0.5, 9.0))
+            )
+        finally:
+            asyncio._set_running_loop(self.world.outside)
+        self.lives.asked[number] = answer
+        answer.add_done_callback(self._packer_answers)
+
+    def _packer_answers(self, answer: asyncio.Future[int]) -> None:
+        if isinstance(answer.exception(), MailboxFull):
+            mesh_was_refused(self.hub.node.cells["packer"])
+
+    def _flood(self) -> None:
+        name = self.world.random.choice(self.actors)
+
+        def say(link: Link, wave: int) -> None:
+            for _ in range(60 if name in self.tills else 20):
+                if name in self.tills:
+                    link.tell(name, Nod())
+                else:
+                    heard(link.ask(name, Pack(), timeout_s=2.0))
+
+        self.crowd.flood(name, say)
+        for n in range(3):
+            self.world.later(n * 0.2, self._ask_the_packer if name == "packer" else self._tell_a_note)
+
     def _compact(self) -> None:
         self._tell(self.world.random.choice(self.tills), Compact())
 
     def _upset(self) -> None:
-        name = self.world.random.choice(self.tills)
+        name = self.world.random.choice(self.actors)
         for _ in range(self.world.random.choice((1, 1, 5))):
             self._tell(name, Upset())
             self._tell_a_note()
 
     def _upset_flaky(self) -> None:
-        for n in range(6):
-            self.world.later(n * 0.3, lambda: self._tell("flaky", Upset()) and None)
+        # More often than is granted, or as often as is granted and for longer than the window.
+        every_s = self.world.random.choice((0.3, 1.1))
+        for n in range(6 if every_s < 1.0 else 4):
+            self.world.later(n * every_s, lambda: self._tell("flaky", Upset()) and None)
 
     def _kill_life(self) -> None:
-        cell = self.hub.node.cells.get(self.world.random.choice(self.tills)) if self.hub.up else None
+        cell = self.hub.node.cells.get(self.world.random.choice(self.actors)) if self.hub.up else None
         if cell is not None and cell.life is not None:
             self.hub.process.run(cell.life.kill())  # type: ignore[attr-defined]
 
@@ -337,6 +394,7 @@ class Shop:
     def _heal(self) -> None:
         self.calm = True
         self.slow = 0.0
+        self.crowd.leave()
         self._empty_disk()
         self.hub.disk.failing_syncs = 0
         self.hub.disk.crash_at = None
@@ -344,6 +402,11 @@ class Shop:
             faults.heal()
 
     # -- what must hold ---------------------------------------------------------------------------
+
+    def _everybody_is_up(self) -> bool:
+        cells = self.hub.node.cells
+        up = self.hub.up and all(name in cells and cells[name].life is not None for name in self.actors)
+        return up and not self.crowd.keeps_waiting
 
     def _all_is_well(self) -> None:
         """Everybody answers at once, now that nothing is wrong."""

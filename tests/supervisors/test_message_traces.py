@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.config.tracing import ACTOR, TRACE, carried
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.supervisors.traces import MAX_HOPS, MAX_TRACES, Traces
-from hcs_mesh.transport import AskTimedOut, Event, Ping, Request, ipc_endpoint
+from hcs_mesh.transport import AskTimedOut, Event, PeerGone, Ping, Request, ipc_endpoint
 from hcs_mesh.transport.codec import Kind, join, seal, split
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,13 @@ class Passer(Actor[Pass | Noted | Break]):
         if not then:
             return TRACE.get()
         return await self.context.find(then[0]).ask(Pass(then=then[1:]))
+
+
+class Silent(Actor[Pass]):
+    """Answers nobody."""
+
+    async def receive(self, message: Pass) -> Any:
+        return self.defer(asyncio.Event().wait())
 
 
 @pytest.fixture
@@ -97,6 +105,19 @@ async def test_a_failure_and_an_event_are_hops_too(node: Node) -> None:
     with followed(), pytest.raises(Exception, match="as told"):
         await node.find("first").ask(Break())
     assert [hop.outcome for hop in node.traces.of("abc")] == ["taken in", "ZeroDivisionError: as told"]
+
+
+async def test_deferred_work_that_its_actor_does_not_outlive_is_a_hop_that_has_ended(node: Node) -> None:
+    await node.start_actor("silent", Silent)
+    life = await node.start_actor("asking", Passer)
+    with followed():
+        asking = node.find("asking").ask(Pass(then=("silent",), later=True))
+    await eventually(lambda: node.traces.n_hops == 2)
+    await life.stop()
+    with pytest.raises(PeerGone):
+        await asking
+    [hop] = [hop for hop in node.traces.of("abc") if hop.actor == "asking"]
+    assert hop.outcome == "the actor ended before it answered"
 
 
 async def test_a_trace_goes_on_in_another_process(tmp_path: Path, node: Node) -> None:
