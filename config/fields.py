@@ -71,9 +71,9 @@ def _words(info: msgspec.inspect.Type) -> str:
 
 def _bounds(low: float | None, high: float | None, above: float | None) -> str:
     if above is not None:
-        return f" above {above:g}" + (f" and at most {high:g}" if high is not None else "")
+        return f" above {above:.12g}" + (f" and at most {high:.12g}" if high is not None else "")
     if low is not None and high is not None:
-        return f" from {low} to {high}"
+        return f" from {low:.12g} to {high:.12g}"
     if low is not None:
-        return f" of at least {low}"
-    return f" of at most {high}" if high is not None else ""
+        return f" of at least {low:.12g}"
+    return f" of at most {high:.12g}" if high is not None else ""

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from .errors import ConfigError
-from .section import Section
+from .section import TEBIBYTE, Section
 
 
 class BioformatsSettings(Section, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class BioformatsSettings(Section, frozen=True, kw_only=True):
 
     jar: str = ""
     """The path of bioformats_package.jar on every host that reads images; empty means that there is none."""
-    memory_mib: Annotated[int, Meta(ge=64)] = 512
+    memory_mib: Annotated[int, Meta(ge=64, le=TEBIBYTE // 2**20)] = 512
     """The Java heap (-Xmx) of each process that reads; the inspector's own limit must leave room for it."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import PurePath
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .hours import parse_hours
-from .section import Count, Seconds, Section
+from .section import AtOnce, Count, Days, Gibibytes, MebibytesPerSecond, Seconds, SecondsOrNone, Section, Times
 
 Accounts = Literal["auto", "same-name", "off"]
 """Whose permissions count: "same-name" those of the system's account called as the requester's key is, "off" those
@@ -49,7 +50,7 @@ class GuestSettings(Section, frozen=True, kw_only=True):
     """How far copying threads stand back from the processor; 19 is furthest."""
     io_class: Literal["idle", "best-effort", "none"] = "best-effort"
     """The disk's priority: "idle" is served when nobody else asks, "best-effort" last among equals, "none" as all."""
-    limit_mib_s: Annotated[float, Meta(ge=0)] = 0.0
+    limit_mib_s: MebibytesPerSecond = 0.0
     """The most that all imports read in a second, in MiB; 0 means no limit."""
     hours: str = ""
     """When sources are read, as "18:00-07:00" in local time; more than one are separated by commas; empty is always."""
@@ -74,26 +75,26 @@ class ImportSettings(Section, frozen=True, kw_only=True):
 
     settle_s: Seconds = 1.0
     """Time between two looks at a folder that may still be written to."""
-    settle_scans: Count = 2
+    settle_scans: Times = 2
     """Looks in a row that must find the same names, sizes and times."""
-    pending_patience_s: Annotated[float, Meta(ge=0)] = 10.0
+    pending_patience_s: SecondsOrNone = 10.0
     """How long a source must be quiet before what its metadata declare and is not there counts as missing; it is
     waited for twice as long as the acquisition has paused so far, if that is longer."""
-    longest_patience_s: Annotated[float, Meta(ge=0)] = 21_600.0
+    longest_patience_s: SecondsOrNone = 21_600.0
     """The longest such wait, whatever the acquisition's pauses were: six hours."""
-    settling_at_once: Count = 16
+    settling_at_once: AtOnce = 16
     """Sources that are watched, planned and probed at the same time; the others wait in their order."""
     silent_s: Seconds = 12.0
     """Time without an answer after which a disk is held for silent: its imports wait for it, and nobody else does."""
-    copying_at_once: Count = 2
+    copying_at_once: AtOnce = 2
     """Imports that are copied or verified at the same time; those of a higher priority first."""
-    transfer_threads: Count = 2
+    transfer_threads: AtOnce = 2
     """Files copied and hashed at the same time."""
     checksum: Literal["sha1", "sha256"] = "sha1"
     """What files are hashed with on their way into the repository; SHA-1 is OMERO's own."""
     certify_same_disk: bool = False
     """Whether an import gets its safe-to-delete certificate although source and repository share a disk."""
-    max_attempts: Count = 8
+    max_attempts: Times = 8
     """Tries of one phase before the import fails; `imports retry` takes it up again where it stopped."""
     first_retry_s: Seconds = 1.0
     """The wait before the second try; each further one doubles it."""
@@ -101,9 +102,9 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """The longest wait between two tries."""
     held_look_s: Seconds = 30.0
     """Time between two looks at what held sources cost."""
-    held_floor_gib: Annotated[float, Meta(ge=0)] = 10.0
+    held_floor_gib: Gibibytes = 10.0
     """Free space, in GiB, below which held files are let go of that can be read again from their source."""
-    keep_days: Annotated[float, Meta(gt=0)] = 365.0
+    keep_days: Days = 365.0
     """Days for which a finished import stays on the list; its plates and its certificate stay for good."""
     keep_ended: Count = 10_000
     """Finished imports that stay on the list at the most, beside those of the last hour."""
@@ -113,10 +114,10 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """The folders below which sources may lie; empty leaves naming paths to administrators."""
 
     def __post_init__(self) -> None:
-        """Refuse a first wait above the longest.
+        """Refuse a first wait above the longest, and two roots of one folder.
 
         Raises:
-            ConfigError: When first_retry_s is above longest_retry_s.
+            ConfigError: When first_retry_s or pending_patience_s is above its longest, or two roots have one path.
         """
         if self.first_retry_s > self.longest_retry_s:
             raise ConfigError(
@@ -124,3 +125,33 @@ class ImportSettings(Section, frozen=True, kw_only=True):
                 f"({self.longest_retry_s:g}).",
                 hint="Raise longest_retry_s or lower first_retry_s.",
             )
+        if self.pending_patience_s > self.longest_patience_s:
+            raise ConfigError(
+                f"imports.pending_patience_s ({self.pending_patience_s:g}) is above imports.longest_patience_s "
+                f"({self.longest_patience_s:g}).",
+                hint="Raise longest_patience_s or lower pending_patience_s.",
+            )
+        _check_roots(self.roots)
+
+
+def _check_roots(roots: tuple[RootSettings, ...]) -> None:
+    """Refuse two roots of one folder: what the second says of its users would mean nothing.
+
+    Raises:
+        ConfigError: When two have the same path, by its text; where links lead is looked at by `config check`.
+    """
+    for one, other in combinations(roots, 2):
+        if plain_path(one.path) == plain_path(other.path):
+            raise ConfigError(
+                f"imports.roots has {other.path!r} twice.",
+                hint="Keep one [[imports.roots]] of each folder, with all of its users.",
+            )
+
+
+def plain_path(path: str) -> PurePath:
+    """A path without '..', by its text alone."""
+    # To follow a link into a mount that hangs would keep the whole mesh from starting.
+    plain = PurePath()
+    for part in PurePath(path).parts:
+        plain = plain.parent if part == ".." else plain / part
+    return plain

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from .errors import ConfigError
 from .mail_address import is_address
-from .section import Count, Seconds, Section
+from .section import Days, Seconds, Section
 
 NoticeKind = Literal["import.done", "import.failed", "import.attention"]
 """What a notice tells: an import is in the repository; it failed; it waits for a person."""
@@ -26,9 +26,9 @@ class NoticeSettings(Section, frozen=True, kw_only=True):
     """The wait after a first failure; each further one doubles it."""
     longest_retry_s: Seconds = 900.0
     """The longest wait between two tries."""
-    give_up_days: Annotated[float, Meta(gt=0)] = 7.0
+    give_up_days: Days = 7.0
     """Days after which a notice that could not be delivered counts as failed; `notices retry` takes it up again."""
-    keep_days: Annotated[float, Meta(gt=0)] = 30.0
+    keep_days: Days = 30.0
     """Days for which a notice that is over is still listed, and not sent a second time."""
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class MailSettings(Section, frozen=True, kw_only=True):
     """The addresses that hear of every failure beside the requester."""
     timeout_s: Seconds = 30.0
     """How long the mail server may take for one answer."""
-    attachment_mib: Count = 5
+    attachment_mib: Annotated[int, Meta(ge=1, le=1_024)] = 5
     """The largest certificate that is attached; of a larger one the mail gives the path alone."""
 
     @property

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from .errors import ConfigError
-from .section import Count, Seconds, Section
+from .section import AtOnce, Seconds, Section
 
 
 class OmeroSettings(Section, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class OmeroSettings(Section, frozen=True, kw_only=True):
     """How long connecting and logging in may take."""
     call_timeout_s: Seconds = 60.0
     """How long one call may take."""
-    connections_per_session: Count = 4
+    connections_per_session: AtOnce = 4
     """Connections that one person's session may hold at the same time."""
     keep_alive_s: Seconds = 60.0
     """How often a session in use is kept alive; the server ends those that are idle, after ten minutes as shipped."""

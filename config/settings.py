@@ -13,7 +13,7 @@ from .http_settings import HttpPlateSettings, check_http_plates
 from .import_settings import GuestSettings, ImportSettings
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
 from .omero_settings import OmeroSettings
-from .section import Count, Seconds, Section
+from .section import TEBIBYTE, YEAR_S, AtOnce, Count, Days, Seconds, Section, Times
 from .watch_settings import WatchSettings, check_owners, check_watches
 
 DATA_CHANNEL_OFFSET = 1000
@@ -36,7 +36,7 @@ class FrontSettings(Section, frozen=True, kw_only=True):
     """The address to listen on; empty means no TCP, only ipc beside the data."""
     tcp_port: ControlPort = 7777
     """The control channel's port; the data channel takes the one 1000 above."""
-    silence_s: Annotated[float, Meta(ge=0.5)] = 5.0
+    silence_s: Annotated[float, Meta(ge=0.5, le=YEAR_S)] = 5.0
     """A node or a viewer of another host that says nothing for so long is away: it gets no new wells, no planes."""
     node_grace_s: Seconds = 60.0
     """How long the wells of a node that is away are waited for; after this they go to other executors."""
@@ -52,9 +52,9 @@ class DeviceSettings(Section, frozen=True, kw_only=True):
 
     cpu_slots: Annotated[int, Meta(ge=0, le=256)] | Literal["auto"] = "auto"
     """CPU executors; "auto" is one per core, and at most 8."""
-    threads_per_slot: Count = 1
+    threads_per_slot: AtOnce = 1
     """Threads that one CPU executor may use."""
-    gpu: Literal["auto", "off"] | tuple[Annotated[int, Meta(ge=0)], ...] = "auto"
+    gpu: Literal["auto", "off"] | tuple[Annotated[int, Meta(ge=0, le=1_023)], ...] = "auto"
     """CUDA devices by number; "auto" is every one that CuPy finds."""
 
     def n_cpu_slots(self, n_cores: int) -> int:
@@ -65,20 +65,20 @@ class DeviceSettings(Section, frozen=True, kw_only=True):
 class InspectorSettings(Section, frozen=True, kw_only=True):
     """The bounds of the process that opens files which others wrote."""
 
-    memory_mib: Annotated[int, Meta(ge=128)] = 2048
+    memory_mib: Annotated[int, Meta(ge=128, le=TEBIBYTE // 2**20)] = 2048
     """Memory above which the inspector is ended."""
     time_limit_s: Seconds = 120.0
     """Time for one question; a file that takes longer is reported as unreadable."""
-    deaths_per_question: Count = 3
+    deaths_per_question: Times = 3
     """Deaths of the inspector over one question after which the source is held to be damaged."""
 
 
 class ExecutorSettings(Section, frozen=True, kw_only=True):
     """What a failing analysis may cost."""
 
-    attempts_per_well: Count = 3
+    attempts_per_well: Times = 3
     """Deaths or failures after which a well is set aside."""
-    max_restarts: Annotated[int, Meta(ge=0)] = 5
+    max_restarts: Annotated[int, Meta(ge=0, le=100_000)] = 5
     """Restarts of one executor within window_s before its branch is set aside."""
     window_s: Seconds = 300.0
     """The time over which restarts are counted: a CUDA process takes seconds to come up."""
@@ -87,7 +87,7 @@ class ExecutorSettings(Section, frozen=True, kw_only=True):
 class JobSettings(Section, frozen=True, kw_only=True):
     """How long jobs that have ended are remembered."""
 
-    keep_days: Annotated[float, Meta(gt=0)] = 365.0
+    keep_days: Days = 365.0
     """Days for which an ended job stays on the list; its results stay in the repository for good."""
     keep_ended: Count = 1_000
     """Ended jobs that stay on the list at the most, beside those of the last hour."""
@@ -96,18 +96,18 @@ class JobSettings(Section, frozen=True, kw_only=True):
 class JournalSettings(Section, frozen=True, kw_only=True):
     """How what must survive is written."""
 
-    segment_bytes: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024 * 1024
+    segment_bytes: Annotated[int, Meta(ge=64 * 1024, le=TEBIBYTE)] = 16 * 1024 * 1024
     """The size of one preallocated journal segment."""
 
 
 class StreamSettings(Section, frozen=True, kw_only=True):
     """The shared memory through which planes reach viewers on this host."""
 
-    ring_slots: Annotated[int, Meta(ge=2)] = 16
+    ring_slots: Annotated[int, Meta(ge=2, le=65_536)] = 16
     """Slots of the ring; all of them are allocated at start."""
-    slot_bytes: Annotated[int, Meta(ge=4096)] = 16 * 1024 * 1024
+    slot_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 16 * 1024 * 1024
     """The largest plane that one slot holds: 2048 x 2048 labels of four bytes by default."""
-    credits_per_viewer: Count = 4
+    credits_per_viewer: Annotated[int, Meta(ge=1, le=65_535)] = 4
     """Slots that one viewer may hold without acknowledging."""
 
     def __post_init__(self) -> None:
@@ -127,9 +127,9 @@ class StreamSettings(Section, frozen=True, kw_only=True):
 class LimitSettings(Section, frozen=True, kw_only=True):
     """What one sender may take."""
 
-    message_bytes: Annotated[int, Meta(ge=4096)] = 64 * 1024 * 1024
+    message_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 64 * 1024 * 1024
     """The largest encoded message; planes travel beside messages and are not counted."""
-    frame_bytes: Annotated[int, Meta(ge=4096)] = 256 * 1024 * 1024
+    frame_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 256 * 1024 * 1024
     """The largest plane that a viewer takes from a mesh elsewhere; a larger one costs that mesh the connection."""
 
 

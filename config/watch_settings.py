@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePath
-from typing import Annotated, Literal
-
-from msgspec import Meta
+from typing import Literal
 
 from .errors import ConfigError
-from .import_settings import RootSettings
+from .import_settings import RootSettings, plain_path
 from .mail_address import is_address
 from .omero_settings import OmeroSettings
-from .section import Seconds, Section
+from .section import Seconds, SecondsOrNone, Section
 
 
 class WatchSettings(Section, frozen=True, kw_only=True):
@@ -55,7 +53,7 @@ class WatchSettings(Section, frozen=True, kw_only=True):
     """Time between two listings of the folder, unless its time tells, and looks at the times of those handed over."""
     deep_look_s: Seconds = 600.0
     """Time between two looks at the size of every file that was handed over, and at all names whatever a time tells."""
-    quiet_s: Annotated[float, Meta(ge=0)] = 60.0
+    quiet_s: SecondsOrNone = 60.0
     """How long names and sizes must stay the same before something is handed over."""
     late: Literal["report", "import"] = "report"
     """What happens to files that come after their import is done: people are told, or all of it is imported again."""
@@ -121,29 +119,20 @@ def _check_root(watch: WatchSettings, roots: Sequence[RootSettings]) -> None:
     Raises:
         ConfigError: When no root is above it, or it deletes its sources below one that keeps them.
     """
-    # The text alone is compared: to follow a link into a mount that hangs would keep the whole mesh from starting.
-    path = _plain(watch.path)
-    above = [root for root in roots if path.is_relative_to(_plain(root.path))]
+    path = plain_path(watch.path)
+    above = [root for root in roots if path.is_relative_to(plain_path(root.path))]
     if roots and not above:
         raise ConfigError(
             f"the watched folder {watch.path!r} lies below none of imports.roots: nothing in it could be imported.",
             hint="Add an [[imports.roots]] with its path, or write it as the root that it lies below is written.",
         )
-    innermost = max(above, key=lambda root: len(_plain(root.path).parts), default=None)
+    innermost = max(above, key=lambda root: len(plain_path(root.path).parts), default=None)
     if watch.delete_source and (innermost is None or not innermost.delete_source):
         below = f"below {innermost.path!r}" if innermost is not None else "where no root is set"
         raise ConfigError(
             f"the watched folder {watch.path!r} is to delete its sources, and sources {below} are not deleted.",
             hint="Set delete_source = true in its [[imports.roots]], or false in the [[watch]].",
         )
-
-
-def _plain(path: str) -> PurePath:
-    """A path without '..', by its text alone."""
-    plain = PurePath()
-    for part in PurePath(path).parts:
-        plain = plain.parent if part == ".." else plain / part
-    return plain
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -245,7 +245,7 @@ class BlockingClient:
         Raises:
             BadSourceName: the path holds bytes that are not text.
             NoAddress: mail cannot be sent where the order says.
-            AskFailed: the path is not there, or this key may not import it, or not for somebody else.
+            AskFailed: it cannot be meant, its path is not there, or this key may not import it, or not for another.
         """
         return self._run(self._client.submit_order(order, on_behalf_of=on_behalf_of))
 

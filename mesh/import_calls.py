@@ -49,7 +49,7 @@ class ImportCalls(Asker):
         Raises:
             BadSourceName: the path holds bytes that are not text.
             NoAddress: mail cannot be sent where the order says.
-            AskFailed: the path is not there, or this key may not import it, or not for somebody else.
+            AskFailed: it cannot be meant, its path is not there, or this key may not import it, or not for another.
         """
         check_source_name(order.path)
         check_address(order.mail)

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 from .actors.apart import run_apart
 from .actors.nodes.joined_nodes import JoinedNodes
+from .actors.watching.wishes import check_wishes
 from .commands import Commands
 from .config import Settings, check_settings, data_folder, get_logger
 from .config.watch_settings import check_watches
@@ -65,6 +66,7 @@ class Mesh(Commands):
         self.settings = check_settings(settings or Settings())
         self.data = data.absolute() if data is not None else data_folder(self.settings)
         check_watches(self.settings.watch, str(self.data))
+        check_wishes(self.settings.watch)
         self.endpoints: tuple[Endpoint, ...] = ()
         self.stop_asked = asyncio.Event()
         self._extra: list[tuple[str, Callable[[], Actor[Any]]]] = []

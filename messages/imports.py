@@ -90,7 +90,8 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     ``held`` is the weakest guarantee that the source cannot vanish before it is stored, ``n_bytes_held`` what only
     the mesh still holds. ``certificate`` is the path of the safe-to-delete certificate, ``certificate_note`` why
-    there is none. ``digest`` tells this manifest from others.
+    there is none, ``deletion_note`` why a source stays that was to be deleted. ``digest`` tells this manifest from
+    others.
     """
 
     import_id: str
@@ -110,6 +111,7 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str = ""
     certificate_note: str = ""
     source_deleted: bool = False
+    deletion_note: str = ""
     digest: str = ""
     notes: tuple[str, ...] = ()
     history: tuple[PhaseEntry, ...] = ()
@@ -123,6 +125,7 @@ class ImportStatus(msgspec.Struct, frozen=True, kw_only=True):
             reason=shortened(self.reason),
             hint=shortened(self.hint),
             certificate_note=shortened(self.certificate_note),
+            deletion_note=shortened(self.deletion_note),
             notes=tuple(shortened(note) for note in self.notes[:MOST_NAMED]),
             history=(),
         )
@@ -173,7 +176,7 @@ class ImportPreview(msgspec.Struct, frozen=True, kw_only=True):
     """What an order would do if it were given: what would be stored, what would be missing, and for how long.
 
     ``pending`` says why the acquisition has not ended, ``same_as`` names the import that has these files
-    already, ``estimated_s`` is at the rate of the latest imports; 0 before the first.
+    already, ``estimated_s`` is at the rate of the latest imports; 0 while they were too few to tell.
     """
 
     plan: Plan

@@ -29,6 +29,10 @@ class NoticeFacts(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     certificate: str = ""
     """The path of the certificate, which is attached to the mail."""
+    only_copy: str = ""
+    """What of the source lies nowhere any more but with the mesh, and where."""
+    source_deleted: bool = False
+    """Whether the mesh has deleted the source, as ordered, once it was certified."""
     reason: str = ""
     hint: str = ""
     """What to do."""

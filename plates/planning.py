@@ -137,7 +137,9 @@ def _blame_left_out(folder: DiskFolder, error: PlanError) -> None:
         raise type(error)(
             f"{f'{error}; ' if folder.files else ''}{n} of what lies in {folder.name} {'were' if n > 1 else 'was'} not "
             f"looked at, for example {unseen[0].path}: {unseen[0].reason}",
-            hint="Look deeper, or exclude less.",
+            hint=f"Look deeper with --depth {unseen[0].path.count('/') + 2}, or 0 for all that is below."
+            if unseen[0].reason == TOO_DEEP
+            else "Exclude less: one --exclude leaves it out.",
         ) from error
     links = [one for one in folder.left_out if one.reason in (LINK_OUT, LINK_TO_FOLDER)]
     if links:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from ...messages.imports import DecodedPlane
+from ...messages.imports import DecodedPlane, ImportOrder
 from ...plates.repository import StoredFile
 from ...transport import AskFailed
 from ..inspection import Inspection
@@ -14,7 +14,13 @@ from .life import ImportLife
 from .means import ImportMeans
 from .places import ImportPlaces
 from .progress import ImportProgress
+from .rate import BusyTime, TransferRates
 from .records import Held, Stored, Verified
+
+
+def kind_of(order: ImportOrder) -> tuple[str, str]:
+    """What imports as fast as this one have in common."""
+    return order.mode, order.agent
 
 
 class ImportCopying:
@@ -24,11 +30,7 @@ class ImportCopying:
         self._means = means
         self._places = places
         self._inspection = inspection
-        self._rate_bytes_s = 0.0
-
-    def rate_bytes_s(self) -> float:
-        """The rate of the latest transfer; 0 before the first."""
-        return self._rate_bytes_s
+        self.rates = TransferRates()
 
     async def hold(self, life: ImportLife) -> None:
         """Keep the source's files from vanishing, as well as can be here."""
@@ -101,15 +103,24 @@ class ImportCopying:
 
             source = means.open_source(life)
             work = adopt if life.order.mode == "in-place" else upload
-            began_s, n_todo = means.context.now(), life.n_bytes - sum(file.size for file in known)
+            busy = BusyTime(means.context.now())
+
+            def look(n_bytes: int) -> None:
+                busy.look(n_bytes, means.context.now())
+
             try:
-                await progress.follow(means.copying_threads.run(work, group=life.import_id))
+                await progress.follow(means.copying_threads.run(work, group=life.import_id), look)
             finally:
                 if work is adopt:
                     # Nothing is held that would be released.
                     self._places.unpaced(Path(life.plan.root))
-            if n_todo > 0:
-                self._rate_bytes_s = n_todo / max(means.context.now() - began_s, 1e-3)
+            busy.end(means.context.now())
+            self.rates.took(
+                kind_of(life.order),
+                n_files=len(life.files) - len(known),
+                n_bytes=progress.n_bytes_added,
+                busy_s=busy.s,
+            )
             life.finish_phase()
 
     async def verify(self, life: ImportLife) -> None:

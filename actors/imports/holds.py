@@ -32,6 +32,18 @@ async def only_copies(means: ImportMeans, life: ImportLife) -> str:
     return f"{space.n_files_only} of its {len(life.hold.files)} files are nowhere any more but in {where}"
 
 
+async def only_copies_now(means: ImportMeans, life: ImportLife) -> str:
+    """Say the same, and do not wait for a disk that does not answer.
+
+    Raises:
+        AgentAway, SourceSilent: nobody can say now.
+    """
+    if life.hold is not None and life.hold.staging and not life.order.agent:
+        staging = life.hold.staging
+        await means.looks.run(staging, lambda: os.path.lexists(staging))
+    return await only_copies(means, life)
+
+
 class ImportHolds:
     """Looks at every hold now and then."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-from ...config.mail_address import check_address
+from ...messages.import_orders import check_order
 from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
-from ...plates.exclusion import Exclusion
 from ...transport import Principal
 from ...transport.messages import ROLES
 from ..errors import KeyTaken, NoGroups, NotTheirs
+from .copying import kind_of
 from .life import ImportLife
 from .means import ImportMeans
 from .notes import plan_notes
 from .places import ImportPlaces, is_administrator
+from .rate import TransferRates
 from .readiness import manifest_digest
 from .records import Accepted
 from .source import ImportSource
@@ -31,11 +31,11 @@ class ImportIntake:
         means: ImportMeans,
         *,
         places: ImportPlaces,
-        rate_bytes_s: Callable[[], float],
+        rates: TransferRates,
     ) -> None:
         self._means = means
         self._places = places
-        self._rate_bytes_s = rate_bytes_s
+        self._rates = rates
         # With places of their own: what is looked at for hours keeps nobody from handing over.
         self._asks = places.looks(patient=False)
 
@@ -69,12 +69,10 @@ class ImportIntake:
             NoGroups: it is to be for a group, and there is no OMERO.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             SourceSilent: its disk does not answer.
-            PatternError: what it excludes is nothing that could be.
-            NoAddress: mail cannot be sent to where it asks for.
+            BadOrder, PatternError, NoAddress: the order cannot be meant as it is.
         """
         means = self._means
-        check_address(order.mail)
-        Exclusion(order.exclude)
+        check_order(order)
         owner = owner_of(on_behalf_of, asker)
         await self._check(order, asker, owner)
         await self._places.look_elsewhere(order)
@@ -111,9 +109,11 @@ class ImportIntake:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
             NoGroups: it is to be for a group, and there is no OMERO.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
+            BadOrder, PatternError, NoAddress: the order cannot be meant as it is.
             MeshError: nothing could be imported, and why.
         """
         means = self._means
+        check_order(order)
         owner = owner_of(on_behalf_of, asker)
         await self._check(order, asker, owner)
         await self._places.look_elsewhere(order)
@@ -130,13 +130,12 @@ class ImportIntake:
         source: ImportSource = means.open_source(life)
         plan = await source.plan(lambda reason: None)
         files = await source.manifest(plan)
-        rate_bytes_s = self._rate_bytes_s()
         return ImportPreview(
             plan=plan,
             notes=plan_notes(plan),
             pending=plan.pending,
             same_as=means.book.same_as(manifest_digest(files)) or "",
-            estimated_s=plan.n_bytes / rate_bytes_s if rate_bytes_s else 0.0,
+            estimated_s=self._rates.estimated_s(kind_of(order), n_files=plan.n_files, n_bytes=plan.n_bytes),
         )
 
 

@@ -63,6 +63,7 @@ class ImportLife:
         self.certificate_note = ""
         self.source_deleted = False
         self.deletion_tried = False
+        self.deletion_note = ""
         self.plate_ids: tuple[int, ...] = ()
         self.revision = 0
         self.records: list[Record] = [accepted]
@@ -131,7 +132,7 @@ class ImportLife:
                 self.certificate, self.certificate_note = path, note
                 return note or f"certified: {path}"
             case SourceDeleted(n_files=n_files, note=note):
-                self.source_deleted, self.deletion_tried = not note, True
+                self.source_deleted, self.deletion_tried, self.deletion_note = not note, True, note
                 return note or f"the source's {n_files} files were deleted, as ordered"
             case CameLate(n_files=n_files, files=late):
                 self.n_late, self.late = n_files, late
@@ -216,6 +217,7 @@ class ImportLife:
             certificate=self.certificate,
             certificate_note=self.certificate_note,
             source_deleted=self.source_deleted,
+            deletion_note=self.deletion_note,
             digest=self.digest,
             notes=(*self._notes, *late_notes(self.n_late, self.late, self.order.path)),
             history=tuple(self.history),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ...config import get_logger
+from ...config import MeshError, get_logger
 from ...messages.imports import ImportStatus
 from ...messages.notices import NoticeFacts, SendNotice
 from ...plates.errors import PlaceRefused
 from ...plates.model import PlateSummary
 from ...plates.omero.errors import OmeroError
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, MailboxFull, PeerGone
+from .holds import only_copies_now
 from .means import ImportMeans
 from .records import Told
 
@@ -78,9 +79,11 @@ class ImportNews:
                 n_images=sum(one.n_images for one in plates),
                 duration_s=max(0.0, status.history[-1].at_unix_s - status.history[0].at_unix_s),
                 certificate=status.certificate,
+                only_copy=await self._only_copy(status) if end != "done" else "",
+                source_deleted=status.source_deleted,
                 reason=status.reason,
                 hint=status.hint,
-                notes=(*status.notes, *((status.certificate_note,) if status.certificate_note else ())),
+                notes=(*status.notes, *filter(None, (status.certificate_note, status.deletion_note))),
             ),
         )
 
@@ -96,3 +99,12 @@ class ImportNews:
             log.warning("an import is told without its plates", import_id=status.import_id, reason=str(error))
             return []
         return [one for one in seen if one.id in mine]
+
+    async def _only_copy(self, status: ImportStatus) -> str:
+        """What of the source lies nowhere else any more; empty where that cannot be told now."""
+        life = self._means.book.lives.get(status.import_id)
+        try:
+            return await only_copies_now(self._means, life) if life is not None else ""
+        except (MeshError, OSError) as error:
+            log.warning("what is held cannot be looked at", import_id=status.import_id, reason=str(error))
+            return ""

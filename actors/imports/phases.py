@@ -20,7 +20,7 @@ class ImportPhases:
     def __init__(self, means: ImportMeans, inspection: Inspection, prover: Prover, places: ImportPlaces) -> None:
         copying = ImportCopying(means, inspection, places)
         ending = ImportEnding(means, prover)
-        self.rate_bytes_s = copying.rate_bytes_s
+        self.rates = copying.rates
         self._effects: dict[ImportPhase, Callable[[ImportLife], Awaitable[None]]] = {
             "settling": ImportSettling(means).settle,
             "held": copying.hold,

@@ -29,22 +29,28 @@ class ImportProgress:
         self._why_slow = why_slow
         self._life = life
         self._tell_changed = tell_changed
-        self._n_bytes = n_bytes_done
+        self._n_bytes = self._n_bytes_before = n_bytes_done
         # Several threads copy at once, and += is not one step.
         self._counting = threading.Lock()
+
+    @property
+    def n_bytes_added(self) -> int:
+        """The bytes that were counted here."""
+        return self._n_bytes - self._n_bytes_before
 
     def add(self, n_bytes: int) -> None:
         """Count bytes; from any thread."""
         with self._counting:
             self._n_bytes += n_bytes
 
-    async def follow(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the work returns, and show how far it is until then."""
+    async def follow(self, work: Coroutine[Any, Any, T], look: Callable[[int], None] = lambda n_bytes: None) -> T:
+        """Return what the work returns, and show how far it is until then; ``look`` is told the bytes as they come."""
         working = asyncio.ensure_future(work)
         try:
             while not working.done():
                 await asyncio.wait([working], timeout=LOOK_S)
                 self._show()
+                look(self.n_bytes_added)
             return working.result()
         finally:
             working.cancel()

@@ -117,7 +117,7 @@ class ImportProxy(Actor[Inbox]):
         phases = ImportPhases(means, self._inspection, self._prover, self._places)
         self._driver = ImportDriver(means, phases, news)
         self._decisions = ImportDecisions(means, self._driver)
-        self._intake = ImportIntake(means, places=self._places, rate_bytes_s=phases.rate_bytes_s)
+        self._intake = ImportIntake(means, places=self._places, rates=phases.rates)
         for life in list(self._book.lives.values()):
             if life.next_phase is not None:
                 self._driver.drive(life)

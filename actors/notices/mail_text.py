@@ -93,7 +93,7 @@ def body(delivery: Delivery, attachment: Attachment | None = None) -> Iterator[s
     done = delivery.notice.kind == "import.done"
     opening = {
         "import.done": "This import is complete.",
-        "import.failed": "This import has failed. What was imported from is untouched: do not delete it.",
+        "import.failed": f"This import has failed. {_source(facts)}",
         "import.attention": "This import waits until somebody decides.",
     }[delivery.notice.kind]
     yield opening
@@ -114,6 +114,16 @@ def body(delivery: Delivery, attachment: Attachment | None = None) -> Iterator[s
     if facts.notes:
         yield ""
         yield from (f"- {shown(note)}" for note in facts.notes[:MAX_NAMES])
+
+
+def _source(facts: NoticeFacts) -> str:
+    """What has become of the source of an import that failed, and what to do about that."""
+    if facts.source_deleted:
+        return "Its source was deleted, as ordered: all files of it are in the repository, and certified."
+    if facts.only_copy:
+        # By somebody who relied on what is held for him, as he may.
+        return f"{shown(facts.only_copy)}: leave them there, and do not delete what is left of the source."
+    return "The mesh has changed nothing in what it was imported from: do not delete it."
 
 
 def _table(facts: NoticeFacts) -> Iterator[str]:

@@ -80,7 +80,7 @@ def imports(question: Question, *, limit: int, state: ImportState | Literal[""])
     if question.as_json:
         print_json([machine.import_form(one) for one in answer])
     else:
-        print_imports(answer)
+        print_imports(answer, state)
         text.print_limit(len(answer), limit)
 
 
@@ -131,7 +131,7 @@ def jobs(question: Question, *, limit: int, state: JobState | Literal[""]) -> No
     if question.as_json:
         print_json([machine.job_line_form(one) for one in answer])
     else:
-        text.print_jobs(answer)
+        text.print_jobs(answer, state)
         text.print_limit(len(answer), limit)
 
 

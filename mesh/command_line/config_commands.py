@@ -19,7 +19,7 @@ def config_show(config: Config = None, data: Data = None, as_json: Json = False)
 
 @config_app.command("check")
 def config_check(config: Config = None, data: Data = None, as_json: Json = False) -> None:
-    """Say whether every setting is known and within its bounds."""
+    """Say whether every setting is known, within its bounds, and holds on this computer."""
     from . import running
 
     running.check_config(data, config, as_json=as_json)

@@ -19,6 +19,7 @@ import psutil
 from ..config import MeshError, Settings, data_folder, load_settings
 from ..layout import DataLayout
 from ..transport import KeyRing
+from .settings_check import check_here
 
 FREE_BYTES = 2 << 30
 OPEN_FILES = 1024
@@ -42,11 +43,12 @@ class Finding(NamedTuple):
 
 def examine(data: Path | None, config: Path | None = None) -> list[Finding]:
     """Look at everything a mesh needs or can use; nothing is changed."""
+    settings = Settings()
     try:
         settings = load_settings(config, data=data).settings
-        findings = [Finding("settings", "ok", "every setting is known and within its bounds")]
+        check_here(settings)
+        findings = [Finding("settings", "ok", "every setting is known, within its bounds, and holds here")]
     except MeshError as error:
-        settings = Settings()
         findings = [Finding("settings", "missing", str(error), error.hint)]
     folder = data_folder(settings) if data is None else data.absolute()
     looks: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -36,7 +36,10 @@ def import_(
         str, _text("--pattern", "P", "For TIFF folders, e.g. '{well}_{field}_{channel}.tif'.", TAKEN)
     ] = "",
     depth: Annotated[
-        int, typer.Option("--depth", metavar="N", min=0, help="Folders below PATH; 0: all.", rich_help_panel=TAKEN)
+        int,
+        typer.Option(
+            "--depth", metavar="N", min=0, help="Look N levels deep: 1 is PATH alone, 0 all.", rich_help_panel=TAKEN
+        ),
     ] = 0,
     exclude: Annotated[
         list[str] | None,

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 DIGEST_SHOWN = 16
 
 
-def print_imports(imports: Iterable[ImportStatus]) -> None:
-    """The list of imports, with why each waits or failed."""
+def print_imports(imports: Iterable[ImportStatus], state: str = "") -> None:
+    """The list of imports, all or those in a ``state``, with why each waits or failed."""
     listed = table("import", "state", "phase", "plates", "files", "size", "source", "why", right=("files", "size"))
     for one in imports:
         plates = ", ".join(map(str, one.plate_ids))
         size = bytes_text(one.n_bytes)
         row(listed, one.import_id, state_text(one.state), one.phase, plates, one.n_files, size, one.source, one.reason)
-    print_listed(listed, "no imports yet: hcs-mesh import PATH")
+    print_listed(
+        listed,
+        f"no import is {state}: hcs-mesh imports lists the others" if state else "no imports yet: hcs-mesh import PATH",
+    )
 
 
 def print_end(one: ImportStatus) -> None:
@@ -70,18 +73,36 @@ def _facts(one: ImportStatus) -> tuple[tuple[str, str], ...]:
     how = (
         *(("in place",) if order.mode == "in-place" else ()),
         *((f"{order.priority} priority",) if order.priority != "normal" else ()),
-        *(("the source is to be deleted",) if order.delete_source and not one.source_deleted else ()),
+        *(("taken as it is",) if order.ended else ()),
+        *(("though it was imported before",) if order.forced else ()),
+        *(("the source is to be deleted once it is certified",) if _is_to_be_deleted(one) else ()),
+    )
+    what = (
+        *((f"by the pattern {order.pattern}",) if order.pattern else ()),
+        *(("as files, unread",) if order.as_files else ()),
+        *((f"{counted(order.depth, 'level')} deep",) if order.depth else ()),
+        *((f"without {', '.join(order.exclude)}",) if order.exclude else ()),
+        *((f"of the folder {counted(len(order.only), 'file')} alone",) if order.only else ()),
     )
     return (
         ("owner", one.owner),
+        ("taken", ", ".join(what)),
         ("target", ", ".join(f"{name} {value}" for name, value in target if value)),
+        ("description", order.description),
         ("tags", ", ".join(order.tags)),
         ("key-values", ", ".join(f"{key}={value}" for key, value in order.key_values)),
+        ("comment", order.comment),
         ("mail", order.mail),
         ("how", ", ".join(how)),
         ("held", one.held),
         ("held for you alone", bytes_text(one.n_bytes_held) if one.n_bytes_held else ""),
         ("certificate", one.certificate or one.certificate_note),
-        ("source", "deleted, as ordered" if one.source_deleted else ""),
+        ("source", "deleted, as ordered" if one.source_deleted else one.deletion_note.removeprefix("the source ")),
         ("digest", one.digest[:DIGEST_SHOWN]),
     )
+
+
+def _is_to_be_deleted(one: ImportStatus) -> bool:
+    """Whether the mesh will still try: what it could not delete it leaves, and says why."""
+    tried = one.source_deleted or bool(one.deletion_note)
+    return one.order.delete_source and one.state in ("running", "waiting", "failed") and not tried

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..config.errors import MeshError
 from ..config.mail_address import is_address
 from ..config.written_out import shown
+from ..messages.import_orders import check_order
 from ..messages.imports import ImportOrder
 from .errors import CommandFailed
 
@@ -181,16 +183,36 @@ def _columns(cells: list[str], place: str) -> list[str]:
 
 
 def _wish(cells: Mapping[str, str], usual: Wish, folder: Path, place: str) -> Wish:
+    changes: dict[str, object] = {}
+    wrong: list[str] = []
     for column, cell in cells.items():
-        if shown(cell) != cell:
-            raise WrongOrder(f"{column} holds control characters: '{shown(cell)}'")
-    changes: dict[str, object] = {name: cells[name] for name in (*TEXTS, "agent") if name in cells}
-    changes |= {name: read(cells[column]) for column, (name, read) in READ.items() if column in cells}
-    changes |= {name: _yes(column, cells[column]) for column, name in FLAGS.items() if column in cells}
-    if "plate" in cells:
-        changes["name"] = single_name(cells.get("name", ""), cells["plate"])
+        try:
+            changes |= _change(column, cell, cells)
+        except WrongOrder as error:
+            wrong.append(str(error))
+    if wrong:
+        # All of them: who mends one after the other hands the list over as often.
+        raise WrongOrder("; ".join(wrong))
     order = placed(msgspec.structs.replace(usual.order, **changes), cells.get("path", ""), folder)
+    try:
+        check_order(order)
+    except MeshError as error:
+        raise WrongOrder(shown(str(error))) from error
     return Wish(order, cells.get("for", usual.on_behalf_of), place)
+
+
+def _change(column: str, cell: str, cells: Mapping[str, str]) -> dict[str, object]:
+    """What a cell changes in an order."""
+    if shown(cell) != cell:
+        raise WrongOrder(f"{column} holds control characters: '{shown(cell)}'")
+    if column == "plate":
+        return {"name": single_name(cells.get("name", ""), cell)}
+    if column in READ:
+        name, read = READ[column]
+        return {name: read(cell)}
+    if column in FLAGS:
+        return {FLAGS[column]: _yes(column, cell)}
+    return {column: cell} if column in (*TEXTS, "agent") else {}
 
 
 def _several(cell: str) -> tuple[str, ...]:

@@ -66,7 +66,11 @@ def print_preview(order: ImportOrder, preview: ImportPreview) -> None:
     def say(*words: str) -> None:
         out.print(*map(shown, words), markup=False, soft_wrap=True)
 
-    long = f", about {span_text(preview.estimated_s)} at the present rate" if preview.estimated_s else ""
+    long = (
+        f", about {span_text(preview.estimated_s)} at the present rate"
+        if preview.estimated_s
+        else ", how long is not known yet: too little was imported since the mesh is up"
+    )
     say(f"{order.path}: {counted(plan.n_files, 'file')}, {bytes_text(plan.n_bytes)}{long}")
     told = [_plate_form(one, order) for one in plan.plates]
     if told:

@@ -131,12 +131,15 @@ def show_config(data: Path | None, config: Path | None, *, as_json: bool) -> Non
 
 
 def check_config(data: Path | None, config: Path | None, *, as_json: bool) -> None:
-    """Say whether every setting is known and within its bounds.
+    """Say whether every setting is known, within its bounds, and holds on this computer.
 
     Raises:
         ConfigError: a setting is wrong.
     """
+    from .settings_check import check_here
+
     loaded = load_settings(config, data=data)
+    check_here(loaded.settings)
     decided = {key: origin for key, origin in loaded.origins.items() if origin != "default"}
     if as_json:
         print_json({"good": True, "decided": decided})

@@ -145,15 +145,20 @@ def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
         out.print("note:", note, markup=False, soft_wrap=True)
 
 
-def print_jobs(jobs: Iterable[JobSummary]) -> None:
-    """The list of jobs."""
+def print_jobs(jobs: Iterable[JobSummary], state: str = "") -> None:
+    """The list of jobs, all or those in a ``state``."""
     listed = table("job", "state", "plate", "pipeline", "wells", "objects", "submitted", right=("wells", "objects"))
     for one in jobs:
         plate = f"{one.plate_id} {one.plate_name}"
         wells = f"{one.n_done} of {one.n_wells}"
         when = moment_text(one.submitted_at_unix_s)
         row(listed, one.job, state_text(one.state), plate, one.pipeline, wells, one.n_objects, when)
-    print_listed(listed, "no jobs yet: hcs-mesh run PLATE PIPELINE.py")
+    print_listed(
+        listed,
+        f"no job is {state}: hcs-mesh jobs lists the others"
+        if state
+        else "no jobs yet: hcs-mesh run PLATE PIPELINE.py",
+    )
 
 
 def print_job(job: JobStatus) -> None:

@@ -23,10 +23,11 @@ from hcs_mesh.messages.imports import (
     ImportStatus,
     SubmitImport,
 )
+from hcs_mesh.messages.notices import SendNotice
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.repository import StoredFile
 from hcs_mesh.plates.synthetic import Recipe, write_plate
-from hcs_mesh.supervisors import Node
+from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import AskFailed, Ref
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +80,16 @@ class Place:
         while status.state in ("running", "waiting"):
             status = await self.imports.ask(AwaitImport(import_id=import_id, revision=status.revision))
         return status
+
+
+class Told(Actor[SendNotice]):
+    """Takes what people are to be told."""
+
+    def __init__(self) -> None:
+        self.notices: list[SendNotice] = []
+
+    async def receive(self, message: SendNotice) -> None:
+        self.notices.append(message)
 
 
 @pytest.fixture
@@ -223,3 +234,26 @@ async def test_a_changed_file_does_not_cost_the_only_copy_of_the_others(place: P
         await place.imports.ask(ForgetImport(import_id=import_id))
     await place.imports.ask(ForgetImport(import_id=import_id, discard_held=True))
     assert not links(place)
+
+
+async def test_the_news_of_a_failure_name_the_only_copy_and_say_nothing_of_one_that_is_none(place: Place) -> None:
+    told = Told()
+    life = await place.node.start_actor("notifier", lambda: told)
+    import_id, [changed] = await held_and_deleted(place, n_left=1)
+    empty = place.folder / "empty"
+    empty.mkdir()
+    harmless = await place.submitted(empty)
+    assert (await place.until_over(harmless)).state == "failed"
+    changed.chmod(0o600)
+    place.repository.may_copy.set()
+    assert (await place.until_over(import_id)).state == "failed"
+
+    async def heard() -> dict[str, SendNotice] | None:
+        return {one.facts.import_id: one for one in told.notices} if len(told.notices) == 2 else None
+
+    notices = await eventually(heard, what="the news of both")
+    (home,) = place.folder.rglob(f".hcs-mesh-held/*/{import_id}")
+    assert notices[import_id].facts.only_copy == f"2 of its 3 files are nowhere any more but in {home}"
+    assert (notices[harmless].facts.only_copy, notices[harmless].facts.source_deleted) == ("", False)
+    await life.stop()
+    await life.wait()

@@ -22,6 +22,7 @@ from hcs_mesh.actors.imports.records import (
     Retried,
     Returned,
     Settled,
+    SourceDeleted,
     Stored,
     Stumbled,
     Summary,
@@ -269,3 +270,14 @@ def status_bytes() -> bytes:
 )
 def test_each_failure_is_judged_by_whose_fault_it_is(error: MeshError, judgement: Blame) -> None:
     assert blame(error) is judgement
+
+
+def test_a_deletion_that_was_refused_is_known_by_its_reason() -> None:
+    life = ImportLife(ACCEPTED)
+    life.apply(record(SourceDeleted, n_files=0, note="the source stays: 1 of 5 files is not what was stored"))
+    assert (life.status().source_deleted, life.status().deletion_note) == (
+        False,
+        "the source stays: 1 of 5 files is not what was stored",
+    )
+    life.apply(record(SourceDeleted, n_files=5))
+    assert (life.status().source_deleted, life.status().deletion_note) == (True, "")

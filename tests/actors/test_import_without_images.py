@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 async def importing(folder: Path) -> AsyncIterator[Node]:
     node, repository = Node("hub"), LocalRepository(folder / "data")
     # Longer ago than the test data can have been fetched.
-    settings = ImportSettings(settle_s=0.01, pending_patience_s=1e12)
+    settings = ImportSettings(settle_s=0.01, pending_patience_s=1e6, longest_patience_s=1e6)
     lives = [
         await node.start_actor("inspector", Inspector),
         await node.start_actor("imports", lambda: ImportProxy(repository, folder / "journal", settings)),

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import tifffile
@@ -22,10 +23,19 @@ from hcs_mesh.command_line.import_text import print_end, print_import, print_imp
 from hcs_mesh.command_line.preview_form import print_preview
 from hcs_mesh.config import ImportSettings, LogSettings, MailSettings, NoticeSettings, get_logger, start_logging
 from hcs_mesh.config.written_out import shown
-from hcs_mesh.messages.imports import GetImport, ImportOrder, ImportPreview, ImportStatus, SubmitImport
+from hcs_mesh.messages.imports import (
+    GetImport,
+    ImportOrder,
+    ImportPreview,
+    ImportStatus,
+    ListImports,
+    PreviewImport,
+    SubmitImport,
+)
 from hcs_mesh.plates import plan
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.supervisors import Node
+from hcs_mesh.transport import AskFailed
 
 EVIL = (
     "x\r\nBcc: evil@example.org\r\n\r\nerror: all is lost\x1b[2J\x07\u202etxt\u2066\u061c"
@@ -97,7 +107,8 @@ async def test_no_name_forges_a_header_a_line_or_a_command(
 
     monkeypatch.setattr(repository, "verify", verify_late)
     async with mail_server() as server, importing(tmp_path, server, repository) as node:
-        order = ImportOrder(path=str(source), name=EVIL, mail="ada@example.org", screen=EVIL, tags=(EVIL,))
+        # What is written is refused where it would not show; of a comment lines are taken.
+        order = ImportOrder(path=str(source), mail="ada@example.org", comment="x\nBcc: evil@example.org\nerror: all")
         done = await ended(node, order, server, 1)
         (source / "bad.companion.ome").write_text("<x></y>")
         failed = await ended(node, ImportOrder(path=str(source), mail="ada@example.org"), server, 2)
@@ -124,13 +135,29 @@ async def test_no_name_forges_a_header_a_line_or_a_command(
     capsys.readouterr()
     preview = ImportPreview(plan=plan(source, exclude=("*.companion.ome",)), notes=done.notes, pending=(EVIL,))
     print_preview(order, preview)
-    print_imports([done, failed])
-    for one in (done, failed):
+    # As journals of older versions hold them.
+    older = msgspec.structs.replace(done, order=ImportOrder(path=EVIL, name=EVIL, screen=EVIL, tags=(EVIL,)))
+    print_imports([done, failed, older])
+    for one in (done, failed, older):
         print_end(one)
         print_import(one)
     said = "".join(capsys.readouterr())
     assert "stays behind:" in said
     assert forged(said) == []
+
+
+@pytest.mark.anyio
+async def test_words_that_would_not_show_are_refused_when_they_are_handed_over(tmp_path: Path) -> None:
+    repository = LocalRepository(tmp_path / "data")
+    async with mail_server() as server, importing(tmp_path, server, repository) as node:
+        imports = node.find("imports")
+        for order in (ImportOrder(path=str(tmp_path), name=EVIL), ImportOrder(path=str(tmp_path), pattern="{nix}")):
+            for request in (SubmitImport(order=order, key="k"), PreviewImport(order=order)):
+                with pytest.raises(AskFailed) as told:
+                    await imports.ask(request)
+                assert told.value.failure.kind in ("BadOrder", "PatternError")
+        assert await imports.ask(ListImports()) == ()
+    repository.close()
 
 
 @pytest.mark.anyio

@@ -1,5 +1,6 @@
 """Settings come from a file, the environment and the command line, and say what is wrong with them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,8 @@ import pytest
 
 from hcs_mesh.config import ConfigError, DeviceSettings, Settings, check_settings, data_folder, load_settings, to_toml
 from hcs_mesh.config.fields import expectation, field_types
+
+FLOAT = msgspec.inspect.FloatType
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +65,13 @@ def test_a_file_named_by_the_environment_is_read(tmp_path: Path) -> None:
         ("shutdown = 3\n", ["shutdown is not a setting", "shutdown_s"]),
         ("settle_scans = 3\n", ["settle_scans is not a setting", "imports.settle_scans"]),
         ("imports = 3\n", ["imports is not a setting"]),
-        ("[imports]\nsettle_scans = 'two'\n", ["imports.settle_scans is 'two'", "a whole number of at least 1"]),
-        ("[imports]\nsettle_scans = 0\n", ["imports.settle_scans is 0", "of at least 1"]),
+        ("[imports]\nsettle_scans = 'two'\n", ["imports.settle_scans is 'two'", "a whole number from 1 to 100000"]),
+        ("[imports]\nsettle_scans = 0\n", ["imports.settle_scans is 0", "from 1 to 100000"]),
         ("[front]\ntcp_port = 65000\n", ["front.tcp_port is 65000", "from 1 to 64535"]),
         ("[log]\nlevel = 'loud'\n", ["log.level is 'loud'", '"warning"']),
-        ("shutdown_s = 0\n", ["shutdown_s is 0", "above 0"]),
+        ("shutdown_s = 0\n", ["shutdown_s is 0", "above 0 and at most 31622400"]),
+        ("[imports]\nheld_floor_gib = inf\n", ["imports.held_floor_gib is inf", "from 0 to 1073741824"]),
+        ("[imports]\ntransfer_threads = 100000\n", ["imports.transfer_threads is 100000", "from 1 to 1024"]),
         ("shutdown_s = true\n", ["shutdown_s is True", "a number"]),
     ],
 )
@@ -134,6 +139,44 @@ def test_settings_made_in_python_are_checked_when_asked() -> None:
     assert check_settings(Settings()) == Settings()
     with pytest.raises(ConfigError, match=r"devices.cpu_slots is -1, but must be a whole number from 0 to 256"):
         check_settings(Settings(devices=DeviceSettings(cpu_slots=-1)))
+
+
+def numbers_of(info: msgspec.inspect.Type, key: str) -> Iterator[tuple[str, msgspec.inspect.Type]]:
+    match info:
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            yield key, info
+        case msgspec.inspect.UnionType(types=types):
+            for one in types:
+                yield from numbers_of(one, key)
+        case msgspec.inspect.VarTupleType(item_type=item):
+            yield from numbers_of(item, key)
+        case msgspec.inspect.StructType(fields=fields):
+            for field in fields:
+                yield from numbers_of(field.type, f"{key}.{field.name}")
+        case _:
+            pass
+
+
+def test_every_number_of_the_settings_ends_on_both_sides() -> None:
+    found = [one for key, kind in field_types().items() for one in numbers_of(msgspec.inspect.type_info(kind), key)]
+    assert {"guest.limit_mib_s", "watch.look_s", "devices.gpu"} <= {key for key, _ in found}
+    endless = [
+        key
+        for key, info in found
+        if getattr(info, "le", None) is None or (info.ge is None and getattr(info, "gt", None) is None)  # type: ignore[attr-defined]
+    ]
+    assert not endless
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_number_to_reckon_with_is_refused_in_every_place_for_one(value: float) -> None:
+    flat = {
+        key: info for key, kind in field_types().items() if isinstance(info := msgspec.inspect.type_info(kind), FLOAT)
+    }
+    assert len(flat) > 20
+    for key in flat:
+        with pytest.raises(ConfigError, match=f"{key} is"):
+            load_settings(environ={f"HCS_MESH__{key.upper().replace('.', '__')}": str(value)})
 
 
 def test_every_setting_has_a_type_that_can_be_said_in_words() -> None:

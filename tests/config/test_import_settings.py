@@ -71,3 +71,15 @@ def test_a_watched_folder_below_a_root_is_taken(tmp_path: Path) -> None:
 
 def test_a_number_out_of_its_bounds_is_refused_with_both_of_them(tmp_path: Path) -> None:
     assert "a number above 0 and at most 1" in refused(tmp_path, "[guest]\nleast_share = 2\n")
+
+
+@pytest.mark.parametrize("again", ["/data/kept", "/data/kept/", "/data/other/../kept"])
+def test_two_roots_of_one_folder_are_refused(tmp_path: Path, again: str) -> None:
+    twice = f'{WATCHED}[[imports.roots]]\npath = "{again}"\nusers = ["ada"]\n'
+    assert f"imports.roots has '{again}' twice" in refused(tmp_path, twice)
+
+
+def test_a_first_patience_above_the_longest_is_refused(tmp_path: Path) -> None:
+    assert "above imports.longest_patience_s (5)" in refused(
+        tmp_path, "[imports]\npending_patience_s = 6\nlongest_patience_s = 5\n"
+    )

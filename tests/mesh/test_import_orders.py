@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -13,6 +14,7 @@ from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.command_line.import_text import print_import, print_imports
 from hcs_mesh.command_line.orders import Wish, key_values_of, read_list
 from hcs_mesh.command_line.preview_form import preview_machine_form, print_preview
+from hcs_mesh.command_line.text_form import print_jobs
 from hcs_mesh.messages.imports import ImportOrder, ImportPreview, ImportStatus
 from hcs_mesh.plates.model import Image, Missing, build_plate
 from hcs_mesh.plates.planners import Fileset, LeftOut, Plan, PlannedFile
@@ -27,12 +29,14 @@ def listed(folder: Path, *lines: str, usual: Wish = USUAL) -> tuple[Wish, ...]:
 
 
 def test_a_line_holds_every_option(tmp_path: Path) -> None:
-    (wish,) = listed(
+    wish, unread = listed(
         tmp_path,
         "path|plate|pattern|screen|project|dataset|description|comment|tag|key-value|mail|mode|priority|depth|exclude"
         "|as-files|ended|force|delete-source|agent|for",
-        'D:\\P|p1|{well}.tif|s|pr|d|"a ""word"""|c|a; b|k=v;x=y=z|a@b.org|in-place|high|2|*.db;t/*|yes|x|1|no|pc3|eva',
+        'D:\\P|p1|{well}.tif|s|pr|d|"a ""word"""|c|a; b|k=v;x=y=z|a@b.org|in-place|high|2|*.db;t/*|no|x|1|no|pc3|eva',
+        "b|||||||||||||||yes|||||",
     )
+    assert (unread.order.path, unread.order.as_files, wish.order.as_files) == (str(tmp_path / "b"), True, False)
     assert wish == Wish(
         ImportOrder(
             path="D:\\P",
@@ -50,7 +54,6 @@ def test_a_line_holds_every_option(tmp_path: Path) -> None:
             priority="high",
             depth=2,
             exclude=("*.db", "t/*"),
-            as_files=True,
             ended=True,
             forced=True,
             agent="pc3",
@@ -75,6 +78,12 @@ def test_what_a_line_leaves_empty_is_as_the_command_says(tmp_path: Path) -> None
         (("path|mode", "a|copy"), ("line 2: mode is 'copy', and must be one of upload, in-place",)),
         (("path|priority", "a|urgent"), ("line 2: priority is 'urgent'",)),
         (("path|depth", "a|-1"), ("line 2: depth is '-1'",)),
+        (("path|depth", "a|1001"), ("line 2: the depth is 1001",)),
+        (("path|pattern", "a|{well}.tif", "b|{nix}"), ("line 3: pattern '{nix}': {nix} is no name",)),
+        (("path|exclude", "a|/abs"), ("line 2: '/abs' excludes nothing",)),
+        (("path|pattern|as-files", "a|{well}.tif|yes"), ("line 2: what is stored as files is not read",)),
+        (("path|name", f"a|{'x' * 256}"), ("line 2: the name has 256 characters",)),
+        (("path|mail|mode|depth", "a|nobody|copy|-1"), ("'nobody' is no", "; mode is", "; depth is '-1'")),
         (("path|force", "a|perhaps"), ("line 2: force is 'perhaps'",)),
         (("path|key-value", "a|cells"), ("line 2: 'cells' is no key and value",)),
         (("path|name|plate", "a|x|y"), ("line 2: name and plate mean the same",)),
@@ -167,6 +176,8 @@ def test_a_preview_says_what_would_become_of_a_source(capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     parts = ("2.0 KiB", "1 min 01 s", "its own", "lost.tif", "t.db: no image", "2 of 9", "import-0001", "not read")
     assert [part for part in parts if part not in said] == []
+    print_preview(ImportOrder(path="/s"), msgspec.structs.replace(PREVIEW, estimated_s=0.0))
+    assert "how long is not known yet" in capsys.readouterr().out
 
 
 def test_an_import_says_whose_it_is_and_what_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,3 +195,49 @@ def test_an_import_says_whose_it_is_and_what_is_proven(capsys: pytest.CaptureFix
     assert [part for part in parts if part not in said] == []
     print_imports([one])
     assert "images are missing" in capsys.readouterr().out
+
+
+def test_an_import_shows_every_option_of_its_order(capsys: pytest.CaptureFixture[str]) -> None:
+    # What is not the default of an option must be seen, and so must one that is added later.
+    order = ImportOrder(
+        path="/the/path", agent="the-agent", only=("a", "b"), name="the name", pattern="{well}.tif", as_files=True,
+        depth=3, exclude=("*.db",), mode="in-place", priority="high", screen="the screen", project="the project",
+        dataset="the dataset", description="the description", tags=("the tag",), key_values=(("a key", "a value"),),
+        comment="the comment", mail="a@b.org", ended=True, forced=True, delete_source=True,
+    )  # fmt: skip
+    shown_as = {
+        "path": "the-agent:/the/path", "agent": "the-agent:", "only": "2 files alone", "name": "name the name",
+        "pattern": "by the pattern {well}.tif", "as_files": "as files, unread", "depth": "3 levels deep",
+        "exclude": "without *.db", "mode": "in place", "priority": "high priority", "screen": "screen the screen",
+        "project": "project the project", "dataset": "dataset the dataset", "description": "the description",
+        "tags": "the tag", "key_values": "a key=a value", "comment": "comment: the comment", "mail": "a@b.org",
+        "ended": "taken as it is", "forced": "though it was imported before", "delete_source": "is to be deleted",
+    }  # fmt: skip
+    assert set(shown_as) == set(ImportOrder.__struct_fields__)
+    print_import(ImportStatus(import_id="import-0001", order=order))
+    said = capsys.readouterr().out
+    assert [name for name, told in shown_as.items() if told not in said] == []
+    print_import(ImportStatus(import_id="import-0001", order=ImportOrder(path="/s")))
+    plain = capsys.readouterr().out
+    assert [name for name, told in shown_as.items() if told in plain] == []
+
+
+def test_a_deletion_that_was_refused_is_not_still_to_come(capsys: pytest.CaptureFixture[str]) -> None:
+    order = ImportOrder(path="/s", delete_source=True)
+    note = "the source stays: 1 of 5 files is not what was stored"
+    one = ImportStatus(import_id="import-0001", order=order, state="done", phase="done", deletion_note=note)
+    print_import(one)
+    said = capsys.readouterr().out
+    assert "source: stays: 1 of 5 files is not what was stored" in said
+    assert "to be deleted" not in said
+    print_import(msgspec.structs.replace(one, state="cancelled", phase="held", deletion_note=""))
+    assert "to be deleted" not in capsys.readouterr().out
+
+
+def test_none_in_a_state_is_not_none_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    print_imports([], "waiting")
+    print_jobs([], "failed")
+    said = capsys.readouterr().out
+    assert "no import is waiting: hcs-mesh imports lists the others" in said
+    assert "no job is failed: hcs-mesh jobs lists the others" in said
+    assert "yet" not in said

@@ -99,8 +99,10 @@ def test_who_looks_too_shallow_is_told_so(tmp_path: Path) -> None:
     write_plate(tmp_path / "one")
     with pytest.raises(
         NothingToImport, match=r"1 of what lies in .* was not looked at, for example one: a folder deeper"
-    ):
+    ) as told:
         plan(tmp_path, depth=1)
+    assert "--depth 2, or 0 for all" in told.value.hint
+    assert plan(tmp_path, depth=2).plates
     (tmp_path / "a.txt").touch()
     with pytest.raises(NothingToImport, match=r"no image of a known layout, .*; 1 of .* one: excluded"):
         plan(tmp_path, exclude=("one",))

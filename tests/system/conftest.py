@@ -19,7 +19,7 @@ gpu = "off"
 [imports]
 settle_s = 0.1
 # Test data were written whenever they were fetched: a pause between that and a file made by a test is no rhythm.
-longest_patience_s = 3
+longest_patience_s = 10
 first_retry_s = 0.1
 longest_retry_s = 0.4
 max_attempts = 3
