@@ -81,6 +81,11 @@ def resolve_allowed(path: Path | str, roots: Sequence[RootSettings], *, requeste
     return Allowed(real, chosen)
 
 
+def root_above(path: Path | str, roots: Sequence[RootSettings]) -> RootSettings | None:
+    """The innermost root that a path leads into, whether there is anything or not."""
+    return _root_of(Path(os.path.realpath(path)), roots)
+
+
 def accounts_count(setting: Accounts, *, administrator: bool) -> bool:
     """Whether a requester's own permissions are to be looked at: an administrator's word is enough."""
     if sys.platform != "win32" and not administrator:
