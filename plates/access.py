@@ -98,6 +98,11 @@ def refuse_own_data(source: Path, data: Path) -> None:
         )
 
 
+def root_above(path: Path | str, roots: Sequence[RootSettings]) -> RootSettings | None:
+    """The innermost root that a path leads into, whether there is anything or not."""
+    return _root_of(Path(os.path.realpath(path)), roots)
+
+
 def accounts_count(setting: Accounts, *, administrator: bool) -> bool:
     """Whether a requester's own permissions are to be looked at: an administrator's word is enough."""
     if sys.platform != "win32" and not administrator:

@@ -192,12 +192,14 @@ class LocalSource:
         """Say nothing: what was stored is what was read in the same process."""
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
-        """Delete the files that are certified, as far as their owner could himself."""
+        """Delete the files that are certified, as far as that is (still) allowed, and their owner could himself."""
         source, root = Path(self._order.path), Path(plan.root)
 
         def delete() -> int:
+            # The order may be days old, and the administrator may have thought better of it.
+            self._places.check_deletion(source)
             reach = self._places.deletable_for(self._life.owner, administrator=self._life.administrator)
-            return delete_source(source, root, files, reach)
+            return delete_source(source, root, files, reach, device=self._life.source_device)
 
         return await self._threads.run(delete, group=self._import_id)
 

@@ -11,14 +11,14 @@ import msgspec
 from ...config import MeshError, get_logger
 from ...messages.imports import GetImport, ImportStatus, PlanSource, SubmitImport
 from ...messages.notices import NoticeFacts, SendNotice
-from ...plates.errors import NOT_YET
+from ...plates.errors import NOT_YET, SourceNotFound
 from ...plates.planners import Plan
 from ...plates.planners.plain_fileset import is_container
 from ...plates.repository import ImportStore, Taken
 from ...supervisors import Context
 from ...transport import AskFailed
 from ..apart import run_apart
-from ..errors import ImportNotFound, InspectorKeepsDying
+from ..errors import ImportNotFound, InspectorKeepsDying, NoSuchSource
 from ..inspection import Inspection
 from ..ledger import Ledger
 from .book import WatchedUnit
@@ -33,6 +33,9 @@ LONGEST_PAUSE_S = 3_600.0
 
 N_NAMED = 20
 """Late files that are kept by name."""
+
+GONE = frozenset({NoSuchSource.__name__, SourceNotFound.__name__})
+"""What imports say of a source that is not there."""
 
 NOTHING = seen(()).digest
 """What tells a unit without files."""
@@ -117,7 +120,8 @@ class WatchErrands:
         try:
             import_id = await self._context.find("imports").ask(request)
         except AskFailed as error:
-            if error.failure.retry:
+            if error.failure.retry or error.failure.kind in GONE:
+                # It went away since it was looked at, perhaps with its mount: the next look tells.
                 raise
             if unit.step != "refused":
                 await self._tell(unit, f"it cannot be imported: {error}", error.hint)
