@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from .mesh_node import MeshNode
 from .messages.agents import AgentOffer
 from .plates.served_folders import ServedFolder, ServedFolders
 from .processes import Processes
+from .served_mesh import bind_to_mesh
 from .supervisors import RestartIntensity
 from .supervisors.supervisor import Supervisor
 from .transport import Dialer, MeshCard, ServerKey, load_pair
@@ -84,6 +86,7 @@ class FolderNode(Mesh):
                 silence_s=settings.front.silence_s,
             )
 
+        await asyncio.to_thread(bind_to_mesh, self.data, self._card.public)
         # Whether the mesh takes these folders is known before anything is started.
         first = dial()
         try:

@@ -1,0 +1,38 @@
+"""Which mesh an agent's own folder serves: what is held there is held for that one's imports, and goes by their ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .config import ConfigError
+from .plates.local.disk import sync_file, sync_folder
+from .plates.local.errors import repository_errors
+from .plates.local.names import PART
+
+RECORD = "serves"
+
+
+def bind_to_mesh(data: Path, public: str) -> None:
+    """Promise that an agent's folder has served no other mesh than the one of this public key, and serves no other.
+
+    Raises:
+        ConfigError: it has served another.
+        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+    """
+    path = data / RECORD
+    with repository_errors(path):
+        served = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        if served == public:
+            return
+        if served:
+            raise ConfigError(
+                f"{data} is the folder of an agent of another mesh, whose imports may be held there.",
+                hint=f"Give this agent a folder of its own with --data; if it is the same mesh with a new key, "
+                f"remove {path} once nothing is imported from here.",
+            )
+        data.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(path.name + PART)
+        new.write_text(f"{public}\n", encoding="utf-8")
+        sync_file(new)
+        new.replace(path)
+        sync_folder(data)
