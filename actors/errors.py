@@ -21,6 +21,10 @@ class KeyTaken(MeshError, FileExistsError):
     """A key under which its asker has handed over something else before."""
 
 
+class NoGroups(MeshError, ValueError):
+    """An order names a group, and the mesh keeps its plates where there are none."""
+
+
 class ImportedAlready(MeshError, FileExistsError):
     """The same files are in the repository, or on their way to it."""
 

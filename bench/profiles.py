@@ -97,6 +97,7 @@ async def _small_files(profile: cProfile.Profile) -> None:
     from hcs_mesh.config import GuestSettings
     from hcs_mesh.plates.holding import HeldReader, choose_staging, hold
     from hcs_mesh.plates.local.copying import Copier
+    from hcs_mesh.plates.local.crew import handfuls
     from hcs_mesh.plates.local.disk import make_all_folders, make_folders
     from hcs_mesh.plates.pace_reader import Pace
     from hcs_mesh.plates.repository import SourceFile
@@ -117,8 +118,8 @@ async def _small_files(profile: cProfile.Profile) -> None:
         reader = Pace(guest, data).reader(HeldReader(held), source)
         copier = Copier(reader, target, "sha1", lambda n_bytes: None, lambda: False)
         profile.enable()
-        for file in held.expected:
-            copier.copy(file)
+        for handful in handfuls(held.expected, 1):
+            copier.copy_all(handful)
         profile.disable()
 
 

@@ -181,9 +181,9 @@ def explained(rows: dict[str, Row]) -> list[str]:
         lines += [
             "",
             f"Of *{SMALL}*: of a file's {file_us:.0f} us {copied_us:.0f} would be a copy that",
-            "nobody could vouch for. Ours is a held link that is opened, looked at before and after it is read, and",
-            "its original's name with it, hashed, written with its time, and given its name once its batch is durable:",
-            "a dozen calls of the system from Python, whose threads take turns between them.",
+            "nobody could vouch for. Ours is a held link that is opened, read, looked at before and after, hashed,",
+            "written with its time, and given its name once its batch is durable: as many calls of the system as a",
+            "copy takes, but from Python, and the disk is waited for twice, for the bytes and for the names.",
         ]
     return lines
 

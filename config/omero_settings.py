@@ -30,6 +30,8 @@ class OmeroSettings(Section, frozen=True, kw_only=True):
     """Connections that one person's session may hold at the same time."""
     keep_alive_s: Seconds = 60.0
     """How often a session in use is kept alive; the server ends those that are idle, after ten minutes as shipped."""
+    rest_after_s: Seconds = 28_800.0
+    """How long nothing may have been done in a session before it is kept alive no longer."""
     managed_repository: str = ""
     """The absolute path at which the server's managed repository is mounted here; empty means that it is not."""
     minter: str = ""

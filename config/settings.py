@@ -14,7 +14,7 @@ from .import_settings import GuestSettings, ImportSettings
 from .notice_settings import MailSettings, NoticeSettings, WebhookSettings, check_webhooks
 from .omero_settings import OmeroSettings
 from .section import TEBIBYTE, YEAR_S, AtOnce, Count, Days, Seconds, Section, Times
-from .watch_settings import WatchSettings, check_watches
+from .watch_settings import WatchSettings, check_owners, check_watches
 
 DATA_CHANNEL_OFFSET = 1000
 """The data channel's port lies this far above the control channel's; see docs/decisions."""
@@ -182,13 +182,14 @@ class Settings(Section, frozen=True, kw_only=True):
         """Refuse what would go astray.
 
         Raises:
-            ConfigError: When two webhooks or plates have one name, watched folders overlap or lie outside of the
-                roots, or Java has no room.
+            ConfigError: When two webhooks or plates have one name, watched folders overlap, lie outside of the roots or
+                are nobody's at OMERO, or Java has no room.
         """
         check_webhooks(self.webhook)
         check_http_plates(self.http_plates)
         check_watches(self.watch, self.data.folder, self.imports.roots)
         check_java_memory(self.bioformats, self.inspector.memory_mib)
+        check_owners(self.watch, self.omero)
 
 
 class LoadedSettings(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Literal
 from .errors import ConfigError
 from .import_settings import RootSettings, plain_path
 from .mail_address import is_address
+from .omero_settings import OmeroSettings
 from .section import Seconds, SecondsOrNone, Section
 
 
@@ -30,6 +31,8 @@ class WatchSettings(Section, frozen=True, kw_only=True):
     """The project that images without a plate belong to."""
     dataset: str = ""
     """The dataset that images without a plate belong to."""
+    group: str = ""
+    """The owner's group at OMERO that the plates are for; empty means the usual one."""
     tags: tuple[str, ...] = ()
     """Tags of all plates that come from here."""
     priority: Literal["low", "normal", "high"] = "low"
@@ -135,3 +138,22 @@ def _check_root(watch: WatchSettings, roots: Sequence[RootSettings]) -> None:
 def _overlap(one: str, other: str) -> bool:
     first, second = PurePath(one), PurePath(other)
     return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+def check_owners(watches: Sequence[WatchSettings], omero: OmeroSettings) -> None:
+    """Promise that somebody is there in whose name each folder can be imported.
+
+    Raises:
+        ConfigError: At OMERO every import is a person's, and a folder is nobody's; or there are no groups without it.
+    """
+    for one in watches:
+        if omero.host and not one.owner:
+            raise ConfigError(
+                f"watch.owner of {one.path} is empty, but OMERO at {omero.host} takes plates from persons alone.",
+                hint="Name the OMERO user whose the plates are to be.",
+            )
+        if one.group and not omero.host:
+            raise ConfigError(
+                f"watch.group of {one.path} is {one.group!r}, but there are no groups without OMERO.",
+                hint="Leave it out, or name a server: [omero] host.",
+            )

@@ -217,13 +217,14 @@ def view(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the recorder writes.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--detach", help="Stay until the viewer has ended.")] = False,
     data: Data = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Open a viewer on the running mesh, now or later."""
     from .command_line import running
 
     job = full_id("job", job) if job else ""
-    running.view(viewer, data, job=job, plate=plate, out=out, wait=wait, as_json=as_json)
+    running.view(viewer, data, key, job=job, plate=plate, out=out, wait=wait, as_json=as_json)
 
 
 @app.command()

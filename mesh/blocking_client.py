@@ -15,6 +15,7 @@ from .messages.control import ActorRow, MeshStatus
 from .messages.imports import ImportOrder, ImportPreview, ImportState, ImportStatus
 from .messages.listing import LISTED
 from .messages.notices import MailTried, NoticeStatus
+from .messages.omero import SessionHeld
 from .messages.viewing import ViewerInfo
 from .messages.watches import WatchStatus
 from .own_loop import OwnLoop
@@ -165,6 +166,14 @@ class BlockingClient:
     def watches(self) -> tuple[WatchStatus, ...]:
         """Every watched folder, in the order of the settings."""
         return self._run(self._client.watches())
+
+    def hand_in_session(self, session: str, *, user: str = "") -> SessionHeld:
+        """Let the mesh act at OMERO in the session of this key: one's own, or ``user``'s for those who may."""
+        return self._run(self._client.hand_in_session(session, user=user))
+
+    def take_back_session(self, *, user: str = "") -> bool:
+        """Let the mesh act in one's own session no longer; whether it had one."""
+        return self._run(self._client.take_back_session(user=user))
 
     def notices(self) -> tuple[NoticeStatus, ...]:
         """Every notice that is kept, oldest first."""

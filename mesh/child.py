@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from .actors.nodes.node_desk import NodeDesk
 from .config import LogSettings, start_logging
 from .config.format_settings import BioformatsSettings
 from .plates.java_machine import use_bioformats
+from .plates.omero.address import OmeroReading
 from .supervisors import Actor, Node
 from .supervisors.child import Exit
 from .supervisors.lifeline import end_with_parent
@@ -35,6 +37,8 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     n_threads: int = 1
     message_bytes: int = 64 << 20
     bioformats: BioformatsSettings = BioformatsSettings()
+    omero: OmeroReading | None = None
+    """Where planes at OMERO are; in whose session they are read, the hub is asked."""
 
 
 def main() -> None:
@@ -65,7 +69,17 @@ def _actor(spec: ChildSpec) -> Actor[Any]:
 
 
 async def _run(spec: ChildSpec) -> Exit:
-    node = Node(spec.name)
+    with ExitStack() as reading:
+        node = Node(spec.name)
+        if spec.omero is not None:
+            # Imported where it is wanted: most meshes have their plates elsewhere.
+            from .omero_planes import lent_planes
+
+            reading.enter_context(lent_planes(spec.omero, node))
+        return await _run_node(spec, node)
+
+
+async def _run_node(spec: ChildSpec, node: Node) -> Exit:
     actor = _actor(spec)
     life = await node.start_actor(spec.name, lambda: actor)
     await node.start_actor(NODE_DESK, lambda: NodeDesk(node))

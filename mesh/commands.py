@@ -29,6 +29,7 @@ from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from .messages.listing import LISTED
 from .messages.metadata import GetLabels, GetPlate, ListPlates
 from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
+from .messages.omero import HandInSession, SessionHeld, TakeBackSession
 from .messages.viewing import ListViewers, ViewerInfo
 from .messages.watches import ListWatches, WatchStatus
 from .pages import paged
@@ -41,6 +42,8 @@ RESTART_S = 180.0
 """How long a restart may take: what stops in order is given its time."""
 TRY_MAIL_S = 120.0
 """How long a mail server may take over a test mail."""
+HAND_IN_S = 120.0
+"""How long OMERO may take to say whose a session is."""
 
 
 class NothingToRetry(MeshError, ValueError):
@@ -133,6 +136,21 @@ class Commands(ImportCalls):
     async def watches(self) -> tuple[WatchStatus, ...]:
         """Every watched folder, in the order of the settings."""
         return await self.ask("watches", ListWatches())
+
+    # -- sessions at OMERO ------------------------------------------------------------------------
+
+    async def hand_in_session(self, session: str, *, user: str = "") -> SessionHeld:
+        """Let the mesh act at OMERO in the session of this key: one's own, or ``user``'s for those who may.
+
+        Raises:
+            AskFailed: it is over or somebody else's, OMERO cannot be asked, or the mesh has none.
+        """
+        request = HandInSession(session=session, user=user)
+        return await self.ask("logins", request, timeout_s=HAND_IN_S)
+
+    async def take_back_session(self, *, user: str = "") -> bool:
+        """Let the mesh act in one's own session no longer; whether it had one."""
+        return await self.ask("logins", TakeBackSession(user=user), timeout_s=HAND_IN_S)
 
     # -- notices ----------------------------------------------------------------------------------
 

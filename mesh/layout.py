@@ -35,6 +35,11 @@ class DataLayout(msgspec.Struct, frozen=True):
         return self.data / "structure"
 
     @property
+    def omero_results(self) -> Path:
+        """Where wells gather that are written to OMERO, and those that were used last are kept."""
+        return self.data / "omero-results"
+
+    @property
     def certificates(self) -> Path:
         """One safe-to-delete certificate for each import that has one."""
         return self.data / "certificates"

@@ -7,26 +7,28 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from .actors.apart import run_apart
 from .actors.nodes.joined_nodes import JoinedNodes
 from .actors.watching.wishes import check_wishes
 from .commands import Commands
 from .config import Settings, check_settings, data_folder, get_logger
 from .config.watch_settings import check_watches
+from .home import Home, open_home
 from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.control import ActorRow, MeshStatus
-from .plates.local import LocalRepository
+from .plates.omero.address import reading_of
 from .plates.places import Places
 from .plates_elsewhere import places_elsewhere
 from .processes import Processes
 from .supervisors import Actor, Node
-from .supervisors.child import Exit
+from .supervisors.child import Child, Exit
 from .supervisors.supervisor import Supervisor
 from .transport import (
     ASK_TIMEOUT_S,
@@ -74,6 +76,7 @@ class Mesh(Commands):
         self._started_at_unix_s = 0.0
         self._inside: MeshInside | None = None
         self._repository_kind = "local"
+        self._leave_off: Callable[[], None] = lambda: None
 
     def add(self, name: str, factory: Callable[[], Actor[Any]]) -> Self:
         """Run an actor of the embedder's own beside the mesh's, restarted like them; before ``async with``."""
@@ -134,37 +137,48 @@ class Mesh(Commands):
 
     async def _stop_tree(self) -> None:
         assert self._root is not None
+        self._leave_off()
         await self._root.stop()
         await self._root.wait()
+
+    def _lending(self, home: Home, node: MeshNode, closing: ExitStack) -> tuple[Child, ...]:
+        """Whoever lends people's sessions to the executors, where there are any."""
+        reading = reading_of(self.settings.omero)
+        if home.identities is None or reading is None:
+            return ()
+        # Imported where it is wanted: most meshes have their plates here.
+        from .omero_planes import omero_planes
+
+        return (omero_planes(reading, home.identities, node, closing.enter_context),)
+
+    async def _close_home(self, closing: ExitStack) -> None:
+        """Let go of the plates' home; a server that does not answer is not waited for longer than anything else."""
+        # Its connections go with the process then.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run_apart(closing.close, "close home"), self.settings.shutdown_s)
 
     async def _plant(
         self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
     ) -> Supervisor:
         """Everything that runs, not started yet."""
-        repository = await asyncio.to_thread(
-            lambda: LocalRepository(
-                self.data,
-                transfer_threads=self.settings.imports.transfer_threads,
-                checksum=self.settings.imports.checksum,
-            )
-        )
-        self._stack.callback(repository.close)
-        places = Places(
-            repository,
-            await asyncio.to_thread(places_elsewhere, self.settings, repository, self._stack.callback),
-        )
+        closing = ExitStack()
+        self._stack.push_async_callback(self._close_home, closing)
+        home = await asyncio.to_thread(open_home, self.settings, layout, closing.callback)
+        self._repository_kind, self._leave_off = home.where, home.leave_off
+        elsewhere = await asyncio.to_thread(places_elsewhere, self.settings, home.local, self._stack.callback)
         return mesh_tree(
             self.settings,
             layout,
             node,
-            repository,
-            places,
+            home,
+            Places(home.source, elsewhere, stores=home.stores),
             processes,
             describe=self.describe,
             rows=self.rows,
             stop=self.stop_asked.set,
             inside=inside,
             reporter=incidents.add,
+            lending=self._lending(home, node, closing),
             extra=tuple(node.actor(name, factory) for name, factory in self._extra),
         )
 

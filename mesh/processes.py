@@ -11,6 +11,7 @@ import msgspec
 from .child import ChildSpec
 from .config import Settings
 from .layout import DataLayout
+from .plates.omero.address import reading_of
 from .supervisors import Node
 from .supervisors.backoff import Backoff
 from .supervisors.child import Child, Running
@@ -129,6 +130,7 @@ class Processes:
                 "log": self._settings.log,
                 "message_bytes": self._settings.limits.message_bytes,
                 "bioformats": self._settings.bioformats,
+                "omero": reading_of(self._settings.omero) if role == "executor" else None,
                 **fields,
             },
             ChildSpec,

@@ -11,7 +11,6 @@ from .actors.analysis.scheduler import Scheduler
 from .actors.console.console_desk import ConsoleDesk, Inside
 from .actors.console.control_desk import ControlDesk
 from .actors.imports.places import ImportPlaces
-from .actors.imports.prover import LocalProver
 from .actors.imports.proxy import ImportProxy
 from .actors.imports.serving_agents import ServingAgents
 from .actors.inspector_line import InspectorLine
@@ -19,6 +18,7 @@ from .actors.metadata_cache import MetadataCache
 from .actors.nodes.join_desk import JoinDesk
 from .actors.nodes.joined_nodes import RemoteNode
 from .actors.notices.notifier import Notifier
+from .actors.omero.login_desk import LoginDesk
 from .actors.retention import Retention
 from .actors.viewing.plane_history import PlaneHistory
 from .actors.viewing.publisher import Publisher
@@ -27,12 +27,12 @@ from .actors.viewing.viewer_bridge import ViewerBridge
 from .actors.watching.watcher import Watcher
 from .config import Settings
 from .devices import devices
+from .home import Home
 from .layout import DataLayout
 from .mesh_node import MeshNode
 from .messages.compute import ExecutorDown, ExecutorUp
 from .messages.control import ActorRow, MeshStatus
 from .plates.places import Places
-from .plates.repository import Repository
 from .plates.structure_shelf import StructureShelf
 from .processes import Processes
 from .supervisors.child import Child
@@ -47,7 +47,7 @@ def mesh_tree(
     settings: Settings,
     layout: DataLayout,
     node: MeshNode,
-    repository: Repository,
+    home: Home,
     places: Places,
     processes: Processes,
     *,
@@ -56,6 +56,7 @@ def mesh_tree(
     stop: Callable[[], None],
     inside: Inside,
     reporter: Reporter | None = None,
+    lending: tuple[Child, ...] = (),
     extra: tuple[Child | Supervisor, ...] = (),
 ) -> Supervisor:
     """Everything that runs, and who watches over it. Branches fail alone: a bad analysis never stops an import."""
@@ -103,7 +104,13 @@ def mesh_tree(
                         "metadata",
                         lambda: MetadataCache(places, shelf=StructureShelf(layout.structure)),
                         kind=MetadataCache,
-                    )
+                    ),
+                    node.actor(
+                        "logins",
+                        lambda: LoginDesk(home.identities, server=home.server, rest_s=settings.omero.rest_after_s),
+                        kind=LoginDesk,
+                    ),
+                    *lending,
                 ],
                 on_exhausted="quarantine",
             ),
@@ -156,14 +163,14 @@ def mesh_tree(
                     node.actor(
                         "imports",
                         lambda: ImportProxy(
-                            repository,
+                            home.imports,
                             layout.journal("imports"),
                             settings.imports,
                             inspector=settings.inspector,
                             places=ImportPlaces(
                                 layout.data, settings.imports, settings.guest, agents, role_in(layout.allowed_keys)
                             ),
-                            prover=LocalProver(repository, layout.data, layout.keys, settings.imports),
+                            prover=home.prover,
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
                             inspector_line=inspector_line,
@@ -177,7 +184,7 @@ def mesh_tree(
                         lambda: Watcher(
                             settings.watch,
                             layout.journal("watches"),
-                            repository,
+                            home.imports,
                             data=layout.data,
                             inspector=settings.inspector,
                             end_inspector=lambda why: processes.end("inspector", why),
@@ -230,6 +237,8 @@ def mesh_tree(
                             end_executor=end_executor,
                             charge_executor=processes.charge,
                             check_results=places.check_results,
+                            away=places.away,
+                            job_taken=places.job_taken,
                             retention=Retention(settings.jobs.keep_days, settings.jobs.keep_ended),
                         ),
                         kind=Scheduler,

@@ -187,6 +187,12 @@ class ReleaseFiles(Request[None], frozen=True, kw_only=True, tag="agents.release
     """Without its files: the folder of its links is enough."""
 
 
+class SweepHeld(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="agents.sweep"):
+    """Ask that whatever is held be let go, but for these imports; the answer names those for which it was."""
+
+    alive: tuple[str, ...]
+
+
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """Some bytes of a file, with the CRC-32C that they had where they were read."""
 
@@ -270,8 +276,12 @@ class CompareFiles(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="age
 
 
 class DeleteFiles(Request[int], frozen=True, kw_only=True, tag="agents.delete"):
-    """Ask that a certified source be deleted, as it was held; the answer is how many files were there."""
+    """Ask that a certified source be deleted, as it was held; the answer is how many files were there.
+
+    ``device`` is what it lay on then.
+    """
 
     path: str
     root: str
     files: tuple[HeldFile, ...]
+    device: Device = Device()

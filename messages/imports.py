@@ -49,6 +49,7 @@ class ImportOrder(msgspec.Struct, frozen=True, kw_only=True):
     ``exclude`` holds globs of paths that stay behind. ``agent`` names the workstation that the path is on; empty,
     it is the mesh's own host. ``forced`` imports what was imported before; ``ended`` says that nothing more will
     come, whatever the metadata declares. ``only`` names the files right in the folder that are meant; empty, all are.
+    ``group`` is the group of its owner at OMERO that the plates are for; empty, the usual one.
     """
 
     path: str
@@ -64,6 +65,7 @@ class ImportOrder(msgspec.Struct, frozen=True, kw_only=True):
     screen: str = ""
     project: str = ""
     dataset: str = ""
+    group: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
     key_values: tuple[tuple[str, str], ...] = ()
@@ -146,6 +148,7 @@ def _beginning(order: ImportOrder) -> ImportOrder:
         screen=shortened(order.screen),
         project=shortened(order.project),
         dataset=shortened(order.dataset),
+        group=shortened(order.group),
         description=shortened(order.description),
         tags=tuple(shortened(tag) for tag in order.tags[:MOST_NAMED]),
         key_values=tuple((shortened(key), shortened(value)) for key, value in order.key_values[:MOST_NAMED]),

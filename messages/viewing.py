@@ -77,12 +77,17 @@ class StartStream(Event, frozen=True, kw_only=True, tag="viewing.start"):
 
 
 class StillAttached(Request[bool], frozen=True, kw_only=True, tag="viewing.still_attached"):
-    """Ask whether the mesh still knows this viewer; after a restart it does not."""
+    """Ask whether the mesh still knows this viewer; after a restart it does not.
+
+    Who asks has opened the ring, and holds no plane up to the number ``let_go_through``: what it said of that before
+    may have been lost for want of room.
+    """
 
     audience: ClassVar[Role | None] = "viewer"
     looks_only: ClassVar[bool] = True
 
     viewer: str
+    let_go_through: int = 0
 
 
 class Detach(Event, frozen=True, kw_only=True, tag="viewing.detach"):

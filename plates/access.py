@@ -98,6 +98,11 @@ def refuse_own_data(source: Path, data: Path) -> None:
         )
 
 
+def root_above(path: Path | str, roots: Sequence[RootSettings]) -> RootSettings | None:
+    """The innermost root that a path leads into, whether there is anything or not."""
+    return _root_of(Path(os.path.realpath(path)), roots)
+
+
 def accounts_count(setting: Accounts, *, administrator: bool) -> bool:
     """Whether a requester's own permissions are to be looked at: an administrator's word is enough."""
     if sys.platform != "win32" and not administrator:
@@ -175,12 +180,12 @@ def check_readable(
         PathNotAllowed: a file or a folder on the way is not for him, or a link leads out; the first ones are named.
         SourceNotFound, SourceUnreadable: a file is gone or cannot be looked at.
     """
-    look = _Look(reach, os.path.realpath(source))
+    look, named = _Look(reach, os.path.realpath(source)), str(source).rstrip("/")
     refused: list[str] = []
     n_refused = 0
     for file in files:
         try:
-            why = look.refusal(source / file.path, file)
+            why = look.refusal(f"{named}/{file.path}", file)
         except SourceNotFound:
             if may_be_gone:
                 continue
@@ -232,13 +237,16 @@ class _Look:
         self._account = reach.account
         # The source itself was allowed when it was ordered.
         self._reach = Reach(inside=(source, *reach.inside), closed=reach.closed)
+        self._real: dict[str, str] = {}
         self._entered: dict[str, str] = {}
 
-    def refusal(self, path: Path, file: SourceFile) -> str:
+    def refusal(self, path: str, file: SourceFile) -> str:
         """Why a file is not for the requester; empty if it is."""
         try:
-            folder = os.path.realpath(path.parent)
-            name = f"{folder}/{path.name}"
+            above, _, last = path.rpartition("/")
+            # Once for all that lie in it, as its permissions: a file in what is put there meanwhile is another one.
+            folder = self._real.get(above) or self._real.setdefault(above, os.path.realpath(above or "/"))
+            name = f"{folder}/{last}"
             found = os.lstat(name)
             if stat.S_ISLNK(found.st_mode):
                 name = os.path.realpath(name)
@@ -279,8 +287,8 @@ def _root_of(real: Path, roots: Sequence[RootSettings]) -> RootSettings | None:
     return max(holding, key=lambda one: one[0])[1] if holding else None
 
 
-def node_of(path: str, found: os.stat_result, *, follow_symlinks: bool = False) -> Node:
-    """What is written down of who may do what with a file or folder that was looked at.
+def node_of(path: str | int, found: os.stat_result, *, follow_symlinks: bool = False) -> Node:
+    """What is written down of who may do what with a file or folder that was looked at, by its path or descriptor.
 
     Raises:
         SourceNotFound, SourceUnreadable: its access control list cannot be looked at.
@@ -292,11 +300,11 @@ def node_of(path: str, found: os.stat_result, *, follow_symlinks: bool = False) 
         except OSError as error:
             # No list, or a file system that has none: then the mode says everything.
             if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
-                raise _gone(Path(path), error) from error
+                raise _gone(path, error) from error
     return Node(mode=stat.S_IMODE(found.st_mode), uid=found.st_uid, gid=found.st_gid, acl=parse_acl(acl))
 
 
-def _gone(path: Path, error: OSError) -> MeshError:
+def _gone(path: str | int | Path, error: OSError) -> MeshError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return SourceNotFound(f"{path} is not there (any more)", hint="put it back and retry the import")
     return SourceUnreadable(

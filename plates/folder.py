@@ -16,7 +16,8 @@ import tifffile
 
 from .errors import NotForReader, SourceNotFound, SourceUnreadable, UnreadableImage
 from .exclusion import Exclusion, how_to_leave_out
-from .opening import open_folder_for, open_for
+from .judged_folders import JudgedFolders
+from .opening import open_folder_for
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
 from .reach import EVERYTHING, Reach
@@ -60,6 +61,7 @@ class DiskFolder:
         self.root = root.absolute()
         self.name = self.root.resolve().name or str(self.root)
         self.reach = reach
+        self._judged = JudgedFolders(reach)
         self.left_out: list[LeftOut] = []
         self._heads: OrderedDict[str, TiffHead | UnreadableImage] = OrderedDict()
         self._exclusion = Exclusion(exclude)
@@ -173,7 +175,7 @@ class DiskFolder:
         Raises:
             OSError: it cannot be opened, or may not be.
         """
-        descriptor = open_for(self.reach, self.root / path)
+        descriptor, _ = self._judged.open_and_look(f"{self.root}/{path}")
         return open(descriptor, "rb")  # noqa: PTH123 - it is no path, and the caller closes it
 
     def _walk(self, folder: str, found: dict[str, int], only: Collection[str] | None, *, levels: float) -> None:

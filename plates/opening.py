@@ -10,7 +10,7 @@ from .access import node_of
 from .errors import NotForReader
 from .permissions import Node
 from .reach import Reach
-from .regular_file import open_regular
+from .regular_file import open_and_look, open_regular
 
 # O_PATH asks for no more than to pass through a folder, as a path does.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -36,16 +36,39 @@ def open_for(reach: Reach, path: Path) -> int:
     above, name = os.path.split(real)
     folder = _passed(reach, above, path, "enter a folder above it")
     try:
-        descriptor = open_regular(name, folder=folder)
+        descriptor, seen = open_and_look(name, folder=folder)
     finally:
         os.close(folder)
+    check_may_read(reach, descriptor, seen, path)
+    return descriptor
+
+
+def check_may_read(reach: Reach, descriptor: int, seen: os.stat_result, path: str | Path) -> None:
+    """Promise that an open file is for whom it is opened; its descriptor is closed otherwise.
+
+    Raises:
+        NotForReader: it is not.
+        OSError: who may read it cannot be looked at.
+    """
+    if reach.account is None:
+        return
     try:
-        if not reach.may_read(_node(reach, descriptor)):
+        if not reach.may_read(node_of(descriptor, seen, follow_symlinks=True)):
             raise _refused(reach, path, "read it")
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
+
+
+def pass_to(reach: Reach, path: Path) -> int | None:
+    """A descriptor of a folder in which files may be opened by their names; None where there are none of folders.
+
+    Raises:
+        NotForReader: it is not for him, or lies elsewhere.
+        OSError: it cannot be passed through, or is none.
+    """
+    real = _real(reach, path)
+    return _passed(reach, real, path, "enter it or a folder above it") if _BY_DESCRIPTOR else None
 
 
 def open_folder_for(reach: Reach, path: Path) -> int | None:
@@ -114,6 +137,6 @@ def _node(reach: Reach, descriptor: int) -> Node:
     return node_of(f"/proc/self/fd/{descriptor}", found, follow_symlinks=True)
 
 
-def _refused(reach: Reach, path: Path, what: str) -> NotForReader:
+def _refused(reach: Reach, path: str | Path, what: str) -> NotForReader:
     name = reach.account.name if reach.account else ""
     return NotForReader(errno.EACCES, f"{name} has no permission to {what}", str(path))

@@ -131,6 +131,16 @@ class BackOff:
             self._rate = UNLIMITED
         return self._rate
 
+    def rest(self, seen: Traffic) -> float:
+        """Take note of what was seen while nothing was read for long, and return the bytes a second allowed now.
+
+        Nobody can say when in that time somebody wrote: an import begins with care then, and the next look decides.
+        """
+        if seen.foreign_bytes <= self._foreign_floor:
+            return self.step(seen)
+        self._yields, self._quiet_s, self._rate = False, 0.0, self.least_rate
+        return self._rate
+
     @property
     def least_rate(self) -> float:
         """The bytes a second that are read however busy the disk is."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from ..config.hours import parse_hours
 from ..config.import_settings import GuestSettings
-from .pace import MIB, UNLIMITED, BackOff, TokenBucket
+from .pace import MIB, UNLIMITED, BackOff, TokenBucket, Traffic
 from .pace_priority import stand_back
 from .pace_traffic import TrafficWatch
-from .repository import OpenSource, SourceFile, SourceReader, never
+from .repository import OpenSource, SmallFileReader, SourceFile, SourceReader, never
 
 LOOK_EVERY_S = 0.25
+REST_S = 10.0
+"""A look over a longer time does not say of now what it says of the whole."""
+MOST_EXPECTED = 16
+"""Sources that are looked at before they are read, the latest; as many as settle at the same time."""
 FILE_BYTES = 6 << 10
 """What a file takes on the disk beside its bytes: a last block that is not full, its inode and its name, and those two
 once more in the file system's journal. Of many small files it is most, and it must not be taken for somebody else's."""
@@ -56,6 +60,7 @@ class Pace:
         self._back_off = BackOff(free_rate=free_rate, least_share=settings.least_share)
         self._bucket = TokenBucket(min(self._limit, self._back_off.rate) if settings.back_off else self._limit)
         self._watches: dict[Path, TrafficWatch] = {}
+        self._expected: dict[Path, TrafficWatch] = {}
         self._looked_s = clock()
         self._own_bytes = self._own_files = 0
         self._taking = threading.Lock()
@@ -86,6 +91,20 @@ class Pace:
             return f"making way for somebody else who writes: reading {self.rate / MIB:,.0f} MiB/s"
         return ""
 
+    def expect(self, source: Path) -> None:
+        """Look who writes to the disk of a source that is to be read soon: its first bytes then have the right rate."""
+        if not self._settings.back_off:
+            return
+        watch = self._watch_of(source)
+        with self._taking:
+            if source not in self._watches:
+                # Put last, so that the first is the one that was not asked about for longest.
+                self._expected.pop(source, None)
+                self._expected[source] = watch
+                if len(self._expected) > MOST_EXPECTED:
+                    del self._expected[next(iter(self._expected))]
+        self._look_in_turn(self._clock())
+
     def reader(
         self,
         inner: SourceReader,
@@ -100,9 +119,17 @@ class Pace:
         on at once, so that the transfer sees to its own end.
         """
         folder = source or self._repository
+        watch = self._watch_of(folder)
         with self._taking:
-            self._watches.setdefault(folder, self._make_watch(folder, self._repository))
+            self._expected.pop(folder, None)
+            self._watches.setdefault(folder, watch)
         return PacedReader(inner, self, cancelled, writes=writes)
+
+    def _watch_of(self, folder: Path) -> TrafficWatch:
+        with self._taking:
+            known = self._watches.get(folder) or self._expected.get(folder)
+        # Not while others wait to count their bytes: a drive that hangs holds up whoever makes its watch.
+        return known or self._make_watch(folder, self._repository)
 
     def forget(self, source: Path) -> None:
         """Look no longer at the disk of a source whose import is over."""
@@ -131,10 +158,10 @@ class Pace:
         if wait_s:
             self._wait(wait_s, cancelled)
 
-    def count_file(self) -> None:
-        """Count one more file, which takes some of the repository's disk however few bytes it has."""
+    def count_files(self, n_files: int) -> None:
+        """Count files, each of which takes some of the repository's disk however few bytes it has."""
         with self._taking:
-            self._own_files += 1
+            self._own_files += n_files
 
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
         """Wait until the timetable lets sources be read."""
@@ -166,16 +193,24 @@ class Pace:
         duration_s = now_s - self._looked_s
         if duration_s < LOOK_EVERY_S:
             return
+        home = self._watch_of(self._repository)
         with self._taking:
-            watches = tuple(self._watches.values())
+            self._watches.setdefault(self._repository, home)
+            watches = (*self._watches.values(), *self._expected.values())
             own_bytes, on_disk = self._own_bytes, self._own_bytes + self._own_files * FILE_BYTES
             self._own_bytes, self._own_files, self._looked_s = 0, 0, now_s
-        seen = [watch.look(duration_s, on_disk)._replace(own_bytes=own_bytes) for watch in watches]
-        # An old look says nothing of now: an import that rested begins with care.
-        fresh = seen and duration_s < 20 * LOOK_EVERY_S
-        rate = self._back_off.step(max(seen, key=lambda one: one.foreign_bytes)) if fresh else self._back_off.least_rate
+        seen = [(watch, watch.look(duration_s, on_disk)._replace(own_bytes=own_bytes)) for watch in watches]
+        rate = self._decided(seen)
         with self._taking:
             self._bucket.set_rate(min(self._limit, rate), self._clock())
+
+    def _decided(self, seen: Sequence[tuple[TrafficWatch, Traffic]]) -> float:
+        known = frozenset[int]().union(*(watch.devices for watch, one in seen if one.duration_s))
+        if not all(watch.devices <= known for watch, _ in seen):
+            # A disk that is looked at for the first time: nobody knows yet who writes there.
+            return self._back_off.least_rate
+        most = max((one for _, one in seen), key=lambda one: one.foreign_bytes)
+        return self._back_off.step(most) if most.duration_s < REST_S else self._back_off.rest(most)
 
 
 class PacedReader:
@@ -196,8 +231,21 @@ class PacedReader:
         self._pace.lower_thread()
         self._pace.wait_for_hours(self._cancelled)
         if self._writes:
-            self._pace.count_file()
+            self._pace.count_files(1)
         return _PacedFile(self._inner.open(path), self._pace, self._cancelled, writes=self._writes)
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """Read small files whole, all of them at one step of the pace; none where the reader inside cannot."""
+        if not isinstance(self._inner, SmallFileReader):
+            return [None] * len(files)
+        self._pace.lower_thread()
+        self._pace.wait_for_hours(self._cancelled)
+        contents = self._inner.read_small(files)
+        found = [content for content in contents if content is not None]
+        if self._writes:
+            self._pace.count_files(len(found))
+        self._pace.take(sum(map(len, found)), self._cancelled, writes=self._writes)
+        return contents
 
 
 class _PacedFile:

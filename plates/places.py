@@ -11,22 +11,22 @@ from .local.errors import PlateNotFound, check_plate_id
 from .model import Plate, PlateSummary
 from .numbers import HOME, span_of
 from .plate_source import Freshness, PlateSource
-from .repository import Repository, ResultStore, StoredResult
+from .repository import JobOrigin, ResultStore, StoredResult
 
 
 class Places:
     """Answers for the plates of every place, and keeps each plate's results where its place says."""
 
     def __init__(
-        self, home: Repository, others: Mapping[int, PlateSource] | None = None, *, stores: Sequence[ResultStore] = ()
+        self, home: PlateSource, others: Mapping[int, PlateSource] | None = None, *, stores: Sequence[ResultStore]
     ) -> None:
         """Number ``home``'s plates from 1, and those of ``others`` in the span of numbers that each is given by.
 
-        Results go to ``home``, or to one of ``stores``.
+        Results go to one of ``stores``, those first that answer quickest.
         """
         # Others first: what was imported last is the last of the list, and is what a viewer shows.
         self._sources: dict[int, PlateSource] = {**(others or {}), HOME: home}
-        self._stores: tuple[ResultStore, ...] = (home, *stores)
+        self._stores = tuple(stores)
 
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate, those that were imported last."""
@@ -83,6 +83,19 @@ class Places:
                 hint="Leave the choice out: where results go follows from where the plate lies.",
             )
 
+    def away(self, plate_id: int, person: str = "") -> str:
+        """Why a person's results of a plate cannot be kept now, although later they may be; empty where they can.
+
+        Raises:
+            ResultsGoElsewhere, PlateNotFound: as for ``check_results``.
+        """
+        return self._store(plate_id).away(person)
+
+    def job_taken(self, origin: JobOrigin) -> None:
+        """Tell where a job comes from before its first well is begun."""
+        for store in self._stores:
+            store.job_taken(origin)
+
     def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them."""
         return self._store(plate_id).results_folder(plate_id, job, well, attempt, requester=requester)
@@ -92,8 +105,9 @@ class Places:
         return self._store(plate_id).commit_well(plate_id, job, well, attempt, requester=requester)
 
     def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
-        """List the finished wells of a job."""
-        return tuple(result for store in self._stores for result in store.results(job, requester=requester))
+        """List the finished wells of a job, which is on one plate, and so in one store."""
+        # One after the other: where the first has some, no server is asked for more.
+        return next((found for store in self._stores if (found := store.results(job, requester=requester))), ())
 
     def sweep(
         self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""

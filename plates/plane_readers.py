@@ -10,8 +10,20 @@ from .errors import UnreadableImage
 from .pixels import read_plane
 from .plate_source import Plane, PlaneReader
 
-_READERS = {"http": (".http_plates", "planes_of_this_process"), "https": (".http_plates", "planes_of_this_process")}
+_READERS = {
+    "http": (".http_plates", "planes_of_this_process"),
+    "https": (".http_plates", "planes_of_this_process"),
+    "omero": (".omero.planes", "planes_of_this_process"),
+}
 """Module and name of what makes each scheme's reader; it is loaded with the first plane that it reads."""
+
+_HERE_ONLY = ("omero",)
+"""Read in people's sessions, whose keys do not leave the mesh's own host."""
+
+
+def is_read_here_only(root: str) -> bool:
+    """Whether the planes of a plate are read on the mesh's own host alone, and on no node that has joined."""
+    return root.partition("://")[0] in _HERE_ONLY
 
 
 def read_any_plane(root: str, file: str, page: int = 0, *, out: Plane | None = None, requester: str = "") -> Plane:

@@ -35,6 +35,15 @@ def open_regular(path: str | Path, *, folder: int | None = None) -> int:
     return open_and_look(path, folder=folder)[0]
 
 
+def open_at_once(path: str | Path, *, folder: int | None = None) -> int:
+    """Open what is there for reading, be it a file or not, without waiting for anybody.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(path, _READ if folder is None else _READ | _NO_FOLLOW, dir_fd=folder)
+
+
 def open_and_look(path: str | Path, *, folder: int | None = None) -> tuple[int, os.stat_result]:
     """Open a file as ``open_regular`` does; returns its descriptor, and what it is like, which was looked at anyhow.
 
@@ -43,7 +52,7 @@ def open_and_look(path: str | Path, *, folder: int | None = None) -> tuple[int, 
         OSError: it cannot be opened.
     """
     try:
-        descriptor = os.open(path, _READ if folder is None else _READ | _NO_FOLLOW, dir_fd=folder)
+        descriptor = open_at_once(path, folder=folder)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):
             raise NotAFile(errno.EINVAL, "it is a socket or a device, and no file", str(path)) from error

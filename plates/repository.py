@@ -7,9 +7,9 @@ may be repeated: what is there already is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -64,6 +64,17 @@ class SourceReader(Protocol):
 
     def open(self, path: str) -> OpenSource:
         """Open the file at a path relative to the source; called from several threads."""
+
+
+@runtime_checkable
+class SmallFileReader(SourceReader, Protocol):
+    """A source that hands out small files whole: to open each by itself costs more than to read it."""
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """The bytes of each file that was, before and after they were read, what is known of it.
+
+        Of any other there is None and no word of what is the matter: who opens it is told. Called from several threads.
+        """
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,9 +202,6 @@ class ImportRepository(Protocol):
     def files_folder(self, import_id: str) -> Path:
         """Say where an import's files lie on this host, whether they are there yet or not."""
 
-    def import_ids(self) -> frozenset[str]:
-        """The imports of which anything is here, registered or begun."""
-
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import: which files are complete or begun, and whether it is registered."""
 
@@ -270,20 +278,44 @@ class ImportRepository(Protocol):
         """Attach text to a plate or well, once for each ``key``."""
 
 
-class ImportStore(ImportRepository, Protocol):
+class Taken(NamedTuple):
+    """What a repository has taken over of one import: whether it is finished, and its files with their sizes."""
+
+    registered: bool
+    files: Mapping[str, int]
+
+
+class ImportStore(Protocol):
     """Takes filesets over byte for byte, and knows what it has taken."""
+
+    @property
+    def kind(self) -> str:
+        """The backend's name: 'local'."""
 
     def for_import(self, outline: ImportOutline) -> ImportRepository:
         """The repository as one import is to use it: in its owner's name, where that matters to the repository."""
 
+    def import_ids(self) -> frozenset[str]:
+        """The imports of which anything is here, registered or begun, as far as this can be told."""
+
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate that this person may see."""
 
-    def files(self, plate_id: int) -> tuple[StoredFile, ...]:
-        """List the files of the fileset that a plate belongs to."""
+    def taken(self, import_id: str, *, owner: str = "", root: str = "") -> Taken:
+        """Say what is here of an import that ``owner`` had made of the folder ``root``; files relative to that."""
 
-    def annotations(self, plate_id: int) -> tuple[Annotation, ...]:
-        """List what is attached to a plate and its wells."""
+    def away(self, person: str = "") -> str:
+        """Why nothing can be done here in a person's name now, although later it may be; empty where it can."""
+
+
+class JobOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job's results come from: told to whoever keeps them, for people to read beside them."""
+
+    job: str
+    plate_id: int
+    pipeline: str
+    source: str
+    owner: str
 
 
 class WellResults(Protocol):
@@ -311,6 +343,12 @@ class ResultStore(WellResults, Protocol):
     def kind(self) -> str:
         """The backend's name: 'local'."""
 
+    def away(self, person: str = "") -> str:
+        """Why nothing can be done here in a person's name now, although later it may be; empty where it can."""
 
-class Repository(PlateSource, ImportStore, ResultStore, Protocol):
+    def job_taken(self, origin: JobOrigin) -> None:
+        """Hear of a job before its first well is begun, in each life of the mesh."""
+
+
+class Repository(PlateSource, ImportRepository, ImportStore, ResultStore, Protocol):
     """Holds filesets byte for byte, knows their plates, and keeps what was found out about them."""

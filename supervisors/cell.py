@@ -16,8 +16,8 @@ from ..transport.link import Link
 from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
-from .letters import Answer, Letter, letter_of, not_taken, too_full, too_late
-from .mailbox import REJECTED, Mailbox, Offer, WhenFull
+from .letters import Answer, Letter, letter_of, not_taken, outsider_of, too_full, too_late, too_much_of_one
+from .mailbox import OVER_SHARE, REJECTED, Mailbox, Offer, WhenFull
 from .occupant import Occupant
 from .traces import Traces
 
@@ -247,12 +247,12 @@ class Cell:
             self.box.force(letter)
             return True
         key = getattr(letter.message, "supersedes", None) if self._keeps_latest and letter.answer is None else None
-        outside = letter.principal.role != "node"
-        if self.box.offer(letter, key, may_wait=letter.answer is not None, from_outside=outside) is not REJECTED:
+        offered = self.box.offer(letter, key, may_wait=letter.answer is not None, from_outside=outsider_of(letter))
+        if offered is not REJECTED and offered is not OVER_SHARE:
             return True
         if letter.answer is None:
-            raise self._full()
-        letter.answer.set_exception(self._full())
+            raise self._refusal(letter, offered)
+        self._refuse(letter, letter.answer, offered)
         return False
 
     def _post_other(self, letter: Letter) -> None:
@@ -274,13 +274,26 @@ class Cell:
     def _send(self, letter: Letter, answer: Answer) -> None:
         letter.answer = None
         letter.n_bytes = letter.message.nominal_bytes
-        offered = self.box.offer(letter, may_wait=True, from_outside=letter.principal.role != "node")
-        if offered is REJECTED:
-            answer.set_exception(self._full())
+        offered = self.box.offer(letter, may_wait=True, from_outside=outsider_of(letter))
+        if offered is REJECTED or offered is OVER_SHARE:
+            self._refuse(letter, answer, offered)
         elif offered is Offer.WAITING:
             letter.answer = answer
         else:
             answer.set_result(None)
+
+    def _refuse(self, letter: Letter, answer: Answer, offered: Offer) -> None:
+        error = self._refusal(letter, offered)
+        if offered is OVER_SHARE and letter.caller is not None:
+            # Told to the asker alone it would be known to nobody here; of what is told, who hears it makes a line.
+            letter.caller.offend(type(error).__name__, error)
+        answer.set_exception(error)
+
+    def _refusal(self, letter: Letter, offered: Offer) -> MailboxFull:
+        if offered is not OVER_SHARE:
+            return self._full()
+        name = letter.principal.name
+        return too_much_of_one(self.name, name, *self.box.held.of(name))
 
     def _let_in(self, letter: Letter) -> bool:
         answer = letter.answer

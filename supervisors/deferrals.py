@@ -11,12 +11,12 @@ from typing import Any
 from ..config.errors import MeshError
 from ..config.tracing import TRACE
 from ..transport.errors import BadMessage, MailboxFull, PeerGone
-from ..transport.messages import Message
+from ..transport.messages import INNER, Message
 from .actor import Deferred
 from .cell import Cell
 from .letters import Answer, Letter, TracedLetter, portable, too_busy, too_many_of_one, wrong_answer
 from .mailbox import MailboxLimits
-from .shares import Shares
+from .shares import SHARES, Shares
 
 KEPT_FOR_WORK = 10
 """One in so many of the deferred is no mere wait: however many people look on, what they look at can be asked for."""
@@ -35,7 +35,8 @@ class Deferrals:
         self._max_letters, self._max_bytes = limits.max_deferred, limits.max_bytes
         self._max_waits = limits.max_deferred - limits.max_deferred // KEPT_FOR_WORK
         self._n_letters = self._n_bytes = 0
-        self._shares = Shares(limits)
+        self._shares = Shares()
+        self._max_share = limits.max_deferred // SHARES or 1, limits.max_bytes // SHARES
 
     def __len__(self) -> int:
         return len(self._running)
@@ -55,7 +56,8 @@ class Deferrals:
             return
         self._n_letters += 1
         self._n_bytes += letter.n_bytes
-        self._shares.add(letter)
+        if letter.principal is not INNER:
+            self._shares.add(letter.principal.name, letter.n_bytes)
         if running is not None:
             self._running[running].append(letter)
             return
@@ -105,7 +107,10 @@ class Deferrals:
             has_room = False
         if self._n_letters >= self._max_letters or not has_room:
             return too_busy(self._cell.name, self._n_letters, self._n_bytes)
-        return too_many_of_one(self._cell.name, letter.principal.name) if self._shares.is_full(letter) else None
+        name, (max_messages, max_bytes) = letter.principal.name, self._max_share
+        if self._shares.has_room(name, letter.n_bytes, max_messages=max_messages, max_bytes=max_bytes):
+            return None
+        return too_many_of_one(self._cell.name, name)
 
     def _refuse(self, letter: Letter, error: MailboxFull) -> bool:
         """Say so to who wants it; False when there is nobody: it is this process's own business, and is done."""
@@ -126,7 +131,7 @@ class Deferrals:
         self._n_letters -= len(letters)
         self._n_bytes -= sum(letter.n_bytes for letter in letters)
         for letter in letters:
-            self._shares.remove(letter)
+            self._shares.remove(letter.principal.name, letter.n_bytes)
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
         for letter in letters:
             if isinstance(letter, TracedLetter) and letter.hop is not None:

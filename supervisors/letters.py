@@ -101,6 +101,11 @@ def letter_of(
     return Letter(message, answer, deadline, principal, caller)
 
 
+def outsider_of(letter: Letter) -> str:
+    """The name of who has said it; empty if that is the mesh itself, here or on a host that has joined."""
+    return "" if letter.principal.role == "node" else letter.principal.name
+
+
 def portable(error: BaseException, where: str) -> MeshError:
     """The same exception on the asker's side, whether the asker is in this process or in another."""
     return exception_of(failure_of(error, where=where))
@@ -147,4 +152,13 @@ def too_full(who: str, n_waiting: int, n_bytes: int) -> MailboxFull:
     return MailboxFull(
         f"{who} has {n_waiting} messages ({n_bytes} bytes) waiting and takes no more",
         hint="ask again in a moment; hcs-mesh ps shows the mailboxes",
+    )
+
+
+def too_much_of_one(who: str, asker: str, n_waiting: int, n_bytes: int) -> MailboxFull:
+    """The answer to a message of somebody who has as much waiting as there is room left for everybody."""
+    return MailboxFull(
+        f"{who} has {n_waiting} messages ({n_bytes} bytes) of {asker} waiting, as much as it has room left for "
+        "everybody, and takes no more from it",
+        hint="wait for the answers to what was asked before asking more, and come again in a moment",
     )

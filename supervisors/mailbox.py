@@ -3,6 +3,9 @@
 Three policies: ``reject`` refuses what does not fit, and says when to come again; ``wait`` lets senders
 who can wait stand in a line of the same length until there is room, and refuses the others; ``latest``
 keeps the newest message of each key, which suits pixels only, and counts what was superseded.
+
+Whatever the policy, one who is outside has no more in it than is still free for all who are outside. So whoever says
+too much fills half of it, two of them a third each, and there is room for one more however many they are.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
+
+from .shares import Shares
 
 
 class WhenFull(Enum):
@@ -42,6 +47,7 @@ class Offer(Enum):
 
     TAKEN = "taken"
     REJECTED = "rejected"
+    OVER_SHARE = "over share"
     WAITING = "waiting"
     SUPERSEDED = "superseded"
 
@@ -55,6 +61,7 @@ class Weighed(Protocol):
 L = TypeVar("L", bound=Weighed)
 
 TAKEN, REJECTED, WAITING, SUPERSEDED = Offer.TAKEN, Offer.REJECTED, Offer.WAITING, Offer.SUPERSEDED
+OVER_SHARE = Offer.OVER_SHARE
 
 
 def _everybody(letter: object) -> bool:
@@ -64,18 +71,21 @@ def _everybody(letter: object) -> bool:
 class Mailbox(Generic[L]):
     """A bounded queue of letters in the order they came.
 
-    It is ``plain`` while nobody waits for room and nothing supersedes anything. A letter for which there is room
-    is then appended to ``queued``, and taken from its front, with ``n_bytes`` kept in step. Who does so for every
-    message of an actor does it in place: two calls more are a tenth of all that a message costs.
+    It is ``plain`` while nobody waits for room, nothing supersedes anything and nothing in it is an outsider's. A
+    letter for which there is room is then appended to ``queued``, and taken from its front, with ``n_bytes`` kept in
+    step. Who does so for every message of an actor does it in place: two calls more are a tenth of all that a message
+    costs. What outsiders say is counted, and costs that.
     """
 
     __slots__ = (
         "_keyed",
         "_keys",
         "_let_in",
+        "_said_by",
         "_waiting",
         "_waiting_bytes",
         "_when_full",
+        "held",
         "max_bytes",
         "max_bytes_outside",
         "max_messages",
@@ -102,6 +112,9 @@ class Mailbox(Generic[L]):
         # What is handed out for a key, and the key of the letter that keeps its place in the queue.
         self._keyed: dict[Hashable, L] = {}
         self._keys: dict[int, Hashable] = {}
+        # Whose the letters of outsiders are.
+        self._said_by: dict[int, str] = {}
+        self.held = Shares()
         self.n_bytes = 0
         self.n_refused = 0
         self.n_superseded = 0
@@ -109,34 +122,40 @@ class Mailbox(Generic[L]):
     def __len__(self) -> int:
         return len(self.queued) + len(self._waiting)
 
-    def offer(self, letter: L, key: Hashable = None, *, may_wait: bool = False, from_outside: bool = False) -> Offer:
+    def offer(self, letter: L, key: Hashable = None, *, may_wait: bool = False, from_outside: str = "") -> Offer:
         """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``.
 
-        What comes from outside the mesh leaves room for what does not, and does not wait for that room.
+        What somebody of this name says ``from_outside`` leaves room for the mesh and for others outside, and does not
+        wait for that room.
         """
         queued, n_bytes = self.queued, letter.n_bytes
         if self._when_full is not WhenFull.LATEST:
             key = None
         elif key is not None and key in self._keyed:
-            self.n_bytes += n_bytes - self._keyed[key].n_bytes
+            before = self._keyed[key]
+            self._forget(before)
+            self.n_bytes += n_bytes - before.n_bytes
             self._keyed[key] = letter
+            self._note(letter, from_outside)
             self.n_superseded += 1
             return SUPERSEDED
-        total = self.n_bytes + n_bytes
-        if from_outside and queued and (total > self.max_bytes_outside or len(queued) >= self.max_messages_outside):
-            self.n_refused += 1
-            return REJECTED
         # One message alone always fits: a limit below its size would refuse it for ever.
+        if from_outside and queued and (refused := self._refused(from_outside, n_bytes)) is not None:
+            self.n_refused += 1
+            return refused
+        total = self.n_bytes + n_bytes
         if (total <= self.max_bytes and len(queued) < self.max_messages and not self._waiting) or not queued:
             if key is not None:
                 self._keyed[key] = letter
                 self._keys[id(letter)] = key
             queued.append(letter)
             self.n_bytes = total
+            self._note(letter, from_outside)
             return TAKEN
         if may_wait and self._when_full is WhenFull.WAIT and self._has_place(n_bytes):
             self._waiting.append(letter)
             self._waiting_bytes += n_bytes
+            self._note(letter, from_outside)
             self.plain = False
             return WAITING
         self.n_refused += 1
@@ -157,6 +176,8 @@ class Mailbox(Generic[L]):
             if key is not None:
                 letter = self._keyed.pop(key)
         self.n_bytes -= letter.n_bytes
+        if self._said_by:
+            self._forget(letter)
         if self._waiting:
             self._let_some_in()
         return letter
@@ -177,8 +198,33 @@ class Mailbox(Generic[L]):
             if self._let_in(letter):
                 queued.append(letter)
                 self.n_bytes += letter.n_bytes
-        self.plain = True
+            else:
+                self._forget(letter)
+        self.plain = not self._said_by
 
     def _has_place(self, n_bytes: int) -> bool:
         waiting = self._waiting
         return not waiting or (len(waiting) < self.max_messages and self._waiting_bytes + n_bytes <= self.max_bytes)
+
+    def _refused(self, outsider: str, n_bytes: int) -> Offer | None:
+        """Why there is no room for what somebody outside says; None where there is."""
+        free_messages = self.max_messages_outside - len(self.queued)
+        free_bytes = self.max_bytes_outside - self.n_bytes
+        if free_messages < 1 or n_bytes > free_bytes:
+            return REJECTED
+        if self.held.has_room(outsider, n_bytes, max_messages=free_messages, max_bytes=free_bytes):
+            return None
+        return OVER_SHARE
+
+    def _note(self, letter: L, outsider: str) -> None:
+        if outsider:
+            self._said_by[id(letter)] = outsider
+            self.held.add(outsider, letter.n_bytes)
+            self.plain = False
+
+    def _forget(self, letter: L) -> None:
+        outsider = self._said_by.pop(id(letter), "")
+        if outsider:
+            self.held.remove(outsider, letter.n_bytes)
+            if not self._said_by:
+                self.plain = not self._waiting and self._when_full is not WhenFull.LATEST

@@ -22,6 +22,7 @@ from ..transport import (
     KeyRingAuthenticator,
     Link,
     Listener,
+    PeerGone,
     Ref,
     ServerKey,
 )
@@ -56,6 +57,7 @@ class Node:
         self.fronts: list[Listener] = []
         self.parent: Dialer | None = None
         self._dialled: list[Dialer] = []
+        self._closing = False
         self.on_beat: dict[str, Callable[[Beat], None]] = {}
         self.traces = Traces()
         self.loop_lag_s = 0.0
@@ -194,7 +196,15 @@ class Node:
         max_message_bytes: int = 64 << 20,
         silence_s: float = SILENCE_S,
     ) -> Dialer:
-        """Connect to a mesh on another host, which may then ask this node's actors."""
+        """Connect to a mesh on another host, which may then ask this node's actors.
+
+        Raises:
+            PeerGone: this node is being closed.
+        """
+        if self._closing:
+            # Whoever stays connected dials as soon as it is hung up on; a socket made now would be closed by nobody,
+            # and the end of the context waits for all of them.
+            raise PeerGone(f"{endpoint.control}: this node is closing, and dials nobody any more")
         dialer = Dialer(
             self.context,
             endpoint,
@@ -262,6 +272,7 @@ class Node:
 
     async def close(self) -> None:
         """Hang up on everybody; what waits fails."""
+        self._closing = True
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None

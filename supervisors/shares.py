@@ -1,54 +1,53 @@
-"""How much of what an actor has deferred is one key's: however much it asks for, there is room for the others."""
+"""How much of what an actor has waiting, or has deferred, is one key's: so that there is room for the others."""
 
 from __future__ import annotations
-
-from ..transport.messages import INNER
-from .letters import Letter
-from .mailbox import MailboxLimits
 
 SHARES = 4
 """Of what an actor may defer, one in so many may be one key's; what the mesh hands over itself has no share."""
 
 
 class _Held:
-    __slots__ = ("n_bytes", "n_letters")
+    __slots__ = ("n_bytes", "n_messages")
 
     def __init__(self) -> None:
-        self.n_letters = 0
+        self.n_messages = 0
         self.n_bytes = 0
 
 
 class Shares:
-    """Counts by the name of whoever asked, of those only of whom something is deferred."""
+    """Counts by the name of whoever said it, of those only of whom there is something."""
 
-    def __init__(self, limits: MailboxLimits) -> None:
-        """Let one key have its share of ``limits``."""
-        self._max_letters = max(1, limits.max_deferred // SHARES)
-        self._max_bytes = limits.max_bytes // SHARES
+    def __init__(self) -> None:
+        """Nobody has anything yet."""
         self._held: dict[str, _Held] = {}
 
-    def is_full(self, letter: Letter) -> bool:
-        """Whether its sender has had its share."""
-        held = self._held.get(letter.principal.name)
-        if held is None:
-            # As in a mailbox, one message alone always fits.
-            return False
-        return held.n_letters >= self._max_letters or held.n_bytes + letter.n_bytes > self._max_bytes
+    def __len__(self) -> int:
+        return len(self._held)
 
-    def add(self, letter: Letter) -> None:
-        """It is deferred."""
-        if letter.principal is INNER:
-            return
-        held = self._held.setdefault(letter.principal.name, _Held())
-        held.n_letters += 1
-        held.n_bytes += letter.n_bytes
+    def of(self, name: str) -> tuple[int, int]:
+        """How many messages, and of how many bytes together, are of this name."""
+        held = self._held.get(name)
+        return (held.n_messages, held.n_bytes) if held is not None else (0, 0)
 
-    def remove(self, letter: Letter) -> None:
-        """It is over."""
-        held = self._held.get(letter.principal.name)
+    def has_room(self, name: str, n_bytes: int, *, max_messages: int, max_bytes: int) -> bool:
+        """Whether one more message of this name stays within its share; the first always does."""
+        held = self._held.get(name)
+        return held is None or (held.n_messages < max_messages and held.n_bytes + n_bytes <= max_bytes)
+
+    def add(self, name: str, n_bytes: int) -> None:
+        """One message more is of this name."""
+        held = self._held.get(name)
+        if held is None:
+            held = self._held[name] = _Held()
+        held.n_messages += 1
+        held.n_bytes += n_bytes
+
+    def remove(self, name: str, n_bytes: int) -> None:
+        """A message of this name is over, if it was counted."""
+        held = self._held.get(name)
         if held is None:
             return
-        held.n_letters -= 1
-        held.n_bytes -= letter.n_bytes
-        if not held.n_letters:
-            del self._held[letter.principal.name]
+        held.n_messages -= 1
+        held.n_bytes -= n_bytes
+        if not held.n_messages:
+            del self._held[name]

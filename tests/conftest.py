@@ -61,6 +61,7 @@ PARTS = {
 # Newer Pythons have no zeroc-ice, unless somebody has a wheel of it; on 3.11 its absence fails the tests of OMERO.
 WITHOUT_OMERO = sys.version_info >= (3, 12) and not PARTS["omero"].is_there()
 collect_ignore = ["omero", "omero_client"] if WITHOUT_OMERO else []
+collect_ignore_glob = ["system/test_system_omero*.py"] if WITHOUT_OMERO else []
 
 # The same examples on every run, and no deadline per example: on two cores a neighbour's work would fail it.
 # Explaining a failure takes minutes for a state machine, and says little more than the shrunk example.

@@ -81,8 +81,13 @@ class Dialer:
         self._control = Channel(sockets[0], self._hear)
         self._data = Channel(sockets[1], self._hear_data, whole_frames=key is not None)
         self._curve = key is not None
-        self._connect()
-        self._introduce()
+        try:
+            self._connect()
+            self._introduce()
+        except BaseException:
+            # Nobody else knows these sockets, and the end of their context waits for them.
+            self._hang_up()
+            raise
 
     def beat(self, busy: str = "", loop_lag_s: float = 0.0) -> None:
         """Send a sign of life."""
@@ -95,10 +100,14 @@ class Dialer:
         self.link.say(Kind.BYE)
         self.link.flush()
         self.link.lost("this side hung up")
-        self._sockets[0].disable_monitor()
-        self._watched.close()
-        self._control.close()
-        self._data.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        try:
+            self._sockets[0].disable_monitor()
+        finally:
+            for channel in (self._watched, self._control, self._data):
+                channel.close()
 
     def _connect(self) -> None:
         self._sockets[0].connect(self.endpoint.control)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..messages.frames import ContentsChanged, FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from ..messages.viewing import Attach, Attached, Detach, StartStream, StillAttached, Subject, ViewerKind
-from ..transport import AskTimedOut, BadMessage, Dialer, Envelope, Kind, Link, NodeMissing, PeerGone
+from ..transport import AskTimedOut, BadMessage, Dialer, Envelope, Kind, Link, MailboxFull, NodeMissing, PeerGone
 from ..transport.codec import decode, union_decoder
 from ..transport.deliveries import Deliver
 from ..transport.planes import BadPlane, PlaneReader, RingError
@@ -51,6 +51,8 @@ class Follower:
         self._viewer = ""
         self._ring: PlaneReader | None = None
         self._sees_no_ring = False
+        self._let_go_through = 0
+        self._let_go_beyond: set[int] = set()
         self._ended = asyncio.Event()
         self._link: Link | None = None
         self.n_sessions = 0
@@ -59,16 +61,19 @@ class Follower:
         """Follow, and attach again whenever the mesh went away and is back.
 
         Raises:
-            NodeMissing, PeerGone, AskTimedOut: there was no mesh to begin with.
+            NodeMissing, PeerGone, AskTimedOut: there was no mesh to begin with; one that is full is asked again.
             AskFailed, KeyRefused, NotPermitted: the mesh does not let this viewer see the subject.
         """
         while True:
+            state = "the mesh is away"
             try:
                 await self._one_session()
+            except MailboxFull:
+                state = "the mesh has too much to do"
             except (NodeMissing, PeerGone, AskTimedOut):
                 if self.n_sessions == 0:
                     raise
-            self._screen.state("the mesh is away")
+            self._screen.state(state)
             # Deliberate: a mesh that starts says nothing until it is up.
             await asyncio.sleep(COME_BACK_EVERY_S)
 
@@ -90,7 +95,7 @@ class Follower:
             link.tell(BRIDGE, StartStream(viewer=attached.viewer))
             self._screen.state("following")
             while not await self._over():
-                if not await link.ask(BRIDGE, StillAttached(viewer=attached.viewer), timeout_s=ATTACH_TIMEOUT_S):
+                if not await self._is_known(link):
                     return
         finally:
             if self._viewer:
@@ -111,6 +116,8 @@ class Follower:
             self._ring = PlaneReader(Path(attached.ring).parent)
             self._ring.open(attached.ring)
         self._viewer = attached.viewer
+        self._let_go_through = 0
+        self._let_go_beyond.clear()
         self.n_sessions += 1
         self._screen.begin(attached.contents)
 
@@ -121,6 +128,15 @@ class Follower:
             return False
         return True
 
+    async def _is_known(self, link: Link) -> bool:
+        """Whether the mesh still knows this viewer; it is told again what it may have had no room for."""
+        request = StillAttached(viewer=self._viewer, let_go_through=self._let_go_through)
+        try:
+            return await link.ask(BRIDGE, request, timeout_s=ATTACH_TIMEOUT_S)
+        except MailboxFull:
+            # It is there, and has too much to do: it is asked again.
+            return True
+
     def _deliver(self, link: Link, envelope: Envelope) -> None:
         if envelope.kind != Kind.TELL or link is not self._link:
             return
@@ -128,6 +144,9 @@ class Follower:
         if message.viewer != self._viewer:
             # Said to the session before this one, whose slots the mesh has taken back.
             return
+        if not isinstance(message, StreamEnded):
+            # Whatever becomes of it below, afterwards nothing of it is held.
+            self._note_as_let_go(message.sequence)
         match message:
             case Frame():
                 self._take(link, message)
@@ -139,6 +158,13 @@ class Follower:
                 self._screen.unreadable(message)
             case StreamEnded():
                 self._ended.set()
+
+    def _note_as_let_go(self, sequence: int) -> None:
+        # What comes over the data channel may overtake what was sent before there was one: that is still to be held.
+        self._let_go_beyond.add(sequence)
+        while self._let_go_through + 1 in self._let_go_beyond:
+            self._let_go_through += 1
+            self._let_go_beyond.remove(self._let_go_through)
 
     def _take(self, link: Link, frame: Frame) -> None:
         began_s = time.monotonic()

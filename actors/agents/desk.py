@@ -18,6 +18,7 @@ from ...messages.agents import (
     LookForAgents,
     OfferFolders,
     ReleaseFiles,
+    SweepHeld,
 )
 from ...plates.local.errors import BadName
 from ...plates.local.names import checked_id
@@ -96,9 +97,11 @@ class AgentDesk(Actor[Inbox]):
         if message.trial:
             return terms
         if agent is None:
-            agent = self._agents.agents[name] = ServingAgent(name, asker.name, message.offer)
+            agent = self._agents.met(name, asker.name, message.offer)
         elif agent.link is not link:
             self._away(agent, "it has come anew")
+        await self._sweep(agent, link)
+        # Last: whoever finds it away from now on finds this link.
         await self._settle(agent, link)
         agent.offer, agent.link, agent.heard_s = message.offer, link, self.context.now()
         me = self.context.me
@@ -125,6 +128,23 @@ class AgentDesk(Actor[Inbox]):
                 raise
             except MeshError as error:
                 log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
+
+    async def _sweep(self, agent: ServingAgent, link: Link) -> None:
+        """Have it let go of what no import wants any more.
+
+        It could not let go of it in time where its disk was away, or a life ended before it wrote the hold down.
+        """
+        if self._agents.alive is None:
+            return
+        try:
+            gone = await link.ask(FOLDERS, SweepHeld(alive=tuple(self._agents.alive(agent.name))), timeout_s=RELEASE_S)
+        except (PeerGone, AskTimedOut):
+            raise
+        except MeshError as error:
+            log.warning("links to files of ended imports stay", agent=agent.name, reason=str(error))
+            return
+        if gone:
+            log.info("held files of ended imports were let go of", agent=agent.name, imports=", ".join(gone))
 
     def _beat(self, name: str) -> bool:
         agent = self._spoken_for(name)

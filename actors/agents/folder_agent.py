@@ -29,6 +29,7 @@ from ...messages.agents import (
     ReleaseFiles,
     ScanFolder,
     SumChunk,
+    SweepHeld,
     WhichDevice,
 )
 from ...messages.agents import Chunk as SentChunk
@@ -51,7 +52,7 @@ MAX_SUMS = 200_000
 """Checksums that are remembered; others are found out again."""
 
 OfSource = LookAtSource | ScanFolder | PlanFolder | ProbeFolder | ListFiles | WhichDevice | DeleteFiles
-OfHold = HoldFiles | AskHeldSpace | AskFreeSpace | LetGoFiles | ReleaseFiles | CompareFiles
+OfHold = HoldFiles | AskHeldSpace | AskFreeSpace | LetGoFiles | ReleaseFiles | SweepHeld | CompareFiles
 OfFile = OpenFile | ReadChunk | SumChunk | LookAtFile | CloseFile
 Inbox = OfSource | OfHold | OfFile
 
@@ -120,12 +121,12 @@ class FolderAgent(Actor[Inbox]):
                 return self.defer(run(lambda: source.files(root, plan)))
             case WhichDevice(root=root):
                 return self.defer(run(lambda: source.device(root)))
-            case DeleteFiles(path=path, root=root, files=stored):
+            case DeleteFiles(path=path, root=root, files=stored, device=device):
                 if not self._may_delete:
                     raise NotAllowed(
                         "this workstation's agent deletes nothing", hint="it was not started with --may-delete"
                     )
-                return self.defer(run(lambda: source.delete(path, root, stored)))
+                return self.defer(run(lambda: source.delete(path, root, stored, device)))
             case _:
                 assert_never(message)
 
@@ -143,6 +144,8 @@ class FolderAgent(Actor[Inbox]):
             case ReleaseFiles(hold=hold):
                 self._forget(hold.import_id)
                 return self.defer(run(lambda: source.release(hold)))
+            case SweepHeld(alive=alive):
+                return self.defer(run(lambda: source.sweep(alive)))
             case CompareFiles():
                 return self.defer(self._compare(message))
             case _:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Collection, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from ...plates.holding import (
     HeldReader,
     HeldSpace,
     Hold,
+    StagingFailed,
     StagingNotOurs,
     check_home,
     choose_staging,
@@ -27,6 +28,7 @@ from ...plates.holding import (
     let_go,
     release,
     staging_of,
+    sweep,
 )
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import STAGED, HeldFile
@@ -169,6 +171,16 @@ class ServedSource:
         except StagingNotOurs as error:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
 
+    def sweep(self, alive_ids: Collection[str]) -> tuple[str, ...]:
+        """Let go of what is held for other imports than these, and name them: none is left to ask for it."""
+        gone: list[str] = []
+        for home in sorted(self._homes()):
+            try:
+                gone += sweep(home, alive_ids)
+            except (StagingNotOurs, StagingFailed) as error:
+                log.warning("held files of ended imports stay", staging=str(home), reason=str(error))
+        return tuple(gone)
+
     def open(self, import_id: str, root: str, path: str, staging: str, held: HeldFile | None) -> OpenSource:
         """Open one file of a source, by its link where it is held.
 
@@ -214,8 +226,8 @@ class ServedSource:
             opened.look()
         return size, digest.hexdigest()
 
-    def delete(self, path: str, root: str, files: Sequence[HeldFile]) -> int:
-        """Delete a source that is certified.
+    def delete(self, path: str, root: str, files: Sequence[HeldFile], device: Device) -> int:
+        """Delete a source that is certified, and lay on a ``device`` when it was held.
 
         Raises:
             NotServed: it lies elsewhere.
@@ -227,12 +239,10 @@ class ServedSource:
         source = folder
         if self.folders.holding(folder) is None:
             raise NotServed(f"{root} is not served by this workstation")
-        try:
+        # Deleted by an earlier call, nothing of it is left to look for.
+        with suppress(SourceNotFound):
             source = self.folders.resolve(path)
-        except SourceNotFound:
-            # Deleted by an earlier call: nothing of it is left to look for.
-            return 0
-        return delete_source(source, folder, files, self.folders.reach)
+        return delete_source(source, folder, files, self.folders.reach, device=device)
 
     def _own(self, held: Hold) -> Hold:
         """The hold, if it is one that this agent can have made."""
@@ -246,10 +256,13 @@ class ServedSource:
 
     def _check_staging(self, import_id: str, staging: str) -> None:
         folder = Path(staging)
-        above = [*(Path(one.path) for one in self.folders.folders), self._data]
-        homes = {staging_of(self._data, one / HELD_FOLDER) for one in above}
-        if folder.name != checked_id(import_id) or folder.parent not in homes:
+        if folder.name != checked_id(import_id) or folder.parent not in self._homes():
             raise NotServed(f"{staging} is no folder in which this agent holds files")
+
+    def _homes(self) -> set[Path]:
+        """The folders in which this agent may hold files, whether they are there or not."""
+        above = [*(Path(one.path) for one in self.folders.folders), self._data]
+        return {staging_of(self._data, one / HELD_FOLDER) for one in above}
 
     def _check_inside(self, path: Path, opened: OpenSource) -> None:
         """Promise that the very file that was opened lies in a served folder.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ...config import MeshError, get_logger
 from ...messages.metadata import GetPlate
+from ...plates.plane_readers import is_read_here_only
 from ...plates.repository import WellResults
 from ...transport import Ref
 from ..ledger import Ledger
@@ -28,6 +29,8 @@ PLATE_S = 10.0
 """How long the place of one job's plate may keep the jobs behind it waiting."""
 AGAIN_S = 1.0
 """The wait before a job is tried again that the repository or a full disk refused."""
+_TAKEN_UP = "taken up"
+"""What a job as a whole waits for meanwhile."""
 
 
 class JobResumption:
@@ -63,7 +66,10 @@ class JobResumption:
             try:
                 await self._take_up(job)
             except MeshError as error:
-                log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
+                # Told once: what waits for a login does so for days.
+                if job.hinder(_TAKEN_UP, f"waiting: {error}"):
+                    log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
+                    self._ledger.changes.tell(job.job)
                 waiting.append(job)
                 await asyncio.sleep(AGAIN_S)
 
@@ -88,5 +94,10 @@ class JobResumption:
             # Cancelled meanwhile.
             await self._endings.end(name)
             return
+        job.hinder(_TAKEN_UP, "")
         errors = {well.well: well.error for well in job.status(with_source=False).wells}
-        self._runs.perform(self._scheduling.add_job(name, job.submitted.owner, job.unfinished, job.n_faults, errors))
+        here_only = is_read_here_only(plate.root)
+        self._runs.perform(
+            self._scheduling.add_job(name, owner, job.unfinished, job.n_faults, errors, here_only=here_only)
+        )
+        self._runs.note_executors()

@@ -95,6 +95,12 @@ class Job:
             if status.state == "running":
                 self._wells[well] = msgspec.structs.replace(status, state="queued", executor="")
 
+    def put_back(self, well: str) -> None:
+        """A well that is not in work any more, and has not failed either; after a crash it is so by itself."""
+        if self._wells[well].state == "running":
+            self._change(well, state="queued", executor="")
+            self.revision += 1
+
     def status(self, *, with_source: bool = True) -> JobStatus:
         """How it stands, as a message."""
         submitted = self.submitted

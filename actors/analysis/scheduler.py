@@ -21,7 +21,9 @@ from ...messages.compute import (
 )
 from ...messages.frames import JobStateChanged
 from ...messages.metadata import GetPlate
-from ...plates.repository import WellResults
+from ...messages.omero import PersonLoggedIn
+from ...plates.plane_readers import is_read_here_only
+from ...plates.repository import JobOrigin, WellResults
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
 from ..errors import JobEnded, JobNotFound
@@ -40,7 +42,7 @@ from .pipeline_check import PipelineCheck
 from .scheduling import Scheduling
 from .well_runs import WellRuns
 
-Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown
+Inbox = SubmitJob | GetJob | AwaitJob | ListJobs | CancelJob | ExecutorUp | ExecutorDown | PersonLoggedIn
 
 COMPACT_RECORDS = 5_000
 
@@ -62,6 +64,8 @@ class Scheduler(Actor[Inbox]):
         end_executor: Callable[[str, str], None] = lambda name, why: None,
         charge_executor: Callable[[str, str], None] = lambda name, blame: None,
         check_results: Callable[[int, str], None] = lambda plate_id, wanted: None,
+        away: Callable[[int, str], str] = lambda plate_id, owner: "",
+        job_taken: Callable[[JobOrigin], None] = lambda origin: None,
         patience: Patience | None = None,
         retention: Retention | None = None,
         disk: Disk = DISK,
@@ -78,6 +82,8 @@ class Scheduler(Actor[Inbox]):
             end_executor: Ends one, charged to nobody: it did not heed a cancellation.
             charge_executor: Says who pays if one dies now: the well that it is at, or "child".
             check_results: Refuses a plate whose results do not go to the place that was named, or nowhere.
+            away: Why nothing of a plate can be done in its owner's name now, if there is a reason; called in threads.
+            job_taken: Hears of each job before its first well, in each life.
             retention: How many ended jobs are remembered, and for how long.
             patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
             disk: Where the journal lies.
@@ -90,6 +96,8 @@ class Scheduler(Actor[Inbox]):
         self._end_executor = end_executor
         self._charge_executor = charge_executor
         self._check_results = check_results
+        self._away = away
+        self._job_taken = job_taken
         self._patience = patience or Patience()
         self._retention = retention or Retention()
         self._disk = disk
@@ -123,8 +131,11 @@ class Scheduler(Actor[Inbox]):
             self._end_executor,
             self._charge_executor,
             self._patience,
+            self._away,
         )
         unfinished = [job for job in self._book.jobs.values() if not job.closed]
+        for job in unfinished:
+            self._job_taken(origin_of(job.submitted))
         for name, pid in self._running_executors():
             # The life before may have left it at a well; whatever that is, it is handed out again.
             for job in unfinished:
@@ -185,6 +196,8 @@ class Scheduler(Actor[Inbox]):
                 self._executor_up(executor, pid)
             case ExecutorDown(executor=executor, pid=pid):
                 self._runs.executor_down(executor, pid)
+            case PersonLoggedIn(user=user):
+                self._runs.logged_in(user)
             case _:
                 assert_never(message)
         return None
@@ -200,22 +213,23 @@ class Scheduler(Actor[Inbox]):
             CompilePipeline(source=message.source, source_name=message.source_name, plate=plate, wells=wells)
         )
         job = self._book.new_id()
-        await self._ledger.write(
-            records.Submitted(
-                job=job,
-                at_unix_s=time.time(),
-                key=message.key,
-                plate_id=plate.id,
-                plate_name=plate.name,
-                pipeline=pipeline,
-                source=message.source,
-                source_name=message.source_name,
-                owner=owner,
-                wells=wells,
-            )
+        submitted = records.Submitted(
+            job=job,
+            at_unix_s=time.time(),
+            key=message.key,
+            plate_id=plate.id,
+            plate_name=plate.name,
+            pipeline=pipeline,
+            source=message.source,
+            source_name=message.source_name,
+            owner=owner,
+            wells=wells,
         )
+        await self._ledger.write(submitted)
+        self._job_taken(origin_of(submitted))
         self._news.running(job, plate, wells)
-        self._runs.perform(self._scheduling.add_job(job, owner, wells))
+        self._runs.perform(self._scheduling.add_job(job, owner, wells, here_only=is_read_here_only(plate.root)))
+        self._runs.note_executors()
         return job
 
     def _status(self, job: str) -> JobStatus:
@@ -251,6 +265,17 @@ class Scheduler(Actor[Inbox]):
     def _executor_up(self, executor: str, pid: int) -> None:
         self._check.executor_up()
         self._runs.executor_up(executor, pid)
+
+
+def origin_of(submitted: records.Submitted) -> JobOrigin:
+    """What whoever keeps a job's results tells of it."""
+    return JobOrigin(
+        job=submitted.job,
+        plate_id=submitted.plate_id,
+        pipeline=submitted.pipeline,
+        source=submitted.source,
+        owner=submitted.owner,
+    )
 
 
 def _forgotten(job: str, now_unix_s: float) -> Record:

@@ -57,10 +57,17 @@ class _Job:
     committing: set[str] = field(default_factory=set)
     faults: dict[str, int] = field(default_factory=dict)
     cancelled: bool = False
+    here_only: bool = False
+    held: bool = False
 
     @property
     def over(self) -> bool:
         return not self.queued and not self.running and not self.committing
+
+
+def is_elsewhere(executor: str) -> bool:
+    """Whether an executor is another host's, by its name."""
+    return "@" in executor
 
 
 class Scheduling:
@@ -78,15 +85,18 @@ class Scheduling:
         wells: tuple[str, ...],
         faults: dict[str, int] | None = None,
         errors: dict[str, str] | None = None,
+        *,
+        here_only: bool = False,
     ) -> list[Instruction]:
         """A job is to be done; ``wells`` are those that are left of it, ``errors`` the last one of each.
 
+        With ``here_only`` no executor of another host gets any of them.
         Whoever counted a well's last fault may have died before it was set aside: it is not tried once more.
         """
         counted = dict(faults or {})
         spent = [well for well in wells if counted.get(well, 0) >= self._attempts]
         left = deque(well for well in wells if well not in spent)
-        self._jobs[job] = _Job(owner, left, faults=counted)
+        self._jobs[job] = _Job(owner, left, faults=counted, here_only=here_only)
         set_aside = [SetAside(job, well, (errors or {}).get(well, "")) for well in spent]
         return [*set_aside, *self._ended(job), *self._dispatch()]
 
@@ -127,6 +137,19 @@ class Scheduling:
         self._free(executor, job, well)
         return self._failed(job, well, error, final=final, charged=True) + self._dispatch()
 
+    def hold_job(self, job: str, well: str, executor: str) -> list[Instruction]:
+        """A well cannot be computed before something happens that its whole job waits for: nobody is charged."""
+        self._free(executor, job, well)
+        if job in self._jobs:
+            self._jobs[job].held = True
+        return self._failed(job, well, "", final=False, charged=False) + self._dispatch()
+
+    def release_job(self, job: str) -> list[Instruction]:
+        """What a job waited for may have happened."""
+        if job in self._jobs:
+            self._jobs[job].held = False
+        return self._dispatch()
+
     def cancel_job(self, job: str) -> list[Instruction]:
         """Nobody wants the job any more."""
         found = self._jobs.get(job)
@@ -141,6 +164,10 @@ class Scheduling:
     def is_at(self, executor: str, job: str, well: str) -> bool:
         """Whether an executor is still at a well."""
         return self._executors.get(executor) == (job, well)
+
+    def jobs_here_only(self) -> tuple[str, ...]:
+        """The jobs of which executors of other hosts get nothing."""
+        return tuple(name for name, job in self._jobs.items() if job.here_only)
 
     def n_queued(self) -> int:
         """Wells that wait for an executor."""
@@ -182,9 +209,13 @@ class Scheduling:
         for executor, at in self._executors.items():
             if at is not None:
                 continue
-            chosen = self._next_job()
+            is_here = not is_elsewhere(executor)
+            chosen = self._next_job(is_here=is_here)
             if chosen is None:
-                break
+                if is_here:
+                    # Nothing is left that others would get either.
+                    break
+                continue
             name, job = chosen
             well = job.queued.popleft()
             job.running.add(well)
@@ -192,10 +223,14 @@ class Scheduling:
             instructions.append(Run(name, well, executor))
         return instructions
 
-    def _next_job(self) -> tuple[str, _Job] | None:
+    def _next_job(self, *, is_here: bool) -> tuple[str, _Job] | None:
         in_work: dict[str, int] = {}
         for job in self._jobs.values():
             in_work[job.owner] = in_work.get(job.owner, 0) + len(job.running)
-        waiting = [(name, job) for name, job in self._jobs.items() if job.queued]
+        waiting = [
+            (name, job)
+            for name, job in self._jobs.items()
+            if job.queued and not job.held and (is_here or not job.here_only)
+        ]
         # min keeps the first of equals, and jobs are in the order in which they came.
         return min(waiting, key=lambda one: in_work[one[1].owner], default=None)

@@ -13,6 +13,7 @@ from ...config import MeshError
 from ...messages.compute import CancelWell, RunWell
 from ...messages.frames import WellStateChanged
 from ...messages.metadata import GetPlate
+from ...plates.model import Plate
 from ...plates.repository import WellResults
 from ...supervisors import Context
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
@@ -23,13 +24,25 @@ from .job_book import JobBook
 from .job_endings import JobEndings
 from .job_news import JobNews
 from .job_records import Record
+from .login_waits import LoginWaits
 from .open_job import Job
-from .patience import Patience, is_of_the_disk, may_pass, may_pass_at_an_executor
-from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside
+from .patience import (
+    Patience,
+    is_of_home,
+    is_of_the_disk,
+    may_pass,
+    may_pass_at_an_executor,
+    may_pass_before_an_executor,
+    waits_for_home,
+)
+from .scheduling import Cancel, Ended, Instruction, Run, Scheduling, SetAside, is_elsewhere
 
 WELL_TIMEOUT_S = 6 * 3600.0
 CANCEL_GRACE_S = 2.0
 NO_EXECUTOR = "waiting: no executor is up (hcs-mesh ps shows why)"
+NONE_HERE = "waiting: its plate is read on the mesh's own host alone, and no executor is up there"
+_HERE = "executors here"
+"""What a job as a whole may wait for, beside its wells."""
 
 T = TypeVar("T")
 
@@ -54,11 +67,13 @@ class WellRuns:
         end_executor: Callable[[str, str], None],
         charge_executor: Callable[[str, str], None],
         patience: Patience,
+        away: Callable[[int, str], str],
     ) -> None:
         """Run by child tasks of the actor whose ``context`` it is.
 
         ``end_executor`` ends one, charged to nobody; ``charge_executor`` says who pays if it dies now: the well
-        that it is at, or itself. ``patience`` is for trouble that is not the well's.
+        that it is at, or itself. ``patience`` is for trouble that is not the well's. ``away`` says why nothing of a
+        plate can be done in its owner's name, if there is a reason.
         """
         self._context = context
         self._results = results
@@ -72,6 +87,7 @@ class WellRuns:
         self._charge = charge_executor
         self._patience = patience
         self._pids: dict[str, int] = {}
+        self._logins = LoginWaits(context, scheduling, book, ledger, patience, away, self.perform)
 
     @property
     def n_executors(self) -> int:
@@ -96,6 +112,14 @@ class WellRuns:
         """Let every job say that it waits, while there is nobody to compute its wells."""
         for name in self._book.all_wait_for("" if self._pids else NO_EXECUTOR):
             self._ledger.changes.tell(name)
+        none_here = bool(self._pids) and all(map(is_elsewhere, self._pids))
+        for name in self._scheduling.jobs_here_only():
+            if name in self._book.jobs:
+                self._hinder(self._book.jobs[name], _HERE, NONE_HERE if none_here else "")
+
+    def logged_in(self, user: str) -> None:
+        """Look at once whether the jobs of a person can go on that wait for a login."""
+        self._logins.logged_in(user)
 
     def perform(self, instructions: list[Instruction]) -> None:
         """Do what the scheduling says, each in a task of its own."""
@@ -132,7 +156,7 @@ class WellRuns:
                 job,
                 well,
                 lambda: self._context.find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner)),
-                may_pass,
+                may_pass_before_an_executor,
             )
         except MeshError as error:
             await self._failed(name, well, executor, error, final=not may_pass(error))
@@ -185,9 +209,15 @@ class WellRuns:
             # It lives, and does not take this well: for good, unless only the disk was in the way.
             await self._failed(name, well, executor, error, final=not may_pass(error))
             return
+        self._logins.got_on(name)
         # The next well need not wait for this one's commit.
         self._charge(executor, "child")
         self.perform(self._scheduling.well_done(name, well, executor))
+        await self._keep(job, plate, well, attempt, executor, began)
+
+    async def _keep(self, job: Job, plate: Plate, well: str, attempt: int, executor: str, began: float) -> None:
+        """Commit what an executor has sealed."""
+        name, plate_id, owner = job.job, job.submitted.plate_id, job.submitted.owner
         try:
             result = await self._insist(
                 job,
@@ -225,13 +255,19 @@ class WellRuns:
                 try:
                     return await work()
                 except MeshError as error:
-                    if job.over or not passes(error) or self._patience.is_over(error, n_before):
+                    if job.over or not passes(error):
+                        raise
+                    if self._patience.is_over(error, n_before) and not await self._is_home_away(job, error):
                         raise
                     self._hinder(job, well, f"waiting: {error}")
                     await self._wait(job, self._patience.wait_s(n_before))
             raise AssertionError("there is always another try")
         finally:
             self._hinder(job, well, "")
+
+    async def _is_home_away(self, job: Job, error: MeshError) -> bool:
+        """Whether a failure is no more than that nothing can be done now where the plate lies."""
+        return waits_for_home(error) or (is_of_home(error) and bool(await self._logins.why_away(job)))
 
     async def _wait(self, job: Job, wait_s: float) -> None:
         """Wait so long, or until nobody wants the job any more."""
@@ -245,6 +281,12 @@ class WellRuns:
 
     async def _failed(self, name: str, well: str, executor: str, error: MeshError, *, final: bool = False) -> None:
         """The well could not be computed or kept; ``executor``, if one is still at it, lives and is idle."""
+        job = self._book.jobs.get(name)
+        if executor and job is not None and await self._is_home_away(job, error):
+            # Its job waits for its owner or a server, and its executor for nobody.
+            self._charge(executor, "child")
+            await self._logins.hold(job, well, executor, error)
+            return
         await self._fault(name, well, str(error))
         if executor:
             self._charge(executor, "child")

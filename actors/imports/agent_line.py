@@ -13,6 +13,7 @@ from ...plates.holding import errors as holding_errors
 from ...plates.holding.deletion import SourceStays
 from ...plates.local import errors as local_errors
 from ...transport import AskFailed, PeerGone, Request
+from ..errors import NotAllowed
 from .serving_agents import FOLDERS, ServingAgent
 
 R = TypeVar("R")
@@ -33,6 +34,7 @@ _SOURCES: tuple[type[MeshError], ...] = (
     plate_errors.NothingYet,
     holding_errors.NotHeld,
     SourceStays,
+    NotAllowed,
 )
 _KINDS = {kind.__name__: kind for kind in _SOURCES}
 """What an agent says of its source, by name: it means the same here."""

@@ -57,16 +57,12 @@ class AgentSource:
         places: ImportPlaces,
         algorithm: Algorithm,
     ) -> None:
-        """Take the source of ``life``.
-
-        Raises:
-            NoSuchAgent: nothing is known of its workstation.
-        """
+        """Take the source of ``life``; its workstation may have to come first."""
         self._order = life.order
         self._life = life
         self._import_id = life.import_id
         self._agents = agents
-        self._line = AgentLine(agents.agent(life.order.agent), loop)
+        self._line = AgentLine(agents.awaited(life.order.agent), loop)
         self._repository = repository
         self._places = places
         self._algorithm = algorithm
@@ -129,12 +125,18 @@ class AgentSource:
 
     async def release(self, held: Hold) -> None:
         """Let the files go; a workstation that is away does so when it is back."""
-        question = ReleaseFiles(hold=msgspec.structs.replace(held, files=()))
-        try:
-            await self._line.ask(question, timeout_s=LOOK_S)
-        except AgentAway:
-            self._line.agent.owed[self._import_id] = question.hold
-            await asyncio.to_thread(self._agents.remember)
+        question, agent = ReleaseFiles(hold=msgspec.structs.replace(held, files=())), self._line.agent
+        while True:
+            asked = agent.link
+            try:
+                await self._line.ask(question, timeout_s=LOOK_S)
+            except AgentAway:
+                if agent.here and agent.link is not asked:
+                    # It came back before this was heard of its last link, and was told by then what it owed.
+                    continue
+                agent.owed[self._import_id] = question.hold
+                await asyncio.to_thread(self._agents.remember)
+            return
 
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Have the workstation compare what it has read with what was written here.
@@ -161,7 +163,9 @@ class AgentSource:
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
         """Have the workstation delete what is certified, if it may."""
-        return await self._line.ask(DeleteFiles(path=self._order.path, root=plan.root, files=files), timeout_s=LOOK_S)
+        device = self._life.source_device or Device()
+        question = DeleteFiles(path=self._order.path, root=plan.root, files=files, device=device)
+        return await self._line.ask(question, timeout_s=LOOK_S)
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
         """Read over the mesh, at the pace that a guest keeps here; the agent keeps its own."""

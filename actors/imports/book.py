@@ -65,6 +65,10 @@ class ImportBook:
         for record in records:
             self.apply(record)
 
+    def alive_at(self, agent: str) -> tuple[str, ...]:
+        """The imports from an agent that may still want what is held for them there."""
+        return tuple(one.import_id for one in self.lives.values() if one.order.agent == agent)
+
     def listed(self, *, limit: int, before: str, state: ImportState | str) -> tuple[ImportStatus, ...]:
         """The newest imports in this state, or in any, the newest first, from below ``before`` on."""
         entries: dict[str, ImportLife | EndedImport] = {**self.ended, **self.lives}

@@ -142,6 +142,9 @@ class ImportCopying:
                 self._places.wait_for_hours(cancelled)
 
             def verify() -> None:
+                if life.order.mode == "in-place":
+                    # It is the source's disk that is read once more.
+                    self._places.expect(Path(life.plan.root))
                 means.repository_of(life).verify(
                     life.import_id, files, on_bytes=on_bytes, on_linked=on_linked, cancelled=cancelled
                 )

@@ -7,7 +7,7 @@ import time
 
 from ...config import MeshError
 from ...messages.imports import ImportPhase
-from ...plates.omero.errors import OmeroAwaitsLogin, OmeroUploadLost
+from ...plates.omero.errors import BROKEN, OmeroAwaitsLogin, OmeroError, OmeroUploadLost
 from ...supervisors.journal import JournalFull
 from ..errors import SourceSilent
 from .faults import Blame, blame
@@ -23,6 +23,8 @@ KEPT = (
     "They are kept there until 'hcs-mesh imports forget --discard-held': have an administrator copy them back, give "
     "the import up so, and hand the folder over again."
 )
+LONGEST_LOOK_S = 10.0
+"""How often it is looked at whether a server is there again, or somebody has logged in."""
 
 
 class ImportDriver:
@@ -88,10 +90,9 @@ class ImportDriver:
                 await self._means.open_source(life).reachable()
                 # One that comes and goes is not asked without a pause.
                 await asyncio.sleep(self._means.settings.first_retry_s)
-            except OmeroAwaitsLogin as away:
-                # Nobody's fault either: people go home.
-                self._means.waits(life, str(away))
-                await asyncio.sleep(self._means.settings.first_retry_s)
+            except (OmeroAwaitsLogin, *BROKEN) as away:
+                if not await self._is_home_again(life, away):
+                    await self._not_away(life, away)
             except OmeroUploadLost as lost:
                 # The source is held still: what it takes is its bytes once more, and not another look at it.
                 await self._means.enter(life, "transferring", str(lost))
@@ -102,6 +103,28 @@ class ImportDriver:
             # Nothing can be written down, so nothing is done: it goes on by itself once there is room.
             self._means.waits(life, str(full))
             await asyncio.sleep(self._means.settings.first_retry_s)
+
+    async def _is_home_again(self, life: ImportLife, error: OmeroError) -> bool:
+        """Wait for as long as nothing can be done in the owner's name: people go home, and servers are mended.
+
+        Whether there was anything to wait for.
+        """
+        means, n_waits = self._means, 0
+        while reason := await means.threads.run(lambda: means.repository.away(life.owner), group=life.import_id):
+            # The first time as the error has it, which says what was not done.
+            means.waits(life, reason if n_waits else str(error))
+            # No record each time, nor a thread all the time: it may be for weeks.
+            await asyncio.sleep(min(means.settings.first_retry_s * 2**n_waits, LONGEST_LOOK_S))
+            n_waits += 1
+        return n_waits > 0
+
+    async def _not_away(self, life: ImportLife, error: OmeroError) -> None:
+        """It answers by now: either it has only just come back, or only this could not be done."""
+        if isinstance(error, OmeroAwaitsLogin):
+            self._means.waits(life, str(error))
+            await asyncio.sleep(self._means.settings.first_retry_s)
+        else:
+            await self._stumble(life, error)
 
     async def _stumble(self, life: ImportLife, error: MeshError) -> None:
         now = time.time()

@@ -13,7 +13,7 @@ from ...plates.errors import BadSourceName, PlanError
 from ...plates.holding.deletion import SourceStays
 from ...plates.labels import Target
 from ...transport import TransportError
-from ..errors import NoCertificate
+from ..errors import NoCertificate, NotAllowed
 from .life import ImportLife
 from .means import ImportMeans
 from .notes import late_files
@@ -161,7 +161,7 @@ class ImportEnding:
                 n_files = await means.open_source(life).delete(
                     life.plan, tuple(file for file in held if file.path in life.stored)
                 )
-            except (SourceStays, NoSuchAccount, PathNotAllowed) as error:
+            except (SourceStays, NotAllowed, NoSuchAccount, PathNotAllowed) as error:
                 note = f"the source stays: {error}"
         else:
             note = "the source stays: only what is certified is deleted"

@@ -8,7 +8,7 @@ from ...messages.import_orders import check_order
 from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
 from ...transport import Principal
 from ...transport.messages import ROLES
-from ..errors import KeyTaken, NotTheirs
+from ..errors import KeyTaken, NoGroups, NotTheirs
 from .copying import kind_of
 from .life import ImportLife
 from .means import ImportMeans
@@ -66,6 +66,7 @@ class ImportIntake:
 
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
+            NoGroups: it is to be for a group, and there is no OMERO.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             SourceSilent: its disk does not answer.
             BadOrder, PatternError, NoAddress: the order cannot be meant as it is.
@@ -90,6 +91,12 @@ class ImportIntake:
         return means.book.lives[import_id]
 
     async def _check(self, order: ImportOrder, asker: Principal, owner: str) -> None:
+        if order.group and self._means.repository.kind == "local":
+            raise NoGroups(
+                f"the plates are to be for the group {order.group}, and there are no groups without OMERO",
+                hint="leave the group out",
+            )
+
         def check() -> None:
             self._places.check(order, asker, owner)
 
@@ -100,6 +107,7 @@ class ImportIntake:
 
         Raises:
             NotTheirs: the asker may not hand over for somebody else, or not for this one.
+            NoGroups: it is to be for a group, and there is no OMERO.
             NotAllowed, NoSuchSource, SourceUnreadable: the order names what the asker may not or cannot read.
             BadOrder, PatternError, NoAddress: the order cannot be meant as it is.
             MeshError: nothing could be imported, and why.

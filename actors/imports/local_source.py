@@ -62,6 +62,7 @@ class LocalSource:
         exclude = Exclusion(order.exclude)
 
         def look() -> Scan:
+            self._places.expect(self._folder())
             scan = scan_source(Path(order.path), order.only, exclude=exclude)
             self._check(scan)
             return scan
@@ -77,15 +78,19 @@ class LocalSource:
             for path, (size, mtime_ns, inode) in scan.files.items()
             if (path not in known or known[path][2] != inode) and not 0 < order.depth <= path.count(os.sep)
         ]
-        root = Path(order.path)
         self._places.check_files(
             self._life.owner,
-            root if root.is_dir() else root.parent,
+            self._folder(),
             new,
             administrator=self._life.administrator,
             may_be_gone=True,
         )
         self._allowed = scan
+
+    def _folder(self) -> Path:
+        """The folder that the order names, or that the file lies in which it names."""
+        named = Path(self._order.path)
+        return named if named.is_dir() else named.parent
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
         """Ask the inspector what it holds, never of what its owner could not read."""
@@ -187,12 +192,14 @@ class LocalSource:
         """Say nothing: what was stored is what was read in the same process."""
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
-        """Delete the files that are certified, as far as their owner could himself."""
+        """Delete the files that are certified, as far as that is (still) allowed, and their owner could himself."""
         source, root = Path(self._order.path), Path(plan.root)
 
         def delete() -> int:
+            # The order may be days old, and the administrator may have thought better of it.
+            self._places.check_deletion(source)
             reach = self._places.deletable_for(self._life.owner, administrator=self._life.administrator)
-            return delete_source(source, root, files, reach)
+            return delete_source(source, root, files, reach, device=self._life.source_device)
 
         return await self._threads.run(delete, group=self._import_id)
 

@@ -8,6 +8,9 @@ import time
 from ...config import MeshError, get_logger
 from ...messages.imports import ImportStatus
 from ...messages.notices import NoticeFacts, SendNotice
+from ...plates.errors import PlaceRefused
+from ...plates.model import PlateSummary
+from ...plates.omero.errors import OmeroError
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, MailboxFull, PeerGone
 from .holds import only_copies_now
 from .means import ImportMeans
@@ -59,8 +62,7 @@ class ImportNews:
 
     async def _notice(self, status: ImportStatus, end: str) -> SendNotice:
         means = self._means
-        mine = set(status.plate_ids)
-        plates = [one for one in await means.threads.run(means.repository.plates) if one.id in mine]
+        plates = await self._plates(status)
         return SendNotice(
             key=f"{status.import_id}/{end}",
             kind="import.done" if end == "done" else "import.failed",
@@ -84,6 +86,19 @@ class ImportNews:
                 notes=(*status.notes, *filter(None, (status.certificate_note, status.deletion_note))),
             ),
         )
+
+    async def _plates(self, status: ImportStatus) -> list[PlateSummary]:
+        """The plates that an import has made, as its owner sees them; none where nobody can look for him now."""
+        means, mine = self._means, set(status.plate_ids)
+        if not mine:
+            return []
+        try:
+            seen = await means.threads.run(lambda: means.repository.plates(status.owner))
+        except (OmeroError, PlaceRefused) as error:
+            # That it is done is worth more than what its plates are called.
+            log.warning("an import is told without its plates", import_id=status.import_id, reason=str(error))
+            return []
+        return [one for one in seen if one.id in mine]
 
     async def _only_copy(self, status: ImportStatus) -> str:
         """What of the source lies nowhere else any more; empty where that cannot be told now."""

@@ -12,6 +12,7 @@ def outline_of(life: ImportLife) -> ImportOutline:
     return ImportOutline(
         import_id=life.import_id,
         owner=life.owner,
+        group=life.order.group,
         root=life.plan.root,
         filesets=tuple(
             OutlinedFileset(

@@ -16,6 +16,7 @@ from ...plates.access import (
     reach_below,
     refuse_own_data,
     resolve_allowed,
+    root_above,
 )
 from ...plates.holding import staging_of
 from ...plates.pace_reader import Pace
@@ -90,11 +91,7 @@ class ImportPlaces:
                 "what is imported in place is not deleted: the repository has nothing but links to it",
                 hint="import by upload, or leave --delete-source out",
             )
-        if allowed.root is None or not allowed.root.delete_source:
-            raise NotAllowed(
-                f"sources below {allowed.root.path if allowed.root else allowed.path} are not deleted by the mesh",
-                hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
-            )
+        self.check_deletion(allowed.path)
         account = self.account_of(owner, administrator=is_administrator(asker))
         folder = allowed.path if allowed.path.is_dir() else allowed.path.parent
         refusal = DeletionRight(account).refusal(str(folder))
@@ -102,6 +99,19 @@ class ImportPlaces:
             raise NotAllowed(
                 f"the source may not be deleted for {owner}: {refusal}",
                 hint="give that person the right to delete there, or leave --delete-source out",
+            )
+
+    def check_deletion(self, path: Path) -> None:
+        """Promise that sources are deleted from there, by the settings of today.
+
+        Raises:
+            NotAllowed: they are not.
+        """
+        root = root_above(path, self._settings.roots)
+        if root is None or not root.delete_source:
+            raise NotAllowed(
+                f"sources below {root.path if root else path} are not deleted by the mesh",
+                hint="an administrator enables it for a folder: delete_source = true in its [[imports.roots]]",
             )
 
     def _role_of_owner(self, owner: str, asker: Principal) -> Role | None:
@@ -181,6 +191,11 @@ class ImportPlaces:
         if not self._settings.roots:
             return None
         return resolve_allowed(path, self._settings.roots, requester="", administrator=True).root
+
+    def expect(self, source: Path) -> None:
+        """Look who else writes to a source's disk before it is read."""
+        if self._pace is not None:
+            self._pace.expect(source)
 
     def paced(
         self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool], *, writes: bool = True

@@ -99,6 +99,7 @@ class ImportProxy(Actor[Inbox]):
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
+        self._places.agents.alive = self._book.alive_at
         self._book.begin_behind(await self._threads.run(self._repository.import_ids))
         self._inspection = Inspection(self.context, self._end_inspector, self._inspector, self._inspector_line)
         means = ImportMeans(
@@ -134,6 +135,7 @@ class ImportProxy(Actor[Inbox]):
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
+        self._places.agents.alive = None
         await self._copying.finish()
         await self._looks.close()
         await self._threads.finish()

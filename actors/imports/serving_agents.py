@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,7 +98,10 @@ class ServingAgents:
     def __init__(self, file: Path | None = None) -> None:
         """Remember in ``file``."""
         self._file = file
+        self.alive: Callable[[str], Collection[str]] | None = None
+        """Which imports may still want what is held for them at an agent; None while nobody knows."""
         self.agents: dict[str, ServingAgent] = {}
+        self._awaited: dict[str, ServingAgent] = {}
         for info, owed in self._remembered():
             self.agents[info.name] = ServingAgent(
                 info.name,
@@ -121,6 +125,22 @@ class ServingAgents:
                 hint="hcs-mesh agent --mesh CARD --key KEY --serve FOLDER on the workstation does",
             )
         return found
+
+    def awaited(self, name: str) -> ServingAgent:
+        """The agent of this name for an import that was accepted from it: one that is not remembered will come."""
+        known = self.agents.get(name)
+        if known is not None:
+            return known
+        # Apart from the others: nobody knows who may import from it, so that no order is accepted for it.
+        nobody = ServingAgent(name, name.partition("/")[0], AgentOffer(folders=()))
+        return self._awaited.setdefault(name, nobody)
+
+    def met(self, name: str, key: str, offer: AgentOffer) -> ServingAgent:
+        """The agent of this name, which offers for the first time that is remembered."""
+        agent = self._awaited.pop(name, None) or ServingAgent(name, key, offer)
+        agent.key, agent.offer = key, offer
+        self.agents[name] = agent
+        return agent
 
     def check(self, order: ImportOrder, asker: Principal, owner: str = "") -> None:
         """Promise that somebody may give an order for a workstation's files, also for another ``owner``.

@@ -79,6 +79,7 @@ class ImportSource(Protocol):
 
         Raises:
             SourceStays: some are not what was stored any more, or cannot be deleted.
+            NotAllowed, PathNotAllowed, NoSuchAccount: nothing is deleted from there (any more), or not for the owner.
         """
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:

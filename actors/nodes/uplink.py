@@ -97,18 +97,14 @@ class Uplink(Actor[EndExecutor]):
 
     async def _stay_joined(self) -> None:
         while True:
-            dialer = self._dial()
             try:
-                await self._one_session(dialer)
+                await self._one_session()
                 reason = "the mesh knows this node no more"
             except MeshError as error:
                 reason = str(error)
                 if isinstance(error, KeyRefused | NotPermitted | NotMounted):
                     # Somebody has to mend this; a break mends itself.
                     self._tell_refusal(reason, error.hint)
-            finally:
-                self._link = None
-                dialer.close()
             self._state = f"joining again: {reason}"
             # Deliberate: a mesh that is away does not say when it is back.
             await asyncio.sleep(AGAIN_S)
@@ -120,8 +116,15 @@ class Uplink(Actor[EndExecutor]):
         if self._n_refusals & (self._n_refusals - 1) == 0:
             log.warning("cannot join the mesh", reason=reason, hint=hint, so_far=self._n_refusals)
 
-    async def _one_session(self, dialer: Dialer) -> None:
-        link = dialer.link
+    async def _one_session(self) -> None:
+        dialer = self._dial()
+        try:
+            await self._join_over(dialer.link)
+        finally:
+            self._link = None
+            dialer.close()
+
+    async def _join_over(self, link: Link) -> None:
         terms = await link.ask(DESK, AskTerms(), timeout_s=ASK_S)
         token = await answer_terms(terms)
         await link.ask(DESK, JoinMesh(token=token, executors=self._executors()), timeout_s=ASK_S)

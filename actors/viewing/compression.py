@@ -110,6 +110,10 @@ class Compression:
         self._since_switch += 1
         self._decide()
 
+    def forget(self, sequence: int) -> None:
+        """The viewer does not hold this plane any more, and nobody knows since when."""
+        self._sent.pop(sequence, None)
+
     def _tried(self, plane: _OnItsWay, took_s: float) -> None:
         """Once a trial is over, what it found stands instead of what was measured before compression was on."""
         if plane.trial == 1:

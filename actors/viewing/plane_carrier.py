@@ -41,6 +41,10 @@ class PlaneCarrier:
         """The viewer has let a plane go."""
         self.compression.taken(message.sequence, message.held_s, time.monotonic())
 
+    def taken_unnoticed(self, sequence: int) -> None:
+        """The viewer has let a plane go at some time: that tells nothing of the link."""
+        self.compression.forget(sequence)
+
     def close(self) -> None:
         """End once what was put has been sent."""
         self._waiting.put_nowait(None)

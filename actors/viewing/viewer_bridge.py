@@ -91,7 +91,10 @@ class ViewerBridge(Actor[Inbox]):
             case Attach():
                 return self.defer(self._open(self._admit(message)))
             case StillAttached(viewer=viewer):
-                return self.defer(self._still(viewer)) if self._is_its_own(viewer) else False
+                if not self._is_its_own(viewer):
+                    return False
+                self._make_up_for_what_was_lost(self._sessions[viewer], message.let_go_through)
+                return self.defer(self._still(viewer))
             case StartStream() | Detach() | FrameTaken():
                 if self._is_its_own(message.viewer):
                     self._pass_on(message)
@@ -196,26 +199,36 @@ class ViewerBridge(Actor[Inbox]):
         )
 
     def _pass_on(self, message: StartStream | Detach | FrameTaken) -> None:
+        session = self._sessions[message.viewer]
         match message:
-            case StartStream(viewer=viewer):
-                session = self._sessions[viewer]
-                if session.begun:
-                    # Within the mesh it is taken however full a mailbox is, and so it is said there once.
-                    return
-                session.begun = True
-                self.context.find(PUBLISHER).tell(BeginStream(viewer=viewer))
+            case StartStream():
+                self._begin(session)
             case Detach(viewer=viewer):
                 self._forget(viewer)
-            case FrameTaken(viewer=viewer):
-                session = self._sessions[viewer]
-                if message.sequence not in session.shown:
-                    # Within the mesh it is taken however full a mailbox is, and so it is said there once.
-                    return
-                session.shown.remove(message.sequence)
-                carrier = session.carrier
-                if carrier is not None:
-                    carrier.taken(message)
-                self.context.find(PUBLISHER).tell(message)
+            case FrameTaken():
+                if message.sequence in session.shown and session.carrier is not None:
+                    session.carrier.taken(message)
+                self._let_go(session, message)
+
+    def _make_up_for_what_was_lost(self, session: _Session, let_go_through: int) -> None:
+        """The viewer may have said already that it is ready, and what it let go of, when there was no room for it."""
+        self._begin(session)
+        for sequence in sorted(one for one in session.shown if one <= let_go_through):
+            if session.carrier is not None:
+                session.carrier.taken_unnoticed(sequence)
+            self._let_go(session, FrameTaken(viewer=session.viewer, sequence=sequence))
+
+    # Within the mesh these are taken however full a mailbox is, and so they are said there once.
+
+    def _begin(self, session: _Session) -> None:
+        if not session.begun:
+            session.begun = True
+            self.context.find(PUBLISHER).tell(BeginStream(viewer=session.viewer))
+
+    def _let_go(self, session: _Session, message: FrameTaken) -> None:
+        if message.sequence in session.shown:
+            session.shown.remove(message.sequence)
+            self.context.find(PUBLISHER).tell(message)
 
     def _is_its_own(self, viewer: str) -> bool:
         """Whether the viewer's session is that of the link that is speaking."""

@@ -11,14 +11,14 @@ import msgspec
 from ...config import MeshError, get_logger
 from ...messages.imports import GetImport, ImportStatus, PlanSource, SubmitImport
 from ...messages.notices import NoticeFacts, SendNotice
-from ...plates.errors import NOT_YET
+from ...plates.errors import NOT_YET, SourceNotFound
 from ...plates.planners import Plan
 from ...plates.planners.plain_fileset import is_container
-from ...plates.repository import ImportStore
+from ...plates.repository import ImportStore, Taken
 from ...supervisors import Context
 from ...transport import AskFailed
 from ..apart import run_apart
-from ..errors import ImportNotFound, InspectorKeepsDying
+from ..errors import ImportNotFound, InspectorKeepsDying, NoSuchSource
 from ..inspection import Inspection
 from ..ledger import Ledger
 from .book import WatchedUnit
@@ -33,6 +33,9 @@ LONGEST_PAUSE_S = 3_600.0
 
 N_NAMED = 20
 """Late files that are kept by name."""
+
+GONE = frozenset({NoSuchSource.__name__, SourceNotFound.__name__})
+"""What imports say of a source that is not there."""
 
 NOTHING = seen(()).digest
 """What tells a unit without files."""
@@ -117,7 +120,8 @@ class WatchErrands:
         try:
             import_id = await self._context.find("imports").ask(request)
         except AskFailed as error:
-            if error.failure.retry:
+            if error.failure.retry or error.failure.kind in GONE:
+                # It went away since it was looked at, perhaps with its mount: the next look tells.
                 raise
             if unit.step != "refused":
                 await self._tell(unit, f"it cannot be imported: {error}", error.hint)
@@ -152,8 +156,7 @@ class WatchErrands:
             if error.failure.kind != ImportNotFound.__name__:
                 raise
             # Off the list: what the repository has of it still counts.
-            standing = await run_apart(lambda: self._repository.reconcile(unit.import_id), "watch: repository")
-            return "done" if standing.registered else "cancelled"
+            return "done" if (await self._taken(unit)).registered else "cancelled"
         return "at work" if status.state in ("running", "waiting") else status.state
 
     async def _look_for_late(self, unit: WatchedUnit, one: Compare, again: HandOver) -> None:
@@ -167,7 +170,7 @@ class WatchErrands:
             # Its files were taken away, or it is nothing now that could be late.
             await self._write(unit, digest=one.digest, names=one.names)
             return
-        stored = await run_apart(lambda: _stored(self._repository, unit.import_id), "watch: repository")
+        stored = (await self._taken(unit, plan.root)).files
         now = {file.path: file.n_bytes for fileset in plan.filesets for file in fileset.files}
         late = tuple(sorted(path for path, size in now.items() if stored.get(path) != size))
         if late and self._settings.late == "import":
@@ -231,6 +234,12 @@ class WatchErrands:
         self._pauses.pop(asked, None)
         return plan
 
+    async def _taken(self, unit: WatchedUnit, root: str = "") -> Taken:
+        owner = self._settings.owner
+        return await run_apart(
+            lambda: self._repository.taken(unit.import_id, owner=owner, root=root), "watch: repository"
+        )
+
     async def _tell(self, unit: WatchedUnit, reason: str, hint: str, *, late: str = "") -> None:
         """Have people told; the key makes it harmless to have it told again."""
         settings = self._settings
@@ -250,13 +259,3 @@ class WatchErrands:
 
     async def _write(self, unit: WatchedUnit, **changes: object) -> None:
         await self._ledger.write(msgspec.structs.replace(unit, at_unix_s=time.time(), **changes))
-
-
-def _stored(repository: ImportStore, import_id: str) -> dict[str, int]:
-    """The files that an import has in the repository, with their sizes when it took them."""
-    standing = repository.reconcile(import_id)
-    found = {file.path: file.size for plate_id in standing.plate_ids for file in repository.files(plate_id)}
-    folder = repository.files_folder(import_id)
-    # Filesets without plates are only files.
-    found.update((path, (folder / path).stat().st_size) for path in standing.complete if path not in found)
-    return found

@@ -21,6 +21,7 @@ def order_of(settings: WatchSettings, unit: WatchedUnit) -> ImportOrder:
         screen=settings.screen,
         project=settings.project,
         dataset=settings.dataset,
+        group=settings.group,
         tags=settings.tags,
         mail=settings.mail,
         forced=unit.forced,

@@ -69,6 +69,7 @@ def import_(
     screen: Annotated[str, _text("--screen", "S", "The screen it belongs to; made if missing.", BECOMES)] = "",
     project: Annotated[str, _text("--project", "P", "The project it belongs to; made if missing.", BECOMES)] = "",
     dataset: Annotated[str, _text("--dataset", "D", "The dataset of images; made if missing.", BECOMES)] = "",
+    group: Annotated[str, _text("--group", "G", "The owner's group at OMERO; else the usual one.", BECOMES)] = "",
     description: Annotated[str, _text("--description", "TEXT", "What it is.", BECOMES)] = "",
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="T", help="A tag; repeatable.", rich_help_panel=BECOMES)
@@ -116,6 +117,7 @@ def import_(
                 screen=screen,
                 project=project,
                 dataset=dataset,
+                group=group,
                 description=description,
                 tags=tuple(map(plain, tag or ())),
                 key_values=orders.key_values_of(map(plain, key_value or ())),

@@ -68,7 +68,8 @@ def print_import(one: ImportStatus) -> None:
 def _facts(one: ImportStatus) -> tuple[tuple[str, str], ...]:
     """What was asked for and what is known, by name; what is empty is not told."""
     order = one.order
-    target = (("screen", order.screen), ("project", order.project), ("dataset", order.dataset), ("name", order.name))
+    containers = (("screen", order.screen), ("project", order.project), ("dataset", order.dataset))
+    target = (*containers, ("group", order.group), ("name", order.name))
     how = (
         *(("in place",) if order.mode == "in-place" else ()),
         *((f"{order.priority} priority",) if order.priority != "normal" else ()),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Config, Data, Json
+from .options import Config, Data, Json, Key, plain
 
 omero_app = typer.Typer(no_args_is_help=True, help="Look at the OMERO.server, or run one on this computer (docker).")
 
@@ -51,3 +51,37 @@ def omero_down(
     from . import omero_instance
 
     omero_instance.down(data, config, volumes=volumes, sure=yes, as_json=as_json)
+
+
+@omero_app.command("login")
+def omero_login(
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", callback=plain, help="At OMERO; else your key's name.")
+    ] = "",
+    session: Annotated[
+        bool, typer.Option("--session", help="Read the key of a session from standard input; ask for no password.")
+    ] = False,
+    config: Config = None,
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Let the mesh act for you at OMERO: asks for your password, which goes to the OMERO.server alone."""
+    from . import asking, omero_login
+
+    omero_login.login(asking.Question(data, key, as_json), config, user=user, by_session=session)
+
+
+@omero_app.command("logout")
+def omero_logout(
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", callback=plain, help="At OMERO; else your key's name.")
+    ] = "",
+    data: Data = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Let the mesh act in your session no longer; what it does for you waits for the next login, or for a minter."""
+    from . import asking, omero_login
+
+    omero_login.logout(asking.Question(data, key, as_json), user=user)

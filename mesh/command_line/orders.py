@@ -16,7 +16,7 @@ from ..messages.import_orders import check_order
 from ..messages.imports import ImportOrder
 from .errors import CommandFailed
 
-TEXTS = ("name", "pattern", "screen", "project", "dataset", "description", "comment")
+TEXTS = ("name", "pattern", "screen", "project", "dataset", "group", "description", "comment")
 FLAGS = {"as-files": "as_files", "ended": "ended", "force": "forced", "delete-source": "delete_source"}
 COLUMNS = (
     *("path", "plate", *TEXTS, "tag", "key-value", "mail", "mode", "priority", "depth", "exclude"),

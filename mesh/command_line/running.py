@@ -213,9 +213,17 @@ def check_journal(data: Path | None, given: str, *, as_json: bool) -> None:
 
 
 def view(
-    viewer: Viewer, data: Path | None, *, job: str, plate: int, out: Path | None, wait: bool, as_json: bool
+    viewer: Viewer,
+    data: Path | None,
+    key: Path | None,
+    *,
+    job: str,
+    plate: int,
+    out: Path | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
-    """Open a viewer on the running mesh.
+    """Open a viewer on the running mesh, which is shown what the key's owner may see.
 
     Raises:
         CommandFailed: it cannot be opened here, ended at once, or ended badly while it was waited for.
@@ -227,7 +235,7 @@ def view(
     folder = folder_of(data)
     if plate:
         check_plate_id(plate)
-    process = asyncio.run(open_viewer(viewer, folder, job=job, plate=plate, out=out, once=wait))
+    process = asyncio.run(open_viewer(viewer, folder, key, job=job, plate=plate, out=out, once=wait))
     if as_json:
         print_json({"viewer": viewer, "pid": process.pid})
     else:

@@ -49,6 +49,7 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
     known_key = ours is not None or bool(fingerprint)
     verdict, duration_s = None, 0.0
     if not signature_only:
+        _must_lie_here(certificate)
         _check_data(folder, "repository")
         start = time.perf_counter()
         verdict = _read_again(folder, certificate, for_machine=as_json)
@@ -81,6 +82,19 @@ def _check_data(folder: Path, part: str = "") -> None:
         f"{folder} is no data folder: it has no {part}" if folder.is_dir() else f"there is no data folder {folder}",
         hint="name the folder that the mesh keeps its data in: --data FOLDER",
     )
+
+
+def _must_lie_here(certificate: Certificate) -> None:
+    """Promise that the files are to be looked for in a data folder.
+
+    Raises:
+        CommandFailed: they lie in an OMERO.server, and that they are not here says nothing of them.
+    """
+    if certificate.repository.startswith("omero://"):
+        raise CommandFailed(
+            f"the files of {certificate.import_id} lie in OMERO ({shown(certificate.repository)}), and not here",
+            hint="--signature-only checks the signature; what the server holds was compared when it was issued",
+        )
 
 
 def _read_again(data: Path, certificate: Certificate, *, for_machine: bool) -> Verdict:

@@ -18,16 +18,23 @@ from .reaching import client_of, elsewhere
 
 ATTACH_S = 60.0
 SETTLED_S = 2.0
-"""A viewer of a mesh elsewhere that lives so long has dialled."""
+"""A viewer of a mesh elsewhere, or by a key of somebody's own, that lives so long has dialled."""
 LOOK_EVERY_S = 0.1
 
 Viewer = Literal["napari", "recorder"]
 
 
 async def open_viewer(
-    viewer: Viewer, data: Path, *, job: str = "", plate: int = 0, out: Path | None = None, once: bool = False
+    viewer: Viewer,
+    data: Path,
+    key: Path | None = None,
+    *,
+    job: str = "",
+    plate: int = 0,
+    out: Path | None = None,
+    once: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a viewer and return its process once the mesh knows it.
+    """Start a viewer, by the owner's key where none is given, and return its process once the mesh knows it.
 
     Raises:
         CommandFailed: it cannot be opened here, or ended at once, with its own words.
@@ -36,18 +43,14 @@ async def open_viewer(
     if viewer == "napari":
         _check_napari()
     there = elsewhere()
-    if there is None:
-        where = ["--data", str(data)]
-    else:
-        where = ["--mesh", there.card.address, "--mesh-key", there.card.public, "--key", str(there.key.absolute())]
-    command = [sys.executable, "-P", "-m", f"{PACKAGE}.viewers.{viewer}", *where]
+    command = [sys.executable, "-P", "-m", f"{PACKAGE}.viewers.{viewer}", *_where(data, key)]
     command += ["--job", job] if job else []
     command += ["--plate", str(plate)] if plate else []
     if viewer == "recorder":
         command += ["--out", str((out or Path(f"{job or 'mesh'}-recording")).absolute())]
         command += ["--once"] if once else []
     output = DataLayout(data).logs / f"{viewer}.out"
-    async with client_of(data, None) as mesh:
+    async with client_of(data, key) as mesh:
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as file:
             process = spawn(command, file)
@@ -60,15 +63,23 @@ async def open_viewer(
                 raise CommandFailed(
                     f"{viewer} ended at once: {words[0]}", hint="\n".join([*words[1:], f"see {output}"])
                 )
-            if there is not None and time.monotonic() > until - ATTACH_S + SETTLED_S:
+            may_list = there is None and key is None
+            if not may_list and time.monotonic() > until - ATTACH_S + SETTLED_S:
                 # A viewer's key may not list viewers, and a process id means nothing on another host.
                 return process
-            if there is None and any(one.pid == process.pid for one in await mesh.viewers()):
+            if may_list and any(one.pid == process.pid for one in await mesh.viewers()):
                 return process
             # Deliberate: a window takes seconds to open, and says so only to the mesh.
             await asyncio.sleep(LOOK_EVERY_S)
     process.terminate()
     raise CommandFailed(f"{viewer} did not attach within {ATTACH_S:g} s and was ended", hint=f"see {output}")
+
+
+def _where(data: Path, key: Path | None) -> list[str]:
+    there = elsewhere()
+    if there is not None:
+        return ["--mesh", there.card.address, "--mesh-key", there.card.public, "--key", str(there.key.absolute())]
+    return ["--data", str(data), *(["--key", str(key.absolute())] if key is not None else [])]
 
 
 def _check_napari() -> None:

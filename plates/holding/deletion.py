@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ...config.errors import MeshError
 from ..access import DeletionRight
+from ..certificate import Device
+from ..devices import device_of
 from ..errors import SourceNotFound, SourceUnreadable
 from ..permissions import within
 from ..reach import EVERYTHING, Reach
@@ -20,7 +22,14 @@ class SourceStays(MeshError, OSError):
     """A source that was to be deleted and is not, or not whole; what stays is named."""
 
 
-def delete_source(source: Path, root: Path, files: Sequence[HeldFile], reach: Reach = EVERYTHING) -> int:
+def delete_source(
+    source: Path,
+    root: Path,
+    files: Sequence[HeldFile],
+    reach: Reach = EVERYTHING,
+    *,
+    device: Device | None = None,
+) -> int:
     """Delete ``files`` below ``root`` and their folders in ``source`` that are empty then; return how many were there.
 
     A file is still what was stored if it has the size, time, inode and ctime that it was held with: whoever writes to
@@ -29,11 +38,13 @@ def delete_source(source: Path, root: Path, files: Sequence[HeldFile], reach: Re
     Only what the account of a ``reach`` could delete itself is deleted, where one counts, and only in its folders;
     these themselves stay, and so does every folder that held none of the files.
 
-    A file that is gone already is no matter, so that the call can be repeated after a crash. Folders are held open
+    A file that is gone already is no matter, so that the call can be repeated after a crash; but where all of them are,
+    and the disk is not there that the source lay on, its ``device``, none was deleted. Folders are held open
     while their files are looked at and deleted: a link laid in their place leads nowhere.
 
     Raises:
-        SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses.
+        SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses or is
+            not there.
     """
     inside = os.path.realpath(root)
     right = DeletionRight(reach.account)
@@ -52,8 +63,21 @@ def delete_source(source: Path, root: Path, files: Sequence[HeldFile], reach: Re
             f"{len(stays)} of {len(files)} files were not deleted: {'; '.join(stays[:_NAMED])}{more}",
             hint="What was imported is in the repository; look at these files and delete them by hand.",
         )
+    if not n_deleted and files and device is not None and not _is_mounted(root, device):
+        raise SourceStays(
+            f"the disk is not there that it lay on, {device.volume or device.file_system} at {device.mount_point}",
+            hint="What was imported is in the repository; once the disk is back, delete these files by hand.",
+        )
     _remove_empty_folders(source, {os.path.join(inside, folder) for folder in by_folder}, reach, right)  # noqa: PTH118
     return n_deleted
+
+
+def _is_mounted(root: Path, device: Device) -> bool:
+    """Whether a root lies, or lay, on its device: by its mount, since a restart of the host changes numbers."""
+    if not device.mount_point:
+        return True
+    there = next(one for one in (root, *root.parents) if one.exists())
+    return device_of(there).mount_point == device.mount_point
 
 
 def _delete_in(

@@ -5,38 +5,30 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from functools import cache
 from io import FileIO
 from pathlib import Path
 
 import msgspec
 
 from ..errors import NotAFile, NotForReader
+from ..judged_folders import JudgedFolders
 from ..local.disk import sync_files, sync_folder
 from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
-from ..opening import open_for
 from ..reach import EVERYTHING, Reach
-from ..regular_file import open_regular
 from ..repository import SourceFile
 from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
 from .private_folder import OpenFolder
+from .second_names import changed_since, give_name, held_as
 from .sharing import UNSUPPORTED, share_extents
 from .staging import Links, make_private, open_links, remove
-from .windows import DenyDelete
+from .windows import platform_denier
 
 _CLONING = ".cloning"
 # Errors that say something of one file, and nothing of the next.
 _OF_ONE_FILE = frozenset({errno.EPERM, errno.EACCES, errno.EMLINK})
-
-
-@cache
-def platform_denier() -> DenyDelete | None:
-    """The handles of this process on Windows; None elsewhere."""
-    return DenyDelete() if sys.platform == "win32" else None
 
 
 def hold(
@@ -104,6 +96,7 @@ class _Holder:
         self._inside = os.path.realpath(source)
         self._import_id = import_id
         self._reach = reach
+        self._judging = JudgedFolders(reach)
         self._denier = platform_denier()
         self._reflinks = self._links = place is not None
         # Nothing of an earlier call is looked for, file by file, where there was none.
@@ -166,8 +159,8 @@ class _Holder:
         if not self._reach.is_bounded:
             return file
         try:
-            with FileIO(open_for(self._reach, Path(name)), "rb") as opened:
-                seen = os.fstat(opened.fileno())
+            descriptor, seen = self._judging.open_and_look(name)
+            os.close(descriptor)
         except OSError as error:
             raise source_error(error, name) from error
         self._check(file, name, seen)
@@ -186,7 +179,7 @@ class _Holder:
                     and (guarantee == "reflink" or seen.st_ino == file.inode)
                 ):
                     self._made.add(os.path.dirname(staged))  # noqa: PTH120
-                    return _held(file, seen, guarantee)
+                    return held_as(file, seen, guarantee)
                 os.unlink(path)  # noqa: PTH108
             except (FileNotFoundError, NotADirectoryError):
                 continue
@@ -197,9 +190,8 @@ class _Holder:
     def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
         cloning = staged + _CLONING
         try:
-            bounded = self._reach.is_bounded
-            with FileIO(open_for(self._reach, Path(name)) if bounded else open_regular(name), "rb") as original:
-                before = os.fstat(original.fileno())
+            descriptor, before = self._judging.open_and_look(name)
+            with FileIO(descriptor, "rb") as original:
                 with open(cloning, "wb", buffering=0) as clone:  # noqa: PTH123
                     share_extents(original.fileno(), clone.fileno())
                     os.utime(clone.fileno(), ns=(before.st_mtime_ns, before.st_mtime_ns))
@@ -210,11 +202,11 @@ class _Holder:
                 before.st_mtime_ns,
                 before.st_ctime_ns,
             ):
-                raise _changed(name)
+                raise changed_since(name)
             # Only what was cloned of the settled file gets the name that a later call believes.
             cloned = clone_path(staged, before.st_ino)
             os.rename(cloning, cloned)  # noqa: PTH104
-            return _held(file, os.lstat(cloned), "reflink", original=before)
+            return held_as(file, os.lstat(cloned), "reflink", original=before)
         except OSError as error:
             if isinstance(error, FileNotFoundError | NotAFile | NotForReader):
                 raise source_error(error, name) from error
@@ -229,12 +221,13 @@ class _Holder:
 
     def _link(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
         try:
-            # linkat would name the link and not what it leads to.
-            real = os.path.realpath(name) if os.path.islink(name) else name  # noqa: PTH114
-            if real != name and not real.startswith(self._inside + os.sep):
-                return None
-            os.link(real, staged, follow_symlinks=False)
-            seen = os.lstat(staged)
+            seen = give_name(name, staged)
+            if stat.S_ISLNK(seen.st_mode):
+                # linkat names the link, and what it leads to is meant.
+                real = os.path.realpath(name)
+                if not real.startswith(self._inside + os.sep):
+                    return None
+                seen = give_name(real, staged)
         except FileNotFoundError as error:
             raise source_error(error, name) from error
         except OSError as error:
@@ -246,7 +239,7 @@ class _Holder:
         except SourceChanged:
             os.unlink(staged)  # noqa: PTH108
             raise
-        return _held(file, seen, "hard link")
+        return held_as(file, seen, "hard link")
 
     def _seen(self, file: SourceFile, name: str, guarantee: Guarantee) -> HeldFile:
         try:
@@ -254,7 +247,7 @@ class _Holder:
         except OSError as error:
             raise source_error(error, name) from error
         self._check(file, name, seen)
-        return _held(file, seen, guarantee)
+        return held_as(file, seen, guarantee)
 
     def _check(self, file: SourceFile, name: str, seen: os.stat_result) -> None:
         if (
@@ -264,7 +257,7 @@ class _Holder:
             or file.inode not in (0, seen.st_ino)
             or file.device not in (0, seen.st_dev)
         ):
-            raise _changed(name)
+            raise changed_since(name)
 
     def _make_folder(self, path: str) -> None:
         folder = os.path.dirname(f"{self._folder}/{path}")  # noqa: PTH120
@@ -282,29 +275,3 @@ class _Holder:
                 " (the account that the mesh runs under neither owns these files nor may write to them,"
                 " see fs.protected_hardlinks)"
             )
-
-
-def _held(
-    file: SourceFile, seen: os.stat_result, guarantee: Guarantee, original: os.stat_result | None = None
-) -> HeldFile:
-    own = original if original is not None or guarantee == "reflink" else seen
-    return HeldFile(
-        path=file.path,
-        guarantee=guarantee,
-        size=seen.st_size,
-        mtime_ns=seen.st_mtime_ns,
-        inode=seen.st_ino,
-        ctime_ns=seen.st_ctime_ns,
-        n_links=seen.st_nlink,
-        origin=own.st_ino if own is not None else file.inode,
-        # What the original of a clone from before a crash was like then is not known.
-        origin_ctime_ns=own.st_ctime_ns if own is not None else 0,
-        device=own.st_dev if own is not None else file.device,
-    )
-
-
-def _changed(name: str) -> SourceChanged:
-    return SourceChanged(
-        f"{name} changed after it had settled.",
-        hint="Something still writes to it: the import waits until the file is quiet, then reads it again.",
-    )

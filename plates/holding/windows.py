@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -79,3 +80,9 @@ class DenyDelete:
         with self._taking:
             for handle in self._handles.pop(import_id, {}).values():
                 _close(handle)
+
+
+@cache
+def platform_denier() -> DenyDelete | None:
+    """The handles of this process on Windows; None elsewhere."""
+    return DenyDelete() if sys.platform == "win32" else None

@@ -205,8 +205,9 @@ def store(data: Path, signed: SignedCertificate) -> SignedCertificate:
         if path.exists():
             return load(path)
         folder = Path(signed.certificate.repository)
-        below = {str(folder / file.path.rpartition("/")[0]) for file in signed.certificate.files}
-        sync_files(folder, (folder / file.path for file in signed.certificate.files))
+        # Strings, not paths: an import may have a hundred thousand files.
+        below = {f"{folder}/{above}" for above in {file.path.rpartition("/")[0] for file in signed.certificate.files}}
+        sync_files(folder, (f"{folder}/{file.path}" for file in signed.certificate.files))
         sync_folders(folder, below | {str(folder), str(folder.parent), str(folder.parent.parent)})
     return keep(data, signed)
 

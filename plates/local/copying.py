@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from io import FileIO
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from ...config.errors import MeshError
 from ..checksums import Algorithm, new_digest
-from ..repository import OpenSource, SourceFile, SourceReader, StoredFile
+from ..repository import OpenSource, SmallFileReader, SourceFile, SourceReader, StoredFile
 from .disk import free_bytes
 from .errors import SourceChanged, TransferCancelled, repository_error, repository_errors
 from .names import PART
+from .small_files import SMALL_BYTES
 
 BUFFER_BYTES = 1 << 20
 """Small enough that hashing and writing find it in the processor's cache."""
@@ -41,6 +42,7 @@ class Copier:
         cancelled: Callable[[], bool],
     ) -> None:
         self._source = source
+        self._read_small = source.read_small if isinstance(source, SmallFileReader) else None
         # A string, not a path: joining paths costs more than copying a small file.
         self._target = str(target)
         self._algorithm = algorithm
@@ -48,6 +50,39 @@ class Copier:
         self._cancelled = cancelled
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._there = memoryview(bytearray(BUFFER_BYTES))
+
+    def copy_all(self, handful: Sequence[SourceFile]) -> list[StoredFile]:
+        """Copy a large file or some small ones as ``copy`` does; small ones that nothing has touched, with fewer calls.
+
+        Raises:
+            MeshError: as ``copy`` says.
+        """
+        if self._read_small is None or handful[0].size > SMALL_BYTES:
+            return [self.copy(file) for file in handful]
+        self._check_wanted()
+        stored = [self._kept(file, content) for file, content in zip(handful, self._read_small(handful), strict=True)]
+        self._on_bytes(sum(one.size for one in stored if one is not None))
+        return [one or self.copy(file) for file, one in zip(handful, stored, strict=True)]
+
+    def _kept(self, file: SourceFile, content: bytes | None) -> StoredFile | None:
+        """Write a small file that is new here; None of one that cannot be had so, or of which some is here already."""
+        if content is None:
+            return None
+        part = f"{self._target}/{file.path}{PART}"
+        try:
+            descriptor = os.open(part, _OPEN | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return None
+        except OSError as error:
+            raise repository_error(error, part) from error
+        try:
+            self._write(descriptor, part, memoryview(content))
+            self._finish(descriptor, part, file.size, file, fresh=True)
+        finally:
+            os.close(descriptor)
+        digest = new_digest(self._algorithm)
+        digest.update(content)
+        return self._stored(file, digest.hexdigest())
 
     def copy(self, file: SourceFile) -> StoredFile:
         """Leave the file's bytes under its ``.part`` name and return their checksum.
@@ -67,13 +102,16 @@ class Copier:
             after = reader.look()
             if after != before:
                 raise source_changed(reader.name, before.size, after.size)
+        return self._stored(before, checksum)
+
+    def _stored(self, file: SourceFile, checksum: str) -> StoredFile:
         return StoredFile(
             path=file.path,
-            size=before.size,
+            size=file.size,
             checksum=checksum,
             algorithm=self._algorithm,
-            mtime_ns=before.mtime_ns,
-            inode=before.inode,
+            mtime_ns=file.mtime_ns,
+            inode=file.inode,
         )
 
     def _fill(self, reader: OpenSource, part: str, before: SourceFile) -> str:
@@ -84,7 +122,7 @@ class Copier:
             # No read finds the end: that the file has not grown is what the look after it says.
             while position < before.size and (n := self._read(reader, position, before.size)):
                 digest.update(self._buffer[:n])
-                self._write(descriptor, part, n)
+                self._write(descriptor, part, self._buffer[:n])
                 position += n
                 self._on_bytes(n)
             self._finish(descriptor, part, position, before, fresh=fresh)
@@ -128,16 +166,19 @@ class Copier:
             reader.seek(position)
         return position
 
-    def _read(self, reader: OpenSource, position: int, size: int) -> int:
+    def _check_wanted(self) -> None:
         if self._cancelled():
             raise TransferCancelled("The transfer was cancelled; what is there is continued by the next one.")
+
+    def _read(self, reader: OpenSource, position: int, size: int) -> int:
+        self._check_wanted()
         return reader.read_into(self._buffer[: size - position] if size - position < BUFFER_BYTES else self._buffer)
 
-    def _write(self, descriptor: int, part: str, n: int) -> None:
+    def _write(self, descriptor: int, part: str, content: memoryview) -> None:
         n_written = 0
         try:
-            while n_written < n:
-                n_written += os.write(descriptor, self._buffer[n_written:n])
+            while n_written < len(content):
+                n_written += os.write(descriptor, content[n_written:])
         except OSError as error:
             raise repository_error(error, part, n_bytes_free=_free(part)) from error
 

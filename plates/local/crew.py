@@ -10,8 +10,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from ..repository import SourceFile, StoredFile
+from .small_files import SMALL_BYTES
 
-SMALL_BYTES = 1 << 16
 HANDFUL_FILES = 32
 
 Item = TypeVar("Item")

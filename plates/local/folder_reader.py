@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 
-from ..opening import open_for
+from ..judged_folders import JudgedFolders
 from ..reach import EVERYTHING, Reach
-from ..regular_file import open_and_look
 from ..repository import SourceFile
 from .errors import SourceChanged, source_error
+from .small_files import read_untouched
 
 
 class FolderReader:
@@ -20,6 +21,7 @@ class FolderReader:
         # A string, not a path: joining paths costs more than reading a small file.
         self._folder = str(folder)
         self._reach = reach
+        self._folders = JudgedFolders(reach)
 
     def open(self, path: str) -> OpenFile:
         """Open the file at a path relative to the folder.
@@ -28,7 +30,14 @@ class FolderReader:
             SourceChanged: there is something else than a file.
             SourceMissing, SourceUnreadable, SourceFailed: it cannot be opened, or not for whom it would be.
         """
-        return OpenFile(path, f"{self._folder}/{path}", self._reach)
+        return OpenFile(path, f"{self._folder}/{path}", self._folders)
+
+    def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
+        """Read small files whole, those that are what is known of them and within the reach."""
+        if not self._reach.is_bounded:
+            return [read_untouched(f"{self._folder}/{file.path}", file) for file in files]
+        opened = self._folders.open
+        return [read_untouched(f"{self._folder}/{file.path}", file, opened=opened) for file in files]
 
 
 class OpenFile:
@@ -37,15 +46,11 @@ class OpenFile:
     ``seen`` is all that its latest look found.
     """
 
-    def __init__(self, path: str, name: str, reach: Reach = EVERYTHING) -> None:
+    def __init__(self, path: str, name: str, folders: JudgedFolders) -> None:
         self.name = name
         self._path = path
         try:
-            if reach.is_bounded:
-                descriptor = open_for(reach, Path(name))
-                self.seen = os.fstat(descriptor)
-            else:
-                descriptor, self.seen = open_and_look(name)
+            descriptor, self.seen = folders.open_and_look(name)
             self._file = FileIO(descriptor, "rb")
         except OSError as error:
             raise source_error(error, name) from error

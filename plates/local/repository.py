@@ -19,11 +19,13 @@ from ..repository import (
     NO_TARGET,
     Annotation,
     ImportStanding,
+    JobOrigin,
     SourceFile,
     SourceReader,
     StoredFile,
     StoredFileset,
     StoredResult,
+    Taken,
     ignore_bytes,
     ignore_files,
     ignore_linked,
@@ -280,6 +282,27 @@ class LocalRepository:
         with self._catalogue.reading() as connection:
             place_of_plate(connection, plate_id)
             return list_files(connection, plate_id)
+
+    def taken(self, import_id: str, *, owner: str = "", root: str = "") -> Taken:
+        """Say what is here of an import, whoever had it made.
+
+        Raises:
+            RepositoryFailed: the disk refuses to list it.
+        """
+        standing = self.reconcile(import_id)
+        found = {file.path: file.size for plate_id in standing.plate_ids for file in self.files(plate_id)}
+        folder = self.files_folder(import_id)
+        with repository_errors(folder):
+            # Filesets without plates are only files.
+            found.update((path, (folder / path).stat().st_size) for path in standing.complete if path not in found)
+        return Taken(standing.registered, found)
+
+    def away(self, person: str = "") -> str:
+        """Empty: it is here, and nobody's in particular."""
+        return ""
+
+    def job_taken(self, origin: JobOrigin) -> None:
+        """Take note of nothing: the journal of the jobs lies beside the results."""
 
     def results_folder(self, plate_id: int, job: str, well: str, attempt: int, *, requester: str = "") -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them.

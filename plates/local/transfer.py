@@ -65,8 +65,7 @@ def transfer(
     n_published = 0
 
     def worker() -> Callable[[tuple[SourceFile, ...]], list[StoredFile]]:
-        copier = Copier(source, target, algorithm, on_bytes, cancelled)
-        return lambda handful: [copier.copy(file) for file in handful]
+        return Copier(source, target, algorithm, on_bytes, cancelled).copy_all
 
     # The threads go on copying while a batch is synced here.
     with closing(work_through(handfuls(todo, n_threads), worker, min(n_threads, len(todo)) or 1)) as copied:

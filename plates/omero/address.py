@@ -40,6 +40,27 @@ def address_of(settings: OmeroSettings) -> OmeroAddress:
     )
 
 
+class OmeroReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process needs to read planes at a server, but for the sessions."""
+
+    address: OmeroAddress
+    managed_repository: str = ""
+    """The absolute path at which the server's managed repository is mounted; empty means that it is not."""
+    n_connections: int = 4
+    """How many connections one person's session may hold in a process."""
+
+
+def reading_of(settings: OmeroSettings) -> OmeroReading | None:
+    """How planes are read at the server that the settings name; None where they name none."""
+    if not settings.host:
+        return None
+    return OmeroReading(
+        address=address_of(settings),
+        managed_repository=settings.managed_repository,
+        n_connections=settings.connections_per_session,
+    )
+
+
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Whose name is acted in, and in which group (empty: the usual one): what a journal holds of an identity."""
 

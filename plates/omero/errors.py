@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...config.errors import MeshError
+from ..errors import PlaceAway
 
 
 class OmeroError(MeshError):
@@ -73,7 +74,7 @@ class OmeroOtherUser(OmeroError, PermissionError):
     """A session was handed in for one person and belongs to another."""
 
 
-class OmeroAwaitsLogin(OmeroError, PermissionError):
+class OmeroAwaitsLogin(OmeroError, PlaceAway):
     """Nobody may act for the person before the next login."""
 
 

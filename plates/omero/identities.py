@@ -35,6 +35,7 @@ from .whose_session import (
 )
 
 T = TypeVar("T")
+OpenConnection = Callable[[OmeroAddress, Credential], Connection]
 Source = Literal["own", "minted"]
 # Own session, minted session, and each of them found to be over once.
 _MOST_CHOICES = 5
@@ -64,6 +65,7 @@ class _Sessions:
         self.standing = Standing()
         self.pools: dict[Source, tuple[SessionKey, ConnectionPool]] = {}
         self.resting = False
+        self.used_at_s = 0.0
         self.choosing = threading.Lock()
 
 
@@ -77,7 +79,7 @@ class Identities:
         minter: Mints | None = None,
         keeper: Keeps | None = None,
         n_connections: int = 4,
-        open_connection: Callable[[OmeroAddress, Credential], Connection] = Connection,
+        open_connection: OpenConnection = Connection,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Act at one server; without a minter only in the sessions that people hand in."""
@@ -116,6 +118,21 @@ class Identities:
             self._wake(sessions)
             return self._chosen(person, sessions)
 
+    def taken_back(self, person: Person) -> bool:
+        """Act in a person's own session no longer; whether there was one, which stays the person's."""
+        sessions = self._sessions(person)
+        with sessions.choosing:
+            had = "own" in sessions.pools
+            self._drop(sessions, "own")
+        return had
+
+    def rest_unused(self, for_s: float) -> None:
+        """Let the sessions end of people in whose name nothing was done for so long."""
+        before_s = self._clock() - for_s
+        for person, sessions in list(self._people.items()):
+            if sessions.pools and not sessions.resting and sessions.used_at_s <= before_s:
+                self.rest(person)
+
     def rest(self, person: Person) -> None:
         """Let a person's sessions end when they do: nothing is done in their name, until it is asked for again."""
         sessions = self._sessions(person)
@@ -144,6 +161,19 @@ class Identities:
             f"Each session of {person.user} at OMERO {self._address} is over as soon as it is used.",
             hint="Look at the server's settings of session time-outs.",
         )
+
+    def session_of(self, person: Person) -> SessionKey | AwaitLogin:
+        """The key of a session of this person that the server has just said is alive; for a process of the mesh alone.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+
+        def seen_alive(connection: Connection) -> SessionKey:
+            connection.event_context()
+            return connection.key
+
+        return self.read(person, seen_alive)
 
     def ended(self, person: Person, pool: ConnectionPool) -> None:
         """Take note that the session of a pool is over; the next one is chosen when it is asked for."""
@@ -235,6 +265,7 @@ class Identities:
             self._keeper.keep(key)
 
     def _wake(self, sessions: _Sessions) -> None:
+        sessions.used_at_s = self._clock()
         if sessions.resting and self._keeper is not None:
             for key, _ in sessions.pools.values():
                 self._keeper.keep(key)
@@ -249,16 +280,27 @@ class Identities:
         sessions.standing = after(sessions.standing, OwnEnded() if source == "own" else MintedEnded())
 
     def _opened(self, person: Person, key: SessionKey) -> Connection:
-        """A connection in a session, once the server has said that it is this person's."""
-        connection = self._open(self._address, key)
-        try:
-            user = str(connection.event_context().userName)
-            if user != person.user:
-                raise OmeroOtherUser(
-                    f"The session that was handed in for {person.user} at OMERO {self._address} is another person's.",
-                    hint="Log in under your own name.",
-                )
-        except BaseException:
-            close_quietly(connection)
-            raise
-        return connection
+        return connected_as(person, self._address, key, self._open)
+
+
+def connected_as(
+    person: Person, address: OmeroAddress, key: SessionKey, open_connection: OpenConnection = Connection
+) -> Connection:
+    """A connection in a session, once the server has said that it is this person's.
+
+    Raises:
+        OmeroOtherUser: it is another's.
+        OmeroError: the session is over, or the server cannot be reached.
+    """
+    connection = open_connection(address, key)
+    try:
+        user = str(connection.event_context().userName)
+        if user != person.user:
+            raise OmeroOtherUser(
+                f"The session that was handed in for {person.user} at OMERO {address} is another person's.",
+                hint="Log in under your own name.",
+            )
+    except BaseException:
+        close_quietly(connection)
+        raise
+    return connection

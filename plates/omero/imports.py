@@ -51,7 +51,7 @@ class OmeroImports:
         checksum: Algorithm = "sha1",
         n_threads: int = N_THREADS,
         patience_s: float = PATIENCE_S,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Import as ``identities`` allow; ``origin`` tells this mesh's imports from those of every other.
@@ -65,7 +65,8 @@ class OmeroImports:
         self.checksum: Algorithm = checksum
         self.n_threads = n_threads
         self.patience_s = patience_s
-        self.sleep = sleep
+        self.stopping = threading.Event()
+        self.sleep = sleep or self.stopping.wait
         self.clock = clock
         self._under_way: dict[tuple[str, str], UnderWay] = {}
         self._looking = threading.Lock()
@@ -125,6 +126,10 @@ class OmeroImports:
             connection, under_way.connection = under_way.connection, None
             # It may wait for a server that does not answer.
             threading.Thread(target=close_quietly, args=(connection,), name="omero-closing", daemon=True).start()
+
+    def leave_off(self) -> None:
+        """Wait no longer for what a server was left at: the mesh stops, and its next life waits for that again."""
+        self.stopping.set()
 
     def close(self) -> None:
         """Let go of every import; each goes on where it stands when it is taken up again."""

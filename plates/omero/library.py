@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import warnings
 from functools import cache
@@ -31,6 +32,24 @@ def omero_py() -> OmeroPy:
         return _loaded()
 
 
+def must_be_installed() -> None:
+    """Promise that omero-py is there, without loading it.
+
+    Raises:
+        OmeroMissing: it is not installed.
+    """
+    for module in ("Ice", "omero"):
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module)
+
+
+def _missing(what: str) -> OmeroMissing:
+    return OmeroMissing(
+        f"Plates in OMERO need omero-py, which is not installed ({what}).",
+        hint="pip install 'hcs-mesh[omero]'; docs/omero.md says how zeroc-ice is had where it does not install.",
+    )
+
+
 @cache
 def _loaded() -> OmeroPy:
     try:
@@ -46,8 +65,5 @@ def _loaded() -> OmeroPy:
             import omero.rtypes
             import omero.sys
     except ImportError as error:
-        raise OmeroMissing(
-            f"Plates in OMERO need omero-py, which is not installed ({error.name or error}).",
-            hint="pip install 'hcs-mesh[omero]'; docs/omero.md says how zeroc-ice is had where it does not install.",
-        ) from error
+        raise _missing(error.name or str(error)) from error
     return OmeroPy(omero, omero.rtypes, Ice)

@@ -1,4 +1,4 @@
-"""What tells the imports of one data folder from those of every other that go to the same server."""
+"""What tells the imports and jobs of one data folder from those of every other that go to the same server."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from ..local.errors import repository_errors
 from ..local.names import PART
 
 ORIGIN = "omero-origin"
+ORIGIN_OF_JOBS = "omero-origin-of-jobs"
 
 
-def origin_of(data: Path) -> str:
-    """The name of a data folder's imports, made when it is first asked for; one process asks at a time.
+def origin_of(data: Path, name: str = ORIGIN, *, journal: Path | None = None) -> str:
+    """The name of a data folder's imports, or jobs, made when it is first asked for; one process asks at a time.
+
+    Where their ``journal`` is not there (any more) they are numbered from 1, and get another name.
 
     Raises:
         RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
     """
-    path = data / ORIGIN
+    path = data / name
     with repository_errors(path):
-        if not path.exists():
+        if not path.exists() or (journal is not None and not journal.exists()):
             make_folders(data)
-            new = path.with_name(ORIGIN + PART)
+            new = path.with_name(name + PART)
             new.write_text(f"mesh-{uuid4().hex}\n", encoding="ascii")
             sync_file(new)
             new.replace(path)

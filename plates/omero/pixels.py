@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,14 +16,26 @@ from ..errors import UnreadableImage
 from ..model import Image
 from .connection import Connection
 from .managed_files import FILES, FilesetOnDisk, NotDerivable, files_of
-from .pool import ConnectionPool
 from .raw_planes import Plane, read_raw_plane, target
+from .served_planes import series_of
 from .structure import OmeroPlate, Place
 
 OPEN_FILESETS = 32
 """Each is an open file, and what was read of its headers."""
+SEEN_S = 60.0
+"""How long files are read on without asking whether the person may still see them."""
 # Ids in one query; servers bound the length of one.
 _IDS_AT_ONCE = 1000
+
+
+T = TypeVar("T")
+
+
+class Reads(Protocol):
+    """A session to read in."""
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Do what changes nothing."""
 
 
 class PixelStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,13 +53,17 @@ class PixelStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class OmeroPixels:
     """Reads planes in one session's name; a fileset's files are trusted once they gave what the API gives."""
 
-    def __init__(self, pool: ConnectionPool, *, managed: Path | None = None) -> None:
+    def __init__(
+        self, session: Reads, *, managed: Path | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read through the connections of one session, and from ``managed``, where the repository is mounted."""
-        self._pool = pool
+        self._session = session
         self._managed = managed
+        self._clock = clock
         self._counting = threading.Lock()
         self._proving = threading.Lock()
         self._open: dict[int, FilesetOnDisk] = {}
+        self._seen_at_s: dict[int, float] = {}
         self._proven: set[int] = set()
         self._files: dict[int, tuple[str, ...]] = {}
         self._not_local: dict[int, str] = {}
@@ -59,11 +77,22 @@ class OmeroPixels:
             OmeroError: the server refuses or cannot be reached.
         """
         place = found.places[image.file]
+        return self._read(place, image.c, image.z, image.t, out, found.places.values())
+
+    def read_at(self, place: Place, *, c: int, z: int, t: int, out: Plane | None = None) -> Plane:
+        """The same of a place alone; what else its fileset holds is asked once.
+
+        Raises:
+            UnreadableImage, OmeroError: as for ``read``.
+        """
+        return self._read(place, c, z, t, out, None)
+
+    def _read(self, place: Place, c: int, z: int, t: int, out: Plane | None, places: Iterable[Place] | None) -> Plane:
         out = target((place.height, place.width), place.dtype, out)
-        fileset = self._fileset(found.places, place)
+        fileset = self._fileset(places, place)
         if fileset is not None:
             try:
-                plane = fileset.read(place, c=image.c, z=image.z, t=image.t, out=out)
+                plane = fileset.read(place, c=c, z=z, t=t, out=out)
             except (UnreadableImage, NotDerivable) as error:
                 self._give_up(place.fileset_id, str(error))
             else:
@@ -72,7 +101,7 @@ class OmeroPixels:
                         self._n_local += 1
                         self._local_bytes += plane.nbytes
                     return plane
-        return self._remote(place, image.c, image.z, image.t, out)
+        return self._remote(place, c, z, t, out)
 
     def statistics(self) -> PixelStatistics:
         """Where the planes came from until now."""
@@ -94,24 +123,26 @@ class OmeroPixels:
             self._open.clear()
 
     def _remote(self, place: Place, c: int, z: int, t: int, out: Plane | None = None) -> Plane:
-        plane = self._pool.read(lambda connection: read_raw_plane(connection, place, c=c, z=z, t=t, out=out))
+        plane = self._session.read(lambda connection: read_raw_plane(connection, place, c=c, z=z, t=t, out=out))
         with self._counting:
             self._n_remote += 1
             self._remote_bytes += plane.nbytes
         return plane
 
-    def _fileset(self, places: Mapping[str, Place], place: Place) -> FilesetOnDisk | None:
+    def _fileset(self, places: Iterable[Place] | None, place: Place) -> FilesetOnDisk | None:
         """The files of an image, once they are proven; None where the server has to be asked."""
         number = place.fileset_id
-        if (fileset := self._open.get(number)) is not None:
+        if (fileset := self._open.get(number)) is not None and self._is_seen(number):
             return fileset
         if self._managed is None or not number or number in self._not_local:
             return None
         with self._proving:
+            if number in self._open and not self._is_seen(number):
+                self._look_again(number)
             if number in self._open or number in self._not_local:
                 return self._open.get(number)
             try:
-                fileset = self._opened(self._managed, places, number)
+                fileset = self._opened(self._managed, places, place)
             except (UnreadableImage, NotDerivable) as error:
                 self._not_local[number] = str(error)
                 return None
@@ -120,22 +151,45 @@ class OmeroPixels:
                 self._open.pop(next(iter(self._open))).close()
             return fileset
 
-    def _opened(self, managed: Path, places: Mapping[str, Place], number: int) -> FilesetOnDisk:
+    def _is_seen(self, number: int) -> bool:
+        return self._clock() - self._seen_at_s.get(number, -SEEN_S) < SEEN_S
+
+    def _look_again(self, number: int) -> None:
+        """Let go of a fileset that the person does not see any more: on the disk nobody would refuse it."""
+        now_s = self._clock()
+        if self._session.read(partial(_ask_for_files, fileset_ids=[number])).get(number):
+            self._seen_at_s[number] = now_s
+            return
+        self._open.pop(number).close()
+        self._files.pop(number, None)
+        self._proven.discard(number)
+
+    def _opened(self, managed: Path, places: Iterable[Place] | None, place: Place) -> FilesetOnDisk:
         """A fileset whose files give what the API gives.
 
         Raises:
             NotDerivable, UnreadableImage: they do not, or cannot be read.
         """
-        if number not in self._files:
-            wanted = sorted({place.fileset_id for place in places.values() if place.fileset_id})
+        number, now_s = place.fileset_id, self._clock()
+        if places is None:
+            places = self._session.read(partial(series_of, fileset_id=number))
+            if place not in places:
+                raise NotDerivable(f"pixels {place.pixels_id} are not in fileset {number} (any more)")
+        # Asked also where they are known: that they are seen is what counts.
+        if number not in self._files or not self._is_seen(number):
+            wanted = sorted({one.fileset_id for one in places if one.fileset_id})
             for first in range(0, len(wanted), _IDS_AT_ONCE):
                 some = wanted[first : first + _IDS_AT_ONCE]
-                self._files |= self._pool.read(partial(_ask_for_files, fileset_ids=some))
+                found = self._session.read(partial(_ask_for_files, fileset_ids=some))
+                self._files |= found
+                self._seen_at_s |= dict.fromkeys(found, now_s)
+            if not self._is_seen(number):
+                self._files.pop(number, None)
         fileset = FilesetOnDisk(managed, self._files.get(number, ()))
         if number in self._proven:
             return fileset
         try:
-            self._prove(fileset, [place for place in places.values() if place.fileset_id == number])
+            self._prove(fileset, [one for one in places if one.fileset_id == number])
         except BaseException:
             fileset.close()
             raise

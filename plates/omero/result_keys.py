@@ -41,11 +41,14 @@ class ResultKey(msgspec.Struct, frozen=True, kw_only=True):
     plate_id: int
     well: str = ""
     path: str = ""
+    origin: str = ""
+    """The mesh whose job it is: each counts its jobs from one."""
 
     @property
     def text(self) -> str:
         """The key as the name of an annotation."""
-        return fitting("/".join(part for part in (self.job, f"plate_{self.plate_id}", self.well, self.path) if part))
+        parts = (self.origin, self.job, f"plate_{self.plate_id}", self.well, self.path)
+        return fitting("/".join(part for part in parts if part))
 
     @property
     def folder(self) -> str:
@@ -93,13 +96,14 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Programs and their versions."""
 
 
-def provenance_pairs(provenance: Provenance, *, job: str, plate_id: int, well: str, attempt: int) -> Pairs:
+def provenance_pairs(provenance: Provenance, key: ResultKey, *, attempt: int) -> Pairs:
     """Provenance as key-value pairs, without what is empty; a long source is told by its SHA-1."""
     sha1 = hashlib.sha1(provenance.source.encode(), usedforsecurity=False).hexdigest() if provenance.source else ""
     told = (
-        ("job", job),
-        ("plate", str(plate_id)),
-        ("well", well),
+        ("job", key.job),
+        ("mesh", key.origin),
+        ("plate", str(key.plate_id)),
+        ("well", key.well),
         ("attempt", str(attempt)),
         ("pipeline", provenance.pipeline),
         ("pipeline source", provenance.source if len(provenance.source) <= LONGEST else ""),

@@ -24,7 +24,7 @@ from .table_columns import ADDED
 from .tables import read_table
 
 
-def fetch_well(connection: Connection, result: StoredResult, folder: Path, *, group_id: int) -> None:
+def fetch_well(connection: Connection, key: ResultKey, result: StoredResult, folder: Path, *, group_id: int) -> None:
     """Write the files of a finished well into an empty folder.
 
     Tables and planes hold the same values as before, in files of their own writing; files are the same bytes.
@@ -35,7 +35,6 @@ def fetch_well(connection: Connection, result: StoredResult, folder: Path, *, gr
         RepositoryFull, RepositoryFailed: the disk refuses.
         OmeroError: the server refuses or cannot be reached.
     """
-    key = ResultKey(job=result.job, plate_id=result.plate_id, well=result.well)
     planes = _places(connection, key, result, group_id)
     for file in result.files:
         path = folder / file.path

@@ -13,7 +13,7 @@ from ..local.results import JobFolder
 from ..repository import StoredResult
 from .connection import Connection
 from .pool import ConnectionPool
-from .result_cache import USUAL_BYTES, ResultCache
+from .result_cache import ResultCache
 from .result_keys import Provenance, ResultKey, provenance_pairs
 from .result_reading import fetch_well
 from .targets import find_plate, find_well, must_take_results
@@ -37,18 +37,22 @@ class OmeroResults:
         pool: ConnectionPool,
         spool: Path,
         *,
+        origin: str = "",
         provenance: Callable[[str], Provenance] = no_provenance,
-        cache_bytes: int = USUAL_BYTES,
+        cache: ResultCache | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """Write through the connections of one session what gathers below ``spool``, a folder on a disk of this host.
 
-        ``provenance`` says what is told of a job; ``cache_bytes`` of finished wells stay below ``spool``.
+        ``origin`` tells these jobs from those of other meshes, ``provenance`` says what is told of each. Those who
+        write below the same ``spool`` share one ``cache`` of finished wells, and their ``turns``.
         """
         self._pool = pool
         self._spool = spool
+        self._origin = origin
         self._provenance = provenance
-        self._cache = ResultCache(spool / "finished", n_bytes=cache_bytes)
-        self._turns = Turns()
+        self._cache = cache or ResultCache(spool / "finished")
+        self._turns = turns or Turns()
 
     def results_folder(self, plate_id: int, job: str, well: str, attempt: int) -> Path:
         """Make and return the empty folder into which this attempt writes its files, then seals them.
@@ -77,7 +81,7 @@ class OmeroResults:
             OmeroError: the server refuses or cannot be reached; the next call finishes what this one began.
         """
         job_folder = self._job_folder(plate_id, job)
-        key = ResultKey(job=job, plate_id=plate_id, well=well)
+        key = ResultKey(origin=self._origin, job=job, plate_id=plate_id, well=well)
         with self._turns.of(key), self._pool.connection() as connection:
             stored = find_result(connection, key)
             if stored is None:
@@ -100,7 +104,8 @@ class OmeroResults:
         """
 
         def read(connection: Connection) -> tuple[StoredResult, ...]:
-            return tuple(self._placed(connection, result) for result in results_of_job(connection, job))
+            found = results_of_job(connection, job, origin=self._origin)
+            return tuple(self._placed(connection, result) for result in found)
 
         return self._pool.read(read)
 
@@ -139,7 +144,7 @@ class OmeroResults:
     def _write(self, connection: Connection, key: ResultKey, result: StoredResult) -> StoredResult:
         wells = find_well(connection, key.plate_id, key.well)
         provenance = self._provenance(key.job)
-        pairs = provenance_pairs(provenance, job=key.job, plate_id=key.plate_id, well=key.well, attempt=result.attempt)
+        pairs = provenance_pairs(provenance, key, attempt=result.attempt)
         record = open_record(connection, wells.well, key, pairs)
         if record.finished is not None:
             return record.finished
@@ -159,10 +164,10 @@ class OmeroResults:
 
     def _placed(self, connection: Connection, result: StoredResult) -> StoredResult:
         """A result with the folder of its files, which are fetched where they are not here."""
-        key = ResultKey(job=result.job, plate_id=result.plate_id, well=result.well)
+        key = ResultKey(origin=self._origin, job=result.job, plate_id=result.plate_id, well=result.well)
 
         def fetch(folder: Path) -> None:
             plate, _ = find_plate(connection, result.plate_id)
-            fetch_well(connection, result, folder, group_id=plate.group_id)
+            fetch_well(connection, key, result, folder, group_id=plate.group_id)
 
         return msgspec.structs.replace(result, folder=str(self._cache.find(key, fetch)))

@@ -47,7 +47,7 @@ def served_planes(connection: Connection, made: FiledFileset, planned: StoredFil
             _served(connection, image, _on_plate(there, plate, image) if there is not None else None)
             for image in ends(plate)
         ]
-    series = _series(connection, made.id) if images else []
+    series = series_of(connection, made.id) if images else []
     for n, plate in enumerate(images):
         place = series[n] if n < len(series) else None
         found += [_served(connection, image, place) for image in ends(plate)]
@@ -93,7 +93,12 @@ def _fields(plate: Plate, well: str) -> Iterator[tuple[int, str]]:
     return ((one.field, one.file) for one in plate.images(well=well))
 
 
-def _series(connection: Connection, fileset_id: int) -> Sequence[Place]:
+def series_of(connection: Connection, fileset_id: int) -> Sequence[Place]:
+    """Every image of a fileset that the session may see, in the order of its series.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
     return [
         Place(
             pixels_id=pixels_id,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..errors import PlaceAway, PlaceRefused
-from ..labels import UNLABELLED, Labels
+from ..errors import PlaceRefused
+from ..labels import Labels
 from ..local.errors import check_plate_id, no_plate
 from ..model import Plate, PlateSummary
 from ..plate_source import Freshness
 from .address import Person
 from .connection import Connection
-from .identities import Identities
+from .person import ActsForPeople, InTheNameOf
+from .plate_labels import read_labels
 from .plates import read_plate
-from .structure import PLATE, STAMP, SUMMARIES, summaries
-from .whose_session import AwaitLogin
+from .structure import STAMP, SUMMARIES, summaries
 
 T = TypeVar("T")
 
@@ -26,16 +26,16 @@ class OmeroSource:
     kind = "omero"
     compatible_results: tuple[str, ...] = ("omero",)
 
-    def __init__(self, identities: Identities, *, fresh_s: float = 60.0) -> None:
-        """Ask through ``identities``, which stay their owner's; an answer is told from memory for ``fresh_s``."""
-        self._identities = identities
+    def __init__(self, people: ActsForPeople, *, fresh_s: float = 60.0) -> None:
+        """Ask through ``people``, who stay their owner's; an answer is told from memory for ``fresh_s``."""
+        self._people = people
         self._fresh_s = fresh_s
 
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate that this person may see.
 
         Raises:
-            PlaceAway: nobody can act for the person before the next login.
+            OmeroAwaitsLogin: nobody can act for the person before the next login.
             PlaceRefused: it is asked in nobody's name.
             OmeroError: the server refuses or cannot be reached.
         """
@@ -46,20 +46,20 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
-            PlaceAway, PlaceRefused, OmeroError: as for ``plates``.
+            OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
         check_plate_id(plate_id)
         return self._read(requester, lambda connection: read_plate(connection, plate_id).plate)
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
-        """Nothing yet, of a plate that may be seen.
+        """Say where a plate belongs and what people said of it there, in two questions.
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
-            PlaceAway, PlaceRefused, OmeroError: as for ``plates``.
+            OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
-        self._rows(PLATE, plate_id, requester)
-        return UNLABELLED
+        check_plate_id(plate_id)
+        return self._read(requester, lambda connection: read_labels(connection, plate_id))
 
     def freshness(self, plate_id: int = 0) -> Freshness:
         """Others write there, and each person sees other plates."""
@@ -70,7 +70,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see any more.
-            PlaceAway, PlaceRefused, OmeroError: as for ``plates``.
+            OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
         return repr(self._rows(STAMP, plate_id, requester)[0])
 
@@ -87,7 +87,4 @@ class OmeroSource:
     def _read(self, requester: str, work: Callable[[Connection], T]) -> T:
         if not requester:
             raise PlaceRefused("plates in OMERO are shown to persons, and nobody's name was given")
-        found = self._identities.read(Person(user=requester), work)
-        if isinstance(found, AwaitLogin):
-            raise PlaceAway(f"nobody may act for {requester} at OMERO: {found.reason}", hint="Log in there.")
-        return found
+        return InTheNameOf(Person(user=requester), self._people).read(work)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..errors import UnreadableImage
 from ..local.errors import no_plate
 from ..model import Image, Plate, PlateSummary, build_plate
 from ..wells import well_label
@@ -74,7 +76,7 @@ class Description(NamedTuple):
 
 
 class OmeroPlate(NamedTuple):
-    """A plate, and where each of its images is; an image's ``file`` in the plate is its place's key."""
+    """A plate, and where each of its images is; an image's ``file`` in the plate is its place's name."""
 
     plate: Plate
     places: Mapping[str, Place]
@@ -97,6 +99,48 @@ class _Row(NamedTuple):
     n_rows: int | None
     n_columns: int | None
     group_id: int
+
+
+_NAME = re.compile(
+    r"pixels/([1-9]\d*)\?group=(\d+)&fileset=(\d+)&series=(\d+)"
+    r"&c=([1-9]\d*)&z=([1-9]\d*)&t=([1-9]\d*)&y=([1-9]\d*)&x=([1-9]\d*)&type=(\w+)",
+    re.ASCII,
+)
+
+
+def name_of(place: Place) -> str:
+    """The name of a place, which says all of it: whoever gets a plate need not ask where its planes are."""
+    n_c, n_z, n_t = place.n_c, place.n_z, place.n_t
+    return (
+        f"pixels/{place.pixels_id}?group={place.group_id}&fileset={place.fileset_id}&series={place.series}"
+        f"&c={n_c}&z={n_z}&t={n_t}&y={place.height}&x={place.width}&type={place.dtype}"
+    )
+
+
+def place_named(name: str) -> Place:
+    """The place of a name.
+
+    Raises:
+        UnreadableImage: it is no place's.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None or found[10] not in DTYPES.values():
+        raise UnreadableImage(f"{name!r} is no place of an image at OMERO", hint="Ask for the plate again.")
+    pixels_id, group_id, fileset_id, series, n_c, n_z, n_t, height, width = map(int, found.groups()[:9])
+    return Place(pixels_id, group_id, fileset_id, series, n_c, n_z, n_t, height, width, found[10])
+
+
+def plane_of(place: Place, page: int) -> tuple[int, int, int]:
+    """The channel, z and t of a place's plane, which are counted in this order.
+
+    Raises:
+        UnreadableImage: the place has fewer planes.
+    """
+    if not 0 <= page < place.n_c * place.n_z * place.n_t:
+        raise UnreadableImage(f"pixels {place.pixels_id} at OMERO have no plane {page}")
+    t, rest = divmod(page, place.n_c * place.n_z)
+    z, c = divmod(rest, place.n_c)
+    return c, z, t
 
 
 def first_pixels(rows: Sequence[Sequence[Any]]) -> int:
@@ -126,7 +170,7 @@ def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Descrip
         root=root,
         notes=tuple(f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()),
     )
-    return OmeroPlate(plate, {_key(row): _place(row) for row in readable})
+    return OmeroPlate(plate, {name_of(place): place for place in map(_place, readable)})
 
 
 def empty_plate(plate_id: int, rows: Sequence[Sequence[Any]], *, root: str) -> OmeroPlate:
@@ -156,17 +200,13 @@ def _images(rows: Iterable[_Row]) -> Iterator[Image]:
         at = (row.row, row.column)
         if at not in labels:
             labels[at] = well_label(*at)
-        well, file, dtype = labels[at], _key(row), DTYPES[row.pixels_type]
+        well, file, dtype = labels[at], name_of(_place(row)), DTYPES[row.pixels_type]
         page = 0
         for t in range(row.n_t):
             for z in range(row.n_z):
                 for c in range(row.n_c):
                     yield Image(well, row.field + 1, c, z, t, "plane", file, page, row.height, row.width, dtype)
                     page += 1
-
-
-def _key(row: _Row) -> str:
-    return f"pixels/{row.pixels_id}"
 
 
 def _place(row: _Row) -> Place:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..import_outline import ImportOutline
 from ..repository import StoredFile
 from .connection import Connection
-from .errors import OmeroImportFailed, OmeroNotPermitted, OmeroUploadLost
+from .errors import OmeroImportFailed, OmeroNotPermitted, OmeroUnreachable, OmeroUploadLost
 from .filed_imports import filed, remove
 from .handing_over import LOOK_S, have_images_made
 from .imports import OmeroImports, UnderWay
@@ -157,3 +157,5 @@ class Uploads:
             if imports.clock() >= until_s:
                 return tuple(one for one in found if one.number == number)
             imports.sleep(LOOK_S)
+            if imports.stopping.is_set():
+                raise OmeroUnreachable("The mesh is stopping.", hint="It goes on when the mesh is up again.")

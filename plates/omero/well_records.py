@@ -11,7 +11,7 @@ from .saving import Target, delete, describe, link, map_annotation, save
 
 FIND = "select a.id, a.description from MapAnnotation a where a.ns = :ns and a.name = :key order by a.id"
 OF_JOB = """
-select a.description from MapAnnotation a join a.mapValue pair
+select a.name, a.description from MapAnnotation a join a.mapValue pair
 where a.ns = :ns and pair.name = 'job' and pair.value = :job and a.description is not null order by a.id
 """
 
@@ -73,14 +73,17 @@ def find_result(connection: Connection, key: ResultKey) -> StoredResult | None:
     return _decode(told[0]) if told else None
 
 
-def results_of_job(connection: Connection, job: str) -> tuple[StoredResult, ...]:
-    """The finished wells of a job, in the order of the wells.
+def results_of_job(connection: Connection, job: str, *, origin: str = "") -> tuple[StoredResult, ...]:
+    """The finished wells of a job of one mesh, in the order of the wells.
 
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
     found: dict[tuple[int, int, str], StoredResult] = {}
-    for (described,) in connection.rows(OF_JOB, ns=RESULTS, job=job):
+    begins = f"{origin}/{job}/" if origin else f"{job}/"
+    for name, described in connection.rows(OF_JOB, ns=RESULTS, job=job):
+        if not name.startswith(begins):
+            continue
         result = _decode(described)
         found.setdefault((result.plate_id, len(result.well), result.well), result)
     return tuple(found[at] for at in sorted(found))

@@ -48,7 +48,7 @@ class WellWriting:
         """
         if not provenance.source:
             return
-        key = ResultKey(job=self._record.key.job, plate_id=self._record.key.plate_id, path="pipeline.py")
+        key = msgspec.structs.replace(self._record.key, well="", path="pipeline.py")
         source = self._folder / ".pipeline.py"
         source.write_text(provenance.source, encoding="utf-8")
         attach_file(self._connection, self._wells.plate, key, source, namespace=PIPELINE, record=self._record)
@@ -62,7 +62,7 @@ class WellWriting:
         if not self._plans(result):
             return
         plate, job = self._wells.plate, self._record.key.job
-        key = ResultKey(job=job, plate_id=plate.id)
+        key = msgspec.structs.replace(self._record.key, well="")
         pairs = [pair for pair in self._record.pairs if pair[0] not in ("well", "attempt")]
         pairs.append(("source plate", str(plate.id)))
         name = f"{self._wells.plate_name} ({job})"

@@ -27,7 +27,7 @@ from hcs_mesh.messages.planes import acquired_planes
 from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
-from hcs_mesh.transport import Dialer, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair
+from hcs_mesh.transport import Dialer, KeyPair, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair
 from hcs_mesh.transport.whereabouts import DataLock, Whereabouts, owner_secret, publish
 
 SIDE = 64
@@ -102,7 +102,7 @@ class StreamingMesh:
 
     async def start(self) -> None:
         self.node = node = Node("hub")
-        ring = KeyRing(self.folder / "keys")
+        self.ring = ring = KeyRing(self.folder / "keys")
         ring.allow(Principal(name="ada", role="viewer"), self.viewer_key.public)
         node.listen_front(self.endpoint, self.mesh_key, ring)
         await node.start_actor("scheduler", lambda: Tables(self.plates, self.jobs))
@@ -155,9 +155,15 @@ class StreamingMesh:
             self.node = None
         self.keeper.close()
 
-    def dial(self, context: zmq.Context[Any], deliver: Any) -> Dialer:
+    def dial(self, context: zmq.Context[Any], deliver: Any, *, key: KeyPair | None = None) -> Dialer:
         server = ServerKey(public=self.mesh_key.public)
-        return Dialer(context, self.endpoint, deliver, name="viewer", key=self.viewer_key, server=server)
+        return Dialer(context, self.endpoint, deliver, name="viewer", key=key or self.viewer_key, server=server)
+
+    def let_in(self, name: str) -> KeyPair:
+        """The key of one viewer more."""
+        pair = new_pair()
+        self.ring.allow(Principal(name=name, role="viewer"), pair.public)
+        return pair
 
     def statistics(self, actor: str) -> dict[str, Any]:
         assert self.node is not None

@@ -57,3 +57,15 @@ def test_an_agent_reads_no_link_where_it_has_not_made_it(served: ServedSource, h
     with pytest.raises(StagingFailed, match="it is a link"):
         served.open(IMPORT, held.source, file.path, held.staging, file)
     assert other.exists()
+
+
+def test_an_agent_keeps_what_imports_want_and_sweeps_the_rest(served: ServedSource, held: Hold, tmp_path: Path) -> None:
+    gone = served.hold("import-0002", str(tmp_path / "served" / "plate"), served.scan("plates/plate"))
+    assert served.sweep((IMPORT,)) == ("import-0002",)
+    assert (Path(held.staging).exists(), Path(gone.staging).exists()) == (True, False)
+
+
+def test_an_agent_sweeps_nothing_that_it_has_not_held(served: ServedSource, other: Path) -> None:
+    before = sorted(other.iterdir())
+    assert served.sweep(()) == ()
+    assert sorted(other.iterdir()) == before != []

@@ -64,6 +64,20 @@ def test_a_link_faster_than_the_codec_is_given_planes_as_they_are(megabytes_per_
     assert not Link(megabytes_per_s * 1e6).carry(200)
 
 
+def test_a_plane_of_which_nobody_knows_when_it_was_taken_tells_nothing_of_the_link() -> None:
+    link = Link(10_000e6)
+    assert not link.carry(50)
+    known = link.compression.link_bytes_per_s
+    for sequence in range(1_000, 1_020):
+        link.compression.next_is_packed()
+        link.compression.sent(sequence, PLANE, link.now_s, as_it_is=True)
+        link.now_s += 1.0
+        link.compression.forget(sequence)
+        link.compression.taken(sequence, 0.0, link.now_s)
+    assert link.compression.link_bytes_per_s == known
+    assert not link.compression.on
+
+
 def test_noise_that_does_not_shrink_is_sent_as_it_is() -> None:
     assert not Link(50e6, ratio=1.02).carry(100)
 

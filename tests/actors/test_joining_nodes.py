@@ -125,6 +125,8 @@ class Hosts:
 
     async def joined(self) -> None:
         await eventually(lambda: self.nodes.running() and self.appeared and THERE in self.a.cells, what="joining")
+        # The desk knows it before its answer has come.
+        await eventually(lambda: self.uplink.actor.statistics()["state"] == "joined as hostb", what="its answer")
 
     def become(self, *rows: ActorRow) -> None:
         """Let something happen to the children of host B."""
@@ -148,8 +150,10 @@ async def hosts(data: Path, *, grace_s: float = 30.0) -> AsyncIterator[Hosts]:
         made.executor.may_end.set()
         for node in (made.b, made.a):
             for cell in node.cells.values():
-                if cell.life is not None:
-                    await cell.life.kill()  # type: ignore[attr-defined]
+                life: Any = cell.life
+                if life is not None:
+                    await life.kill()
+                    await life.wait()
         await made.b.close()
         await made.a.close()
 

@@ -55,6 +55,31 @@ def test_only_a_death_over_a_well_counts_against_it(blame_well: bool, n_deaths: 
     assert scheduling.executor_down("cpu0", "SIGSEGV", blame_well=blame_well) == last
 
 
+def test_a_held_job_gets_no_executor_until_it_is_released() -> None:
+    scheduling = Scheduling(attempts_per_well=1)
+    scheduling.executor_up("cpu0")
+    scheduling.add_job("job-1", "ada", ("A01", "A02"))
+    scheduling.add_job("job-2", "bob", ("B01",))
+    for _ in range(3):
+        assert scheduling.hold_job("job-1", "A01", "cpu0") == [Run("job-2", "B01", "cpu0")]
+        assert scheduling.release_job("job-1") == []
+        assert scheduling.hold_job("job-2", "B01", "cpu0") == [Run("job-1", "A01", "cpu0")]
+        assert scheduling.release_job("job-2") == []
+    assert scheduling.hold_job("job-1", "A01", "cpu0") == [Run("job-2", "B01", "cpu0")]
+    assert scheduling.well_done("job-2", "B01", "cpu0") == []
+    assert scheduling.executor_up("cpu1") == []
+    assert scheduling.cancel_job("job-1") == [Ended("job-1")]
+    assert scheduling.release_job("job-1") == []
+
+
+def test_executors_of_other_hosts_get_nothing_of_a_job_that_stays_here() -> None:
+    scheduling = Scheduling()
+    scheduling.add_job("job-1", "ada", ("A01",), here_only=True)
+    assert scheduling.executor_up("cpu0@gpu7") == []
+    assert scheduling.add_job("job-2", "bob", ("B01",)) == [Run("job-2", "B01", "cpu0@gpu7")]
+    assert scheduling.executor_up("cpu0") == [Run("job-1", "A01", "cpu0")]
+
+
 def test_faults_of_before_a_restart_count() -> None:
     scheduling = Scheduling(attempts_per_well=3)
     scheduling.executor_up("cpu0")

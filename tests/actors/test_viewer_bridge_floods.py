@@ -12,7 +12,7 @@ import zmq
 from hcs_mesh.messages.frames import FactTold, FrameTaken, WellStateChanged
 from hcs_mesh.messages.streaming import BeginStream, ListStreams
 from hcs_mesh.messages.viewing import Attach, StartStream, Subject
-from hcs_mesh.transport import Dialer, Event, MailboxFull
+from hcs_mesh.transport import Dialer, Event, KeyPair, MailboxFull
 from hcs_mesh.transport.codec import Envelope
 
 pytestmark = pytest.mark.anyio
@@ -28,9 +28,11 @@ NEWS: dict[str, Event] = {
 
 
 @asynccontextmanager
-async def dialled(mesh: Any, hear: Any = lambda link, envelope: None) -> AsyncIterator[Dialer]:
+async def dialled(
+    mesh: Any, hear: Any = lambda link, envelope: None, *, key: KeyPair | None = None
+) -> AsyncIterator[Dialer]:
     context = zmq.Context()
-    dialer = mesh.dial(context, hear)
+    dialer = mesh.dial(context, hear, key=key)
     try:
         yield dialer
     finally:
@@ -61,9 +63,9 @@ async def test_the_slots_of_a_viewer_that_hangs_up_come_back_though_the_mailboxe
             fill(mesh, "publisher")
         await streaming.until(lambda: link.gone)
         mesh.node.cells["viewers"].resume()
-        await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
+        await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0, 30)
         mesh.node.cells["publisher"].resume()
-        await streaming.until(lambda: mesh.slots_held == 0)
+        await streaming.until(lambda: mesh.slots_held == 0, 30)
         assert await mesh.node.find("publisher").ask(ListStreams()) == ()
 
 
@@ -147,3 +149,25 @@ async def test_what_a_viewer_says_of_its_stream_is_passed_on_though_the_publishe
             mesh.node.cells["publisher"].resume()
             await streaming.until(lambda: len(heard) == 3)
             assert mesh.statistics("viewers")["last_error"] == ""
+
+
+async def test_a_viewer_comes_in_and_is_shown_its_planes_however_much_another_key_says(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        heard: list[Envelope] = []
+        cell = mesh.node.cells["viewers"]
+        async with (
+            dialled(mesh, key=mesh.let_in("greedy")) as greedy,
+            dialled(mesh, lambda link, envelope: heard.append(envelope)) as modest,
+        ):
+            cell.pause()
+            for _ in range(8_000):
+                greedy.link.tell("viewers", FrameTaken(viewer="nobody", sequence=0))
+            await streaming.until(lambda: len(cell.box) + cell.box.n_refused == 8_000)
+            n_said = len(cell.box)
+            asked = modest.link.ask("viewers", ATTACH)
+            await streaming.until(lambda: len(cell.box) == n_said + 1)
+            cell.resume()
+            modest.link.tell("viewers", StartStream(viewer=(await asked).viewer))
+            await streaming.until(lambda: len(heard) == 2)

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from waiting import eventually
 
+from hcs_mesh.actors.errors import NoSuchSource
 from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
@@ -22,7 +23,16 @@ from hcs_mesh.actors.notices.notifier import Notifier
 from hcs_mesh.actors.watching.book import WatchedUnit
 from hcs_mesh.actors.watching.watcher import Watcher
 from hcs_mesh.config import ImportSettings, InspectorSettings, WatchSettings
-from hcs_mesh.messages.imports import CancelImport, ImportStatus, ListImports, PlanSource, ProbePlanes
+from hcs_mesh.messages.imports import (
+    CancelImport,
+    GetImport,
+    ImportStatus,
+    ListImports,
+    PlanSource,
+    ProbePlanes,
+    SubmitImport,
+)
+from hcs_mesh.messages.notices import ListNotices
 from hcs_mesh.messages.watches import ListWatches, WatchStatus
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.synthetic import Recipe, write_plate
@@ -329,6 +339,36 @@ async def test_another_plate_under_the_name_of_one_that_was_taken_away_is_import
     await eventually(lambda: microscope.node.cells["watches"].statistics()["units"] == 1, what="its end")
     write_plate(plate, Recipe(name="one", n_rows=1, n_columns=2, n_fields=1, size_px=64))
     await microscope.until(3)
+
+
+class AwayAtFirst(Actor[SubmitImport | GetImport]):
+    """Imports that find nothing there when they are asked for the first time."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def receive(self, message: SubmitImport | GetImport) -> Any:
+        assert isinstance(message, SubmitImport)
+        self.keys.append(message.key)
+        if len(self.keys) == 1:
+            raise NoSuchSource(f"there is nothing at {message.order.path}")
+        return "import-0001"
+
+
+async def test_a_unit_that_was_away_when_it_was_handed_over_is_handed_over_once_it_is_back(
+    microscope: Microscope,
+) -> None:
+    imports = AwayAtFirst()
+    await microscope._start("notifier", lambda: Notifier(microscope.journal / "notices"))
+    await microscope._start("imports", lambda: imports)
+    microscope.acquire("one")
+    await microscope.up(imports=False)
+    await eventually(lambda: len(imports.keys) == 2, what="the second time")
+    assert imports.keys[0] == imports.keys[1]
+    await microscope.looks()
+    status = await microscope.status()
+    assert (status.n_handed_over, status.waiting, len(imports.keys)) == (1, (), 2)
+    assert not await microscope.find("notifier").ask(ListNotices()), "nobody has to do anything"
 
 
 async def test_a_refused_unit_is_asked_about_again_by_the_next_life(microscope: Microscope) -> None:

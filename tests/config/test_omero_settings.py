@@ -1,5 +1,6 @@
 """Settings of an OMERO.server: what cannot be found from everywhere, or may do everything, is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,17 @@ def test_a_setting_of_omero_that_cannot_be_right_is_refused(tmp_path: Path, text
     with pytest.raises(ConfigError) as refusal:
         load_settings(written(tmp_path, text), environ={})
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'{WHOLE}[[watch]]\npath = "/data"\n', "watch.owner of /data is empty, but OMERO at omero.example.org"),
+        ('[[watch]]\npath = "/data"\ngroup = "lab"\n', "no groups without OMERO"),
+    ],
+)
+def test_a_watched_folder_is_somebodys_at_omero_and_in_no_group_without(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_settings(written(tmp_path, text), environ={})
+    fine = f'{WHOLE}[[watch]]\npath = "/data"\nowner = "ada"\ngroup = "lab"\n'
+    assert load_settings(written(tmp_path, fine), environ={}).settings.watch[0].group == "lab"

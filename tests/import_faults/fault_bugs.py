@@ -8,7 +8,23 @@ from itertools import count, islice
 from typing import Any, NamedTuple
 
 import msgspec
-from fault_schedules import KINDS, schedule
+from fault_schedules import schedule
+from fault_way_bugs import (
+    Patches,
+    away_is_a_failure,
+    certified_in_place,
+    changes_deleted,
+    deleted_before_certified,
+    deletion_not_asked_again,
+    found_is_taken_for_known,
+    handed_over_under_another_key,
+    links_not_proven,
+    links_not_recorded,
+    not_compared_with_the_workstation,
+    nothing_owed,
+    touched_is_changed,
+)
+from fault_ways import AGENT, CHANGES, DELETING, IN_PLACE, KINDS, UPLOAD, WATCH, way_of
 
 from hcs_mesh.actors.imports.book import ImportBook
 from hcs_mesh.actors.imports.ending import ImportEnding
@@ -18,14 +34,12 @@ from hcs_mesh.actors.ledger import Ledger
 from hcs_mesh.actors.notices.outbox import Outbox
 from hcs_mesh.plates.holding import reader as held_reader
 from hcs_mesh.plates.holding import sweep
-from hcs_mesh.plates.local import certifying, copying
+from hcs_mesh.plates.local import certifying, copying, small_files
 from hcs_mesh.plates.local.copying import Copier
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.plates.local.import_shelf import ImportShelf
 from hcs_mesh.plates.local.registration import registered_plates
 from hcs_mesh.supervisors.journal import JournalFull
-
-Patches = tuple[tuple[Any, str, Any], ...]
 
 
 class Planted(NamedTuple):
@@ -34,13 +48,15 @@ class Planted(NamedTuple):
     patches: Callable[[], Patches]
     kinds: tuple[str, ...]
     points: tuple[str, ...] = ()
+    ways: tuple[str, ...] = (UPLOAD,)
 
     def seeds(self, n: int) -> list[int]:
         """The first ``n`` schedules that begin with such a fault at such a place."""
         likely = (
             seed
             for seed in count()
-            if (first := schedule(seed).faults[0]).kind in self.kinds
+            if way_of(seed) in self.ways
+            and (first := schedule(seed).faults[0]).kind in self.kinds
             and (not self.points or first.point in self.points)
         )
         return list(islice(likely, n))
@@ -53,6 +69,7 @@ def _never_verified() -> Patches:
 def _changes_not_noticed() -> Patches:
     return (
         (copying, "check_settled", lambda file, now, name: None),
+        (small_files, "_is_known", lambda file, seen, ctime_ns: True),
         (held_reader.OpenHeldFile, "look", lambda self: self._file.expected),
     )
 
@@ -179,6 +196,8 @@ def _half_a_certificate() -> Patches:
 
 DEATHS = ("kill", "reboot")
 COPYING = ("import.held", "import.entered.registered", "import.entered.transferring", "transfer byte")
+PROVING = ("import.stored", "import.entered.verifying", "import.verified", "import.entered.importing")
+HANDING_OVER = ("import.accepted", "watch.handing over", "watch.handed over")
 
 PLANTED: dict[str, Planted] = {
     "certified without verification": Planted(_never_verified, ("corrupt",)),
@@ -196,4 +215,24 @@ PLANTED: dict[str, Planted] = {
     "the source is touched": Planted(_source_touched, KINDS),
     "done without a certificate": Planted(_certified_after_the_end, KINDS),
     "a certificate is not what was signed": Planted(_half_a_certificate, KINDS),
+    "an import in place is certified": Planted(certified_in_place, KINDS, (), (IN_PLACE,)),
+    "what links lead to is not proven": Planted(links_not_proven, ("overwrite",), ("transfer byte",), (IN_PLACE,)),
+    "what links led to is not written down": Planted(links_not_recorded, KINDS, (), (IN_PLACE,)),
+    "a source is deleted before it is certified": Planted(deleted_before_certified, KINDS, (), (DELETING,)),
+    "what changed since is deleted too": Planted(changes_deleted, CHANGES, PROVING, (DELETING,)),
+    "whether it may be deleted is not asked again": Planted(deletion_not_asked_again, DEATHS, (), (DELETING,)),
+    "a workstation that was away holds on": Planted(nothing_owed, ("kill agent", "cut link"), (), (AGENT,)),
+    "a workstation that is away has failed": Planted(away_is_a_failure, ("kill agent", "cut link"), (), (AGENT,)),
+    "a workstation is not asked for what is there": Planted(
+        not_compared_with_the_workstation, ("reboot",), ("transfer byte",), (AGENT,)
+    ),
+    "a watch hands over under another key": Planted(handed_over_under_another_key, DEATHS, HANDING_OVER, (WATCH,)),
+    "what was touched is imported again": Planted(touched_is_changed, ("touch",), (), (WATCH,)),
+    "what came while nobody watched is not found": Planted(found_is_taken_for_known, DEATHS, (), (WATCH,)),
 }
+
+
+def plant(bug: str) -> None:
+    """Have a bug in the code of this process."""
+    for owner, name, faulty in PLANTED[bug].patches():
+        setattr(owner, name, faulty)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fault_source import FaultSource, sha1
+from fault_way_checks import Records, deletion_told, handed_over, is_refusal, linked_files
+from fault_ways import IN_PLACE
 
 from hcs_mesh.actors.notices.mail_text import identity, message_id
 from hcs_mesh.config import MeshError
@@ -20,22 +23,17 @@ from hcs_mesh.supervisors.journal import check, show
 if TYPE_CHECKING:
     from fault_director import Play
 
-Records = list[dict[str, Any]]
-
 
 def violations(play: Play) -> list[str]:
     """Everything that is not as it must be."""
     data = Path(play.going.data)
     held = any(end.startswith("failed") for end in play.outcome.ends.values())
-    told = [f"the source: {one}" for one in play.world.changed(held=held)]
-    for name in ("imports", "notices"):
-        state = check(data / "journal" / name)["state"]
-        if state == "damaged":
-            told.append(f"the journal of {name} is {state}")
+    journals = sorted((data / "journal").iterdir())
+    told = [f"the journal of {one.name} is damaged" for one in journals if check(one)["state"] == "damaged"]
     by_import: dict[str, Records] = {}
     for entry in show(data / "journal" / "imports"):
         by_import.setdefault(entry["record"]["import_id"], []).append({"tag": entry["tag"], **entry["record"]})
-    told += _orders(play, by_import)
+    told += handed_over(play, by_import)
     told += _notices(play, by_import)
     with sqlite3.connect(f"file:{data / 'repository' / 'catalogue.sqlite'}?mode=ro", uri=True) as catalogue:
         registered = _catalogue(catalogue)
@@ -51,9 +49,10 @@ def violations(play: Play) -> list[str]:
             if not tags["import.settled"]:
                 told.append(f"{import_id} is done, and never settled")
             told += _done(import_id, tags, registered.get(import_id))
+            told += deletion_told(play, import_id, records)
         elif not state.startswith("failed: ") or len(state) < len("failed: ") + 5:
             told.append(f"{import_id} is neither done nor failed with a reason: {state!r}")
-        elif not play.may_fail and not _is_refusal(play, state):
+        elif not play.may_fail and not is_refusal(play, state):
             told.append(f"{import_id} failed over nothing that an import may fail over: {state}")
         if import_id in play.world.held_folders() and state.startswith("done"):
             told.append(f"{import_id} is done, and its source is held still: {play.world.held()}")
@@ -63,24 +62,25 @@ def violations(play: Play) -> list[str]:
     repository = LocalRepository(data, read_only=True)
     try:
         told += _certificates(play, data, repository, done, registered)
-        for import_id in done:
-            told += _files(play, repository.files_folder(import_id), import_id, registered.get(import_id))
+        for import_id in sorted(done & registered.keys()):
+            told += _stored(play, repository.files_folder(import_id), import_id, registered[import_id])
     finally:
         repository.close()
+    # Whether it may be deleted at all is looked at while it is; here, that nothing of it is lost.
+    deleted = done & registered.keys() if play.plan.deletes else ()
+    may_be_gone = {checksum for import_id in deleted for checksum in registered[import_id].files.values()}
+    for source in play.world.sources.values():
+        told += [f"the source: {one}" for one in source.changed(held=held, may_be_gone=may_be_gone)]
     return told
 
 
-def _is_refusal(play: Play, state: str) -> bool:
-    return play.plan.twice and " holds the files of import-" in state
-
-
-def _orders(play: Play, by_import: dict[str, Records]) -> Iterator[str]:
-    keys = Counter(one["key"] for records in by_import.values() for one in records if one["tag"] == "import.accepted")
-    for key in play.going.keys:
-        if keys[key] != 1:
-            yield f"order {key} was accepted {keys[key]} times"
-        if play.acknowledged.get(key) not in by_import:
-            yield f"order {key} was acknowledged as {play.acknowledged.get(key)}, which no journal knows"
+def _stored(play: Play, folder: Path, import_id: str, registered: Registered) -> Iterator[str]:
+    source = play.world.sources.get(registered.source)
+    if source is None:
+        yield f"{import_id} is of {registered.source}, where there is no plate"
+        return
+    look = linked_files if play.plan.way == IN_PLACE else _files
+    yield from look(play, source, folder, import_id, registered.files)
 
 
 def _done(import_id: str, tags: Counter[str], registered: Registered | None) -> Iterator[str]:
@@ -100,34 +100,33 @@ class Registered:
     def __init__(self) -> None:
         self.n_rows = 0
         self.n_plates = 0
+        self.source = ""
         self.files: dict[str, str] = {}
 
 
 def _catalogue(connection: sqlite3.Connection) -> dict[str, Registered]:
     found: dict[str, Registered] = {}
-    for row, import_id in connection.execute("SELECT id, import_id FROM imports").fetchall():
+    for row, import_id, source in connection.execute("SELECT id, import_id, source FROM imports").fetchall():
         # A second registration of the same import could only have another name.
         one = found.setdefault(import_id, Registered())
         one.n_rows += 1
+        one.source = source
         below = "SELECT {} JOIN filesets ON filesets.id = fileset WHERE import = ?"
         one.n_plates += connection.execute(below.format("count(*) FROM plates"), (row,)).fetchone()[0]
         one.files.update(connection.execute(below.format("path, checksum FROM files"), (row,)).fetchall())
     return found
 
 
-def _files(play: Play, folder: Path, import_id: str, registered: Registered | None) -> Iterator[str]:
+def _files(play: Play, source: FaultSource, folder: Path, import_id: str, expected: dict[str, str]) -> Iterator[str]:
     there = {str(one.relative_to(folder)): one for one in folder.rglob("*") if one.is_file()}
-    expected = registered.files if registered is not None else {}
     if there.keys() != expected.keys():
         yield f"{import_id} has the files {sorted(there)} and should have {sorted(expected)}"
     for path, checksum in expected.items():
-        if checksum not in play.world.versions.get(path, ()):
+        if checksum not in source.versions.get(path, ()):
             yield f"{path} of {import_id} is no version that the source ever had"
         rotten = play.rotten.get((import_id, path))
-        if path in there and not rotten_after_proof(rotten):
-            found = hashlib.sha1(there[path].read_bytes(), usedforsecurity=False).hexdigest()
-            if found != checksum:
-                yield f"{path} of {import_id} has other bytes than the catalogue says"
+        if path in there and not rotten_after_proof(rotten) and sha1(there[path].read_bytes()) != checksum:
+            yield f"{path} of {import_id} has other bytes than the catalogue says"
 
 
 def rotten_after_proof(rotten: bool | None) -> bool:
@@ -143,7 +142,10 @@ def _certificates(
     yield from (f"{name} was left behind" for name in there if not name.endswith(".json"))
     certified = {name.removesuffix(".json") for name in there if name.endswith(".json")}
     play.outcome.n_certified = len(certified)
-    yield from (f"{one} is done without a certificate" for one in done - certified)
+    if play.plan.way == IN_PLACE:
+        yield from (f"{one} is in place, and certified" for one in certified)
+    else:
+        yield from (f"{one} is done without a certificate" for one in done - certified)
     yield from (f"{one} is certified, and not registered" for one in certified - registered.keys())
     key = load_public_key(data / "keys")
     for import_id in certified & registered.keys():
@@ -181,6 +183,9 @@ def _notices(play: Play, by_import: dict[str, Records]) -> Iterator[str]:
         known_by = message_id(identity(key, record["at_unix_s"]), "mesh@example.org")
         addresses = [one.partition(" ")[2] for one in record["to"]]
         play.outcome.mails += [(known_by, address) for address in addresses]
+        if key.startswith("watch ") and play.may_fail:
+            # Of what was refused, or came late.
+            expected[key] = 2
         if len(addresses) != expected.get(key):
             yield f"the notice {key} goes to {addresses}"
     for key in expected.keys() | posted.keys():

@@ -6,43 +6,21 @@ import random
 from typing import Any
 
 import msgspec
-
-KINDS = ("kill", "stop", "fill", "unmount", "corrupt", "replace", "truncate", "overwrite", "reboot")
-SIDES = ("before", "after")
-
-RECORDS = (
-    "import.accepted",
-    "import.entered.settling",
-    "import.settled",
-    "import.entered.held",
-    "import.held",
-    "import.entered.registered",
-    "import.entered.transferring",
-    "import.stored",
-    "import.entered.verifying",
-    "import.verified",
-    "import.entered.importing",
-    "import.entered.annotating",
-    "import.certified",
-    "import.finished",
-    "notice.posted",
-    "import.told",
-    "notice.delivered",
+from fault_ways import (
+    AGENT,
+    BYTES,
+    COMBINATIONS,
+    DELETING,
+    DURING,
+    SIDES,
+    TROUBLE,
+    UPLOAD,
+    WATCH,
+    is_possible,
+    kinds_of,
+    records_of,
+    way_of,
 )
-"""The journal records of an import that goes well; every phase boundary is one."""
-
-TROUBLE = ("import.returned", "import.failed", "import.stumbled", "import.retried")
-"""Those that only a fault leads to: a second one may hit there."""
-
-BYTES = ("transfer byte", "verify byte")
-"""Random bytes: between two reads of a source, or of what was stored."""
-
-N_BYTES = 3
-"""Each kind of fault hits as many random bytes of each in a round."""
-
-PROVEN = RECORDS.index("import.verified")
-STORED = RECORDS.index("import.stored")
-DURING = "during"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,54 +39,68 @@ class FaultSchedule(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     sizes: tuple[int, ...]
     faults: tuple[Fault, ...]
+    way: str = UPLOAD
+    """On which way the import comes in."""
     twice: bool = False
     """Whether the same folder is handed over a second time, by somebody else."""
     retry: bool = True
     """Whether a person takes up again what failed, once the faults are over."""
+    deletes: bool = False
+    """Whether the source is to be deleted once it is certified."""
+    may_delete: str = "always"
+    """Whether it may be: "always", "never", or until the first death ("withdrawn")."""
+    second: bool = False
+    """Whether another plate comes into the watched folder, while nobody watches if there is a death."""
+    sentinel: bool = False
+    """Whether a file tells that the watched folder is mounted."""
 
     def as_text(self) -> str:
         """Its faults, in a line."""
         told = ", ".join(f"{one.kind} {one.side} {one.point}" for one in self.faults)
-        return f"{told}{'; handed over twice' if self.twice else ''}"
-
-
-def combinations() -> list[tuple[str, str, str]]:
-    """Every kind of fault at both sides of every record and at bytes; only what is stored can be corrupted."""
-    places = [(point, side) for point in RECORDS for side in SIDES] + [(point, DURING) for point in BYTES] * N_BYTES
-    found = [
-        (kind, point, side)
-        for kind in KINDS
-        for point, side in places
-        if kind != "corrupt" or point in BYTES or RECORDS.index(point) >= STORED
-    ]
-    # Any stretch of seeds is to hold a bit of everything.
-    random.Random(1).shuffle(found)
-    return found
-
-
-COMBINATIONS = combinations()
+        notes = [self.way, *(["handed over twice"] if self.twice else []), *(["two plates"] if self.second else [])]
+        if self.deletes and (self.way == AGENT or self.may_delete != "always"):
+            notes.append(f"deletes its source, allowed: {self.may_delete}")
+        return f"{told}; {', '.join(notes)}"
 
 
 def schedule(seed: int) -> FaultSchedule:
     """The schedule that a number stands for; as many in a row as there are combinations hit each of them."""
     chance = random.Random(seed)
-    kind, point, side = COMBINATIONS[seed % len(COMBINATIONS)]
+    kind, point, side, _ = COMBINATIONS[seed % len(COMBINATIONS)]
+    way = way_of(seed)
     faults = [_fault(chance, kind, point, side)]
     while len(faults) < 4 and chance.random() < 0.3:
-        faults.append(_another(chance, faults[0]))
+        faults.append(_another(chance, faults[0], way))
     sizes = [chance.randrange(9_000, 40_000) for _ in range(chance.randrange(1, 6))]
     sizes.insert(chance.randrange(len(sizes) + 1), chance.randrange(2 << 20, 3 << 20))
+    twice, retry = chance.random() < 0.2, chance.random() < 0.6
+    deletes = way == DELETING or (way == AGENT and chance.random() < 0.25)
+    if deletes and not point.startswith(("import.source", "deleted")):
+        may_delete = chance.choice(("always", "always", "always", "withdrawn", "withdrawn", "never"))
+    else:
+        may_delete = "always"
     return FaultSchedule(
-        seed=seed, sizes=tuple(sizes), faults=tuple(faults), twice=chance.random() < 0.2, retry=chance.random() < 0.6
+        seed=seed,
+        sizes=tuple(sizes),
+        faults=tuple(faults),
+        way=way,
+        # Who watches hands over by himself, and nobody else does.
+        twice=twice and way != WATCH,
+        retry=retry,
+        deletes=deletes,
+        may_delete=may_delete,
+        second=way == WATCH and chance.random() < 0.5,
+        sentinel=way == WATCH and chance.random() < 0.5,
     )
 
 
-def _another(chance: random.Random, first: Fault) -> Fault:
+def _another(chance: random.Random, first: Fault, way: str) -> Fault:
     """One more fault: at the very place of the first as often as at any other."""
-    kind = chance.choice(KINDS)
+    kind = chance.choice([kind for kind in kinds_of(way) if is_possible(way, kind, "")])
     point, side = first.point, first.side
-    if chance.random() < 0.5 or (kind == "corrupt" and point in RECORDS[:STORED]):
-        point = chance.choice((*BYTES, *RECORDS[STORED if kind == "corrupt" else 0 :], *TROUBLE))
+    if chance.random() < 0.5 or not is_possible(way, kind, point):
+        records = [record for record in records_of(way) if is_possible(way, kind, record)]
+        point = chance.choice((*BYTES, *records, *TROUBLE))
         side = DURING if point in BYTES else chance.choice(SIDES)
     return _fault(chance, kind, point, side)
 
@@ -128,8 +120,18 @@ class Going(msgspec.Struct, kw_only=True):
     administrator: str
     keys: tuple[str, ...]
     """One order for each; asked again in each life."""
+    way: str = UPLOAD
+    deletes: bool = False
+    may_delete: bool = True
+    """Whether the mesh may delete what is imported from here, in this life."""
+    sentinel: str = ""
+    front: str = ""
+    """The folder of the sockets at which a workstation is heard."""
+    ring: str = ""
+    keys_of_mesh: tuple[str, str] = ("", "")
     transfer_byte: int = -1
     verify_byte: int = -1
+    deleted_file: int = -1
     bug: str = ""
 
 
@@ -147,6 +149,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     seed: int
     faults: str
+    way: str = UPLOAD
     hit: list[tuple[str, str, str]] = []
     missed: list[str] = []
     violations: list[str] = []

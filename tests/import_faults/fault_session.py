@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from fault_schedules import COMBINATIONS, Outcome
+from fault_schedules import Outcome
+from fault_ways import COMBINATIONS
 from mail_server import MailServer, mail_server
 
 HERE = Path(__file__).parent
@@ -128,13 +129,15 @@ def as_lines(outcomes: list[Outcome]) -> list[str]:
     n_lives, n_mails = sum(one.n_lives for one in outcomes), sum(len(one.mails) for one in outcomes)
     told = ", ".join(f"{n} {end}" for end, n in sorted(ends.items()))
     n_certified = sum(one.n_certified for one in outcomes)
+    ways = ", ".join(f"{n} {way}" for way, n in Counter(one.way for one in outcomes).most_common())
     return [
         f"import faults: {len(outcomes)} schedules, {hits.total()} faults, {n_lives} lives",
         f"import faults: imports {told}; {n_certified} certificates, {n_mails} mails",
-        f"import faults: {'':{width}} " + " ".join(f"{kind:>9}" for kind in kinds),
+        f"import faults: ways of the imports: {ways}",
+        f"import faults: {'':{width}} " + " ".join(f"{kind:>11}" for kind in kinds),
         *(
             f"import faults: {f'{side} {point}':{width}} "
-            + " ".join(f"{hits[kind, point, side] or '-':>9}" for kind in kinds)
+            + " ".join(f"{hits[kind, point, side] or '-':>11}" for kind in kinds)
             for point, side in places
         ),
     ]
@@ -144,7 +147,7 @@ def unhit(outcomes: list[Outcome]) -> list[int]:
     """Further seeds for the combinations that nothing has hit, since an earlier fault had ended the import."""
     n_rounds = 1 + max((one.seed for one in outcomes), default=-1) // len(COMBINATIONS)
     hits = {hit for one in outcomes for hit in one.hit}
-    return [n_rounds * len(COMBINATIONS) + n for n, one in enumerate(COMBINATIONS) if one not in hits]
+    return [n_rounds * len(COMBINATIONS) + n for n, one in enumerate(COMBINATIONS) if one[:3] not in hits]
 
 
 def again(outcome: Outcome, bug: str = "") -> str:

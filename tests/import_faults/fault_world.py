@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import io
 import os
 import random
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-import tifffile
+from fault_source import FaultSource
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NEWNS, _BIND, _DETACH = 0x20000, 4096, 2
 _PRIVATE_ALL = (1 << 18) | (1 << 14)
 
 DATA_BYTES = 24 << 20
-SIDE_PX = 64
+SENTINEL = ".mounted"
 
 
 def own_mounts() -> None:
@@ -45,16 +42,6 @@ def _check(result: int, what: object) -> None:
         raise OSError(number, os.strerror(number), str(what))
 
 
-def _image() -> bytes:
-    file = io.BytesIO()
-    plane = np.arange(SIDE_PX * SIDE_PX, dtype=np.uint16).reshape(SIDE_PX, SIDE_PX)
-    tifffile.imwrite(file, plane, metadata=None)
-    return file.getvalue()
-
-
-IMAGE = _image()
-
-
 class FaultWorld:
     """The source and the data folder of one schedule; the source is reached beside its mount too."""
 
@@ -62,33 +49,26 @@ class FaultWorld:
         self.chance = chance
         self.data = base / "data"
         self.scope = base / "scope"
-        self.plate = self.scope / "plate"
         self._disk = base / "acquisition" / name
-        self.source = self._disk / "plate"
-        self._spare = self._disk / "spare"
         self._ballast = self.data / "ballast"
-        self.source.mkdir(parents=True)
+        self.source = FaultSource(self._disk / "plate", self._disk / ".spare", sizes, chance)
+        self.sources = {str(self.scope / "plate"): self.source}
+        """The plates, by the path under which they are imported."""
         self.scope.mkdir(exist_ok=True)
         self.mounted = False
-        self.contents: dict[str, bytes] = {}
-        self.versions: dict[str, set[str]] = {}
-        self._times: dict[str, int] = {}
-        for n, size in enumerate(sizes):
-            path = f"{'ABCDEF'[n]}01_w1.tif"
-            (self.source / path).write_bytes(data := IMAGE + chance.randbytes(size - len(IMAGE)))
-            self._noted(path, data)
         mount_memory(self.data, DATA_BYTES)
         self.mount()
 
-    @property
-    def n_bytes(self) -> int:
-        """The size of the source."""
-        return sum(map(len, self.contents.values()))
+    def place_sentinel(self) -> None:
+        """Have a file beside the plates that is there whenever they are."""
+        (self._disk / SENTINEL).touch()
 
-    def _noted(self, path: str, data: bytes) -> None:
-        self.contents[path] = data
-        self.versions.setdefault(path, set()).add(hashlib.sha1(data, usedforsecurity=False).hexdigest())
-        self._times[path] = (self.source / path).stat().st_mtime_ns
+    def bring_second(self) -> None:
+        """Have another plate appear, all at once."""
+        sizes = tuple(self.chance.randrange(9_000, 40_000) for _ in range(2))
+        made = FaultSource(self._disk / ".coming", self._disk / ".spare", sizes, self.chance)
+        made.folder = made.folder.rename(self._disk / "second")
+        self.sources[str(self.scope / "second")] = made
 
     # -- the mount of the source --------------------------------------------------------------------
 
@@ -105,58 +85,7 @@ class FaultWorld:
             unmount(self.scope)
             self.mounted = False
 
-    # -- what somebody does to the source -------------------------------------------------------------
-
-    def replace(self, chance: random.Random) -> None:
-        """Put another file in the place of one."""
-        path = chance.choice(sorted(self.contents))
-        size = max(len(self.contents[path]) + chance.choice((0, 0, 17, -17)), len(IMAGE))
-        self._spare.write_bytes(data := IMAGE + chance.randbytes(size - len(IMAGE)))
-        if chance.random() < 0.5:
-            os.utime(self._spare, ns=(self._times[path], self._times[path]))
-        self._spare.replace(self.source / path)
-        self._noted(path, data)
-
-    def truncate(self, chance: random.Random) -> None:
-        """Cut a file short, in the image or behind it."""
-        path = chance.choice([path for path, data in sorted(self.contents.items()) if data] or sorted(self.contents))
-        size = chance.randrange(max(1, len(self.contents[path])))
-        os.truncate(self.source / path, size)
-        self._noted(path, self.contents[path][:size])
-
-    def overwrite(self, chance: random.Random) -> None:
-        """Write into a file, and perhaps put its time back."""
-        path = max(self.contents, key=lambda one: len(self.contents[one]))
-        if chance.random() < 0.3:
-            path = chance.choice(sorted(self.contents))
-        data = bytearray(self.contents[path])
-        before = self._times[path]
-        descriptor = os.open(self.source / path, os.O_WRONLY)
-        # At several places: who reads on between two of them has neither version.
-        for _ in range(chance.randrange(1, 5)):
-            offset = chance.randrange(len(data) + 1)
-            new = chance.randbytes(chance.randrange(1, 5_000))[: max(len(data) - offset, 1)]
-            data[offset : offset + len(new)] = new
-            os.pwrite(descriptor, new, offset)
-        os.close(descriptor)
-        if chance.random() < 0.6:
-            os.utime(self.source / path, ns=(before, before))
-        self._noted(path, bytes(data))
-
-    def changed(self, *, held: bool) -> list[str]:
-        """What is not as the faults left it: the source is nobody else's to touch; ``held`` files have a link more."""
-        there = {one.name: one for one in self.source.iterdir()}
-        wrong = [f"{name} appeared in the source" for name in there.keys() - self.contents.keys()]
-        for path, data in self.contents.items():
-            if path not in there:
-                wrong.append(f"{path} is gone from the source")
-            elif there[path].read_bytes() != data:
-                wrong.append(f"{path} has other bytes in the source")
-            elif (seen := there[path].stat()).st_mtime_ns != self._times[path]:
-                wrong.append(f"{path} has another time in the source")
-            elif seen.st_nlink != 1 and not held:
-                wrong.append(f"{path} has {seen.st_nlink} links, and nothing holds it any more")
-        return wrong
+    # -- what is kept of the source -------------------------------------------------------------------
 
     def held(self) -> list[str]:
         """What still lies in staging folders, as "import/file"."""
@@ -193,7 +122,8 @@ class FaultWorld:
     def corrupt(self, chance: random.Random) -> tuple[str, str] | None:
         """Flip a bit of what is stored, as a disk does: no time tells; which import and file, if there is any."""
         folder = self.data / "repository" / "imports"
-        stored = sorted(one for one in folder.glob("*/files/**/*") if one.is_file() and one.stat().st_size)
+        found = (one for one in folder.glob("*/files/**/*") if one.is_file() and not one.is_symlink())
+        stored = sorted(one for one in found if one.stat().st_size)
         if not stored:
             return None
         file = chance.choice(stored)

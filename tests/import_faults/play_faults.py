@@ -11,8 +11,12 @@ from pathlib import Path
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from fault_bugs import PLANTED
-from fault_schedules import COMBINATIONS, Outcome, schedule
+from fault_schedules import Outcome, schedule
 from fault_session import Players, again, as_lines
+from fault_ways import COMBINATIONS
+
+N_LAST = 12
+"""Lines of what happened in a schedule that are shown when it violated something."""
 
 
 def main() -> int:
@@ -39,6 +43,9 @@ def main() -> int:
             print(f"{schedule(outcome.seed).as_text()}\n{outcome.ends}")
         if outcome.violations:
             n_bad += 1
+            if asked.seed is None:
+                # Which thread comes first is the machine's: played again, it may go well.
+                print("\n".join(outcome.diary[-N_LAST:]))
             print(f"{again(outcome, asked.planted)}: {outcome.faults}: {'; '.join(outcome.violations)}", flush=True)
 
     async def played() -> list[Outcome]:

@@ -13,8 +13,9 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from fault_bugs import PLANTED
-from fault_schedules import COMBINATIONS, Outcome
+from fault_schedules import Outcome
 from fault_session import Players, again, as_lines, unhit
+from fault_ways import COMBINATIONS
 
 N_SCHEDULES = len(COMBINATIONS)
 """In ``make test``: each kind of fault at both sides of every record, and at random bytes."""
@@ -40,7 +41,7 @@ async def played(seeds: range) -> list[Outcome]:
         return outcomes
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_an_import_is_complete_or_failed_with_a_reason_whatever_hits_it_where(tell: Callable[[str], None]) -> None:
     outcomes = asyncio.run(played(range(N_SCHEDULES)))
     for line in as_lines(outcomes):

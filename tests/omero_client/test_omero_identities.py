@@ -64,6 +64,22 @@ def test_the_mesh_acts_in_the_session_that_a_person_has_handed_in(omero: Running
     identities.close()
 
 
+@pytest.mark.parametrize("with_minter", [False, True])
+def test_a_session_that_is_lent_to_a_process_is_alive(omero: RunningServer, minter: Minter, with_minter: bool) -> None:
+    identities, key = Identities(address_of(omero), minter=minter if with_minter else None), session_of(omero, "ada")
+    identities.logged_in(ADA, key)
+    assert identities.session_of(ADA) == key
+    omero.control.tell("expire", session=key.uuid.reveal(), user=None, reaped=True)
+    lent = identities.session_of(ADA)
+    if with_minter:
+        assert isinstance(lent, SessionKey)
+        assert lent != key
+        assert identities.read(ADA, who) == ("ada", lent.uuid.reveal())
+    else:
+        assert isinstance(lent, AwaitLogin)
+    identities.close()
+
+
 def test_a_session_of_somebody_else_is_not_taken(omero: RunningServer) -> None:
     identities = Identities(address_of(omero))
     with pytest.raises(OmeroOtherUser, match="handed in for ada"):

@@ -17,13 +17,11 @@ from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.messages.imports import AwaitImport, GetImport, ImportOrder, ImportStatus, SubmitImport
-from hcs_mesh.plates.import_outline import ImportOutline
-from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.certifying import load
 from hcs_mesh.plates.omero.address import Person
 from hcs_mesh.plates.omero.connection import Connection
-from hcs_mesh.plates.omero.import_into import OmeroImport
-from hcs_mesh.plates.omero.imports import OmeroImports
+from hcs_mesh.plates.omero.import_store import OmeroImportStore
+from hcs_mesh.plates.omero.source import OmeroSource
 from hcs_mesh.supervisors import Node
 from omero_server.running import RunningServer
 
@@ -35,17 +33,6 @@ SETTINGS = ImportSettings(
 )
 
 
-class IntoOmero(LocalRepository):
-    """A repository whose imports go to a server; what else is asked of it here is answered by an empty folder."""
-
-    def __init__(self, folder: Path, imports: OmeroImports) -> None:
-        super().__init__(folder)
-        self._into = imports
-
-    def for_import(self, outline: ImportOutline) -> OmeroImport:  # type: ignore[override]
-        return OmeroImport(self._into, outline)
-
-
 class Place:
     """A node with an import proxy and an inspector."""
 
@@ -53,7 +40,7 @@ class Place:
         self.folder = folder
         self.server = server
         self.desk = desk
-        self.repository = IntoOmero(folder / "data", desk.imports)
+        self.repository = OmeroImportStore(desk.imports, OmeroSource(desk.identities))
         self.node = Node("hub")
         self.imports = self.node.find("imports")
         self.source = folder / "source" / "plate.ome.tiff"
@@ -63,7 +50,7 @@ class Place:
     async def start(self) -> None:
         await self.node.start_actor("inspector", Inspector)
         prover = OmeroProver(
-            lambda outline: OmeroImport(self.desk.imports, outline),
+            self.repository.for_import,
             self.folder / "data",
             self.folder / "keys",
             SETTINGS,
@@ -77,7 +64,6 @@ class Place:
         await self.life.stop()
         await self.life.wait()
         await self.node.close()
-        self.repository.close()
 
     async def submit(self) -> str:
         order = ImportOrder(path=str(self.source), screen="by the mesh")

@@ -59,10 +59,10 @@ def test_files_have_the_types_of_their_names() -> None:
 
 def test_provenance_names_the_pipeline_by_its_source_or_by_what_identifies_it() -> None:
     short = Provenance(pipeline="nuclei", source="Pipeline()", owner="ada", versions=(("hcs-mesh", "1"),))
-    told = dict(provenance_pairs(short, job="j", plate_id=3, well="A01", attempt=2))
+    told = dict(provenance_pairs(short, ResultKey(job="j", plate_id=3, well="A01"), attempt=2))
     assert (told["pipeline source"], told["attempt"], told["hcs-mesh version"]) == ("Pipeline()", "2", "1")
     long = Provenance(pipeline="nuclei", source="Pipeline()" * 100)
-    told = dict(provenance_pairs(long, job="j", plate_id=3, well="", attempt=1))
+    told = dict(provenance_pairs(long, ResultKey(job="j", plate_id=3), attempt=1))
     assert "pipeline source" not in told
     assert "well" not in told
     assert len(told["pipeline SHA-1"]) == 40

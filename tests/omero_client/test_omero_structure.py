@@ -5,10 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcs_mesh.plates.errors import UnreadableImage
 from hcs_mesh.plates.local.errors import PlateNotFound
-from hcs_mesh.plates.omero.structure import Description, empty_plate, first_pixels, structure, summaries
+from hcs_mesh.plates.omero.structure import (
+    DTYPES,
+    Description,
+    Place,
+    empty_plate,
+    first_pixels,
+    name_of,
+    place_named,
+    plane_of,
+    structure,
+    summaries,
+)
 
 ROOT = "omero://omero:4064"
+SIZES = st.integers(1, 1 << 40)
+IDS = st.integers(0, 1 << 62)
 
 
 def row(
@@ -34,7 +48,7 @@ def test_an_image_of_omero_is_its_planes_in_the_order_of_channel_z_and_t() -> No
     assert [(one.c, one.z, one.t) for one in images[:4]] == [(0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 1, 0)]
     assert [one.page for one in images] == list(range(12))
     assert {(one.well, one.field, one.file, one.height, one.width, one.dtype) for one in images} == {
-        ("B03", 4, "pixels/9", 48, 64, "uint16")
+        ("B03", 4, "pixels/9?group=3&fileset=7&series=0&c=3&z=2&t=2&y=48&x=64&type=uint16", 48, 64, "uint16")
     }
     assert (plate.id, plate.name, plate.n_rows, plate.n_columns, plate.root) == (5, "a plate", 8, 12, ROOT)
 
@@ -61,16 +75,43 @@ def test_a_pixel_type_that_numpy_has_not_is_left_out_and_told() -> None:
     plate, places = structure(5, [row(pixels=1), row(field=1, pixels=2, kind="complex")], Description(), root=ROOT)
     assert plate.n_images == 2
     assert plate.notes == ("1 images of pixel type complex are left out",)
-    assert set(places) == {"pixels/1"}
+    assert [place.pixels_id for place in places.values()] == [1]
 
 
 def test_the_place_of_an_image_says_where_it_is_in_omero_and_on_disk() -> None:
     places = structure(
         5, [row(pixels=4, series=2), row(field=1, pixels=5, series=None, fileset=None)], Description(), root=ROOT
     ).places
-    place = places["pixels/4"]
+    place, other = places.values()
     assert (place.pixels_id, place.group_id, place.fileset_id, place.series) == (4, 3, 7, 2)
-    assert (places["pixels/5"].fileset_id, places["pixels/5"].series) == (0, 0)
+    assert (other.pixels_id, other.fileset_id, other.series) == (5, 0, 0)
+
+
+@given(
+    st.builds(
+        Place, SIZES, IDS, IDS, IDS, SIZES, SIZES, SIZES, SIZES, SIZES, st.sampled_from(sorted(set(DTYPES.values())))
+    )
+)
+def test_the_name_of_a_place_says_all_of_it(place: Place) -> None:
+    assert place_named(name_of(place)) == place
+
+
+@pytest.mark.parametrize("name", ["", "pixels/9", "pixels/9?group=3", "{}x", "x{}", "{}\n", "pixels/٩?{}"])
+def test_what_is_no_name_of_a_place_is_refused(name: str) -> None:
+    good = name_of(Place(9, 3, 7, 0, 3, 2, 2, 48, 64, "uint16"))
+    with pytest.raises(UnreadableImage, match="no place"):
+        place_named(name.format(good))
+    with pytest.raises(UnreadableImage, match="no place"):
+        place_named(good.replace("uint16", "object"))
+
+
+def test_planes_are_counted_by_channel_then_z_then_t() -> None:
+    place = Place(9, 3, 7, 0, 3, 2, 2, 48, 64, "uint16")
+    pages = [plane_of(place, page) for page in range(12)]
+    assert pages == [(c, z, t) for t in range(2) for z in range(2) for c in range(3)]
+    for page in (-1, 12):
+        with pytest.raises(UnreadableImage, match="no plane"):
+            plane_of(place, page)
 
 
 def test_a_plate_without_its_format_is_as_large_as_its_wells_need() -> None:

@@ -199,6 +199,22 @@ def test_who_has_no_root_reaches_nothing(tmp_path: Path) -> None:
     assert reach.refuses_path(str(tmp_path))
 
 
+def test_what_lies_in_a_folder_that_is_a_link_out_is_refused_and_every_file_of_it(tmp_path: Path, plate: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (plate / "inside").mkdir()
+    for folder in ("elsewhere", "microscope/plate/inside"):
+        for name in ("A02.tif", "A03.tif"):
+            (tmp_path / folder / name).write_bytes(b"plane")
+    (plate / "out").symlink_to(tmp_path / "elsewhere")
+    (plate / "in").symlink_to("inside")
+    inside, out = (
+        [SourceFile(path=f"{one}/{name}", size=5) for name in ("A02.tif", "A03.tif")] for one in ("in", "out")
+    )
+    check_readable(plate, inside, EVERYTHING)
+    with pytest.raises(PathNotAllowed, match=r"out/A02\.tif \(a link leads out.*out/A03\.tif"):
+        check_readable(plate, [*inside, *out], EVERYTHING)
+
+
 def test_a_file_that_was_put_in_the_place_of_the_settled_one_is_refused(plate: Path) -> None:
     files = found(plate)
     (plate / "new").write_bytes(b"other")

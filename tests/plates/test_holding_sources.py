@@ -329,6 +329,8 @@ def test_an_account_that_owns_nothing_links_what_it_may_write_and_watches_the_re
         (source / name).write_bytes(CONTENT)
         (source / name).chmod(mode)
         os.chown(source / name, owner, owner)
+    # Root's link, to a file that is not root's.
+    (source / "link.tif").symlink_to("mine.tif")
     done = subprocess.run(
         [sys.executable, "-c", SERVICE, str(NOBODY), str(open_folder)], capture_output=True, text=True
     )
@@ -337,7 +339,7 @@ def test_an_account_that_owns_nothing_links_what_it_may_write_and_watches_the_re
     if Path("/proc/sys/fs/protected_hardlinks").read_text().strip() == "0":
         assert "theirs.tif=hard link" in files
         return
-    assert files == ["mine.tif=hard link", "shared.tif=hard link", "theirs.tif=watched only"]
+    assert files == ["link.tif=hard link", "mine.tif=hard link", "shared.tif=hard link", "theirs.tif=watched only"]
     assert "fs.protected_hardlinks" in reason
 
 

@@ -79,6 +79,26 @@ def test_a_little_that_others_write_is_no_acquisition() -> None:
     assert control.step(seen(own=0.0, foreign=0.5 * MIB)) == UNLIMITED
 
 
+def test_a_rest_in_which_nobody_wrote_ends_the_making_way() -> None:
+    control = BackOff(free_rate=FREE, calm_s=10.0)
+    control.step(seen(foreign=80 * MIB))
+    assert control.rest(Traffic(60.0, 0.1 * MIB, 0.0)) == UNLIMITED
+    assert not control.yields
+
+
+def test_after_a_rest_in_which_somebody_wrote_the_next_look_decides() -> None:
+    control = BackOff(free_rate=FREE)
+    control.step(seen())
+    # Far less than the floor in the mean, and perhaps all of it just now.
+    assert control.rest(Traffic(3600.0, 8.0 * MIB, 0.0)) == control.least_rate
+    assert control.step(seen()) == UNLIMITED
+    control.rest(Traffic(3600.0, 8.0 * MIB, 0.0))
+    control.step(seen(foreign=80 * MIB))
+    assert (control.rate, control.yields) == (control.least_rate, True)
+    control.rest(Traffic(3600.0, 8.0 * MIB, 0.0))
+    assert control.step(seen()) == UNLIMITED
+
+
 def test_an_import_feels_its_way_up_and_comes_down_when_the_disk_answers_late() -> None:
     control = BackOff(free_rate=FREE)
     control.step(seen(foreign=80 * MIB))

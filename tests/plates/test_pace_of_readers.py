@@ -14,7 +14,7 @@ from hcs_mesh.config.import_settings import GuestSettings
 from hcs_mesh.plates.local import ChecksumMismatch, FolderReader, LocalRepository
 from hcs_mesh.plates.pace import MIB, UNLIMITED, Traffic
 from hcs_mesh.plates.pace_priority import stand_back
-from hcs_mesh.plates.pace_reader import Pace
+from hcs_mesh.plates.pace_reader import FILE_BYTES, Pace
 from hcs_mesh.plates.pace_traffic import TrafficWatch
 from hcs_mesh.plates.repository import SourceFile
 
@@ -83,6 +83,39 @@ def test_a_limit_is_kept_and_the_bytes_stay_what_they_are(source: Path) -> None:
     pace = world.pace(GuestSettings(limit_mib_s=2.0, back_off=False), source)
     assert read(pace, source) == (source / "A01.tif").read_bytes()
     assert world.now_s - 100.0 == pytest.approx(N_BYTES / MIB / 2.0, rel=0.05)
+
+
+def test_many_small_files_are_read_at_the_pace_too_and_counted_each(tmp_path: Path) -> None:
+    world = World()
+    files: list[SourceFile] = []
+    for n in range(256):
+        (tmp_path / f"{n}.tif").write_bytes(bytes([n]) * (32 << 10))
+        seen = (tmp_path / f"{n}.tif").stat()
+        files.append(SourceFile(path=f"{n}.tif", size=32 << 10, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino))
+    on_disk: list[int] = []
+
+    class Noting(TrafficWatch):
+        def look(self, duration_s: float, own_bytes: int) -> Traffic:
+            on_disk.append(own_bytes)
+            return Traffic(duration_s, 0.0, own_bytes, 5.0)
+
+    pace = Pace(
+        # The thread of the tests does not stand back.
+        GuestSettings(nice=0, io_class="none", limit_mib_s=2.0, hours="18:00-07:00"),
+        tmp_path,
+        clock=lambda: world.now_s,
+        wall_clock=lambda: world.today,
+        sleep=world.sleep,
+        watch=Noting,
+    )
+    reader = pace.reader(FolderReader(tmp_path), tmp_path)
+    for n in range(0, 256, 32):
+        assert reader.read_small(files[n : n + 32]) == [bytes([one]) * (32 << 10) for one in range(n, n + 32)]
+    assert world.today.hour == 18
+    assert world.now_s - 100.0 - 6 * 3600.0 == pytest.approx(4.0, rel=0.3)
+    world.now_s += 1.0
+    pace.take(0, lambda: False)
+    assert sum(on_disk) == 256 * ((32 << 10) + FILE_BYTES)
 
 
 def test_a_transfer_takes_over_what_is_read_at_a_pace(source: Path, tmp_path: Path) -> None:

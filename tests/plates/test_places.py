@@ -61,7 +61,7 @@ def register(home: LocalRepository, name: str) -> int:
 
 def test_a_plates_number_says_which_place_answers(home: LocalRepository) -> None:
     source: PlateSource = Shelf("local")
-    places = Places(home, {OTHER: source})
+    places = Places(home, {OTHER: source}, stores=(home,))
     here = register(home, "here")
     assert (here, places.plate(here, "ada").name) == (1, "here")
     assert places.plate(OTHER * SPAN + 1, "ada").name == "ada's"
@@ -76,7 +76,7 @@ def test_a_plates_number_says_which_place_answers(home: LocalRepository) -> None
 
 
 def test_where_results_go_follows_from_the_plate(home: LocalRepository) -> None:
-    places = Places(home, {OTHER: Shelf("elsewhere", "local"), 3: Shelf("elsewhere"), 4: Shelf()})
+    places = Places(home, {OTHER: Shelf("elsewhere", "local"), 3: Shelf("elsewhere"), 4: Shelf()}, stores=(home,))
     for wanted in ("", "local"):
         places.check_results(register(home, f"here{wanted}"), wanted)
         places.check_results(OTHER * SPAN + 1, wanted)

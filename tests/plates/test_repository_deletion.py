@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hcs_mesh.plates.devices import device_of
 from hcs_mesh.plates.holding import hold, let_go
 from hcs_mesh.plates.holding.deletion import SourceStays, delete_source
 from hcs_mesh.plates.holding.guarantees import HeldFile
@@ -33,6 +34,18 @@ def test_what_was_stored_is_deleted_with_the_folders_that_are_empty_then(tmp_pat
     assert delete_source(source, source, files) == 3
     assert not source.exists()
     assert delete_source(source, source, files) == 0, "after a crash it is called again"
+
+
+def test_nothing_counts_as_deleted_while_the_disk_of_the_source_is_away(tmp_path: Path) -> None:
+    source = tmp_path / "plate"
+    files = stored(source, "a.tif", "z/b.tif")
+    lay_on = device_of(source)
+    away = source.rename(tmp_path / "away")
+    with pytest.raises(SourceStays, match=r"the disk is not there that it lay on, .* at /mnt/scope"):
+        delete_source(source, source, files, device=msgspec.structs.replace(lay_on, mount_point="/mnt/scope"))
+    away.rename(source)
+    assert delete_source(source, source, files, device=lay_on) == 2
+    assert delete_source(source, source, files, device=lay_on) == 0, "after a crash it is called again"
 
 
 def test_what_was_not_imported_stays_with_its_folders(tmp_path: Path) -> None:

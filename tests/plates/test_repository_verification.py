@@ -39,9 +39,12 @@ def test_each_small_file_that_is_wrong_is_named(tmp_path: Path, stored: tuple[St
     (tmp_path / "files" / "1.tif").unlink()
     (tmp_path / "files" / "2.tif").write_bytes(b"other bytes")
     os.truncate(tmp_path / "files" / "199.tif", 0)
+    (tmp_path / "files" / "4.tif").write_bytes(b"as many " * 125)
+    with (tmp_path / "files" / "3.tif").open("ab") as longer:
+        longer.write(b"!")
     with pytest.raises(ChecksumMismatch) as caught:
         verify(tmp_path / "files", stored)
-    assert sorted(caught.value.files) == ["1.tif", "199.tif", "2.tif"]
+    assert sorted(caught.value.files) == ["1.tif", "199.tif", "2.tif", "3.tif", "4.tif"]
 
 
 @pytest.mark.parametrize("n_bytes_wanted", [0, 5_000])

@@ -20,28 +20,35 @@ WAVE_S = 0.15
 """From one wave to the next."""
 
 
+N_KEYS = 4
+"""So many that their parts of a mailbox are nearly all that outsiders may have."""
+
+
 class Crowd:
-    """One process with one connection, and no manners."""
+    """One process with several keys, a connection for each, and no manners."""
 
     def __init__(self, world: World, hub: Hub) -> None:
         self.process: Process | None = None
         self._world = world
         self._hub = hub
-        self._dialer: MemoryDialer | None = None
+        self._dialers: list[MemoryDialer] = []
         self._left = False
 
     @property
-    def link(self) -> Link:
-        """What it says goes this way."""
-        if self._dialer is None:
+    def links(self) -> list[Link]:
+        """What it says goes these ways."""
+        if not self._dialers:
             self.process = process = self._world.process("crowd")
             find = lambda: self._hub.front  # noqa: E731 - the hub's next life has another
             asyncio._set_running_loop(process)
             try:
-                self._dialer = MemoryDialer(self._world, process, "crowd", find, no_mail, Faults())
+                self._dialers = [
+                    MemoryDialer(self._world, process, name, find, no_mail, Faults(), key=name)
+                    for name in (f"crowd{n}" for n in range(N_KEYS))
+                ]
             finally:
                 asyncio._set_running_loop(self._world.outside)
-        return self._dialer.link
+        return [dialer.link for dialer in self._dialers]
 
     @property
     def keeps_waiting(self) -> bool:
@@ -52,13 +59,13 @@ class Crowd:
         """Say it all to an actor, which somebody may have paused."""
         if self._left:
             return
-        link = self.link
+        links = self.links
         self._world.note(f"{name} is flooded")
         if self._world.random.random() < 0.5:
             self._world.later(WAVE_S / 2, lambda: self._pause(name))
 
         async def wave(n: int) -> None:
-            if not self._left:
+            for link in links if not self._left else ():
                 say(link, n)
 
         for n in range(N_WAVES):
@@ -69,10 +76,10 @@ class Crowd:
         self._left = True
 
         async def hang_up() -> None:
-            assert self._dialer is not None
-            self._dialer.close()
+            for dialer in self._dialers:
+                dialer.close()
 
-        if self._dialer is not None:
+        if self._dialers:
             self._run(hang_up)
 
     def _run(self, work: Callable[[], Any]) -> None:

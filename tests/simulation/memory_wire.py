@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from virtual_world import Process, World
 
 from hcs_mesh.transport import INNER, Hello, Kind, Link, PeerGone, Principal
@@ -50,8 +51,9 @@ class MemoryListener:
     def hear(self, dialer: MemoryDialer, batch: bytes) -> None:
         link = self.links.get(dialer.name)
         if link is None:
+            principal = msgspec.structs.replace(self._principal, name=dialer.key) if dialer.key else self._principal
             link = self.links[dialer.name] = self._make_link(
-                dialer.name, self._writer(dialer.name), self._deliver, principal=self._principal
+                dialer.name, self._writer(dialer.name), self._deliver, principal=principal
             )
         self.dialers[dialer.name] = dialer
         link.hear(batch)
@@ -97,10 +99,14 @@ class MemoryDialer:
         find: Callable[[], MemoryListener | None],
         deliver: Deliver,
         faults: Faults | None = None,
+        *,
+        key: str = "",
     ) -> None:
+        """Dial with the key that the listener knows everybody by, or with one of its own."""
         self.world = world
         self.process = process
         self.name = name
+        self.key = key
         self.listener: MemoryListener | None = None
         self.faults = faults or Faults()
         self.link = Link(f"to {name}", self._write, deliver)

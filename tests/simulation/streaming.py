@@ -116,6 +116,11 @@ class Screen(Actor[Frame | FactTold | PlaneUnreadable | StreamEnded | Take]):
         self._last = 0
         self._held: dict[int, tuple[PlaneRef, int]] = {}
 
+    @property
+    def let_go_through(self) -> int:
+        """Up to this number it holds no plane; it may let them go in any order."""
+        return min(self._held, default=self._last + 1) - 1
+
     def follow(self, viewer: str) -> None:
         """Show this stream from now on."""
         self.viewer, self._last, self.ended = viewer, 0, False
@@ -288,7 +293,10 @@ class Cinema:
                 attached = await ask("viewers", attach, timeout_s=2.0)
                 screen.follow(attached.viewer)
                 screen.dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
-                while not screen.ended and await ask("viewers", StillAttached(viewer=attached.viewer), timeout_s=2.0):  # noqa: ASYNC110
+                while not screen.ended:
+                    still = StillAttached(viewer=attached.viewer, let_go_through=screen.let_go_through)
+                    if not await ask("viewers", still, timeout_s=2.0):
+                        break
                     await asyncio.sleep(0.5)
             except MeshError as error:
                 self.world.note(f"{process.name}: {error}")

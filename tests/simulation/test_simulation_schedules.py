@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,25 @@ A_LOT_S = 1700.0
 pytestmark = pytest.mark.timeout(300)
 
 
-def all_simulated(*words: object, within_s: float = 280.0) -> list[Any]:
-    """What simulations found, in a process that begins as every other does and owns no one else's threads."""
+def simulation(*words: object, within_s: float | None = 280.0) -> subprocess.CompletedProcess[str]:
+    """A simulation in a process that begins as every other does and owns no one else's threads."""
     command = [sys.executable, str(Path(__file__).with_name("simulate.py")), *map(str, words), "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=within_s)
+    return subprocess.run(command, capture_output=True, text=True, timeout=within_s)
+
+
+def simulated(*words: object, within_s: float = 280.0) -> Any:
+    """What a simulation found."""
+    ended = simulation(*words, within_s=within_s)
     assert ended.returncode in (0, 1), ended.stderr
-    return [json.loads(line) for line in ended.stdout.splitlines()]
+    return json.loads(ended.stdout)
 
 
-def simulated(*words: object, **named: float) -> Any:
-    [told] = all_simulated(*words, **named)
-    return told
-
-
-@pytest.fixture(scope="module")
-def with_bugs(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What became of each bug planted in a scenario, in one process: to begin one takes longer than most finds."""
-    told = all_simulated("--each-planted", "--scenario", request.param, "--schedules", N_TO_FIND)
-    return {one["planted"]: one for one in told}
+@cache
+def with_bugs(scenario: str) -> tuple[dict[str, Any], str]:
+    """What became of each bug planted in a scenario, in one process, whose beginning takes longer than most finds."""
+    ended = simulation("--each-planted", "--scenario", scenario, "--schedules", N_TO_FIND, within_s=None)
+    told = map(json.loads, ended.stdout.splitlines())
+    return {one["planted"]: one for one in told}, ended.stderr
 
 
 def check_invariants(scenario: str, first: int, n_schedules: int, **named: float) -> int:
@@ -60,11 +62,11 @@ def test_every_invariant_holds_under_every_schedule(scenario: str) -> None:
     assert check_invariants(scenario, 0, N_SCHEDULES) == N_SCHEDULES
 
 
-@pytest.mark.parametrize(
-    ("with_bugs", "bug"), [(bug.scenario, name) for name, bug in PLANTED.items()], indirect=["with_bugs"]
-)
-def test_a_planted_bug_is_found(with_bugs: dict[str, Any], bug: str, tell: Callable[[str], None]) -> None:
-    told = with_bugs[bug]
+@pytest.mark.parametrize("bug", PLANTED)
+def test_a_planted_bug_is_found(bug: str, tell: Callable[[str], None]) -> None:
+    played, complaint = with_bugs(PLANTED[bug].scenario)
+    assert bug in played, complaint
+    told = played[bug]
     assert told["violation"], f"{told['n']} schedules did not find it"
     tell(f"simulation: {bug}: found by schedule {told['n']}: {told['violation'][:100]}")
 

@@ -39,6 +39,7 @@ class Postbox(RuleBasedStateMachine):
             MailboxLimits(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES, when_full=self.when_full), self._admit
         )
         self.inside: deque[tuple[Sent, str | None]] = deque()
+        self.of: dict[Sent, str] = {}
         self.line: deque[Sent] = deque()
         self.last = 0
 
@@ -50,27 +51,39 @@ class Postbox(RuleBasedStateMachine):
         held = sum(one.n_bytes for one, _ in self.inside)
         return not self.inside or (len(self.inside) < MAX_MESSAGES and held + n_bytes <= MAX_BYTES)
 
-    def _room_outside(self, n_bytes: int) -> bool:
-        held = sum(one.n_bytes for one, _ in self.inside)
-        return not self.inside or (len(self.inside) < OUTSIDE_MESSAGES and held + n_bytes <= OUTSIDE_BYTES)
+    def _refused(self, outsider: str, n_bytes: int) -> Offer | None:
+        free_messages = OUTSIDE_MESSAGES - len(self.inside)
+        free_bytes = OUTSIDE_BYTES - sum(one.n_bytes for one, _ in self.inside)
+        if not outsider or not self.inside:
+            return None
+        if free_messages < 1 or free_bytes < n_bytes:
+            return Offer.REJECTED
+        theirs = self._theirs(outsider)
+        over = len(theirs) + 1 > free_messages or sum(one.n_bytes for one in theirs) + n_bytes > free_bytes
+        return Offer.OVER_SHARE if theirs and over else None
+
+    def _theirs(self, outsider: str) -> list[Sent]:
+        return [one for one in [*(one for one, _ in self.inside), *self.line] if self.of.get(one) == outsider]
 
     @rule(
         n_bytes=st.integers(1, 150),
         key=st.sampled_from([None, None, "a", "b"]),
         may_wait=st.booleans(),
-        from_outside=st.booleans(),
+        from_outside=st.sampled_from(["", "", "anna", "bert"]),
     )
-    def offer(self, n_bytes: int, key: str | None, may_wait: bool, from_outside: bool) -> None:
+    def offer(self, n_bytes: int, key: str | None, may_wait: bool, from_outside: str) -> None:
         self.last += 1
         latest = self.when_full is WhenFull.LATEST
         known = [at for at, (_, other) in enumerate(self.inside) if other == key] if latest and key else []
         letter = Sent(self.last, n_bytes)
+        refused = self._refused(from_outside, n_bytes)
+        self.of[letter] = from_outside
         offered = self.box.offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         if known:
             assert offered is Offer.SUPERSEDED
             self.inside[known[0]] = (letter, key)
-        elif from_outside and not self._room_outside(n_bytes):
-            assert offered is Offer.REJECTED
+        elif refused is not None:
+            assert offered is refused
         elif not self.line and self._room(n_bytes):
             assert offered is Offer.TAKEN
             self.inside.append((letter, key if latest else None))
@@ -143,8 +156,15 @@ class Postbox(RuleBasedStateMachine):
         assert self.box.n_bytes == sum(one.n_bytes for one, _ in self.inside)
 
     @invariant()
-    def is_plain_only_while_every_letter_goes_in_and_out_at_the_ends(self) -> None:
-        assert not self.box.plain or not (self.line or any(key for _, key in self.inside))
+    def knows_what_is_whose(self) -> None:
+        for outsider in ("anna", "bert"):
+            theirs = self._theirs(outsider)
+            assert self.box.held.of(outsider) == (len(theirs), sum(one.n_bytes for one in theirs))
+
+    @invariant()
+    def is_plain_while_every_letter_goes_in_and_out_at_the_ends_and_is_nobodys(self) -> None:
+        counted = self._theirs("anna") + self._theirs("bert")
+        assert self.box.plain == (self.when_full is not WhenFull.LATEST and not self.line and not counted)
 
     @invariant()
     def is_bounded(self) -> None:
@@ -161,7 +181,7 @@ def test_a_mailbox_keeps_order_and_bounds_under_any_order_of_events(when_full: W
 
 
 class _OvertakesTheLine(Mailbox[Sent]):
-    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: bool = False) -> Offer:
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: str = "") -> Offer:
         waiting, self._waiting = self._waiting, deque()
         try:
             return super().offer(letter, key, may_wait=may_wait, from_outside=from_outside)
@@ -170,7 +190,7 @@ class _OvertakesTheLine(Mailbox[Sent]):
 
 
 class _ForgetsTheNewSize(Mailbox[Sent]):
-    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: bool = False) -> Offer:
+    def offer(self, letter: Sent, key: object = None, *, may_wait: bool = False, from_outside: str = "") -> Offer:
         before = self.n_bytes
         offered = super().offer(letter, key, may_wait=may_wait, from_outside=from_outside)
         if offered is Offer.SUPERSEDED:
@@ -200,3 +220,17 @@ def test_a_reminder_of_the_actor_to_itself_always_gets_in() -> None:
     box.force(Sent(2, 1))
     assert [box.take(), box.take()] == [Sent(1, 1), Sent(2, 1)]
     assert box.n_bytes == 0
+
+
+def test_however_many_flood_a_mailbox_that_is_read_each_has_its_share_and_there_is_room_for_one_more() -> None:
+    box: Mailbox[Sent] = Mailbox(MailboxLimits(max_messages=1000))
+    flooding = [f"flood{number}" for number in range(9)]
+    for n_read in range(3000):
+        for name in flooding:
+            while box.offer(Sent(n_read, 1), from_outside=name) is Offer.TAKEN:
+                pass
+        box.take()
+    # Ten parts of the 750 that are outsiders': one for each who floods, and one that is free.
+    assert {box.held.of(name)[0] for name in flooding} <= {74, 75, 76}
+    for _ in range(30):
+        assert box.offer(Sent(0, 1), from_outside="modest") is Offer.TAKEN

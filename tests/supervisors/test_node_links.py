@@ -1,23 +1,29 @@
 """A node and its child processes: who is found where, what fails when one dies, and that it comes back."""
 
+from __future__ import annotations
+
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import (
     ActorUnknown,
     BadMessage,
     Beat,
+    Dialer,
     Endpoint,
     KeyRing,
     PeerGone,
     Ping,
     Request,
+    ServerKey,
     ipc_endpoint,
     new_pair,
     tcp_endpoint,
@@ -178,6 +184,43 @@ async def test_a_node_that_is_closed_leaves_its_address_free(tmp_path: Path) -> 
         node = Node("n")
         node.listen_inner(ipc_endpoint(tmp_path, "inner"))
         await node.close()
+
+
+def ends(context: zmq.Context[zmq.Socket[bytes]]) -> bool:
+    """Whether nothing keeps a context; in a thread of its own, or a failure would be a test that never ends."""
+    ending = threading.Thread(target=context.term, daemon=True)
+    ending.start()
+    ending.join(10.0)
+    return not ending.is_alive()
+
+
+async def test_who_dials_again_when_the_node_hangs_up_on_it_keeps_no_node_from_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, server = Node("n"), ServerKey(public=new_pair().public)
+
+    def dial() -> Dialer:
+        return node.dial(ipc_endpoint(tmp_path, "nobody"), new_pair(), server)
+
+    dialled = [dial()]
+    asked = dialled[0].link.ask("nobody", Ping())
+    # As an uplink does it that has no pause: at once, while the node is closing.
+    asked.add_done_callback(lambda asked: dialled.append(dial()) if asked.exception() else None)
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: failed.append(what["exception"]))
+    monkeypatch.setattr(node.context, "term", lambda: None)
+    await node.close()
+    monkeypatch.undo()
+    assert await asyncio.to_thread(ends, node.context)
+    assert [type(one) for one in failed] == [PeerGone]
+
+
+async def test_a_dialer_that_cannot_dial_leaves_no_socket_behind() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    endpoint = Endpoint(control="tcp://127.0.0.1:7777", data="nowhere://")
+    with pytest.raises(zmq.ZMQError):
+        Dialer(context, endpoint, lambda link, envelope: None, name="n")
+    assert await asyncio.to_thread(ends, context)
 
 
 def test_the_data_channel_lies_a_thousand_ports_above() -> None:

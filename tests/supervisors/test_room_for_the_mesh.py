@@ -1,7 +1,8 @@
-"""Whatever a key says, the mesh's own messages have room in a mailbox; what settles something is taken in any case."""
+"""Whatever a key says, others and the mesh have room in a mailbox; what settles something is taken in any case."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ pytestmark = pytest.mark.anyio
 LIMIT = 20
 OUTSIDE = 15
 """What is left of it to those who are outside."""
+SHARE = 8
+"""What one of them has at most while nobody else says anything: no more than is left."""
 
 
 class Said(Event, frozen=True, kw_only=True, tag="room.said"):
@@ -111,14 +114,18 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 
 async def test_what_keys_say_fills_no_more_than_their_part_of_a_mailbox(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
-        for name in ("anna", "bert"):
+        n_refused = 0
+        for name, n_taken in (("anna", 8), ("bert", 4), ("carl", 2), ("dora", 1)):
             desk = here.outside(name)
             for _ in range(LIMIT):
                 desk.tell(Said())
-        await eventually(lambda: here.cell.box.n_refused == 2 * LIMIT - OUTSIDE)
+            n_refused += LIMIT - n_taken
+            await eventually(lambda n=n_refused: here.cell.box.n_refused == n)
+            # Each has as much as there was left for the others.
+            assert here.cell.box.held.of(name)[0] == n_taken
         assert len(here.cell.box) == OUTSIDE
-        with pytest.raises(MailboxFull):
-            await here.outside("carl").ask(Asked())
+        with pytest.raises(MailboxFull, match=f"desk has {OUTSIDE} messages"):
+            await here.outside("emil").ask(Asked())
         inner = here.node.find("desk")
         answer = inner.ask(Asked())
         for _ in range(LIMIT - OUTSIDE - 1):
@@ -127,6 +134,35 @@ async def test_what_keys_say_fills_no_more_than_their_part_of_a_mailbox(tmp_path
             inner.tell(Said())
         here.cell.resume()
         assert await answer == 0
+
+
+@pytest.mark.parametrize("how", ["tell", "ask", "send"])
+async def test_however_much_one_key_says_there_is_room_for_the_others_and_it_is_told_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async with scene(tmp_path) as here:
+        greedy, modest = here.outside("greedy"), here.outside("modest")
+        n_said = 1000
+        if how == "tell":
+            for _ in range(n_said):
+                greedy.tell(Said())
+        else:
+            said = [greedy.ask(Asked()) if how == "ask" else greedy.send(Said()) for _ in range(n_said)]
+        await eventually(lambda: here.cell.box.n_refused == n_said - SHARE)
+        others = [modest.ask(Asked()), modest.send(Said())]
+        await eventually(lambda: len(here.cell.box) == SHARE + 2)
+        lines = [one for one in caplog.messages if f"from greedy: desk has {SHARE} messages" in one]
+        assert len(lines) == 10, "one for each power of two"
+        here.cell.resume()
+        assert await asyncio.gather(*others) == [0, None]
+        if how == "tell":
+            await eventually(lambda: here.dialers[0].link.n_refused)
+        else:
+            refused = [one for one in await asyncio.gather(*said, return_exceptions=True) if one]
+            assert {type(one) for one in refused} == {MailboxFull}
+            assert len(refused) == n_said - SHARE
+            assert "wait for the answers" in refused[0].hint
+        assert await greedy.ask(Asked()) == 0, "what has been read takes no room any more"
 
 
 async def test_the_nodes_that_have_joined_have_the_room_that_the_mesh_has(tmp_path: Path) -> None:

@@ -112,6 +112,46 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         yield Place(mesh, MeshCard(address=f"127.0.0.1:{port}", public=public), folder)
 
 
+def test_an_agent_that_may_delete_no_more_keeps_the_source_and_the_import_is_done(tmp_path: Path) -> None:
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            source = tmp_path / "served" / "plate"
+            write_plate(source, RECIPE)
+            before = digests(source)
+            async with there.agent("scope", may_delete=True):
+                await eventually(lambda: _here(there, "scope"), what="the agent")
+            # It is away, and believed for now.
+            import_id = await there.mesh.submit_order(
+                ImportOrder(path="plates/plate", agent="scope", delete_source=True)
+            )
+            async with there.agent("scope"):
+                async for status in there.mesh.follow_import(import_id):
+                    last = status
+            assert (last.state, last.reason, last.source_deleted) == ("done", "", False)
+            assert any("the source stays: this workstation's agent deletes nothing" in e.note for e in last.history)
+            assert digests(source) == before
+
+    asyncio.run(program())
+
+
+def test_an_agent_lets_go_of_what_no_import_of_the_mesh_wants_any_more(tmp_path: Path) -> None:
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            plate = tmp_path / "served" / "plate"
+            write_plate(plate, RECIPE)
+            agent = there.agent("scope")
+            served = ServedFolders([ServedFolder(name="plates", path=str(tmp_path / "served"))])
+            source = ServedSource(served, agent.data)
+            # As a life leaves it that died before it wrote the hold down, or whose disk was away at the end.
+            held = source.hold("import-0099", str(plate), source.scan("plates/plate"))
+            assert Path(held.staging).is_dir()  # noqa: ASYNC240
+            async with agent:
+                await eventually(lambda: _here(there, "scope"), what="the agent")
+                assert not Path(held.staging).exists()  # noqa: ASYNC240
+
+    asyncio.run(program())
+
+
 def test_a_plate_of_a_workstation_is_imported_byte_for_byte_and_certified(tmp_path: Path) -> None:
     async def program() -> None:
         async with place(tmp_path) as there:

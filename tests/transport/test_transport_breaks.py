@@ -50,6 +50,7 @@ class Cable:
         self._tasks: list[asyncio.Task[None]] = []
         self._held: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
+        self._laying: set[asyncio.Future[None]] = set()
         self.port = 0
         self.n_connections = 0
 
@@ -60,7 +61,13 @@ class Cable:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.n_connections += 1
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        laid: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._laying.add(laid)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        finally:
+            self._laying.discard(laid)
+            laid.set_result(None)
         self._near.append(writer)
         self._far.append(far_writer)
         self._tasks += [
@@ -84,6 +91,9 @@ class Cable:
         self._held += far if told else [*near, *far]
 
     async def take_away(self) -> None:
+        # Who has just dialled again is connected half-way, and would be left so.
+        while self._laying:
+            await asyncio.wait(self._laying)
         self.pull(told=False)
         for one in self._held:
             one.transport.abort()
