@@ -60,7 +60,7 @@ def check_order(order: ImportOrder) -> None:
 
 def _texts(order: ImportOrder) -> Iterator[tuple[str, str, int, bool]]:
     """What people write: what it is, the text, how long it may be, and whether it may have lines."""
-    for what in ("name", "screen", "project", "dataset", "agent"):
+    for what in ("name", "screen", "project", "dataset", "group", "agent"):
         yield f"the {what}", getattr(order, what), LONGEST_NAME, False
     for what in ("description", "comment"):
         yield f"the {what}", getattr(order, what), LONGEST_TEXT, True

@@ -202,14 +202,16 @@ def test_an_import_shows_every_option_of_its_order(capsys: pytest.CaptureFixture
     order = ImportOrder(
         path="/the/path", agent="the-agent", only=("a", "b"), name="the name", pattern="{well}.tif", as_files=True,
         depth=3, exclude=("*.db",), mode="in-place", priority="high", screen="the screen", project="the project",
-        dataset="the dataset", description="the description", tags=("the tag",), key_values=(("a key", "a value"),),
+        dataset="the dataset", group="the group", description="the description",
+        tags=("the tag",), key_values=(("a key", "a value"),),
         comment="the comment", mail="a@b.org", ended=True, forced=True, delete_source=True,
     )  # fmt: skip
     shown_as = {
         "path": "the-agent:/the/path", "agent": "the-agent:", "only": "2 files alone", "name": "name the name",
         "pattern": "by the pattern {well}.tif", "as_files": "as files, unread", "depth": "3 levels deep",
         "exclude": "without *.db", "mode": "in place", "priority": "high priority", "screen": "screen the screen",
-        "project": "project the project", "dataset": "dataset the dataset", "description": "the description",
+        "project": "project the project", "dataset": "dataset the dataset", "group": "group the group",
+        "description": "the description",
         "tags": "the tag", "key_values": "a key=a value", "comment": "comment: the comment", "mail": "a@b.org",
         "ended": "taken as it is", "forced": "though it was imported before", "delete_source": "is to be deleted",
     }  # fmt: skip

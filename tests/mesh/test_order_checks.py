@@ -34,6 +34,7 @@ WRONG: dict[str, tuple[type[MeshError], str, dict[str, object]]] = {
     "escape": (BadOrder, "the name holds characters that would not show: 'a\\x1b[2J'", {"name": "a\x1b[2J"}),
     "lines of a name": (BadOrder, "'a\\nb'", {"dataset": "a\nb"}),
     "NUL": (BadOrder, "the comment holds characters", {"comment": "a\0"}),
+    "group": (BadOrder, "the group has 256 characters", {"group": "x" * 256}),
     "turned round": (BadOrder, "'\\u202egpj'", {"screen": "\u202egpj"}),
     "no text": (BadOrder, "the project holds characters", {"project": "\udcff"}),
     "long comment": (BadOrder, "20001 characters", {"comment": "x" * 20_001}),

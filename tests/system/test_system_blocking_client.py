@@ -75,11 +75,11 @@ def test_following_may_be_left_and_the_client_goes_on(mesh: Any, plate: Path) ->
         assert client.get_import(import_id).import_id == import_id
 
 
-def test_threads_ask_at_the_same_time_and_closing_ends_their_waits(mesh: Any) -> None:
+def test_threads_ask_at_the_same_time_and_closing_ends_their_waits(mesh: Any, plate: Path) -> None:
     with BlockingClient.at(mesh.data) as client:
         with ThreadPoolExecutor(4) as pool:
             assert len({one.pid for one in pool.map(lambda _: client.status(), range(8))}) == 1
-        idle = client.submit_order(ImportOrder(path=str(mesh.data.parent), as_files=True, exclude=("*",)))
+        idle = client.submit_order(ImportOrder(path=str(plate), as_files=True, exclude=("*",)))
         started = threading.Event()
 
         def follow() -> list[str]:
