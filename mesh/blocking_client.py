@@ -168,7 +168,11 @@ class BlockingClient:
         return self._run(self._client.watches())
 
     def hand_in_session(self, session: str, *, user: str = "") -> SessionHeld:
-        """Let the mesh act at OMERO in the session of this key: one's own, or ``user``'s for those who may."""
+        """Let the mesh act at OMERO in the session of this key: one's own, or ``user``'s for those who may.
+
+        Raises:
+            AskFailed: it is over or somebody else's, OMERO cannot be asked, or the mesh has none.
+        """
         return self._run(self._client.hand_in_session(session, user=user))
 
     def take_back_session(self, *, user: str = "") -> bool:
