@@ -67,7 +67,9 @@ class ImportBook:
 
     def alive_at(self, agent: str) -> tuple[str, ...]:
         """The imports from an agent that may still want what is held for them there."""
-        return tuple(one.import_id for one in self.lives.values() if one.order.agent == agent)
+        return tuple(
+            one.import_id for one in self.lives.values() if one.order.agent == agent and one.state != "cancelled"
+        )
 
     def listed(self, *, limit: int, before: str, state: ImportState | str) -> tuple[ImportStatus, ...]:
         """The newest imports in this state, or in any, the newest first, from below ``before`` on."""

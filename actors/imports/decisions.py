@@ -9,12 +9,14 @@ from typing import Protocol
 from ...config import MeshError, get_logger
 from ...messages.imports import ImportStatus
 from ...transport import Principal
-from ..errors import ImportEnded, ImportNotFound, NotTheirs, OnlyCopyHeld
+from ...transport.errors import AskTimedOut
+from ..errors import ImportEnded, ImportNotFound, NotTheirs, OnlyCopyHeld, SourceSilent
 from .holds import only_copies
 from .life import REOPENABLE, ImportLife
 from .means import ImportMeans
 from .places import is_administrator
 from .records import Cancelled, Forgotten, Retried
+from .serving_agents import AgentAway
 
 log = get_logger(__name__)
 
@@ -79,8 +81,7 @@ class ImportDecisions:
 
         Raises:
             ImportNotFound, NotTheirs, ImportEnded: it cannot be.
-            OnlyCopyHeld: what is held for it would be lost, and nobody said ``discard_held``.
-            AgentAway: nobody can say whether it would be.
+            OnlyCopyHeld: what is held for it would be lost, or may be, and nobody said ``discard_held``.
         """
         means = self._means
         async with self._decision(import_id):
@@ -117,8 +118,7 @@ class ImportDecisions:
 
         Raises:
             ImportNotFound, NotTheirs, ImportEnded: it cannot be.
-            OnlyCopyHeld: what is held for it would be lost, and nobody said ``discard_held``.
-            AgentAway: nobody can say whether it would be.
+            OnlyCopyHeld: what is held for it would be lost, or may be, and nobody said ``discard_held``.
         """
         async with self._decision(import_id):
             status = self._theirs(import_id, asker)
@@ -135,6 +135,12 @@ class ImportDecisions:
             await self._means.ledger.write(Forgotten(import_id=import_id, at_unix_s=time.time(), by=asker.name))
         self._deciding.pop(import_id, None)
 
+    async def clear_up(self, life: ImportLife) -> None:
+        """Take away what a cancelled import had stored, unless somebody has taken it up again meanwhile."""
+        async with self._decision(life.import_id):
+            if life.state == "cancelled":
+                await self.remove(life)
+
     async def remove(self, life: ImportLife) -> None:
         """Take away what an import had stored, and let its source go; what cannot be now is at the next start."""
         means = self._means
@@ -148,7 +154,13 @@ class ImportDecisions:
             log.warning("files of an ended import stay", import_id=life.import_id, reason=str(error))
 
     async def _refuse_loss(self, life: ImportLife) -> None:
-        told = await only_copies(self._means, life)
+        try:
+            told = await only_copies(self._means, life)
+        except (AgentAway, AskTimedOut, SourceSilent) as away:
+            raise OnlyCopyHeld(
+                f"nobody can say whether what is held for {life.import_id} lies anywhere else: {away}",
+                hint="ask again when it answers; or give up what is held with --discard-held",
+            ) from away
         if told:
             raise OnlyCopyHeld(
                 f"{told}, and would be gone",

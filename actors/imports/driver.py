@@ -9,6 +9,7 @@ from ...config import MeshError
 from ...messages.imports import ImportPhase
 from ...plates.omero.errors import BROKEN, OmeroAwaitsLogin, OmeroError, OmeroUploadLost
 from ...supervisors.journal import JournalFull
+from ...transport.errors import AskTimedOut
 from ..errors import SourceSilent
 from .faults import Blame, blame
 from .holds import only_copies
@@ -24,7 +25,7 @@ KEPT = (
     "the import up so, and hand the folder over again."
 )
 LONGEST_LOOK_S = 10.0
-"""How often it is looked at whether a server is there again, or somebody has logged in."""
+"""How often it is looked at whether what is away is there again: a server, a workstation, somebody's login."""
 
 
 class ImportDriver:
@@ -98,7 +99,7 @@ class ImportDriver:
                 await self._means.enter(life, "transferring", str(lost))
                 await asyncio.sleep(self._means.settings.first_retry_s)
             except MeshError as error:
-                await self._stumble(life, error)
+                await self._recover(life, error)
         except JournalFull as full:
             # Nothing can be written down, so nothing is done: it goes on by itself once there is room.
             self._means.waits(life, str(full))
@@ -114,7 +115,7 @@ class ImportDriver:
             # The first time as the error has it, which says what was not done.
             means.waits(life, reason if n_waits else str(error))
             # No record each time, nor a thread all the time: it may be for weeks.
-            await asyncio.sleep(min(means.settings.first_retry_s * 2**n_waits, LONGEST_LOOK_S))
+            await asyncio.sleep(min(means.settings.first_retry_s * _grown(n_waits), LONGEST_LOOK_S))
             n_waits += 1
         return n_waits > 0
 
@@ -124,36 +125,58 @@ class ImportDriver:
             self._means.waits(life, str(error))
             await asyncio.sleep(self._means.settings.first_retry_s)
         else:
+            await self._recover(life, error)
+
+    async def _recover(self, life: ImportLife, error: MeshError) -> None:
+        """Do what follows from a failure; what that needs may be away as well."""
+        try:
             await self._stumble(life, error)
+        except JournalFull:
+            raise
+        except (AgentAway, AskTimedOut, SourceSilent, OmeroAwaitsLogin, *BROKEN) as away:
+            # The phase runs again after that, and fails again: then it may be there.
+            self._means.waits(life, f"{error} {away}")
+            await asyncio.sleep(LONGEST_LOOK_S)
+        except MeshError as kept:
+            # What had been held or stored cannot be given up: tried again, and not for ever.
+            await self._fail_or_wait(life, Blame.TRANSIENT, 1 + life.attempts, f"{error} {kept}", kept.hint)
 
     async def _stumble(self, life: ImportLife, error: MeshError) -> None:
-        now = time.time()
-        reason, hint = str(error), error.hint
         judged = blame(error)
         n_tries = 1 + (life.n_returns if judged is Blame.SOURCE_CHANGED else life.attempts)
-        if judged is not Blame.PERMANENT and n_tries >= self._means.settings.max_attempts:
+        if judged is not Blame.SOURCE_CHANGED or n_tries >= self._means.settings.max_attempts:
+            await self._fail_or_wait(life, judged, n_tries, str(error), error.hint)
+            return
+        told = await only_copies(self._means, life)
+        if told:
+            # To look at the source again is to let go of what is held, and with it of the only copy.
+            await self._fail_or_wait(life, Blame.PERMANENT, n_tries, f"{error} {told}.", KEPT)
+            return
+        if life.hold is not None:
+            await self._means.open_source(life).release(life.hold)
+        repository = self._means.repository_of(life)
+        await self._means.threads.run(lambda: repository.discard(life.import_id), group=life.import_id)
+        await self._means.ledger.write(
+            Returned(import_id=life.import_id, at_unix_s=time.time(), reason=str(error), hint=error.hint)
+        )
+        await asyncio.sleep(self._means.settings.settle_s)
+
+    async def _fail_or_wait(self, life: ImportLife, judged: Blame, n_tries: int, reason: str, hint: str) -> None:
+        """Write down that it has failed for good, or that it is tried again, and wait until then."""
+        settings, now = self._means.settings, time.time()
+        if judged is not Blame.PERMANENT and n_tries >= settings.max_attempts:
             judged = Blame.PERMANENT
             reason = f"{reason} (given up after {n_tries} attempts)"
         if judged is Blame.PERMANENT:
             await self._means.ledger.write(Failed(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
             return
-        if judged is Blame.SOURCE_CHANGED:
-            told = await only_copies(self._means, life)
-            if told:
-                # To look at the source again is to let go of what is held, and with it of the only copy.
-                await self._means.ledger.write(
-                    Failed(import_id=life.import_id, at_unix_s=now, reason=f"{reason} {told}.", hint=KEPT)
-                )
-                return
-            if life.hold is not None:
-                await self._means.open_source(life).release(life.hold)
-            repository = self._means.repository_of(life)
-            await self._means.threads.run(lambda: repository.discard(life.import_id), group=life.import_id)
-            await self._means.ledger.write(Returned(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint))
-            wait_s = self._means.settings.settle_s
-        else:
-            wait_s = min(self._means.settings.first_retry_s * 2**life.attempts, self._means.settings.longest_retry_s)
-            await self._means.ledger.write(
-                Stumbled(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint, wait_s=wait_s)
-            )
+        wait_s = min(settings.first_retry_s * _grown(life.attempts), settings.longest_retry_s)
+        await self._means.ledger.write(
+            Stumbled(import_id=life.import_id, at_unix_s=now, reason=reason, hint=hint, wait_s=wait_s)
+        )
         await asyncio.sleep(wait_s)
+
+
+def _grown(n: int) -> float:
+    """How many times longer the n-th wait is than the first; beyond a bound no longer, as numbers have one too."""
+    return 2.0 ** min(n, 32)

@@ -21,27 +21,18 @@ async def only_copies(means: ImportMeans, life: ImportLife) -> str:
     """Say how many files are held for an import that lie nowhere else, and where; empty if there are none.
 
     Raises:
-        AgentAway: they are held by a workstation that does not answer.
+        AgentAway, SourceSilent: nobody can say now; a disk that does not answer is not waited for.
     """
     if life.hold is None or not life.hold.staging:
         return ""
+    if not life.order.agent:
+        staging = life.hold.staging
+        await means.looks.run(staging, lambda: os.path.lexists(staging))
     space = await means.open_source(life).held_space(life.hold)
     if not space.n_files_only:
         return ""
     where = f"{life.hold.staging} on {life.order.agent}" if life.order.agent else life.hold.staging
     return f"{space.n_files_only} of its {len(life.hold.files)} files are nowhere any more but in {where}"
-
-
-async def only_copies_now(means: ImportMeans, life: ImportLife) -> str:
-    """Say the same, and do not wait for a disk that does not answer.
-
-    Raises:
-        AgentAway, SourceSilent: nobody can say now.
-    """
-    if life.hold is not None and life.hold.staging and not life.order.agent:
-        staging = life.hold.staging
-        await means.looks.run(staging, lambda: os.path.lexists(staging))
-    return await only_copies(means, life)
 
 
 class ImportHolds:

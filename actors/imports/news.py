@@ -12,7 +12,7 @@ from ...plates.errors import PlaceRefused
 from ...plates.model import PlateSummary
 from ...plates.omero.errors import OmeroError
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, MailboxFull, PeerGone
-from .holds import only_copies_now
+from .holds import only_copies
 from .means import ImportMeans
 from .records import Told
 
@@ -104,7 +104,7 @@ class ImportNews:
         """What of the source lies nowhere else any more; empty where that cannot be told now."""
         life = self._means.book.lives.get(status.import_id)
         try:
-            return await only_copies_now(self._means, life) if life is not None else ""
+            return await only_copies(self._means, life) if life is not None else ""
         except (MeshError, OSError) as error:
             log.warning("what is held cannot be looked at", import_id=status.import_id, reason=str(error))
             return ""

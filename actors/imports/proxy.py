@@ -123,7 +123,7 @@ class ImportProxy(Actor[Inbox]):
             if life.next_phase is not None:
                 self._driver.drive(life)
             elif life.state == "cancelled":
-                self.context.spawn(self._decisions.remove(life))
+                self.context.spawn(self._decisions.clear_up(life))
         for import_id in self._book.untold():
             news.tell(import_id)
         holds = ImportHolds(means)

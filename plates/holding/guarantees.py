@@ -92,6 +92,13 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return f"{told}: {self.reason}" if self.reason else told
 
 
+def watched(file: HeldFile) -> HeldFile:
+    """The same file, its link or clone given up: read by the name that the source has for it, and by that alone."""
+    return msgspec.structs.replace(
+        file, guarantee="watched only", inode=file.origin, ctime_ns=file.origin_ctime_ns or file.ctime_ns
+    )
+
+
 def clone_path(staged: str, origin: int) -> str:
     """The name of a reflink: it says of which file, since its size and time could be those of another."""
     return f"{staged}.{origin}.clone"

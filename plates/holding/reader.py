@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..judged_folders import JudgedFolders
-from ..local.errors import SourceChanged
+from ..local.errors import SourceChanged, SourceMissing
 from ..local.folder_reader import OpenFile
 from ..local.small_files import read_untouched
 from ..reach import EVERYTHING, Reach
 from ..repository import OpenSource, SourceFile
 from .errors import NotHeld
-from .guarantees import STAGED, HeldFile, Hold
+from .guarantees import STAGED, HeldFile, Hold, watched
+from .space import can_be_read_again
 
 _OURS = JudgedFolders(EVERYTHING)
 
@@ -38,8 +39,16 @@ class HeldReader:
         file = self._files.get(path)
         if file is None:
             raise NotHeld(f"{path} is not among the files held for {self._hold.import_id}.")
-        # Links and clones are the mesh's own, made of what was opened for whom it is.
-        return OpenHeldFile(self._hold, file, _OURS if file.guarantee in STAGED else self._folders)
+        if file.guarantee not in STAGED:
+            return OpenHeldFile(self._hold, file, self._folders)
+        try:
+            # Links and clones are the mesh's own, made of what was opened for whom it is.
+            return OpenHeldFile(self._hold, file, _OURS)
+        except SourceMissing:
+            if not can_be_read_again(self._hold, file):
+                raise
+        # It was let go of, and the mesh ended before that was written down.
+        return OpenHeldFile(self._hold, watched(file), self._folders)
 
     def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
         """Read small files whole, those that nothing has touched since they were held: their inodes tell."""

@@ -32,7 +32,7 @@ def _let_go(held: Hold, folder: OpenFolder | None) -> Hold:
     files: list[HeldFile] = []
     for file in held.files:
         name = f"{held.source}/{file.path}"
-        links = folder if file.guarantee in STAGED and _can_be_read_again(held, file) else None
+        links = folder if file.guarantee in STAGED and can_be_read_again(held, file) else None
         if links is None:
             files.append(file)
             continue
@@ -72,10 +72,10 @@ def held_space(held: Hold) -> HeldSpace:
         path = held.path_of(file)
         cost = _cost(path, file)
         n_bytes += cost
-        if _can_be_read_again(held, file):
+        if can_be_read_again(held, file):
             n_again += cost
         else:
-            n_only += _is_only_copy(path, file)
+            n_only += _may_be_only_copy(path, file, held.staging)
     return HeldSpace(import_id=held.import_id, n_bytes=n_bytes, n_bytes_again=n_again, n_files_only=n_only)
 
 
@@ -84,7 +84,7 @@ def held_bytes(held: Hold) -> int:
     return held_space(held).n_bytes
 
 
-def _can_be_read_again(held: Hold, file: HeldFile) -> bool:
+def can_be_read_again(held: Hold, file: HeldFile) -> bool:
     """Whether the source's name still leads to what is held: another file of that name is another's bytes."""
     try:
         seen = os.stat(f"{held.source}/{file.path}")  # noqa: PTH116 - one of many thousand
@@ -96,11 +96,14 @@ def _can_be_read_again(held: Hold, file: HeldFile) -> bool:
     return file.guarantee == "hard link" or (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _is_only_copy(path: str, file: HeldFile) -> bool:
+def _may_be_only_copy(path: str, file: HeldFile, staging: str) -> bool:
+    """Whether bytes may lie here alone: also where the disk is away just now, on which they do."""
     try:
         seen = os.lstat(path)
+    except FileNotFoundError:
+        return not os.path.isdir(staging)  # noqa: PTH112 - one of many thousand
     except OSError:
-        return False
+        return True
     return file.guarantee != "hard link" or seen.st_nlink == 1
 
 

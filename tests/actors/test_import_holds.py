@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from waiting import eventually
 
+from hcs_mesh.actors.imports.driver import _grown
 from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
@@ -25,6 +26,7 @@ from hcs_mesh.messages.imports import (
 )
 from hcs_mesh.messages.notices import SendNotice
 from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.local.errors import RepositoryFailed
 from hcs_mesh.plates.repository import StoredFile
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Actor, Node
@@ -38,6 +40,14 @@ class SlowRepository(LocalRepository):
 
     may_copy: threading.Event
     once_copied: Callable[[], None] | None = None
+    n_refusals = 0
+    """How often it cannot remove what it has taken over."""
+
+    def discard(self, import_id: str) -> None:
+        if self.n_refusals:
+            self.n_refusals -= 1
+            raise RepositoryFailed("the disk refuses to remove it")
+        super().discard(import_id)
 
     def transfer(self, *given: Any, **named: Any) -> tuple[StoredFile, ...]:
         assert self.may_copy.wait(30.0)
@@ -257,3 +267,40 @@ async def test_the_news_of_a_failure_name_the_only_copy_and_say_nothing_of_one_t
     assert (notices[harmless].facts.only_copy, notices[harmless].facts.source_deleted) == ("", False)
     await life.stop()
     await life.wait()
+
+
+async def test_nothing_is_given_up_while_the_disk_is_away_that_may_hold_the_only_copy(place: Place) -> None:
+    import_id, [changed] = await held_and_deleted(place, n_left=1)
+    changed.chmod(0o600)
+    place.repository.may_copy.set()
+    assert (await place.until_over(import_id)).state == "failed"
+    [home] = place.folder.rglob(".hcs-mesh-held")
+    held = links(place)
+    home.rename(place.folder / "unmounted")
+    with pytest.raises(AskFailed, match="nowhere any more but in"):
+        await place.imports.ask(ForgetImport(import_id=import_id))
+    (place.folder / "unmounted").rename(home)
+    assert links(place) == held
+
+
+async def test_a_change_is_recovered_from_once_what_was_stored_can_be_removed(place: Place) -> None:
+    await place.start(ImportSettings(settle_s=0.01, held_look_s=0.02, first_retry_s=0.01))
+    place.repository.n_refusals = 2
+    source = place.source("plate")
+    import_id = await place.submitted(source)
+
+    async def transferring() -> bool:
+        return (await place.status(import_id)).phase == "transferring"
+
+    await eventually(transferring)
+    min(path for path in source.rglob("*") if path.is_file()).chmod(0o600)
+    place.repository.may_copy.set()
+    status = await place.until_over(import_id)
+    assert status.state == "done"
+    told = [entry.note for entry in status.history if "the disk refuses to remove it" in entry.note]
+    assert len(told) == 2, "the proxy lives on, and says what it could not do"
+
+
+def test_a_wait_grows_to_a_bound_however_often_it_was_waited() -> None:
+    assert [_grown(n) for n in (0, 1, 5)] == [1.0, 2.0, 32.0]
+    assert _grown(100_000) == _grown(32)

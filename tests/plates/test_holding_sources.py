@@ -221,6 +221,27 @@ def test_what_another_file_has_the_name_of_is_kept(source: Path, staging: Path) 
     assert read(less, "index.xml") == CONTENT
 
 
+def test_what_was_let_go_of_before_that_was_written_down_is_read_from_the_source(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    let_go(held)
+    assert read(held, "index.xml") == CONTENT
+    assert held_space(held).n_files_only == 0
+    (source / "index.xml").unlink()
+    (source / "index.xml").write_bytes(CONTENT)
+    with pytest.raises(SourceMissing):
+        read(held, "index.xml")
+
+
+def test_what_lies_on_a_disk_that_is_away_may_be_the_only_copy(source: Path, staging: Path) -> None:
+    held = hold(make_source(source), source, staging, "import-0001")
+    for path in (source / "index.xml", source / "day 1/A01.tif"):
+        path.unlink()
+    staging.rename(staging.with_name("unmounted"))
+    assert held_space(held).n_files_only == 2
+    staging.with_name("unmounted").rename(staging)
+    assert held_space(held).n_files_only == 2
+
+
 def test_what_was_renamed_has_another_copy(source: Path, staging: Path) -> None:
     held = hold(make_source(source), source, staging, "import-0001")
     (source / "index.xml").rename(source / "renamed.xml")
