@@ -15,7 +15,7 @@ from ..transport.messages import INNER, Message
 from .actor import Deferred
 from .cell import Cell
 from .letters import Answer, Letter, TracedLetter, portable, too_busy, too_many_of_one, wrong_answer
-from .mailbox import MailboxLimits
+from .mailbox import KEPT_FOR_MESH, MailboxLimits
 from .shares import SHARES, Shares
 
 KEPT_FOR_WORK = 10
@@ -34,7 +34,9 @@ class Deferrals:
         self._waits: dict[asyncio.Task[Any], Answer] = {}
         self._max_letters, self._max_bytes = limits.max_deferred, limits.max_bytes
         self._max_waits = limits.max_deferred - limits.max_deferred // KEPT_FOR_WORK
-        self._n_letters = self._n_bytes = 0
+        # As of a mailbox, a part is the mesh's own: four keys that ask for much at once must not have all of it.
+        self._max_outside = limits.max_deferred - limits.max_deferred // KEPT_FOR_MESH
+        self._n_letters = self._n_bytes = self._n_outside = 0
         self._shares = Shares()
         self._max_share = limits.max_deferred // SHARES or 1, limits.max_bytes // SHARES
 
@@ -57,6 +59,7 @@ class Deferrals:
         self._n_letters += 1
         self._n_bytes += letter.n_bytes
         if letter.principal is not INNER:
+            self._n_outside += 1
             self._shares.add(letter.principal.name, letter.n_bytes)
         if running is not None:
             self._running[running].append(letter)
@@ -105,6 +108,8 @@ class Deferrals:
         has_room = self._n_bytes + letter.n_bytes <= self._max_bytes or not self._n_letters
         if deferred.only_waits and len(self._waits) >= self._max_waits:
             has_room = False
+        if letter.principal is not INNER and self._n_outside >= self._max_outside:
+            has_room = False
         if self._n_letters >= self._max_letters or not has_room:
             return too_busy(self._cell.name, self._n_letters, self._n_bytes)
         name, (max_messages, max_bytes) = letter.principal.name, self._max_share
@@ -131,6 +136,7 @@ class Deferrals:
         self._n_letters -= len(letters)
         self._n_bytes -= sum(letter.n_bytes for letter in letters)
         for letter in letters:
+            self._n_outside -= letter.principal is not INNER
             self._shares.remove(letter.principal.name, letter.n_bytes)
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
         for letter in letters:

@@ -35,7 +35,7 @@ class MailboxLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 64 << 20
     when_full: WhenFull = WhenFull.REJECT
     max_deferred: int = 10_000
-    """Messages whose work it has deferred: nine tenths of it for those that only wait, a quarter for any one key."""
+    """Messages whose work it has deferred: nine tenths of it for those that only wait, a quarter for any one key, and three quarters for all of them."""
 
 
 KEPT_FOR_MESH = 4

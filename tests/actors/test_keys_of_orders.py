@@ -67,7 +67,7 @@ class Facility:
 
     async def up(self) -> None:
         settings = ImportSettings(accounts="off", roots=(RootSettings(path=str(self.folder)),))
-        self.places = Doorkeeper(self.folder, settings)
+        self.places = Doorkeeper(self.folder / "data", settings)
         self.node.listen_front(self._endpoint, MESH, self._ring)
         self.life = await self.node.start_actor(
             "imports",

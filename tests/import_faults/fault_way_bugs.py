@@ -22,6 +22,7 @@ from hcs_mesh.plates.holding import deletion
 from hcs_mesh.plates.local import adoption, certifying
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.plates.local.import_shelf import ImportShelf
+from hcs_mesh.plates.reach import EVERYTHING
 
 Patches = tuple[tuple[Any, str, Any], ...]
 
@@ -63,7 +64,10 @@ def changes_deleted() -> Patches:
 
 
 def deletion_not_asked_again() -> Patches:
-    return ((ImportPlaces, "check_deletion", lambda self, path: None),)
+    return (
+        (ImportPlaces, "check_deletion", lambda self, path: None),
+        (ImportPlaces, "deletable_for", lambda self, owner, *, administrator: EVERYTHING),
+    )
 
 
 def nothing_owed() -> Patches:

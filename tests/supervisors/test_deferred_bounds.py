@@ -260,6 +260,20 @@ async def test_one_key_has_its_share_of_what_is_deferred_and_the_others_are_answ
         assert await greedy.ask(request_), "and has its share again"
 
 
+async def test_however_many_keys_ask_a_quarter_of_what_is_deferred_is_the_mesh_s_own(tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    async with scene(tmp_path) as there, keys_of(there, tmp_path, *names) as keys:
+        asked = [key.ask(Make(), timeout_s=60.0) for key in keys for _ in range(SHARE)]
+        await eventually(lambda: there.home.cells["workshop"].n_handled == LIMIT, what="the arrival of all of it")
+        refused = [one for one in asked if one.done()]
+        assert len(refused) == LIMIT // 4
+        own = await there.asked(*(Make() for _ in range(LIMIT // 4)))
+        there.workshop.gate.set()
+        assert await asyncio.gather(*own) == ["made"] * (LIMIT // 4)
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(one == "made" for one in told) == LIMIT - LIMIT // 4
+
+
 async def test_one_key_has_its_share_by_bytes_too(tmp_path: Path) -> None:
     async with scene(tmp_path) as there, keys_of(there, tmp_path, "greedy", "modest") as (greedy, modest):
         alone = greedy.ask(Make(n_bytes=(1 << 20) // 2), timeout_s=60.0)
