@@ -35,7 +35,8 @@ class MailboxLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 64 << 20
     when_full: WhenFull = WhenFull.REJECT
     max_deferred: int = 10_000
-    """Messages whose work it has deferred: nine tenths of it for those that only wait, a quarter for any one key, and three quarters for all of them."""
+    """Messages whose work it has deferred: nine tenths of it for those that only wait, a quarter for any one key, three
+    quarters for all of them."""
 
 
 KEPT_FOR_MESH = 4
