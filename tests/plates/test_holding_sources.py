@@ -228,7 +228,8 @@ def test_what_was_let_go_of_before_that_was_written_down_is_read_from_the_source
     assert held_space(held).n_files_only == 0
     (source / "index.xml").unlink()
     (source / "index.xml").write_bytes(CONTENT)
-    with pytest.raises(SourceMissing):
+    # Which of both depends on whether the file system gives the number of a file that is gone away again.
+    with pytest.raises((SourceMissing, SourceChanged)):
         read(held, "index.xml")
 
 
