@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..config import MeshError
+from ..config.errors import MeshError
 from ..config.mail_address import check_address
 from ..config.written_out import shown
 from ..plates.exclusion import Exclusion

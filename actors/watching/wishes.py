@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...config import ConfigError, MeshError
+from ...config.errors import ConfigError, MeshError
 from ...config.watch_settings import WatchSettings
 from ...messages.import_orders import check_order
 from .book import WatchedUnit
