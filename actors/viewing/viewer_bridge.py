@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
+from weakref import WeakKeyDictionary
 
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from ...messages.streaming import BeginStream, CloseAllStreams, CloseStream, ListStreams, OpenStream
@@ -29,6 +30,7 @@ from .death_watch import DeathWatch
 from .errors import ViewerRefused
 from .plane_carrier import VIEWER, Carried, PlaneCarrier
 from .stream_pump import BRIDGE
+from .under_way import UnderWay
 
 PUBLISHER = "publisher"
 Inbox = (
@@ -56,7 +58,7 @@ class _Session:
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
     shown: set[int] = field(default_factory=set)
-    """The planes that it has been shown and has not let go of."""
+    """The planes that it has been shown and has not let go of; elsewhere, those that have left for it."""
     opened: bool = False
     """The publisher has been asked for a stream, and is to close it."""
     begun: bool = False
@@ -75,6 +77,8 @@ class ViewerBridge(Actor[Inbox]):
         """Have ``watch`` prove that a process of this host has ended."""
         self._watch = watch
         self._sessions: dict[str, _Session] = {}
+        # By link, not by session: whoever attaches again has read no more for that.
+        self._under_way: WeakKeyDictionary[Link, UnderWay] = WeakKeyDictionary()
         self._n_attached = 0
 
     async def started(self) -> None:
@@ -105,7 +109,7 @@ class ViewerBridge(Actor[Inbox]):
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
-                    if isinstance(message, Frame):
+                    if isinstance(message, Frame) and session.carrier is None:
                         session.shown.add(message.sequence)
                     _tell(session, message)
             case StreamEnded(viewer=viewer, reason=reason):
@@ -172,7 +176,9 @@ class ViewerBridge(Actor[Inbox]):
             raise ViewerRefused("the viewer has left, or attached again, since", hint="follow the later stream")
         ring = opened.ring
         if asked.elsewhere:
-            session.carrier = PlaneCarrier(session.link, PlaneReader(Path(ring).parent))
+            under_way = self._under_way.setdefault(session.link, UnderWay())
+            planes = PlaneReader(Path(ring).parent)
+            session.carrier = PlaneCarrier(session.link, planes, under_way, on_left=session.shown.add)
             self.context.spawn(session.carrier.run())
             ring = ""
         return Attached(viewer=session.viewer, contents=opened.contents, ring=ring, credits=opened.credits)
