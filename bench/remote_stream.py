@@ -21,6 +21,7 @@ from rounds import CORES, pin
 
 from hcs_mesh.actors.viewing.compression import Compression
 from hcs_mesh.actors.viewing.plane_carrier import PlaneCarrier
+from hcs_mesh.actors.viewing.under_way import UnderWay
 from hcs_mesh.messages.frames import Frame, FrameTaken
 from hcs_mesh.messages.planes import PlaneAddress, PlaneHeader
 from hcs_mesh.transport import (
@@ -125,7 +126,8 @@ async def stream(
         refs = [ring.put(plane(shrinks=shrinks)) for _ in range(N_CREDITS)]
         with on_another_core(command):
             link = await side.ready
-            side.carrier = PlaneCarrier(link, PlaneReader(default_folder()))
+            planes = PlaneReader(default_folder())
+            side.carrier = PlaneCarrier(link, planes, UnderWay(), on_left=lambda sequence: None)
             if compression is not None:
                 side.carrier.compression = compression
             running = asyncio.create_task(side.carrier.run())

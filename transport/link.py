@@ -101,7 +101,7 @@ class Link:
         self._leave(codec.seal(_TELL, 0, target, 0.0, event, trace), event, event.bulk)
 
     def tell_with(self, target: str, event: Event, pixels: Any) -> bool:
-        """Send an event with a plane's pixels beside it, not copied: they stay as they are until it is acknowledged.
+        """Send an event with a plane's pixels beside it, not copied: nobody changes them while the socket holds them.
 
         Returns False when it was dropped: the peer is gone, or takes nothing.
 

@@ -19,6 +19,7 @@ from ..transport.codec import decode, union_decoder
 from ..transport.deliveries import Deliver
 from ..transport.planes import BadPlane, PlaneReader, RingError
 from ..transport.planes.packing import unpack
+from .let_go import LetGo
 from .screen import Screen
 
 BRIDGE = "viewers"
@@ -51,8 +52,7 @@ class Follower:
         self._viewer = ""
         self._ring: PlaneReader | None = None
         self._sees_no_ring = False
-        self._let_go_through = 0
-        self._let_go_beyond: set[int] = set()
+        self._let_go = LetGo()
         self._ended = asyncio.Event()
         self._link: Link | None = None
         self.n_sessions = 0
@@ -116,8 +116,7 @@ class Follower:
             self._ring = PlaneReader(Path(attached.ring).parent)
             self._ring.open(attached.ring)
         self._viewer = attached.viewer
-        self._let_go_through = 0
-        self._let_go_beyond.clear()
+        self._let_go = LetGo()
         self.n_sessions += 1
         self._screen.begin(attached.contents)
 
@@ -130,7 +129,7 @@ class Follower:
 
     async def _is_known(self, link: Link) -> bool:
         """Whether the mesh still knows this viewer; it is told again what it may have had no room for."""
-        request = StillAttached(viewer=self._viewer, let_go_through=self._let_go_through)
+        request = StillAttached(viewer=self._viewer, let_go_through=self._let_go.through)
         try:
             return await link.ask(BRIDGE, request, timeout_s=ATTACH_TIMEOUT_S)
         except MailboxFull:
@@ -146,7 +145,10 @@ class Follower:
             return
         if not isinstance(message, StreamEnded):
             # Whatever becomes of it below, afterwards nothing of it is held.
-            self._note_as_let_go(message.sequence)
+            self._let_go.note(message.sequence)
+            if self._let_go.has_lost_one:
+                # What it has let go of cannot be said together any more: attached anew, it begins to count anew.
+                self._ended.set()
         match message:
             case Frame():
                 self._take(link, message)
@@ -158,13 +160,6 @@ class Follower:
                 self._screen.unreadable(message)
             case StreamEnded():
                 self._ended.set()
-
-    def _note_as_let_go(self, sequence: int) -> None:
-        # What comes over the data channel may overtake what was sent before there was one: that is still to be held.
-        self._let_go_beyond.add(sequence)
-        while self._let_go_through + 1 in self._let_go_beyond:
-            self._let_go_through += 1
-            self._let_go_beyond.remove(self._let_go_through)
 
     def _take(self, link: Link, frame: Frame) -> None:
         began_s = time.monotonic()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
@@ -14,6 +16,7 @@ from ...transport import Link
 from ...transport.planes import PlaneReader, RingError
 from ...transport.planes.packing import BLOSC2, pack
 from .compression import Compression
+from .under_way import UnderWay
 
 VIEWER = "viewer"
 """The name under which a viewer's process takes its stream."""
@@ -22,15 +25,27 @@ Carried = Frame | FactTold | PlaneUnreadable | StreamEnded
 
 
 class PlaneCarrier:
-    """Sends what it is given, one after the other; a plane's slot stays the viewer's until it is acknowledged."""
+    """Sends what it is given, one after the other: of a plane a copy, made while its slot is the viewer's.
 
-    def __init__(self, link: Link, planes: PlaneReader) -> None:
-        """Send over ``link`` the planes that lie in the rings of ``planes``."""
+    A viewer elsewhere decides itself what it says and when it reads, and once it has said that it let a plane go, the
+    slot may be given to one that somebody else may see. So no memory of the ring waits for it: docs/decisions/0029.
+    """
+
+    def __init__(
+        self, link: Link, planes: PlaneReader, under_way: UnderWay, *, on_left: Callable[[int], object]
+    ) -> None:
+        """Send over ``link`` the planes that lie in the rings of ``planes``, while ``under_way`` has room for them.
+
+        ``on_left`` is told the number of each plane that needs its slot no more.
+        """
         self.compression = Compression()
         self.n_bytes = 0
         self.n_sent_bytes = 0
         self._link = link
         self._planes = planes
+        self._under_way = under_way
+        self._on_left = on_left
+        self._closed = False
         self._waiting: asyncio.Queue[Carried | None] = asyncio.Queue()
 
     def put(self, message: Carried) -> None:
@@ -46,7 +61,9 @@ class PlaneCarrier:
         self.compression.forget(sequence)
 
     def close(self) -> None:
-        """End once what was put has been sent."""
+        """Send no more planes, and end once what else was put has been said."""
+        self._closed = True
+        self._under_way.look_again()
         self._waiting.put_nowait(None)
 
     async def run(self) -> None:
@@ -61,23 +78,35 @@ class PlaneCarrier:
             self._planes.close()
 
     async def _send_plane(self, frame: Frame) -> None:
+        while self._under_way.is_full and not self._closed:
+            # Its viewer has not read what it was sent before.
+            await self._under_way.change()
+        if self._closed:
+            return
         try:
             pixels = self._planes.view(frame.ref)
+            body, codec = await self._body(pixels)
+            # Once more, now that it is copied: it is one plane, and the viewer's.
+            self._planes.view(frame.ref)
         except RingError:
             # Its stream was closed meanwhile, and the slot is somebody else's.
             return
-        body: NDArray[Any] | bytes = pixels
         # Where the ring lies is nobody's business elsewhere.
-        told = msgspec.structs.replace(frame, ref=msgspec.structs.replace(frame.ref, ring=""))
+        told = msgspec.structs.replace(frame, codec=codec, ref=msgspec.structs.replace(frame.ref, ring=""))
+        self.n_bytes += pixels.nbytes
+        self.n_sent_bytes += body.nbytes
+        self.compression.sent(frame.sequence, body.nbytes, time.monotonic(), as_it_is=not codec)
+        self._under_way.note(body)
+        self._link.tell_with(VIEWER, told, body)
+        self._on_left(frame.sequence)
+
+    async def _body(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], str]:
+        """A plane's bytes as they go out, in memory of their own, and what packed them."""
+        # In threads: a plane takes milliseconds, and other streams go on meanwhile.
         if self.compression.next_is_packed():
             began_s = time.monotonic()
-            # In a thread: a plane takes milliseconds, and other streams go on meanwhile.
-            packed = await asyncio.to_thread(pack, pixels)
-            self.compression.packed(pixels.nbytes, len(packed), time.monotonic() - began_s)
-            if self.compression.on or len(packed) < pixels.nbytes:
-                body, told = packed, msgspec.structs.replace(told, codec=BLOSC2)
-        n_bytes = len(body) if isinstance(body, bytes) else body.nbytes
-        self.n_bytes += pixels.nbytes
-        self.n_sent_bytes += n_bytes
-        self.compression.sent(frame.sequence, n_bytes, time.monotonic(), as_it_is=body is pixels)
-        self._link.tell_with(VIEWER, told, body)
+            packed = np.frombuffer(await asyncio.to_thread(pack, pixels), np.uint8)
+            self.compression.packed(pixels.nbytes, packed.nbytes, time.monotonic() - began_s)
+            if self.compression.on or packed.nbytes < pixels.nbytes:
+                return packed, BLOSC2
+        return await asyncio.to_thread(np.copy, pixels), ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
+from weakref import WeakKeyDictionary
 
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from ...messages.streaming import BeginStream, CloseAllStreams, CloseStream, ListStreams, OpenStream
@@ -28,6 +30,7 @@ from .death_watch import DeathWatch
 from .errors import ViewerRefused
 from .plane_carrier import VIEWER, Carried, PlaneCarrier
 from .stream_pump import BRIDGE
+from .under_way import UnderWay
 
 PUBLISHER = "publisher"
 Inbox = (
@@ -55,7 +58,9 @@ class _Session:
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
     shown: set[int] = field(default_factory=set)
-    """The planes that it has been shown and has not let go of."""
+    """The planes that it has been shown and has not let go of; elsewhere, those that have left for it."""
+    opened: bool = False
+    """The publisher has been asked for a stream, and is to close it."""
     begun: bool = False
     """Its viewer has said that planes may come."""
 
@@ -72,6 +77,8 @@ class ViewerBridge(Actor[Inbox]):
         """Have ``watch`` prove that a process of this host has ended."""
         self._watch = watch
         self._sessions: dict[str, _Session] = {}
+        # By link, not by session: whoever attaches again has read no more for that.
+        self._under_way: WeakKeyDictionary[Link, UnderWay] = WeakKeyDictionary()
         self._n_attached = 0
 
     async def started(self) -> None:
@@ -89,7 +96,8 @@ class ViewerBridge(Actor[Inbox]):
         """Handle what viewers and the publisher say."""
         match message:
             case Attach():
-                return self.defer(self._open(self._admit(message)))
+                # It is let in as that work begins: one for which there is no room changes nothing.
+                return self.defer(self._open(message, self.context.caller, self.context.principal.name))
             case StillAttached(viewer=viewer):
                 if not self._is_its_own(viewer):
                     return False
@@ -101,7 +109,7 @@ class ViewerBridge(Actor[Inbox]):
             case Frame() | FactTold() | PlaneUnreadable():
                 session = self._sessions.get(message.viewer)
                 if session is not None:
-                    if isinstance(message, Frame):
+                    if isinstance(message, Frame) and session.carrier is None:
                         session.shown.add(message.sequence)
                     _tell(session, message)
             case StreamEnded(viewer=viewer, reason=reason):
@@ -118,8 +126,7 @@ class ViewerBridge(Actor[Inbox]):
         """Viewers attached now, and ever."""
         return {"viewers": len(self._sessions), "attached_ever": self._n_attached}
 
-    def _admit(self, asked: Attach) -> _Session:
-        link = self.context.caller
+    def _admit(self, asked: Attach, link: Link | None, principal: str) -> _Session:
         if asked.protocol != PROTOCOL:
             raise ViewerRefused(
                 f"the viewer speaks protocol {asked.protocol}, this mesh {PROTOCOL}",
@@ -127,6 +134,8 @@ class ViewerBridge(Actor[Inbox]):
             )
         if link is None:
             raise ViewerRefused("a viewer attaches over a link", hint="python -m hcs_mesh.viewers.recorder --data DIR")
+        if link.gone:
+            raise ViewerRefused(f"the viewer is gone: {link.gone}", hint="attach again")
         for viewer, session in list(self._sessions.items()):
             if session.link is link:
                 # One stream per link: whoever attaches again has given the former stream up.
@@ -144,30 +153,32 @@ class ViewerBridge(Actor[Inbox]):
                 f"process {asked.pid} of this viewer cannot be watched from here: {error}",
                 hint="a viewer in a container or on another host says that it is elsewhere",
             ) from error
-        session = _Session(viewer, link, asked, self.context.principal.name, watch)
+        session = _Session(viewer, link, asked, principal, watch)
         self._sessions[viewer] = session
         self._n_attached += 1
         link.on_lost[BRIDGE] = gone
         return session
 
-    async def _open(self, session: _Session) -> Attached:
-        if session.viewer not in self._sessions:
-            # It attached once more before this began: a stream opened now would be closed by nobody.
-            raise ViewerRefused("the viewer has attached again since", hint="follow the later stream")
+    async def _open(self, asked: Attach, link: Link | None, principal: str) -> Attached:
+        session = self._admit(asked, link, principal)
         request = OpenStream(
-            viewer=session.viewer,
-            subject=session.asked.subject,
-            snapshot_bytes=session.asked.snapshot_bytes,
-            requester=session.principal,
+            viewer=session.viewer, subject=asked.subject, snapshot_bytes=asked.snapshot_bytes, requester=principal
         )
         try:
-            opened = await self.context.find(PUBLISHER).ask(request)
+            asking = asyncio.ensure_future(self.context.find(PUBLISHER).ask(request))
+            # What the publisher has no room for has failed already, and opens nothing.
+            session.opened = not asking.done()
+            opened = await asking
         except BaseException:
-            self.context.me.tell(ViewerGone(viewer=session.viewer, reason="its stream could not be opened"))
+            self._forget(session.viewer)
             raise
+        if session.viewer not in self._sessions:
+            raise ViewerRefused("the viewer has left, or attached again, since", hint="follow the later stream")
         ring = opened.ring
-        if session.asked.elsewhere and session.viewer in self._sessions:
-            session.carrier = PlaneCarrier(session.link, PlaneReader(Path(ring).parent))
+        if asked.elsewhere:
+            under_way = self._under_way.setdefault(session.link, UnderWay())
+            planes = PlaneReader(Path(ring).parent)
+            session.carrier = PlaneCarrier(session.link, planes, under_way, on_left=session.shown.add)
             self.context.spawn(session.carrier.run())
             ring = ""
         return Attached(viewer=session.viewer, contents=opened.contents, ring=ring, credits=opened.credits)
@@ -250,7 +261,9 @@ class ViewerBridge(Actor[Inbox]):
             session.watch.stop()
         if session.carrier is not None:
             session.carrier.close()
-        self.context.find(PUBLISHER).tell(CloseStream(viewer=viewer))
+        # It is taken however full the mailbox is, and so it is said of streams only that are or will be there.
+        if session.opened:
+            self.context.find(PUBLISHER).tell(CloseStream(viewer=viewer))
 
 
 def _tell(session: _Session, message: Carried) -> None:

@@ -1,6 +1,7 @@
 """Whatever one viewer says, the slots of those that are gone come back, and the others are shown their planes."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import zmq
 
+from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.messages.frames import FactTold, FrameTaken, WellStateChanged
 from hcs_mesh.messages.streaming import BeginStream, ListStreams
-from hcs_mesh.messages.viewing import Attach, StartStream, Subject
+from hcs_mesh.messages.viewing import Attach, ListViewers, StartStream, Subject
+from hcs_mesh.supervisors import MailboxLimits
 from hcs_mesh.transport import Dialer, Event, KeyPair, MailboxFull
 from hcs_mesh.transport.codec import Envelope
 
@@ -149,6 +152,57 @@ async def test_what_a_viewer_says_of_its_stream_is_passed_on_though_the_publishe
             mesh.node.cells["publisher"].resume()
             await streaming.until(lambda: len(heard) == 3)
             assert mesh.statistics("viewers")["last_error"] == ""
+
+
+async def test_who_attaches_again_and_again_has_nothing_said_to_a_publisher_without_room(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh, dialled(mesh) as dialer:
+        publisher = mesh.node.cells["publisher"]
+        fill(mesh, "publisher")
+        n_waiting = len(publisher.box)
+        answers = await asyncio.gather(*(dialer.link.ask("viewers", ATTACH) for _ in range(50)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {MailboxFull}
+        # The bridge has heard all of it, and what it says to itself about it.
+        await streaming.until(lambda: not len(mesh.node.cells["viewers"].box))
+        assert len(publisher.box) == n_waiting
+        publisher.resume()
+
+
+async def test_a_viewer_that_there_is_no_room_to_let_in_again_keeps_the_stream_it_has(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ViewerBridge, "mailbox", MailboxLimits(max_deferred=1))
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh, dialled(mesh) as dialer:
+        publisher = mesh.node.cells["publisher"]
+        publisher.pause()
+        first = dialer.link.ask("viewers", ATTACH)
+        with pytest.raises(MailboxFull):
+            await dialer.link.ask("viewers", ATTACH)
+        publisher.resume()
+        attached = await first
+        assert [one.viewer for one in await mesh.node.find("publisher").ask(ListStreams())] == [attached.viewer]
+
+
+async def test_a_viewer_that_hangs_up_before_it_is_let_in_is_not_let_in(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = ViewerBridge.receive
+
+    @functools.wraps(receive)
+    async def receive_and_lose(self: ViewerBridge, message: Any) -> Any:
+        answer = await receive(self, message)
+        if isinstance(message, Attach):
+            mesh.node.fronts[0].forget(self.context.caller, "it hung up")
+        return answer
+
+    monkeypatch.setattr(ViewerBridge, "receive", receive_and_lose)
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh, dialled(mesh) as dialer:
+        asked = dialer.link.ask("viewers", ATTACH)
+        await streaming.until(lambda: mesh.statistics("viewers")["handled"])
+        assert await mesh.node.find("viewers").ask(ListViewers()) == ()
+        assert mesh.statistics("viewers")["viewers"] == 0
+        asked.cancel()
 
 
 async def test_a_viewer_comes_in_and_is_shown_its_planes_however_much_another_key_says(

@@ -12,8 +12,11 @@ import zmq
 
 from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
 from hcs_mesh.messages.viewing import Contents, Detach, ListViewers, Subject
-from hcs_mesh.transport import MailboxFull
+from hcs_mesh.transport import Kind, Link, MailboxFull
+from hcs_mesh.transport.codec import Envelope
+from hcs_mesh.viewers import let_go
 from hcs_mesh.viewers.follower import Follower
+from hcs_mesh.viewers.let_go import LetGo
 
 pytestmark = pytest.mark.anyio
 
@@ -43,9 +46,9 @@ class Screen:
 
 
 @asynccontextmanager
-async def following(mesh: Any, screen: Screen) -> AsyncIterator[Follower]:
+async def following(mesh: Any, screen: Screen, *, kind: type[Follower] = Follower) -> AsyncIterator[Follower]:
     context: zmq.Context[Any] = zmq.Context()
-    follower = Follower(functools.partial(mesh.dial, context), screen, kind="recorder", subject=Subject(plate_id=1))
+    follower = kind(functools.partial(mesh.dial, context), screen, kind="recorder", subject=Subject(plate_id=1))
     task = asyncio.create_task(follower.run())
     try:
         yield follower
@@ -132,7 +135,31 @@ async def test_a_viewer_that_finds_no_room_when_it_comes_asks_again(tmp_path: Pa
 
 
 async def test_a_plane_that_a_later_one_has_overtaken_is_not_said_to_be_let_go_of() -> None:
-    follower = Follower(lambda deliver: None, Screen(), kind="recorder", subject=Subject())  # type: ignore[arg-type,return-value]
-    for sequence, let_go_through in ((2, 0), (3, 0), (1, 3), (5, 3), (4, 5)):
-        follower._note_as_let_go(sequence)
-        assert follower._let_go_through == let_go_through
+    counted = LetGo()
+    for sequence, through in ((2, 0), (3, 0), (1, 3), (5, 3), (4, 5)):
+        counted.note(sequence)
+        assert counted.through == through
+
+
+class HardOfHearing(Follower):
+    """Misses the first that its first session is sent."""
+
+    has_missed = False
+
+    def _deliver(self, link: Link, envelope: Envelope) -> None:
+        if envelope.kind == Kind.TELL and not self.has_missed:
+            self.has_missed = True
+        else:
+            super()._deliver(link, envelope)
+
+
+async def test_a_viewer_that_has_lost_something_of_its_stream_attaches_again(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(let_go, "MOST_BEYOND", 2)
+    async with streaming.mesh(tmp_path / "data", n_credits=2) as mesh:
+        screen = Screen()
+        async with following(mesh, screen, kind=HardOfHearing) as follower:
+            await streaming.until(lambda: screen.n_planes == 3 + 4, 30)
+            assert follower.n_sessions == 2
+            await streaming.until(lambda: mesh.slots_held == 0, 30)

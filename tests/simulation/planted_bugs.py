@@ -309,6 +309,10 @@ def _flood_passed_on() -> Patches:
     return ((ViewerBridge, "_pass_on", pass_on), (BeginStream, "always_taken", False))
 
 
+def _lost_words_not_made_up_for() -> Patches:
+    return ((ViewerBridge, "_make_up_for_what_was_lost", lambda self, session, let_go_through: None),)
+
+
 def _pump_dies_of_the_bridge() -> Patches:
     def say(self: Any, message: Any) -> None:
         self._context.find(BRIDGE).tell(message)
@@ -508,6 +512,9 @@ PLANTED: dict[str, Planted] = {
     "a flood is passed on within the mesh": Planted("streaming", _flood_passed_on, r"viewers dies of a full mailbox"),
     "a full mailbox ends who speaks to it": Planted(
         "streaming", _pump_dies_of_the_bridge, r"publisher dies of a full mailbox"
+    ),
+    "lost words are not made up for": Planted(
+        "streaming", _lost_words_not_made_up_for, r"planes are (never shown|held)"
     ),
     "slot reused early": Planted("streaming", _slot_reused_early, r"shows -?\d+, not \d+"),
     "credit leak on a viewer's death": Planted("streaming", _credit_leak, r"of 4 slots \d are free"),

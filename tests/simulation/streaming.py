@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from hcs_mesh.transport import Event, Link, MailboxFull, Principal, TransportErr
 from hcs_mesh.transport.planes import Ring
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.planes.layout import GENERATION, Layout, PlaneRef, plane_at
+from hcs_mesh.viewers.let_go import LetGo
 
 FAULTS_S = 4.0
 QUICK = Backoff(first_s=0.02, max_s=0.5)
@@ -110,20 +112,16 @@ class Screen(Actor[Frame | FactTold | PlaneUnreadable | StreamEnded | Take]):
         self.viewer = ""
         self.subject = cinema.world.random.choice((Subject(job=JOB), Subject(job=JOB), Subject(plate_id=1)))
         self.ended = False
+        self.let_go = LetGo()
         self.dialer: MemoryDialer
         self._cinema = cinema
         self._process = process
         self._last = 0
         self._held: dict[int, tuple[PlaneRef, int]] = {}
 
-    @property
-    def let_go_through(self) -> int:
-        """Up to this number it holds no plane; it may let them go in any order."""
-        return min(self._held, default=self._last + 1) - 1
-
     def follow(self, viewer: str) -> None:
         """Show this stream from now on."""
-        self.viewer, self._last, self.ended = viewer, 0, False
+        self.viewer, self._last, self.ended, self.let_go = viewer, 0, False, LetGo()
         self._held.clear()
 
     async def receive(self, message: Frame | FactTold | PlaneUnreadable | StreamEnded | Take) -> None:
@@ -133,12 +131,14 @@ class Screen(Actor[Frame | FactTold | PlaneUnreadable | StreamEnded | Take]):
             case StreamEnded():
                 self.ended = True
             case Take(sequence=sequence):
-                self._let_go(sequence)
+                self._take(sequence)
             case _:
                 if message.sequence != self._last + 1:
                     raise Violation(f"number {message.sequence} of a stream came after number {self._last}")
                 self._last = message.sequence
                 self._show(message)
+                if not isinstance(message, Frame):
+                    self.let_go.note(message.sequence)
 
     def _show(self, message: Frame | FactTold | PlaneUnreadable) -> None:
         match message:
@@ -158,11 +158,12 @@ class Screen(Actor[Frame | FactTold | PlaneUnreadable | StreamEnded | Take]):
             case FactTold(fact=WellStateChanged(well=well)):
                 self.wells_done.add(well)
 
-    def _let_go(self, sequence: int) -> None:
+    def _take(self, sequence: int) -> None:
         ref, value = self._held.pop(sequence)
         held = self._cinema.still_holds(self.viewer, sequence)
         if held and self._cinema.rings[ref.ring].value(ref) != value:
             raise Violation(f"slot {ref.slot} was given to another plane while a viewer held it")
+        self.let_go.note(sequence)
         self.dialer.link.tell("viewers", FrameTaken(viewer=self.viewer, sequence=sequence))
 
 
@@ -210,7 +211,6 @@ class Cinema:
         self.hub = Hub(world, self._tree, principal=VIEWER)
         self.crowd = Crowd(world, self.hub)
         self.crowd_viewer = ""
-        self.flooded = False
         self.n_viewers = 0
         for _ in range(world.random.randrange(1, 4)):
             self._open_viewer()
@@ -294,9 +294,11 @@ class Cinema:
                 screen.follow(attached.viewer)
                 screen.dialer.link.tell("viewers", StartStream(viewer=attached.viewer))
                 while not screen.ended:
-                    still = StillAttached(viewer=attached.viewer, let_go_through=screen.let_go_through)
-                    if not await ask("viewers", still, timeout_s=2.0):
-                        break
+                    still = StillAttached(viewer=attached.viewer, let_go_through=screen.let_go.through)
+                    # A bridge that has too much to do is there, and is asked again.
+                    with suppress(MailboxFull):
+                        if not await ask("viewers", still, timeout_s=2.0):
+                            break
                     await asyncio.sleep(0.5)
             except MeshError as error:
                 self.world.note(f"{process.name}: {error}")
@@ -385,7 +387,6 @@ class Cinema:
             self.hub.process.run(cell.life.kill())  # type: ignore[attr-defined]
 
     def _flood(self) -> None:
-        self.flooded = True
         chance = self.world.random
 
         what = chance.choice(("start", "taken", "still"))
@@ -416,10 +417,6 @@ class Cinema:
     def _heal(self) -> None:
         self.calm = True
         self.crowd.leave()
-        if self.flooded:
-            # What a flood kept a viewer from saying it says when it attaches again.
-            for screen in self.screens.values():
-                screen.ended = True
 
     # -- what must hold ---------------------------------------------------------------------------
 
