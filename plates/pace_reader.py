@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config.hours import parse_hours
 from ..config.import_settings import GuestSettings
 from .pace import MIB, UNLIMITED, BackOff, TokenBucket, Traffic
+from .pace_looks import WatchApart, look_together
 from .pace_priority import stand_back
 from .pace_traffic import TrafficWatch
 from .repository import OpenSource, SmallFileReader, SourceFile, SourceReader, never
@@ -59,10 +60,10 @@ class Pace:
         self._make_watch = watch
         self._back_off = BackOff(free_rate=free_rate, least_share=settings.least_share)
         self._bucket = TokenBucket(min(self._limit, self._back_off.rate) if settings.back_off else self._limit)
-        self._watches: dict[Path, TrafficWatch] = {}
-        self._expected: dict[Path, TrafficWatch] = {}
+        self._watches: dict[Path, WatchApart] = {}
+        self._expected: dict[Path, WatchApart] = {}
         self._looked_s = clock()
-        self._own_bytes = self._own_files = 0
+        self._own_bytes = self._own_files = self._seen_bytes = 0
         self._taking = threading.Lock()
         self._looking = threading.Lock()
         self._lowered = threading.local()
@@ -125,16 +126,21 @@ class Pace:
             self._watches.setdefault(folder, watch)
         return PacedReader(inner, self, cancelled, writes=writes)
 
-    def _watch_of(self, folder: Path) -> TrafficWatch:
+    def _watch_of(self, folder: Path) -> WatchApart:
         with self._taking:
             known = self._watches.get(folder) or self._expected.get(folder)
         # Not while others wait to count their bytes: a drive that hangs holds up whoever makes its watch.
-        return known or self._make_watch(folder, self._repository)
+        return known or WatchApart(self._make_watch(folder, self._repository), self._own_on_disk)
+
+    def _own_on_disk(self) -> int:
+        with self._taking:
+            return self._own_bytes + self._own_files * FILE_BYTES
 
     def forget(self, source: Path) -> None:
-        """Look no longer at the disk of a source whose import is over."""
+        """Look no longer at the disk of a source whose import is over, or was given up before it was read."""
         with self._taking:
             self._watches.pop(source, None)
+            self._expected.pop(source, None)
 
     def lower_thread(self) -> None:
         """Have the calling thread stand back, once."""
@@ -182,7 +188,7 @@ class Pace:
     def _look_in_turn(self, now_s: float) -> None:
         if not self._settings.back_off or now_s - self._looked_s < LOOK_EVERY_S:
             return
-        # One thread looks, and the others go on: a network drive that hangs holds up whoever reads from it alone.
+        # One thread looks, and the others go on: it may be waiting for a disk, though never for long.
         if self._looking.acquire(blocking=False):
             try:
                 self._look(self._clock())
@@ -197,14 +203,17 @@ class Pace:
         with self._taking:
             self._watches.setdefault(self._repository, home)
             watches = (*self._watches.values(), *self._expected.values())
-            own_bytes, on_disk = self._own_bytes, self._own_bytes + self._own_files * FILE_BYTES
-            self._own_bytes, self._own_files, self._looked_s = 0, 0, now_s
-        seen = [(watch, watch.look(duration_s, on_disk)._replace(own_bytes=own_bytes)) for watch in watches]
-        rate = self._decided(seen)
+            own_bytes = self._own_bytes - self._seen_bytes
+            self._seen_bytes, self._looked_s = self._own_bytes, now_s
+        looked = look_together(watches, duration_s)
+        if not looked:
+            # Not one disk answers: nobody knows better than at the last look.
+            return
+        rate = self._decided([(watch, one._replace(own_bytes=own_bytes)) for watch, one in looked])
         with self._taking:
             self._bucket.set_rate(min(self._limit, rate), self._clock())
 
-    def _decided(self, seen: Sequence[tuple[TrafficWatch, Traffic]]) -> float:
+    def _decided(self, seen: Sequence[tuple[WatchApart, Traffic]]) -> float:
         known = frozenset[int]().union(*(watch.devices for watch, one in seen if one.duration_s))
         if not all(watch.devices <= known for watch, _ in seen):
             # A disk that is looked at for the first time: nobody knows yet who writes there.

@@ -186,7 +186,9 @@ class LocalSource:
         except StagingNotOurs as error:
             # Tried again it would be the same; what somebody has put there is no reason to fail what is stored.
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
-        self._places.unpaced(Path(held.source))
+        finally:
+            # Also where its disk is silent, and the files stay for now: nothing is read there any more.
+            self._places.unpaced(Path(held.source))
 
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Say nothing: what was stored is what was read in the same process."""

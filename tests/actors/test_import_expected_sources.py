@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import eventually
 
+from hcs_mesh.actors.errors import SourceSilent
+from hcs_mesh.actors.imports.life import ImportLife
+from hcs_mesh.actors.imports.local_source import LocalSource
 from hcs_mesh.actors.imports.places import ImportPlaces
 from hcs_mesh.actors.imports.proxy import ImportProxy
+from hcs_mesh.actors.imports.records import Accepted
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.config.import_settings import GuestSettings
 from hcs_mesh.messages.imports import GetImport, ImportMode, ImportOrder, SubmitImport
+from hcs_mesh.plates.holding import Hold
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.repository import SourceReader
 from hcs_mesh.supervisors import Node
@@ -71,3 +77,22 @@ async def test_a_source_is_expected_before_it_is_read(tmp_path: Path, mode: Impo
     await life.wait()
     await node.close()
     repository.close()
+
+
+class Silent:
+    """Threads at a disk that does not answer."""
+
+    async def run(self, *_: Any, **__: Any) -> None:
+        raise SourceSilent("the disk has not answered")
+
+
+async def test_a_source_that_is_let_go_is_looked_at_no_more_though_its_disk_is_silent(tmp_path: Path) -> None:
+    places = NotedPlaces(tmp_path / "data", ImportSettings(), GuestSettings(nice=0, io_class="none"))
+    order = ImportOrder(path=str(tmp_path))
+    life = ImportLife(Accepted(import_id="import-1", at_unix_s=0.0, key="", order=order, owner="anna"))
+    silent: Any = Silent()
+    source = LocalSource(life, threads=silent, inspection=silent, places=places)
+    places.expect(tmp_path)
+    with pytest.raises(SourceSilent):
+        await source.release(Hold(import_id="import-1", source=str(tmp_path)))
+    assert places.__dict__["noted"] == [("expect", tmp_path), ("forget", tmp_path)]
