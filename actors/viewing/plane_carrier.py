@@ -28,7 +28,7 @@ class PlaneCarrier:
     """Sends what it is given, one after the other: of a plane a copy, made while its slot is the viewer's.
 
     A viewer elsewhere decides itself what it says and when it reads, and once it has said that it let a plane go, the
-    slot may be given to one that somebody else may see. So no memory of the ring waits for it: docs/decisions/0029.
+    slot may be given to one that somebody else may see. So no memory of the ring waits for it: docs/decisions/0028.
     """
 
     def __init__(
