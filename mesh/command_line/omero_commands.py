@@ -81,7 +81,7 @@ def omero_logout(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Let the mesh act in your session no longer; what it does for you waits for the next login, or for a minter."""
+    """Let the mesh begin nothing more in your session; its work for you waits for the next login, or for a minter."""
     from . import asking, omero_login
 
     omero_login.logout(asking.Question(data, key, as_json), user=user)

@@ -17,6 +17,10 @@ from .omero_instance import NOT_SET
 from .printing import print_json
 
 OWN = "[omero] host names a server, in the settings of a mesh with a data folder of its own; hcs-mesh down, then up"
+GIVEN_BACK = (
+    "the mesh begins nothing more in that session, and its executors let go of it within two minutes; "
+    "an upload that has begun in it goes on to its end"
+)
 
 
 def login(question: Question, config: Path | None, *, user: str, by_session: bool) -> None:
@@ -63,7 +67,7 @@ def logout(question: Question, *, user: str) -> None:
     if question.as_json:
         print_json({"taken_back": had})
     else:
-        print("the mesh acts in that session no longer" if had else "the mesh had no session of that person")
+        print(GIVEN_BACK if had else "the mesh had no session of that person")
 
 
 def _hand_in(question: Question, key: SessionKey, user: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ..local.certifying import certificate_of, refuse_incomplete, refuse_same_di
 from ..local.errors import SameDisk, repository_errors
 from ..local.signing import SigningKey
 from ..repository import StoredFile, StoredFileset
+from ..this_host import may_be_this_host
 from .address import OmeroAddress
 from .errors import OmeroPlanesDiffer
 from .import_into import OmeroImport
@@ -48,7 +48,8 @@ def issue(
     if not allow_same_disk:
         if not repository_device.host:
             raise SameDisk(
-                f"Import {account.import_id} gets no certificate: what disk OMERO on this host has it on is not known.",
+                f"Import {account.import_id} gets no certificate: OMERO at {address.host} may be on this host, and "
+                "what disk it has it on is not known.",
                 hint="Mount its managed repository (omero.managed_repository), or set imports.certify_same_disk.",
             )
         refuse_same_disk(account, repository, repository_device)
@@ -86,7 +87,7 @@ def agreed(served: Sequence[ServedPlane], decoded: Sequence[CertifiedPlane]) -> 
 
 
 def device_of_server(address: OmeroAddress, managed: Path | None) -> Device:
-    """What the managed repository lies on; without a host where it is on this one and nobody can look.
+    """What the managed repository lies on; without a host where it may be on this one and nobody can look; blocks.
 
     Raises:
         RepositoryFailed: it is mounted, and cannot be looked at.
@@ -94,5 +95,4 @@ def device_of_server(address: OmeroAddress, managed: Path | None) -> Device:
     if managed is not None:
         with repository_errors(managed):
             return device_of(managed)
-    here = {"localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn()}
-    return Device() if address.host in here else Device(host=address.host)
+    return Device() if may_be_this_host(address.host) else Device(host=address.host)

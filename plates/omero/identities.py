@@ -119,7 +119,7 @@ class Identities:
             return self._chosen(person, sessions)
 
     def taken_back(self, person: Person) -> bool:
-        """Act in a person's own session no longer; whether there was one, which stays the person's."""
+        """Begin nothing more in a person's own session; whether there was one, which stays the person's."""
         sessions = self._sessions(person)
         with sessions.choosing:
             had = "own" in sessions.pools

@@ -15,6 +15,7 @@ from hcs_mesh.plates.certificate import Certificate, CertifiedPlane, Device, Imp
 from hcs_mesh.plates.local.certifying import decode_plane
 from hcs_mesh.plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
 from hcs_mesh.plates.local.signing import load_or_make_key
+from hcs_mesh.plates.omero.address import OmeroAddress
 from hcs_mesh.plates.omero.certifying import agreed, issue
 from hcs_mesh.plates.omero.errors import OmeroPlanesDiffer
 from omero_server.running import RunningServer
@@ -119,8 +120,10 @@ def test_what_is_in_place_unfinished_or_on_one_disk_gets_no_certificate(
         certificate(one, omero, tmp_path, decoded=[])
     one.verify()
     one.register()
-    with pytest.raises(SameDisk, match="OMERO on this host"):
+    with pytest.raises(SameDisk, match=r"OMERO at 127\.0\.0\.1 may be on this host"):
         certificate(one, omero, tmp_path, allow_same_disk=False)
+    with pytest.raises(SameDisk, match=r"OMERO at 127\.0\.1\.1 may be on this host"):
+        certificate(one, omero, tmp_path, allow_same_disk=False, address=OmeroAddress(host="127.0.1.1"))
     linked = desk.of("in-place-certificate", shared_data / METAXPRESS)
     linked.adopt()
     linked.register()
