@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...config import get_logger
 from ...messages.agents import (
     AskFreeSpace,
     AskHeldSpace,
@@ -31,12 +32,15 @@ from ...plates.local.errors import SourceChanged
 from ...plates.local.names import PART
 from ...plates.planners import Plan
 from ...plates.repository import ImportRepository, SourceFile, SourceReader, StoredFile
+from ...plates.served_folders import NotServed
 from .agent_line import AgentLine
 from .agent_reader import AgentReader
 from .life import ImportLife
 from .places import ImportPlaces
 from .readiness import Scan
 from .serving_agents import AgentAway, ServingAgents
+
+log = get_logger(__name__)
 
 LOOK_S = 600.0
 """How long a workstation may take to look at a source; that it is away is known long before."""
@@ -124,7 +128,7 @@ class AgentSource:
         return await self._line.ask(LetGoFiles(hold=held), timeout_s=LOOK_S)
 
     async def release(self, held: Hold) -> None:
-        """Let the files go; a workstation that is away does so when it is back."""
+        """Let the files go; a workstation that is away does so when it is back, or serves their folder again."""
         question, agent = ReleaseFiles(hold=msgspec.structs.replace(held, files=())), self._line.agent
         while True:
             asked = agent.link
@@ -141,6 +145,9 @@ class AgentSource:
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Have the workstation compare what it has read with what was written here.
 
+            except NotServed as error:
+                # It was started without that folder: once it serves it again, it lets go of what is over.
+                log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
         Raises:
             SourceChanged: a file has another checksum there.
             AgentAway: the workstation cannot be reached.

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,6 +30,7 @@ from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.agents import AgentInfo, Chunk, ListAgents, ScanFolder
 from hcs_mesh.messages.imports import ImportOrder, ImportStatus
 from hcs_mesh.plates.holding import HeldFile, Hold
+from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.errors import BadName
 from hcs_mesh.plates.served_folders import NotServed, ServedFolder, ServedFolders
 from hcs_mesh.plates.synthetic import Recipe, write_plate
@@ -59,7 +61,7 @@ class Place(NamedTuple):
         return file
 
     def agent(self, name: str, **how: Any) -> FolderNode:
-        served = ServedFolder(name="plates", path=str(self.folder / "served"))
+        served = ServedFolder(name="plates", path=str(self.folder / how.pop("serve", "served")))
         return FolderNode(
             Settings(devices=NO_DEVICES),
             data=self.folder / f"{name}-data",
