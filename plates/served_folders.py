@@ -82,10 +82,9 @@ class ServedFolders:
                 raise self._refusal(named, "it begins with no folder's name")
             path = Path(folder.path, *rest)
         real = Path(os.path.realpath(path))
-        if self.holding(real) is None:
-            raise self._refusal(named, "it leads elsewhere")
-        if self._own and within(str(real), self._own):
-            raise self._refusal(named, "it is the agent's own folder")
+        if not self.serves(real):
+            is_own = self.holding(real) is not None
+            raise self._refusal(named, "it is the agent's own folder" if is_own else "it leads elsewhere")
         try:
             real.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -98,6 +97,12 @@ class ServedFolders:
 
     def holding(self, real: Path) -> ServedFolder | None:
         """The innermost folder that a path without links lies in."""
+    def serves(self, real: Path) -> bool:
+        """Whether a path without links lies in a folder that is served, and not in the agent's own."""
+        if self._own and within(str(real), self._own):
+            return False
+        return self.holding(real) is not None
+
         found = [one for one in self.folders if within(str(real), os.path.realpath(one.path))]
         return max(found, key=lambda one: len(os.path.realpath(one.path)), default=None)
 

@@ -91,7 +91,7 @@ class ServedSource:
         """
         root = self.folders.resolve(plan.root)
         for file in {plate.image(n).file for plate in plan.plates if plate.n_images for n in (0, plate.n_images - 1)}:
-            if self.folders.holding(Path(os.path.realpath(root / file))) is None:
+            if not self.folders.serves(Path(os.path.realpath(root / file))):
                 raise NotServed(f"{file} leads out of what this workstation serves")
         return root
 
@@ -191,7 +191,7 @@ class ServedSource:
         """
         checked_path(path)
         folder = Path(os.path.realpath(root))
-        if self.folders.holding(folder) is None:
+        if not self.folders.serves(folder):
             raise NotServed(f"{root} is not served by this workstation")
         if held is None:
             opened: OpenSource = FolderReader(folder).open(path)
@@ -237,7 +237,7 @@ class ServedSource:
             checked_path(file.path)
         folder = Path(os.path.realpath(root))
         source = folder
-        if self.folders.holding(folder) is None:
+        if not self.folders.serves(folder):
             raise NotServed(f"{root} is not served by this workstation")
         # Deleted by an earlier call, nothing of it is left to look for.
         with suppress(SourceNotFound):
@@ -250,7 +250,7 @@ class ServedSource:
             self._check_staging(held.import_id, held.staging)
         for file in held.files:
             checked_path(file.path)
-        if self.folders.holding(Path(os.path.realpath(held.source))) is None:
+        if not self.folders.serves(Path(os.path.realpath(held.source))):
             raise NotServed(f"{held.source} is not served by this workstation")
         return held
 
@@ -265,17 +265,17 @@ class ServedSource:
         return {staging_of(self._data, one / HELD_FOLDER) for one in above}
 
     def _check_inside(self, path: Path, opened: OpenSource) -> None:
-        """Promise that the very file that was opened lies in a served folder.
+        """Promise that the very file that was opened lies in a served folder, and not in the agent's own.
 
         Raises:
-            NotServed: a link led out of them.
+            NotServed: it does not, or a link led out of them.
         """
         inside = False
         try:
             real = Path(os.path.realpath(path))
             seen, found = real.lstat(), opened.look()
             same = (seen.st_dev, seen.st_ino) == (found.device, found.inode)
-            inside = same and self.folders.holding(real) is not None
+            inside = same and self.folders.serves(real)
         except FileNotFoundError as error:
             raise NotServed(f"{path} went away while it was opened") from error
         finally:
