@@ -97,9 +97,12 @@ class FolderNode(Mesh):
         await asyncio.to_thread(bind_to_mesh, self.data, self._card.public)
         self._repository_kind = f"none: agent {terms.name} of the mesh at {self._card.address}"
 
+        # For all lives of the agent: what one was sweeping goes on in its thread, and spares what the next one holds.
+        source = ServedSource(self._folders, self.data)
+
         def agent() -> FolderAgent:
             return FolderAgent(
-                ServedSource(self._folders, self.data),
+                source,
                 inspector=settings.inspector,
                 end_inspector=lambda why: processes.end("inspector", why),
                 limit_mib_s=self._offer.limit_mib_s,

@@ -113,7 +113,12 @@ class AgentSource:
 
     async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
         """Link or clone the files on the workstation where that can be done, watch them where it cannot."""
-        return await self._line.ask(HoldFiles(import_id=self._import_id, root=plan.root, files=files), timeout_s=LOOK_S)
+        question = HoldFiles(import_id=self._import_id, root=plan.root, files=files)
+        held = await self._line.ask(question, timeout_s=LOOK_S)
+        if self._line.agent.owed.pop(self._import_id, None) is not None:
+            # Its disk had kept what was held before: that is wanted again, and not let go of when it comes anew.
+            await asyncio.to_thread(self._agents.remember)
+        return held
 
     async def held_space(self, held: Hold) -> HeldSpace:
         """What the hold costs the workstation now."""
@@ -140,14 +145,14 @@ class AgentSource:
                     continue
                 agent.owed[self._import_id] = question.hold
                 await asyncio.to_thread(self._agents.remember)
+            except NotServed as error:
+                # It was started without that folder: once it serves it again, it lets go of what is over.
+                log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
             return
 
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Have the workstation compare what it has read with what was written here.
 
-            except NotServed as error:
-                # It was started without that folder: once it serves it again, it lets go of what is over.
-                log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
         Raises:
             SourceChanged: a file has another checksum there.
             AgentAway: the workstation cannot be reached.
