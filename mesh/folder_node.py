@@ -22,7 +22,7 @@ from .mesh_node import MeshNode
 from .messages.agents import AgentOffer
 from .plates.served_folders import ServedFolder, ServedFolders
 from .processes import Processes
-from .served_mesh import bind_to_mesh
+from .served_mesh import bind_to_mesh, check_mesh
 from .supervisors import RestartIntensity
 from .supervisors.supervisor import Supervisor
 from .transport import Dialer, MeshCard, ServerKey, load_pair
@@ -86,18 +86,23 @@ class FolderNode(Mesh):
                 silence_s=settings.front.silence_s,
             )
 
-        await asyncio.to_thread(bind_to_mesh, self.data, self._card.public)
+        await asyncio.to_thread(check_mesh, self.data, self._card.public)
         # Whether the mesh takes these folders is known before anything is started.
         first = dial()
         try:
             terms = await offer_folders(first.link, self._offer, self._label, trial=True)
         finally:
             first.close()
+        # Only now: a card that leads to no mesh binds to none; and before anything can be held for this one.
+        await asyncio.to_thread(bind_to_mesh, self.data, self._card.public)
         self._repository_kind = f"none: agent {terms.name} of the mesh at {self._card.address}"
+
+        # For all lives of the agent: what one was sweeping goes on in its thread, and spares what the next one holds.
+        source = ServedSource(self._folders, self.data)
 
         def agent() -> FolderAgent:
             return FolderAgent(
-                ServedSource(self._folders, self.data),
+                source,
                 inspector=settings.inspector,
                 end_inspector=lambda why: processes.end("inspector", why),
                 limit_mib_s=self._offer.limit_mib_s,

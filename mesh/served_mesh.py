@@ -12,24 +12,36 @@ from .plates.local.names import PART
 RECORD = "serves"
 
 
-def bind_to_mesh(data: Path, public: str) -> None:
-    """Promise that an agent's folder has served no other mesh than the one of this public key, and serves no other.
+def check_mesh(data: Path, public: str) -> bool:
+    """Whether an agent's folder is bound to the mesh of this public key; it has served no other.
 
     Raises:
         ConfigError: it has served another.
-        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+        RepositoryNotWritable, RepositoryFailed: the disk refuses.
     """
     path = data / RECORD
     with repository_errors(path):
         served = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-        if served == public:
-            return
-        if served:
+        if served and served != public:
             raise ConfigError(
                 f"{data} is the folder of an agent of another mesh, whose imports may be held there.",
                 hint=f"Give this agent a folder of its own with --data; if it is the same mesh with a new key, "
                 f"remove {path} once nothing is imported from here.",
             )
+    return bool(served)
+
+
+def bind_to_mesh(data: Path, public: str) -> None:
+    """Have an agent's folder serve the mesh of this public key, which has answered, and no other from now on.
+
+    Raises:
+        ConfigError: it has served another.
+        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
+    """
+    if check_mesh(data, public):
+        return
+    path = data / RECORD
+    with repository_errors(path):
         data.mkdir(parents=True, exist_ok=True)
         new = path.with_name(path.name + PART)
         new.write_text(f"{public}\n", encoding="utf-8")

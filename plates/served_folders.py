@@ -49,7 +49,7 @@ class ServedFolders:
     """Finds what paths lead to, links and all, and refuses what lies outside of the folders."""
 
     def __init__(self, folders: Sequence[ServedFolder], *, own: Path | None = None) -> None:
-        """Serve these folders, and nothing of the folder that is the agent's ``own``.
+        """Serve these folders where they lead now, and nothing of the folder that is the agent's ``own``.
 
         Raises:
             NotServed: there is none, or two have one name.
@@ -62,6 +62,8 @@ class ServedFolders:
                 hint="give each a name of its own: --serve NAME=FOLDER",
             )
         self.folders = tuple(folders)
+        # Once: a disk that hangs later would keep every path waiting, whichever folder it leads into.
+        self._inside = {one.name: os.path.realpath(one.path) for one in folders}
         self._own = "" if own is None else os.path.realpath(own)
 
     def resolve(self, named: str) -> Path:
@@ -82,10 +84,9 @@ class ServedFolders:
                 raise self._refusal(named, "it begins with no folder's name")
             path = Path(folder.path, *rest)
         real = Path(os.path.realpath(path))
-        if self.holding(real) is None:
-            raise self._refusal(named, "it leads elsewhere")
-        if self._own and within(str(real), self._own):
-            raise self._refusal(named, "it is the agent's own folder")
+        if not self.serves(real):
+            is_own = self.holding(real) is not None
+            raise self._refusal(named, "it is the agent's own folder" if is_own else "it leads elsewhere")
         try:
             real.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -96,16 +97,21 @@ class ServedFolders:
             raise SourceUnreadable(f"{named} cannot be looked at: {getattr(error, 'strerror', error)}") from error
         return real
 
+    def serves(self, real: Path) -> bool:
+        """Whether a path without links lies in a folder that is served, and not in the agent's own."""
+        if self._own and within(str(real), self._own):
+            return False
+        return self.holding(real) is not None
+
     def holding(self, real: Path) -> ServedFolder | None:
-        """The innermost folder that a path without links lies in."""
-        found = [one for one in self.folders if within(str(real), os.path.realpath(one.path))]
-        return max(found, key=lambda one: len(os.path.realpath(one.path)), default=None)
+        """The innermost folder that a path without links lies in, be it the agent's own or not."""
+        found = [one for one in self.folders if within(str(real), self._inside[one.name])]
+        return max(found, key=lambda one: len(self._inside[one.name]), default=None)
 
     @property
     def reach(self) -> Reach:
         """What may be opened for who asks from elsewhere."""
-        inside = tuple(os.path.realpath(one.path) for one in self.folders)
-        return Reach(inside=inside, closed=(self._own,) if self._own else ())
+        return Reach(inside=tuple(self._inside.values()), closed=(self._own,) if self._own else ())
 
     def check_files(self, root: Path, files: Sequence[SourceFile]) -> None:
         """Promise that no link among the files leads out of the folders.

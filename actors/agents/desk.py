@@ -29,7 +29,9 @@ from ..imports.serving_agents import FOLDERS, ServingAgent, ServingAgents
 log = get_logger(__name__)
 
 BEAT_S = 1.0
-RELEASE_S = 15.0
+RELEASE_S = 10.0
+"""How long a workstation's disks may take to let go of what is over, and again for what it owes, before it counts as
+there all the same; both together are less than its uplink waits for an answer."""
 
 Inbox = OfferFolders | AgentBeat | LeaveAgents | ListAgents | LookForAgents | AgentLost
 
@@ -118,19 +120,25 @@ class AgentDesk(Actor[Inbox]):
         return terms
 
     async def _settle(self, agent: ServingAgent, link: Link) -> None:
-        """Have it let go of what it owes, before anybody else can ask it for anything."""
+        """Have it let go of what it owes before anybody else can ask it for anything; what a disk keeps stays owed."""
+        until_s = self.context.now() + RELEASE_S
         while agent.owed:
             import_id, hold = agent.owed.popitem()
             try:
-                await link.ask(FOLDERS, ReleaseFiles(hold=hold), timeout_s=RELEASE_S)
-            except (PeerGone, AskTimedOut):
+                await link.ask(FOLDERS, ReleaseFiles(hold=hold), timeout_s=max(0.0, until_s - self.context.now()))
+            except AskTimedOut as error:
+                # The last one to be asked for the next time: other disks may answer.
+                agent.owed = {import_id: hold, **agent.owed}
+                log.warning("links to files of an ended import stay for now", agent=agent.name, reason=str(error))
+                return
+            except PeerGone:
                 agent.owed[import_id] = hold
                 raise
             except MeshError as error:
                 log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
 
     async def _sweep(self, agent: ServingAgent, link: Link) -> None:
-        """Have it let go of what no import wants any more.
+        """Have it let go of what no import wants any more; a disk that hangs keeps nobody from its other folders.
 
         It could not let go of it in time where its disk was away, or a life ended before it wrote the hold down.
         """
@@ -138,9 +146,10 @@ class AgentDesk(Actor[Inbox]):
             return
         try:
             gone = await link.ask(FOLDERS, SweepHeld(alive=tuple(self._agents.alive(agent.name))), timeout_s=RELEASE_S)
-        except (PeerGone, AskTimedOut):
+        except PeerGone:
             raise
         except MeshError as error:
+            # It goes on there by itself, if that it did not answer in time is all.
             log.warning("links to files of ended imports stay", agent=agent.name, reason=str(error))
             return
         if gone:

@@ -41,6 +41,7 @@ from ...supervisors import Actor, Deferred
 from ..errors import NotAllowed
 from ..inspection import Inspection
 from ..threads import Threads
+from .letting_go import release_apart, sweep_apart
 from .served_file import ServedFile
 from .served_source import ServedSource
 
@@ -143,9 +144,10 @@ class FolderAgent(Actor[Inbox]):
                 return self.defer(run(lambda: source.let_go(hold)))
             case ReleaseFiles(hold=hold):
                 self._forget(hold.import_id)
-                return self.defer(run(lambda: source.release(hold)))
+                # Once however often it is asked for, as where its disk does not answer.
+                return self.defer_once(hold, lambda hold: release_apart(source, hold))
             case SweepHeld(alive=alive):
-                return self.defer(run(lambda: source.sweep(alive)))
+                return self.defer(sweep_apart(source, alive))
             case CompareFiles():
                 return self.defer(self._compare(message))
             case _:

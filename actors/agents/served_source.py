@@ -40,6 +40,7 @@ from ...plates.repository import OpenSource, SourceFile
 from ...plates.served_folders import NotServed, ServedFolders
 from ...plates.source_names import HELD_FOLDER
 from ..imports.scanning import manifest, scan_source
+from .sweeps import Sweeps
 
 log = get_logger(__name__)
 
@@ -51,6 +52,7 @@ class ServedSource:
 
     def __init__(self, folders: ServedFolders, data: Path) -> None:
         self.folders = folders
+        self.sweeps = Sweeps()
         self._data = data
 
     def scan(self, path: str, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[SourceFile, ...]:
@@ -91,7 +93,7 @@ class ServedSource:
         """
         root = self.folders.resolve(plan.root)
         for file in {plate.image(n).file for plate in plan.plates if plate.n_images for n in (0, plate.n_images - 1)}:
-            if self.folders.holding(Path(os.path.realpath(root / file))) is None:
+            if not self.folders.serves(Path(os.path.realpath(root / file))):
                 raise NotServed(f"{file} leads out of what this workstation serves")
         return root
 
@@ -116,6 +118,7 @@ class ServedSource:
             SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: a file is not what had settled.
         """
         folder = self.folders.resolve(root)
+        self.sweeps.spare(import_id)
         served = self.folders.holding(folder)
         staging = choose_staging(folder, data=self._data, root=Path(served.path) if served is not None else None)
         held = hold(files, folder, staging.folder, import_id, why=staging.reason, reach=self.folders.reach)
@@ -167,19 +170,22 @@ class ServedSource:
         if held.staging:
             self._check_staging(held.import_id, held.staging)
         try:
-            release(held)
+            with self.sweeps.letting_go(held.import_id):
+                release(held)
         except StagingNotOurs as error:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
 
-    def sweep(self, alive_ids: Collection[str]) -> tuple[str, ...]:
-        """Let go of what is held for other imports than these, and name them: none is left to ask for it."""
-        gone: list[str] = []
-        for home in sorted(self._homes()):
+    def sweep(self, home: Path, alive_ids: Collection[str]) -> tuple[str, ...]:
+        """Let go of what one of ``homes`` holds for other imports than these, and name them: none asks for it any more.
+
+        What is held while this takes its time is kept, whoever is on the list.
+        """
+        with self.sweeps.of(home) as spared:
             try:
-                gone += sweep(home, alive_ids)
+                return sweep(home, alive_ids, spared=spared)
             except (StagingNotOurs, StagingFailed) as error:
                 log.warning("held files of ended imports stay", staging=str(home), reason=str(error))
-        return tuple(gone)
+                return ()
 
     def open(self, import_id: str, root: str, path: str, staging: str, held: HeldFile | None) -> OpenSource:
         """Open one file of a source, by its link where it is held.
@@ -191,7 +197,7 @@ class ServedSource:
         """
         checked_path(path)
         folder = Path(os.path.realpath(root))
-        if self.folders.holding(folder) is None:
+        if not self.folders.serves(folder):
             raise NotServed(f"{root} is not served by this workstation")
         if held is None:
             opened: OpenSource = FolderReader(folder).open(path)
@@ -237,7 +243,7 @@ class ServedSource:
             checked_path(file.path)
         folder = Path(os.path.realpath(root))
         source = folder
-        if self.folders.holding(folder) is None:
+        if not self.folders.serves(folder):
             raise NotServed(f"{root} is not served by this workstation")
         # Deleted by an earlier call, nothing of it is left to look for.
         with suppress(SourceNotFound):
@@ -250,32 +256,32 @@ class ServedSource:
             self._check_staging(held.import_id, held.staging)
         for file in held.files:
             checked_path(file.path)
-        if self.folders.holding(Path(os.path.realpath(held.source))) is None:
+        if not self.folders.serves(Path(os.path.realpath(held.source))):
             raise NotServed(f"{held.source} is not served by this workstation")
         return held
 
     def _check_staging(self, import_id: str, staging: str) -> None:
         folder = Path(staging)
-        if folder.name != checked_id(import_id) or folder.parent not in self._homes():
+        if folder.name != checked_id(import_id) or folder.parent not in self.homes():
             raise NotServed(f"{staging} is no folder in which this agent holds files")
 
-    def _homes(self) -> set[Path]:
-        """The folders in which this agent may hold files, whether they are there or not."""
+    def homes(self) -> set[Path]:
+        """The folders in which this agent may hold files, whether they are there or not; no disk is asked."""
         above = [*(Path(one.path) for one in self.folders.folders), self._data]
         return {staging_of(self._data, one / HELD_FOLDER) for one in above}
 
     def _check_inside(self, path: Path, opened: OpenSource) -> None:
-        """Promise that the very file that was opened lies in a served folder.
+        """Promise that the very file that was opened lies in a served folder, and not in the agent's own.
 
         Raises:
-            NotServed: a link led out of them.
+            NotServed: it does not, or a link led out of them.
         """
         inside = False
         try:
             real = Path(os.path.realpath(path))
             seen, found = real.lstat(), opened.look()
             same = (seen.st_dev, seen.st_ino) == (found.device, found.inode)
-            inside = same and self.folders.holding(real) is not None
+            inside = same and self.folders.serves(real)
         except FileNotFoundError as error:
             raise NotServed(f"{path} went away while it was opened") from error
         finally:

@@ -12,6 +12,7 @@ from ...plates import errors as plate_errors
 from ...plates.holding import errors as holding_errors
 from ...plates.holding.deletion import SourceStays
 from ...plates.local import errors as local_errors
+from ...plates.served_folders import NotServed
 from ...transport import AskFailed, PeerGone, Request
 from ..errors import NotAllowed
 from .serving_agents import FOLDERS, ServingAgent
@@ -35,6 +36,7 @@ _SOURCES: tuple[type[MeshError], ...] = (
     holding_errors.NotHeld,
     SourceStays,
     NotAllowed,
+    NotServed,
 )
 _KINDS = {kind.__name__: kind for kind in _SOURCES}
 """What an agent says of its source, by name: it means the same here."""

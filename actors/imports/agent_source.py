@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...config import get_logger
 from ...messages.agents import (
     AskFreeSpace,
     AskHeldSpace,
@@ -31,12 +32,15 @@ from ...plates.local.errors import SourceChanged
 from ...plates.local.names import PART
 from ...plates.planners import Plan
 from ...plates.repository import ImportRepository, SourceFile, SourceReader, StoredFile
+from ...plates.served_folders import NotServed
 from .agent_line import AgentLine
 from .agent_reader import AgentReader
 from .life import ImportLife
 from .places import ImportPlaces
 from .readiness import Scan
 from .serving_agents import AgentAway, ServingAgents
+
+log = get_logger(__name__)
 
 LOOK_S = 600.0
 """How long a workstation may take to look at a source; that it is away is known long before."""
@@ -109,7 +113,12 @@ class AgentSource:
 
     async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
         """Link or clone the files on the workstation where that can be done, watch them where it cannot."""
-        return await self._line.ask(HoldFiles(import_id=self._import_id, root=plan.root, files=files), timeout_s=LOOK_S)
+        question = HoldFiles(import_id=self._import_id, root=plan.root, files=files)
+        held = await self._line.ask(question, timeout_s=LOOK_S)
+        if self._line.agent.owed.pop(self._import_id, None) is not None:
+            # Its disk had kept what was held before: that is wanted again, and not let go of when it comes anew.
+            await asyncio.to_thread(self._agents.remember)
+        return held
 
     async def held_space(self, held: Hold) -> HeldSpace:
         """What the hold costs the workstation now."""
@@ -124,7 +133,7 @@ class AgentSource:
         return await self._line.ask(LetGoFiles(hold=held), timeout_s=LOOK_S)
 
     async def release(self, held: Hold) -> None:
-        """Let the files go; a workstation that is away does so when it is back."""
+        """Let the files go; a workstation that is away does so when it is back, or serves their folder again."""
         question, agent = ReleaseFiles(hold=msgspec.structs.replace(held, files=())), self._line.agent
         while True:
             asked = agent.link
@@ -136,6 +145,9 @@ class AgentSource:
                     continue
                 agent.owed[self._import_id] = question.hold
                 await asyncio.to_thread(self._agents.remember)
+            except NotServed as error:
+                # It was started without that folder: once it serves it again, it lets go of what is over.
+                log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
             return
 
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:

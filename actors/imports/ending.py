@@ -12,6 +12,7 @@ from ...plates.access import NoSuchAccount, PathNotAllowed
 from ...plates.errors import BadSourceName, PlanError
 from ...plates.holding.deletion import SourceStays
 from ...plates.labels import Target
+from ...plates.served_folders import NotServed
 from ...transport import TransportError
 from ..errors import NoCertificate, NotAllowed
 from .life import ImportLife
@@ -161,7 +162,7 @@ class ImportEnding:
                 n_files = await means.open_source(life).delete(
                     life.plan, tuple(file for file in held if file.path in life.stored)
                 )
-            except (SourceStays, NotAllowed, NoSuchAccount, PathNotAllowed) as error:
+            except (SourceStays, NotAllowed, NotServed, NoSuchAccount, PathNotAllowed) as error:
                 note = f"the source stays: {error}"
         else:
             note = "the source stays: only what is certified is deleted"

@@ -7,8 +7,8 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -185,8 +185,20 @@ def open_held(folder: Path, inode: int) -> Iterator[OpenFolder]:
         yield held
 
 
-def sweep(staging: Path, alive_ids: Collection[str]) -> tuple[str, ...]:
+def _none_is(name: str) -> AbstractContextManager[bool]:
+    return nullcontext(False)  # noqa: FBT003
+
+
+def sweep(
+    staging: Path,
+    alive_ids: Collection[str],
+    *,
+    spared: Callable[[str], AbstractContextManager[bool]] = _none_is,
+) -> tuple[str, ...]:
     """Remove what was held for imports that are not alive, and name them.
+
+    Whether one is ``spared`` all the same is asked when its turn has come, and it stays so until it is removed: on a
+    slow disk that is long after the list was made.
 
     Raises:
         StagingNotOurs: something else lies there than the folder that this mesh has made and marked.
@@ -198,9 +210,15 @@ def sweep(staging: Path, alive_ids: Collection[str]) -> tuple[str, ...]:
             orphans = tuple(name for name in names if name != MARK and name not in alive_ids)
             if orphans and MARK not in names:
                 raise NotPrivate(errno.EPERM, f"it has no mark of a mesh ({MARK})", str(staging))
+            gone: list[str] = []
             for name in orphans:
-                home.remove(name)
-            return orphans
+                with spared(name) as is_spared:
+                    if not is_spared:
+                        # Released meanwhile, it is gone already.
+                        with suppress(FileNotFoundError):
+                            home.remove(name)
+                            gone.append(name)
+            return tuple(gone)
     except FileNotFoundError:
         return ()
 

@@ -1,10 +1,12 @@
 """On a workstation, too, somebody may put anything in the place of the folder in which links are held."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import pytest
 
+from hcs_mesh.actors.agents.letting_go import sweep_apart
 from hcs_mesh.actors.agents.served_source import ServedSource
 from hcs_mesh.plates.holding import Hold, StagingFailed
 from hcs_mesh.plates.served_folders import ServedFolder, ServedFolders
@@ -61,11 +63,11 @@ def test_an_agent_reads_no_link_where_it_has_not_made_it(served: ServedSource, h
 
 def test_an_agent_keeps_what_imports_want_and_sweeps_the_rest(served: ServedSource, held: Hold, tmp_path: Path) -> None:
     gone = served.hold("import-0002", str(tmp_path / "served" / "plate"), served.scan("plates/plate"))
-    assert served.sweep((IMPORT,)) == ("import-0002",)
+    assert asyncio.run(sweep_apart(served, (IMPORT,))) == ("import-0002",)
     assert (Path(held.staging).exists(), Path(gone.staging).exists()) == (True, False)
 
 
 def test_an_agent_sweeps_nothing_that_it_has_not_held(served: ServedSource, other: Path) -> None:
     before = sorted(other.iterdir())
-    assert served.sweep(()) == ()
+    assert asyncio.run(sweep_apart(served, ())) == ()
     assert sorted(other.iterdir()) == before != []

@@ -129,9 +129,11 @@ class Workstation:
             server = ServerKey(public=keys.mesh.public)
             return node.dial(ipc_endpoint(self._sockets, "cable"), keys.workstation, server, silence_s=SILENCE_S)
 
+        source = ServedSource(folders, self._data)
+
         def agent() -> FolderAgent:
             return FolderAgent(
-                ServedSource(folders, self._data),
+                source,
                 inspector=InspectorSettings(),
                 end_inspector=lambda why: None,
                 may_delete=self.may_delete,

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,17 +23,18 @@ from hcs_mesh import Client, Mesh, Settings
 from hcs_mesh.actors.agents import served_file
 from hcs_mesh.actors.agents.served_source import ServedSource
 from hcs_mesh.actors.imports import agent_line, agent_reader
-from hcs_mesh.config import DeviceSettings, GuestSettings, ImportSettings, MeshError
+from hcs_mesh.config import ConfigError, DeviceSettings, GuestSettings, ImportSettings, MeshError
 from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.folder_node import FolderNode
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.agents import AgentInfo, Chunk, ListAgents, ScanFolder
 from hcs_mesh.messages.imports import ImportOrder, ImportStatus
 from hcs_mesh.plates.holding import HeldFile, Hold
+from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.errors import BadName
 from hcs_mesh.plates.served_folders import NotServed, ServedFolder, ServedFolders
 from hcs_mesh.plates.synthetic import Recipe, write_plate
-from hcs_mesh.transport import KeyRing, MeshCard, Principal, load_or_create_pair
+from hcs_mesh.transport import KeyRing, MeshCard, Principal, load_or_create_pair, new_pair
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ class Place(NamedTuple):
         return file
 
     def agent(self, name: str, **how: Any) -> FolderNode:
-        served = ServedFolder(name="plates", path=str(self.folder / "served"))
+        served = ServedFolder(name="plates", path=str(self.folder / how.pop("serve", "served")))
         return FolderNode(
             Settings(devices=NO_DEVICES),
             data=self.folder / f"{name}-data",
@@ -130,6 +132,57 @@ def test_an_agent_that_may_delete_no_more_keeps_the_source_and_the_import_is_don
             assert (last.state, last.reason, last.source_deleted) == ("done", "", False)
             assert any("the source stays: this workstation's agent deletes nothing" in e.note for e in last.history)
             assert digests(source) == before
+
+    asyncio.run(program())
+
+
+def test_a_source_that_its_workstation_serves_no_more_stays_and_the_import_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifying, started_anew, verify = threading.Event(), threading.Event(), LocalRepository.verify
+
+    def verify_late(*words: Any, **options: Any) -> None:
+        verifying.set()
+        assert started_anew.wait(60.0)
+        verify(*words, **options)
+
+    monkeypatch.setattr(LocalRepository, "verify", verify_late)
+
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            source = tmp_path / "served" / "plate"
+            write_plate(source, RECIPE)
+            before = digests(source)
+            (tmp_path / "others").mkdir()
+            async with there.agent("scope", may_delete=True):
+                await eventually(lambda: _here(there, "scope"), within_s=30.0, what="the agent")
+                import_id = await there.mesh.submit_order(
+                    ImportOrder(path="plates/plate", agent="scope", delete_source=True)
+                )
+                await eventually(verifying.is_set, within_s=60.0, what="the verification")
+            async with there.agent("scope", may_delete=True, serve="others"):
+                await eventually(lambda: _here(there, "scope"), within_s=30.0, what="the agent")
+                started_anew.set()
+                async for status in there.mesh.follow_import(import_id):
+                    last = status
+            assert (last.state, last.reason, last.source_deleted) == ("done", "", False)
+            assert last.certificate
+            assert any("the source stays:" in e.note and "is not served by" in e.note for e in last.history)
+            assert digests(source) == before
+
+    asyncio.run(program())
+
+
+def test_a_card_that_leads_to_no_mesh_binds_an_agent_to_none(tmp_path: Path) -> None:
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            mistyped = there._replace(card=MeshCard(address=there.card.address, public=new_pair().public))
+            with pytest.raises(MeshError):
+                await mistyped.agent("scope").__aenter__()
+            async with there.agent("scope"):
+                await eventually(lambda: _here(there, "scope"), within_s=30.0, what="the agent")
+            with pytest.raises(ConfigError, match="an agent of another mesh"):
+                await mistyped.agent("scope").__aenter__()
 
     asyncio.run(program())
 

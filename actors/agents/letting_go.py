@@ -1,0 +1,40 @@
+"""How an agent lets go of links: in threads that may be left behind, since a disk may never answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+
+from ...config import get_logger
+from ...plates.holding import Hold
+from ..apart import run_apart
+from .served_source import ServedSource
+
+log = get_logger(__name__)
+
+
+async def release_apart(source: ServedSource, held: Hold) -> None:
+    """Let everything of a hold go.
+
+    Raises:
+        NotServed: it is none of this agent's.
+        StagingFailed: the disk refuses.
+    """
+    await run_apart(lambda: source.release(held), f"release {held.import_id}")
+
+
+async def sweep_apart(source: ServedSource, alive_ids: Collection[str]) -> tuple[str, ...]:
+    """Let go of what is held for other imports than these, on each disk by itself, and name them.
+
+    A disk that has not come back from the sweep before is left alone.
+    """
+
+    async def swept(home: Path) -> tuple[str, ...]:
+        if not source.sweeps.begin(home):
+            log.warning("held files of ended imports stay: the disk has not answered yet", staging=str(home))
+            return ()
+        return await run_apart(lambda: source.sweep(home, alive_ids), f"sweep {home}")
+
+    gone = await asyncio.gather(*(swept(home) for home in sorted(source.homes())))
+    return tuple(import_id for ids in gone for import_id in ids)
