@@ -13,7 +13,7 @@ from ..config.tracing import carried, followed
 from ..transport.codec import run_decoder, union_decoder
 from ..transport.errors import ActorGivenUp, BadMessage, MailboxFull, PeerGone
 from ..transport.link import Link
-from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Principal, Pulse, Request, reply_class
+from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
 from .letters import Answer, Letter, letter_of, not_taken, outsider_of, too_full, too_late, too_much_of_one
@@ -119,13 +119,11 @@ class Cell:
         if life is not None and life.idle is not None:
             life.wake()
 
-    def post_run(
-        self, messages: list[Message], principal: Principal, caller: Link, refuse: Callable[[MeshError], None]
-    ) -> None:
-        """Take in what one peer told one after the other; ``refuse`` hears what is not taken."""
+    def post_run(self, messages: list[Message], caller: Link, refuse: Callable[[MeshError], None]) -> None:
+        """Take in what one peer within the mesh told one after the other; ``refuse`` hears what is not taken."""
         sizes, box, queued = self.events, self.box, self._queued
         for message in messages:
-            letter = Letter(message, None, 0.0, principal, caller)
+            letter = Letter(message, None, 0.0, INNER, caller)
             n_bytes = sizes.get(message.__class__)
             if n_bytes and box.plain:
                 total = box.n_bytes + n_bytes
@@ -284,7 +282,7 @@ class Cell:
 
     def _refuse(self, letter: Letter, answer: Answer, offered: Offer) -> None:
         error = self._refusal(letter, offered)
-        if offered is OVER_SHARE and letter.caller is not None:
+        if letter.caller is not None and outsider_of(letter):
             # Told to the asker alone it would be known to nobody here; of what is told, who hears it makes a line.
             letter.caller.offend(type(error).__name__, error)
         answer.set_exception(error)

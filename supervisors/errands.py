@@ -13,7 +13,7 @@ from .cell import Cell
 WIND_UP_S = 3.0
 """What is cancelled at a life's end may take so long to lay down; then it is told of, and the life ends without it.
 
-Shorter than ``KILL_S``: a killed actor that is laying down is waited for by its supervisor, and not abandoned.
+A kill does not cut it short: its supervisor waits for as long, and for ``ended`` besides.
 """
 
 log = get_logger(__name__)
@@ -24,8 +24,6 @@ class Errands:
 
     def __init__(self, cell: Cell, failed: Callable[[BaseException], None]) -> None:
         """Run nothing yet; ``failed`` hears of a child task that did."""
-        self.winding_up = False
-        """Everything has been cancelled, and some of it has yet to end."""
         self._cell = cell
         self._failed = failed
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -60,7 +58,6 @@ class Errands:
         for task in self._tasks:
             task.cancel()
         self._tasks.update(deferred)
-        self.winding_up = bool(self._tasks)
 
     async def wind_up(self) -> None:
         """Wait until nothing is at work any more, or too long; what is left is told of."""
@@ -72,7 +69,6 @@ class Errands:
                 await asyncio.wait(left, timeout=wait_s)
                 left = {task for task in self._tasks if not task.done()}
         finally:
-            self.winding_up = False
             for task in left:
                 log.error("work of an actor goes on after its end", actor=self._cell.name, work=task.get_name())
 

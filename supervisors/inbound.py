@@ -85,8 +85,9 @@ class Inbound:
         Raises:
             BadMessage: it is no array of messages.
         """
-        cell, principal = self._cells.get(run.target), link.principal
-        if cell is not None and principal is INNER and not run.trace:
+        cell = self._cells.get(run.target)
+        # Beside a mailbox's shares: what comes from outside goes the other way, one after the other.
+        if cell is not None and link.principal is INNER and not run.trace:
             try:
                 messages = cell.run_decoder.decode(run.body)
             except codec.NOT_DECODED:
@@ -94,7 +95,7 @@ class Inbound:
                 pass
             else:
                 where = f"{self._node}/{run.target}"
-                cell.post_run(messages, principal, link, lambda error: link.refuse(error, where))
+                cell.post_run(messages, link, lambda error: link.refuse(error, where))
                 return
         for envelope in codec.unroll(run):
             self(link, envelope)

@@ -33,6 +33,11 @@ LOOK_AHEAD_S = 1.0
 An actor that waits in ``receive`` meanwhile has its mailbox swept by the node: only one that computes for longer than
 this without a pause can work on a message that expired during that pause.
 """
+ENDED_S = 5.0
+"""A killed actor's ``ended`` may take so long, from the kill or from its beginning; then it is cancelled, and told of.
+
+With ``WIND_UP_S`` before it less than ``KILL_S``: its supervisor waits for it, and begins no life beside it.
+"""
 
 log = get_logger(__name__)
 
@@ -51,6 +56,10 @@ class Life:
         self._letter: Letter | None = None
         self._stopping = False
         self._interrupted = False
+        self._begun = False
+        self._killed = False
+        self._limit: asyncio.Timeout | None = None
+        """Of the time for ``ended``, while that runs."""
         self._deferrals = Deferrals(cell, actor.mailbox, self._fail_with)
         self._errands = Errands(cell, self._fail_with)
         self._over = False
@@ -98,11 +107,13 @@ class Life:
         self.interrupt()
 
     async def kill(self) -> None:
-        """End now, in the middle of whatever it is doing."""
-        # What is laying down has been cancelled and is waited for no longer than a kill may take: cut short it would
-        # be at work beside the next life.
-        if self._task is not None and not self._errands.winding_up:
-            self._task.cancel()
+        """End now, in the middle of whatever it is doing; what is laid down then has its time, and so has ``ended``."""
+        self._killed = True
+        if not self._over:
+            self._interrupt_task()
+        elif self._limit is not None and self._limit.when() is None:
+            # Cut short at once it would leave to the next life what that stumbles over, as a lock or a thread.
+            self._limit.reschedule(self._loop.time() + ENDED_S)
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
@@ -173,7 +184,10 @@ class Life:
             self._wakes.wake(idle)
 
     async def _run(self) -> Exit:
+        self._begun = True
         try:
+            if self._killed or self._fault is not None:
+                raise asyncio.CancelledError
             await self._read_mail()
             await self.actor.stopping()
         except asyncio.CancelledError:
@@ -194,7 +208,22 @@ class Life:
         try:
             await self._errands.wind_up()
         finally:
-            await self.actor.ended()
+            self._limit = limit = asyncio.timeout(ENDED_S if self._killed else None)
+            try:
+                async with limit:
+                    await self.actor.ended()
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                log.exception("the end of a killed actor took too long and was cut short", actor=self._cell.name)
+            finally:
+                self._limit = None
+
+    def _interrupt_task(self) -> None:
+        # A task that is cancelled before its first step never takes it, and would lay nothing down: that step looks
+        # itself at what has happened before, and so does the start while there is no task.
+        if self._begun and self._task is not None:
+            self._task.cancel()
 
     async def _read_mail(self) -> None:
         cell = self._cell
@@ -277,10 +306,8 @@ class Life:
             # What it was to end with is settled; this is the way in which its work did.
             log.error("work of an actor failed at its end", actor=self._cell.name, exc_info=error)
         elif self._fault is None:
-            # Without a task the actor is starting still, and its start looks at the fault.
             self._fault = error
-            if self._task is not None:
-                self._task.cancel()
+            self._interrupt_task()
 
     def _failed(self, error: BaseException) -> Exit:
         self._cell.last_error = f"{type(error).__name__}: {error}"

@@ -1,11 +1,12 @@
 """What waits for an actor, and what happens when too much does (pure).
 
 Three policies: ``reject`` refuses what does not fit, and says when to come again; ``wait`` lets senders
-who can wait stand in a line of the same length until there is room, and refuses the others; ``latest``
-keeps the newest message of each key, which suits pixels only, and counts what was superseded.
+within the mesh who can wait stand in a line of the same length until there is room, and refuses the others;
+``latest`` keeps the newest message of each key, which suits pixels only, and counts what was superseded.
 
-Whatever the policy, one who is outside has no more in it than is still free for all who are outside. So whoever says
-too much fills half of it, two of them a third each, and there is room for one more however many they are.
+Whatever the policy, one who is outside has no more in it than is still free for all who are outside. Those who say too
+much by turns, or to an actor that reads, come to equal parts and leave one more free: one has half, two a third each.
+Where one comes after the other and nothing is read, each takes half of what was left, until one fills the last place.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Mailbox(Generic[L]):
         """Put a letter in, as the policy allows; ``key`` says what it supersedes under ``latest``.
 
         What somebody of this name says ``from_outside`` leaves room for the mesh and for others outside, and does not
-        wait for that room.
+        wait for any: the line would take it past what is kept for the mesh, and be no place for the mesh any more.
         """
         queued, n_bytes = self.queued, letter.n_bytes
         if self._when_full is not WhenFull.LATEST:
@@ -153,10 +154,9 @@ class Mailbox(Generic[L]):
             self.n_bytes = total
             self._note(letter, from_outside)
             return TAKEN
-        if may_wait and self._when_full is WhenFull.WAIT and self._has_place(n_bytes):
+        if may_wait and not from_outside and self._when_full is WhenFull.WAIT and self._has_place(n_bytes):
             self._waiting.append(letter)
             self._waiting_bytes += n_bytes
-            self._note(letter, from_outside)
             self.plain = False
             return WAITING
         self.n_refused += 1
@@ -199,8 +199,6 @@ class Mailbox(Generic[L]):
             if self._let_in(letter):
                 queued.append(letter)
                 self.n_bytes += letter.n_bytes
-            else:
-                self._forget(letter)
         self.plain = not self._said_by
 
     def _has_place(self, n_bytes: int) -> bool:

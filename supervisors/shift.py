@@ -22,8 +22,11 @@ from .strategy import (
 )
 from .surroundings import Surroundings
 
-KILL_S = 5.0
-"""How long a killed child may take to be gone before it is abandoned."""
+KILL_S = 10.0
+"""How long a killed child may take to be gone before it is abandoned.
+
+Longer than an actor has to lay down its work and for its ``ended``: none begins anew beside what keeps to its time.
+"""
 
 
 _DOWN = (None, Phase.FINISHED, Phase.STOPPED, Phase.QUARANTINED)

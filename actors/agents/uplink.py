@@ -67,21 +67,25 @@ class AgentUplink(Actor[AgentLost]):
 
     async def _stay(self) -> None:
         while True:
-            dialer = self._dial()
             try:
-                await self._one_session(dialer.link)
+                await self._one_session()
                 reason = "the mesh knows this agent no more"
             except MeshError as error:
                 reason = str(error)
                 self._missed(error)
-            finally:
-                self._link = None
-                dialer.close()
             self._state = f"offering again: {reason}"
             # Deliberate: a mesh that is away does not say when it is back.
             await asyncio.sleep(AGAIN_S)
 
-    async def _one_session(self, link: Link) -> None:
+    async def _one_session(self) -> None:
+        dialer = self._dial()
+        try:
+            await self._offer_over(dialer.link)
+        finally:
+            self._link = None
+            dialer.close()
+
+    async def _offer_over(self, link: Link) -> None:
         terms = await offer_folders(link, self._offer, self._label)
         self._link, self._name = link, terms.name
         self._n_joins += 1

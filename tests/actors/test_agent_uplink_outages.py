@@ -12,7 +12,7 @@ from waiting import eventually
 from hcs_mesh.actors.agents.uplink import AgentUplink
 from hcs_mesh.messages.agents import AgentBeat, AgentOffer, AgentTerms, OfferFolders
 from hcs_mesh.supervisors import Actor, Node
-from hcs_mesh.transport import Dialer, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair
+from hcs_mesh.transport import Dialer, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair, tcp_endpoint
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +22,25 @@ class Desk(Actor[OfferFolders | AgentBeat]):
 
     async def receive(self, message: OfferFolders | AgentBeat) -> AgentTerms | bool:
         return AgentTerms(name="scope", beat_s=0.05) if isinstance(message, OfferFolders) else True
+
+
+async def test_an_agent_whose_node_dials_nobody_any_more_is_no_fault() -> None:
+    closing, agent = Node("closing"), Node("agent")
+    await closing.close()
+    pair, endpoint = new_pair(), tcp_endpoint("127.0.0.1", 1)
+    n_dialled = 0
+
+    def dial() -> Dialer:
+        nonlocal n_dialled
+        n_dialled += 1
+        return closing.dial(endpoint, pair, ServerKey(public=pair.public))
+
+    uplink = await agent.start_actor("uplink", lambda: AgentUplink(dial, AgentOffer(folders=()), ""))
+    await eventually(lambda: n_dialled >= 2, within_s=60.0, what="another attempt")
+    assert "dials nobody any more" in str(uplink.statistics()["state"])
+    await uplink.kill()
+    assert (await uplink.wait()).reason == "killed"
+    await agent.close()
 
 
 async def test_an_outage_is_told_once_and_its_end_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

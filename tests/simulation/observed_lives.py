@@ -64,6 +64,10 @@ class ObservedLife:
         finally:
             self._at_work.remove(what)
 
+    def cut_short(self) -> None:
+        """Its ``ended`` was cancelled, although it keeps to its time."""
+        raise Violation(f"the end of life {self.number} of {self._lives.name} is cut short")
+
     def cancelled(self, question: int) -> None:
         """Work on a question was cancelled: nobody waits for it, or not any more."""
         self._must_be_answered(question, "its work was cancelled")

@@ -10,6 +10,8 @@ from virtual_world import World
 
 from hcs_mesh.supervisors import Actor, MailboxLimits
 from hcs_mesh.supervisors.errands import WIND_UP_S
+from hcs_mesh.supervisors.life import ENDED_S
+from hcs_mesh.supervisors.shift import KILL_S
 from hcs_mesh.transport import Event, Request, Role
 
 BY_ITSELF = -1
@@ -36,7 +38,7 @@ class Packer(Actor[Pack | Remind | Upset]):
     mailbox = MailboxLimits(max_messages=24, max_deferred=24)
 
     def __init__(self, world: World, lives: ObservedLives, *, stubborn: float) -> None:
-        """Have ``stubborn`` be the share of work that is not laid down within the time for it."""
+        """Have ``stubborn`` be the share of work, and of ends, that do not keep to the time there is for them."""
         self._chance = world.random.random
         self._lives = lives
         self._stubborn = stubborn
@@ -45,9 +47,25 @@ class Packer(Actor[Pack | Remind | Upset]):
         self._life = self._lives.begin()
         self.context.spawn(self._pack_on())
         self._remind()
+        if self._chance() < 0.05:
+            # It fails when the start is done, and the mailbox has yet to be looked at.
+            self.context.spawn(self._fail())
+            await asyncio.sleep(0)
+
+    async def _fail(self) -> None:
+        raise RuntimeError("upset from the beginning")
 
     async def ended(self) -> None:
         self._life.ended()
+        with self._life.at_work("its end"):
+            if self._chance() < self._stubborn:
+                # Until somebody cancels it.
+                await asyncio.sleep(2 * KILL_S)
+                return
+            try:
+                await asyncio.sleep(0.6 * ENDED_S if self._chance() > 0.6 else 0.2 * self._chance())
+            except asyncio.CancelledError:
+                self._life.cut_short()
 
     async def receive(self, message: Pack | Remind | Upset) -> Any:
         match message:
@@ -97,7 +115,7 @@ class Packer(Actor[Pack | Remind | Upset]):
         try:
             await asyncio.sleep(self._chance())
         except asyncio.CancelledError:
-            await asyncio.sleep(4 * WIND_UP_S)
+            await asyncio.sleep(2 * KILL_S)
             raise
         return number
 

@@ -20,7 +20,7 @@ from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.actors.viewing.viewer_stream import ViewerStream
 from hcs_mesh.messages.compute import ExecutorDown, ExecutorUp, RunWell
 from hcs_mesh.messages.streaming import BeginStream
-from hcs_mesh.supervisors import errands, roster
+from hcs_mesh.supervisors import errands, roster, shift
 from hcs_mesh.supervisors.cell import Cell
 from hcs_mesh.supervisors.deferrals import Deferrals
 from hcs_mesh.supervisors.errands import Errands
@@ -242,7 +242,7 @@ def _reminders_live_on() -> Patches:
 
 def _ended_is_not_last() -> Patches:
     async def wind_up(self: Any) -> None:
-        self.winding_up = False
+        pass
 
     return ((Errands, "wind_up", wind_up),)
 
@@ -257,6 +257,42 @@ def _kill_cuts_short() -> Patches:
 
 def _waited_for_beyond_the_kill() -> Patches:
     return ((errands, "WIND_UP_S", 2 * KILL_S),)
+
+
+def _kill_cuts_the_end_short() -> Patches:
+    real = Life.kill
+
+    async def kill(self: Any) -> None:
+        await real(self)
+        if self._limit is not None:
+            self._task.cancel()
+
+    return ((Life, "kill", kill),)
+
+
+def _no_time_for_the_end() -> Patches:
+    return ((shift, "KILL_S", errands.WIND_UP_S),)
+
+
+def _kill_forgotten() -> Patches:
+    real = Life.kill
+
+    async def kill(self: Any) -> None:
+        if not self._over or self._limit is not None:
+            await real(self)
+
+    return ((Life, "kill", kill),)
+
+
+def _cancelled_before_its_first_step() -> Patches:
+    real = Life._fail_with
+
+    def fail_with(self: Any, error: BaseException) -> None:
+        real(self, error)
+        if self._task is not None and not self._begun:
+            self._task.cancel()
+
+    return ((Life, "_fail_with", fail_with),)
 
 
 def _begun_while_laid_down() -> Patches:
@@ -488,6 +524,16 @@ PLANTED: dict[str, Planted] = {
     "a kill cuts the laying down short": Planted("tills", _kill_cuts_short, r"has ended, and life \d+ is still"),
     "an end is waited for beyond the kill": Planted(
         "tills", _waited_for_beyond_the_kill, r"two lives of .* are running"
+    ),
+    "a kill cuts an actor's end short": Planted("tills", _kill_cuts_the_end_short, r"the end of life \d+ of .* is cut"),
+    "a kill leaves an actor's end no time": Planted(
+        "tills", _no_time_for_the_end, r"has begun, and life \d+ is still at work: .*its end"
+    ),
+    "a kill is forgotten while work is laid down": Planted(
+        "tills", _kill_forgotten, r"is still at work: .*its end|two lives of packer are running"
+    ),
+    "a life that fails before its first step is not laid down": Planted(
+        "tills", _cancelled_before_its_first_step, r"has begun, and life \d+ is still at work: .*a spawned task"
     ),
     "work begun while work is laid down": Planted(
         "tills", _begun_while_laid_down, r"is still at work: .*a spawned task"

@@ -8,6 +8,7 @@ from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Node, Supervisor
 from hcs_mesh.supervisors.errands import WIND_UP_S
+from hcs_mesh.supervisors.life import ENDED_S
 from hcs_mesh.supervisors.reports import SupervisionReport
 from hcs_mesh.supervisors.shift import KILL_S
 from hcs_mesh.transport import AskFailed, Event, Request
@@ -174,5 +175,143 @@ async def test_what_is_laid_down_begins_nothing_any_more() -> None:
     await node.close()
 
 
-def test_a_killed_actor_has_less_time_to_lay_down_than_its_end_is_waited_for() -> None:
-    assert WIND_UP_S < KILL_S
+@pytest.mark.parametrize("how", ["fault", "kill"])
+async def test_a_life_that_is_over_before_its_first_step_is_laid_down_and_says_what_it_failed_of(how: str) -> None:
+    node, log = Node("n"), []
+
+    class Hasty(Cleaner):
+        async def started(self) -> None:
+            await super().started()
+            self.context.after(0.0, Nudge(how="reminded"))
+            if how == "fault":
+                self.context.spawn(self._fail())
+            # It has failed when the start is done, and nobody has heard of that yet.
+            await asyncio.sleep(0)
+
+        async def _fail(self) -> None:
+            raise ZeroDivisionError("a planted fault")
+
+    life = await node.start_actor("hasty", lambda: Hasty(log))
+    if how == "kill":
+        await life.kill()
+    end = await life.wait()
+    failed = ("failed", "ZeroDivisionError: a planted fault")
+    assert (end.reason, end.error) == (failed if how == "fault" else ("killed", ""))
+    assert log == ["started", "spawned laid down", "ended"]
+    assert node.cells["hasty"].life is None
+    await node.close()
+
+
+class Lingering(Actor[Nudge]):
+    """Lays down its work, and comes to its end, when each gate is opened."""
+
+    def __init__(self, log: list[str], work: asyncio.Event, end: asyncio.Event) -> None:
+        self.log = log
+        self.work = work
+        self.end = end
+
+    async def started(self) -> None:
+        self.log.append("started")
+        self.context.spawn(self._work())
+        await asyncio.sleep(0)
+
+    async def receive(self, message: Nudge) -> None:
+        return None
+
+    async def _work(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.log.append("laying down")
+            await self.work.wait()
+
+    async def ended(self) -> None:
+        self.log.append("ending")
+        try:
+            await self.end.wait()
+        except asyncio.CancelledError:
+            self.log.append("cut short")
+            raise
+        self.log.append("ended")
+
+
+@pytest.mark.parametrize("when", ["at work", "laying down", "ending"])
+async def test_a_killed_actors_end_is_not_cut_short_within_its_time(when: str) -> None:
+    node, log, work, end = Node("n"), [], asyncio.Event(), asyncio.Event()
+    life = await node.start_actor("lingering", lambda: Lingering(log, work, end))
+    if when != "at work":
+        await life.stop()
+    if when == "ending":
+        work.set()
+    await eventually(lambda: when in ("at work", log[-1]))
+    await life.kill()
+    await eventually(lambda: log[-1] == ("ending" if when == "ending" else "laying down"))
+    work.set()
+    await eventually(lambda: log[-1] == "ending")
+    end.set()
+    assert (await life.wait()).reason == ("killed" if when == "at work" else "shutdown")
+    assert log == ["started", "laying down", "ending", "ended"]
+    await node.close()
+
+
+@pytest.mark.parametrize("when", ["at work", "laying down", "ending"])
+async def test_the_end_of_a_killed_actor_that_does_not_come_is_cancelled_and_told_of(
+    when: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hcs_mesh.supervisors.life.ENDED_S", 0.05)
+    node, log, work = Node("n"), [], asyncio.Event()
+    life = await node.start_actor("lingering", lambda: Lingering(log, work, asyncio.Event()))
+    if when != "at work":
+        await life.stop()
+    if when == "ending":
+        work.set()
+    await eventually(lambda: when in ("at work", log[-1]))
+    await life.kill()
+    work.set()
+    await asyncio.wait_for(life.wait(), 30)
+    assert log == ["started", "laying down", "ending", "cut short"]
+    assert "the end of a killed actor took too long" in caplog.text
+    await node.close()
+
+
+async def test_a_supervisor_that_kills_an_actor_while_it_lays_down_is_rid_of_it_however_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hcs_mesh.supervisors.life.ENDED_S", 0.05)
+    node, log, work, told = Node("n"), [], asyncio.Event(), []
+
+    def hear(report: SupervisionReport) -> None:
+        told.append(report.occurrence)
+        if report.occurrence == "killed":
+            asyncio.get_running_loop().call_later(0.05, work.set)
+
+    lingering = node.actor("lingering", lambda: Lingering(log, work, asyncio.Event()), kind=Lingering, shutdown_s=0.02)
+    tree = await Supervisor("tree", [lingering], reporter=hear).start()
+    await tree.restart_child("lingering")
+    assert log == ["started", "laying down", "ending", "cut short", "started"]
+    assert told == ["started", "killed", "stopped", "started"]
+    await tree.stop()
+    await node.close()
+
+
+async def test_a_fault_is_told_though_the_end_after_it_had_to_be_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hcs_mesh.supervisors.life.ENDED_S", 0.05)
+    node, log, work = Node("n"), [], asyncio.Event()
+    work.set()
+
+    class Failing(Lingering):
+        async def receive(self, message: Nudge) -> None:
+            raise ZeroDivisionError("a planted fault")
+
+    life = await node.start_actor("failing", lambda: Failing(log, work, asyncio.Event()))
+    node.find("failing").tell(Nudge(how="fault"))
+    await eventually(lambda: log[-1] == "ending")
+    await life.kill()
+    end = await asyncio.wait_for(life.wait(), 30)
+    assert (end.reason, end.error) == ("failed", "ZeroDivisionError: a planted fault")
+    assert log[-1] == "cut short"
+    await node.close()
+
+
+def test_a_killed_actor_has_less_time_for_its_work_and_its_end_than_it_is_waited_for() -> None:
+    assert WIND_UP_S + ENDED_S < KILL_S

@@ -63,7 +63,7 @@ class Postbox(RuleBasedStateMachine):
         return Offer.OVER_SHARE if theirs and over else None
 
     def _theirs(self, outsider: str) -> list[Sent]:
-        return [one for one in [*(one for one, _ in self.inside), *self.line] if self.of.get(one) == outsider]
+        return [one for one, _ in self.inside if self.of.get(one) == outsider]
 
     @rule(
         n_bytes=st.integers(1, 150),
@@ -87,7 +87,7 @@ class Postbox(RuleBasedStateMachine):
         elif not self.line and self._room(n_bytes):
             assert offered is Offer.TAKEN
             self.inside.append((letter, key if latest else None))
-        elif self.when_full is WhenFull.WAIT and may_wait and self._place(n_bytes):
+        elif self.when_full is WhenFull.WAIT and may_wait and not from_outside and self._place(n_bytes):
             assert offered is Offer.WAITING
             self.line.append(letter)
         else:
@@ -212,6 +212,37 @@ def test_one_message_larger_than_the_limit_is_taken_when_it_is_alone() -> None:
     box: Mailbox[Sent] = Mailbox(MailboxLimits(max_messages=1, max_bytes=10))
     assert box.offer(Sent(1, 1000)) is Offer.TAKEN
     assert box.offer(Sent(2, 1)) is Offer.REJECTED
+
+
+def test_who_is_outside_does_not_stand_in_the_line_of_the_mesh() -> None:
+    box: Mailbox[Sent] = Mailbox(MailboxLimits(max_messages=8, max_bytes=80, when_full=WhenFull.WAIT))
+    assert box.offer(Sent(1, 40)) is Offer.TAKEN
+    assert box.offer(Sent(2, 60), may_wait=True) is Offer.WAITING
+    # There is room for it, which who came before it waits for.
+    assert box.offer(Sent(3, 1), may_wait=True, from_outside="anna") is Offer.REJECTED
+    assert box.offer(Sent(4, 1), may_wait=True) is Offer.WAITING
+    assert [box.take(), box.take(), box.take(), box.take()] == [Sent(1, 40), Sent(2, 60), Sent(4, 1), None]
+    assert box.held.of("anna") == (0, 0)
+
+
+def test_of_keys_that_flood_what_is_not_read_each_takes_half_of_what_is_left_and_one_the_last_place() -> None:
+    box: Mailbox[Sent] = Mailbox(MailboxLimits())
+    taken = []
+    for number in range(14):
+        n_taken = 0
+        while box.offer(Sent(n_taken, 1), from_outside=f"flood{number}") is Offer.TAKEN:
+            n_taken += 1
+        taken.append(n_taken)
+    assert taken[:3] == [3750, 1875, 938]
+    assert taken[12:] == [1, 0]
+    assert len(box) == 7500
+
+
+def test_keys_that_flood_by_turns_what_is_not_read_have_equal_parts_and_leave_one_more() -> None:
+    box: Mailbox[Sent] = Mailbox(MailboxLimits(max_messages=1000))
+    while [box.offer(Sent(0, 1), from_outside=name) for name in ("anna", "bert")].count(Offer.TAKEN):
+        pass
+    assert [box.held.of(name)[0] for name in ("anna", "bert")] == [250, 250]
 
 
 def test_a_reminder_of_the_actor_to_itself_always_gets_in() -> None:

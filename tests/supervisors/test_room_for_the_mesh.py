@@ -112,7 +112,9 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         context.term()
 
 
-async def test_what_keys_say_fills_no_more_than_their_part_of_a_mailbox(tmp_path: Path) -> None:
+async def test_what_keys_say_fills_no_more_than_their_part_of_a_mailbox(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with scene(tmp_path) as here:
         n_refused = 0
         for name, n_taken in (("anna", 8), ("bert", 4), ("carl", 2), ("dora", 1)):
@@ -126,6 +128,7 @@ async def test_what_keys_say_fills_no_more_than_their_part_of_a_mailbox(tmp_path
         assert len(here.cell.box) == OUTSIDE
         with pytest.raises(MailboxFull, match=f"desk has {OUTSIDE} messages"):
             await here.outside("emil").ask(Asked())
+        assert [one for one in caplog.messages if f"from emil: desk has {OUTSIDE} messages" in one]
         inner = here.node.find("desk")
         answer = inner.ask(Asked())
         for _ in range(LIMIT - OUTSIDE - 1):

@@ -9,12 +9,13 @@ import pytest
 
 from hcs_mesh.supervisors import Actor, Child, Exit, Node, SupervisionReport, Supervisor, Surroundings
 from hcs_mesh.supervisors.child import Kind
+from hcs_mesh.supervisors.shift import KILL_S
 from hcs_mesh.transport import Event
 
 pytestmark = pytest.mark.anyio
 
-LONGER_THAN_ANY_PATIENCE_S = 6.0
-"""Than the 5 s that a stop may take, and the 5 s after which the killed are abandoned."""
+LONGER_THAN_ANY_PATIENCE_S = KILL_S + 1.0
+"""Than the 5 s that a stop may take, and the time after which the killed are abandoned."""
 
 
 class Tick(Event, frozen=True, kw_only=True, tag="restarts.tick"):

@@ -10,6 +10,7 @@ from hcs_mesh.supervisors.backoff import Backoff
 from hcs_mesh.supervisors.child import Child, Exit
 from hcs_mesh.supervisors.errors import ChildStartFailed, DuplicateChild, NoSuchChild, SupervisorNotRunning
 from hcs_mesh.supervisors.intensity import RestartIntensity
+from hcs_mesh.supervisors.shift import KILL_S
 from hcs_mesh.supervisors.strategy import Restart, Strategy
 from hcs_mesh.supervisors.supervisor import Supervisor
 from hcs_mesh.supervisors.surroundings import Surroundings
@@ -299,7 +300,7 @@ async def test_a_deaf_child_is_killed_after_its_time_and_an_immortal_one_abandon
     stopping = asyncio.create_task(top.stop())
     await world.pass_time(0.0)
     assert set(world.alive) == {"deaf", "deaf immortal"}, "one that cannot be asked is killed at once"
-    await world.pass_time(6.1)
+    await world.pass_time(1.0 + KILL_S + 0.1)
     assert ("killed", "deaf immortal") in world.occurrences()
     assert ("abandoned", "deaf immortal") in world.occurrences()
     assert "deaf" in world.alive
