@@ -21,7 +21,7 @@ MIB = 1 << 20
 SMALL_BYTES = 2048
 FILES_IN_FOLDER = 1000
 CALM_S = 11.0
-"""So long after ``cp`` a guest holds that nobody else writes: what is measured is an import, and not how it makes way."""
+"""So long after ``cp`` a guest holds that nobody else writes: an import is measured, and not how it makes way."""
 
 
 def _make_small(source: Path, n_files: int) -> None:
