@@ -117,7 +117,8 @@ def _holds_swept_away() -> Patches:
     async def sweep_all(self: Any, staging: Any) -> None:
         await self._means.threads.run(lambda: sweep(staging, ()))
 
-    return ((ImportHolds, "sweep", sweep_all),)
+    # What was let go of is read from the source, while that is what it was: a bug that would be borne.
+    return ((ImportHolds, "sweep", sweep_all), (held_reader, "can_be_read_again", lambda held, file: False))
 
 
 def _hold_not_released() -> Patches:

@@ -20,7 +20,7 @@ WAVE_S = 0.15
 """From one wave to the next."""
 
 
-N_KEYS = 4
+N_KEYS = 8
 """So many that their parts of a mailbox are nearly all that outsiders may have."""
 
 
