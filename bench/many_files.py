@@ -1,7 +1,8 @@
 """Imports at their extremes: many small files beside ``cp -r`` and sync, and a plate larger than any memory.
 
 Each is a whole import through a mesh, ``hcs-mesh up`` and ``hcs-mesh import --as-files --wait``, from the order to its
-end: settled, held, taken over, verified, certified, without making way. The memory is the hub's own, without what it maps.
+end: settled, held, taken over, verified, certified, without making way. The memory is the hub's own, without what it
+maps.
 ``python bench/many_files.py --long`` takes the full sizes: 100,000 files, and 20 GB.
 """
 
