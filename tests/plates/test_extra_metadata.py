@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from installed_package import install
 
 from hcs_mesh.plates import Plate, plan
 from hcs_mesh.plates.extra_metadata import MAX_ENTRIES, MAX_VALUE
@@ -25,15 +26,6 @@ def read_barcode(folder: Folder, fileset: Fileset, plate: Plate) -> Mapping[str,
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed packages, looked into before the others."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    return folder
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
@@ -42,14 +34,11 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def install(site: Path, name: str, code: str, function: str) -> None:
-    """What an installer leaves: a module, and the metadata of a distribution with one entry point."""
+def install_code(site: Path, name: str, code: str, function: str) -> None:
+    """Install a module whose function is a handler of metadata."""
     module = f"{name}_of_a_lab"
     (site / f"{module}.py").write_text(code)
-    info = site / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[hcs_mesh.plate_metadata]\n{name} = {module}:{function}\n")
+    install(site, "hcs_mesh.plate_metadata", name, f"{module}:{function}")
 
 
 def planned(source: Path) -> Plate:
@@ -60,7 +49,7 @@ def planned(source: Path) -> Plate:
 
 def test_what_an_installed_reader_says_is_the_plates(site: Path, source: Path) -> None:
     assert planned(source).metadata == ()
-    install(site, "barcode", READER, "read_barcode")
+    install_code(site, "barcode", READER, "read_barcode")
     assert planned(source).metadata == ()
     (source / "barcode.txt").write_text("HCS-0042\n")
     assert planned(source).metadata == (("barcode", "HCS-0042"), ("wells", "1"))
@@ -79,8 +68,8 @@ def test_what_an_installed_reader_says_is_the_plates(site: Path, source: Path) -
 def test_a_reader_that_fails_is_named_and_holds_up_nothing(
     site: Path, source: Path, name: str, body: str, told: str
 ) -> None:
-    install(site, name, body, "read")
-    install(site, f"well_{name}", f"# {name}\ndef read(folder, fileset, plate): return {{'sound': 'yes'}}", "read")
+    install_code(site, name, body, "read")
+    install_code(site, f"well_{name}", f"# {name}\ndef read(folder, fileset, plate): return {{'sound': 'yes'}}", "read")
     plate = planned(source)
     assert plate.n_images == 1
     (note,) = [note for note in plate.notes if "metadata reader" in note]

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from installed_package import install
 
 from hcs_mesh.plates import PlanError, plan
 from hcs_mesh.plates.errors import PlannerFailed
-from hcs_mesh.plates.planning import BUILT_IN, planners
+from hcs_mesh.plates.planning import BUILT_IN, ENTRY_POINTS, planners
 
 PLANNER = '''
 """A planner that takes every TIFF file for one plate of its own."""
@@ -27,15 +28,6 @@ def plan_lab(folder: Folder) -> Plan:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed packages, looked into before the others."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    return folder
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A folder that the built-in planner of ImageXpress would take."""
     folder = tmp_path / "source"
@@ -45,19 +37,11 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def install(site: Path, name: str, entry_point: str) -> None:
-    """What an installer leaves: the metadata of a distribution with one entry point."""
-    info = site / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[hcs_mesh.planners]\n{name} = {entry_point}\n")
-
-
 def test_an_installed_planner_is_asked_first(site: Path, source: Path) -> None:
     (fileset,) = plan(source).filesets
     assert fileset.planner == "imagexpress"
     (site / "lab_planner_module.py").write_text(PLANNER)
-    install(site, "lab", "lab_planner_module:plan_lab")
+    install(site, ENTRY_POINTS, "lab", "lab_planner_module:plan_lab")
     own, *others = planners()
     assert own.__name__ == "plan_lab"
     assert tuple(others) == BUILT_IN
@@ -67,7 +51,7 @@ def test_an_installed_planner_is_asked_first(site: Path, source: Path) -> None:
 
 @pytest.mark.parametrize("entry_point", ["no_such_module_of_a_lab:plan", "json:no_such_function", "json:__name__"])
 def test_a_planner_that_cannot_be_used_is_named(site: Path, source: Path, entry_point: str) -> None:
-    install(site, "broken", entry_point)
+    install(site, ENTRY_POINTS, "broken", entry_point)
     with pytest.raises(PlanError, match="the planner 'broken'") as caught:
         plan(source)
     assert "uninstall" in caught.value.hint
@@ -85,7 +69,7 @@ def test_a_planner_that_fails_is_named_with_what_it_read_last(site: Path, source
     (site / "failing_module.py").write_text(
         f"def plan_so(folder):\n    folder.tiff(next(iter(folder.files)))\n    {body}\n"
     )
-    install(site, "failing", "failing_module:plan_so")
+    install(site, ENTRY_POINTS, "failing", "failing_module:plan_so")
     with pytest.raises(PlannerFailed, match=rf"the planner failing_module\.plan_so .*{told}") as caught:
         plan(source)
     assert caught.value.culprit.endswith(".tif")
@@ -94,6 +78,6 @@ def test_a_planner_that_fails_is_named_with_what_it_read_last(site: Path, source
 
 def test_a_planner_that_leaves_an_image_behind_is_told_before_anything_is_copied(site: Path, source: Path) -> None:
     (site / "lab_planner_behind.py").write_text(PLANNER.replace("planned_files(folder, files)", "()"))
-    install(site, "behind", "lab_planner_behind:plan_lab")
+    install(site, ENTRY_POINTS, "behind", "lab_planner_behind:plan_lab")
     with pytest.raises(PlannerFailed, match=r"has an image in p_A01.*which is not among the 0 files"):
         plan(source)
