@@ -105,8 +105,8 @@ class StreamingMesh:
         self.ring = ring = KeyRing(self.folder / "keys")
         ring.allow(Principal(name="ada", role="viewer"), self.viewer_key.public)
         node.listen_front(self.endpoint, self.mesh_key, ring)
-        await node.start_actor("scheduler", lambda: Tables(self.plates, self.jobs))
-        await node.start_actor("metadata", lambda: Tables(self.plates, self.jobs))
+        for tables in ("scheduler", "metadata"):
+            self.lives.append(await node.start_actor(tables, lambda: Tables(self.plates, self.jobs)))
         await self._start_publisher()
         self.lives.append(await node.start_actor("viewers", ViewerBridge))
 

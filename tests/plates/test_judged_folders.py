@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from open_below import open_below
 
 from hcs_mesh.plates.errors import NotAFile, NotForReader
 from hcs_mesh.plates.judged_folders import JUDGED_S, N_KEPT, JudgedFolders
@@ -63,10 +64,6 @@ def read(folders: JudgedFolders, path: Path) -> str:
         return file.read()
 
 
-def n_open() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_a_folder_is_judged_once_for_all_its_files(root: Path, clock: Clock) -> None:
     asked: list[str] = []
 
@@ -110,10 +107,10 @@ def test_permissions_that_are_taken_from_a_file_count_at_once(root: Path, folder
     own = root / "plate" / "A01.tif"
     read(folders, own)
     own.chmod(0o600)
-    before = n_open()
+    before = open_below(root)
     with pytest.raises(NotForReader, match="anna has no permission to read it"):
         folders.open_and_look(str(own))
-    assert n_open() == before
+    assert open_below(root) == before
 
 
 @pytest.mark.parametrize("by_link", [False, True])
@@ -195,18 +192,17 @@ def test_a_single_file_may_be_all_that_is_inside(root: Path, clock: Clock) -> No
 
 
 def test_for_who_may_have_everything_no_folder_is_kept(root: Path) -> None:
-    folders, before = JudgedFolders(EVERYTHING), n_open()
+    folders = JudgedFolders(EVERYTHING)
     assert read(folders, root / "plate" / "A01.tif") == "A01.tif"
-    assert n_open() == before
+    assert open_below(root) == []
 
 
 def test_only_a_few_folders_stay_open_and_none_longer_than_who_opens(root: Path, folders: JudgedFolders) -> None:
-    before = n_open()
     for n in range(3 * N_KEPT):
         (root / f"{n}").mkdir()
         (root / f"{n}").chmod(0o755)
         read(folders, write(root / f"{n}" / "A01.tif", ""))
-    assert n_open() == before + N_KEPT
+    assert len(open_below(root)) == N_KEPT
 
 
 def test_no_folder_is_closed_while_another_thread_opens_a_file_in_it(root: Path) -> None:

@@ -17,6 +17,7 @@ from .life import Sight
 GUEST = Password(user="guest", password=Secret("guest"))
 """Who may log in everywhere, and see nothing."""
 _ICE = b"IceP"
+_MOST_AT_ONCE = 65536
 # A port is answered for by the computer, a handshake by the server: neither takes as long as a login.
 _DOOR_S = 10.0
 # What Glacier2 says while it cannot ask the server about passwords.
@@ -50,8 +51,8 @@ def at_the_door(address: OmeroAddress) -> Sight | None:
     # Servers without a certificate offer anonymous suites, which no library takes by default.
     context.set_ciphers("DEFAULT:aNULL:@SECLEVEL=0")
     try:
-        with line, context.wrap_socket(line, server_hostname=address.host) as secured:
-            said = secured.recv(len(_ICE))
+        with line:
+            said = _first_words(line, context, address.host)
     except OSError as error:
         return Sight(reach="something", why=_words(error, door_s))
     if said != _ICE:
@@ -95,6 +96,23 @@ def look_at_files(folder: Path) -> str:
         with os.scandir(first.path):
             pass
     return f"{folder} can be read"
+
+
+def _first_words(line: socket.socket, context: ssl.SSLContext, host: str) -> bytes:
+    """What the server says first, over TLS."""
+    # An SSLSocket would be left open by CPython where the line breaks while it is wrapped.
+    came, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secured = context.wrap_bio(came, leaving, server_hostname=host)
+    while True:
+        try:
+            return secured.read(len(_ICE))
+        except ssl.SSLWantReadError:
+            line.sendall(leaving.read())
+            received = line.recv(_MOST_AT_ONCE)
+            if received:
+                came.write(received)
+            else:
+                came.write_eof()
 
 
 def _words(error: OSError, door_s: float) -> str:
