@@ -42,6 +42,9 @@ def at_the_door(address: OmeroAddress) -> Sight | None:
     door_s = min(_DOOR_S, address.connect_s)
     try:
         line = socket.create_connection((address.host, address.port), timeout=door_s)
+    except ConnectionResetError as error:
+        # Somebody took the call, and dropped it before it was through.
+        return Sight(reach="something", why=_words(error, door_s))
     except OSError as error:
         return Sight(reach="nothing", why=_words(error, door_s))
     # Whom to trust is judged by the client that will work with it: this only asks whether there is an OMERO at all.
