@@ -48,7 +48,8 @@ sys.stdout.write("\\n" + msgspec.json.encode(importlib.import_module(sys.argv[2]
 """
 ASK = "ask, two processes, p50: raw DEALER/ROUTER"
 STREAM = "planes: publisher to follower / warm memcpy"
-BLOCK, MEMCPY = "ring alone: to another process / block per image", "ring alone: put, one copy / warm memcpy"
+BLOCK = "ring alone: to another process / block per image, at its best"
+MEMCPY = "ring alone: put, one copy / warm memcpy"
 SMALL = "import, 10,000 small files, transferring alone: cp -r and sync"
 LIBRARIES = ("hcs-mesh", "pyzmq", "msgspec", "uvloop", "numpy", "opencv-python-headless", "scipy", "scikit-image")
 
