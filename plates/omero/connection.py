@@ -78,14 +78,16 @@ class Connection:
         with self.calling():
             return self.service("AdminService").getEventContext()
 
-    def keep_alive(self) -> bool:
-        """Tell the server that the session is in use; False where it is over.
+    def keep_alive(self) -> None:
+        """Tell the server that the session is in use.
 
         Raises:
+            OmeroSessionEnded: it is over.
             OmeroError: the server refuses or cannot be reached.
         """
         with self.calling():
-            return bool(self.session.keepAlive(None))
+            # The answer is about a service that could be named, and False where none is: that it comes is the news.
+            self.session.keepAlive(None)
 
     @property
     def session(self) -> Any:

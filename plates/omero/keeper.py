@@ -99,17 +99,16 @@ class Rounds:
             # A connection for each time: it finds its way again after any restart of the server.
             connection = self._open(self._start.address, key)
             try:
-                lives = connection.keep_alive()
+                connection.keep_alive()
             finally:
                 close_quietly(connection)
         except OmeroSessionEnded:
-            lives = False
-        except OmeroError:
-            return
-        if not lives:
             self._keys.pop(number, None)
             self._tell(News(ended=number))
-        elif number not in self._told:
+            return
+        except OmeroError:
+            return
+        if number not in self._told:
             self._told.add(number)
             self._tell(News(kept=number))
 

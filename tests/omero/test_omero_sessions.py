@@ -96,6 +96,24 @@ def test_a_call_keeps_a_session_from_idling(stand_in: RunningServer, connect: Ca
     assert told["idle_s"] < 30
 
 
+def test_a_session_in_which_no_service_is_named_is_kept_alive_and_the_answer_is_no(connection: BlitzGateway) -> None:
+    # Asked about no service, a server touches the session, and has no service to say yes of: only an exception tells
+    # that a session is over.
+    services = connection.c.sf
+    assert services.keepAlive(None) is False
+    assert services.keepAlive(services.getQueryService()) is True
+    assert services.getAdminService().getEventContext().sessionUuid
+
+
+def test_of_several_services_those_are_told_that_are_no_more_and_of_none_all(connection: BlitzGateway) -> None:
+    services = connection.c.sf
+    kept, gone = services.getQueryService(), services.createRawFileStore()
+    gone.close()
+    assert services.keepAllAlive([kept, gone]) == 0b10
+    assert services.keepAllAlive([kept, None]) == 0
+    assert services.keepAllAlive([]) == -1
+
+
 def test_a_light_administrator_mints_a_session_for_a_user(stand_in: RunningServer) -> None:
     minter = login_of(stand_in, "minter").client()
     sessions = minter.createSession("minter", "minter's").getSessionService()

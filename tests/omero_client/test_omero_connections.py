@@ -47,7 +47,7 @@ def test_that_the_last_connection_is_closed_does_not_end_the_session(omero: Runn
     connection = Connection(address_of(omero), login("ada"))
     connection.close()
     again = Connection(address_of(omero), connection.key)
-    assert again.keep_alive()
+    again.keep_alive()
     again.end_session()
     with pytest.raises(OmeroSessionEnded):
         Connection(address_of(omero), connection.key)

@@ -53,6 +53,7 @@ def test_a_session_outlives_its_idle_time_only_while_it_is_kept(hasty_omero: Run
         gone = left.uuid.reveal()
         until(lambda: gone not in living(hasty_omero), "that an idle session ends")
         assert kept.uuid.reveal() in living(hasty_omero)
+        assert keeper.n_kept == 1
         keeper.leave(kept)
         gone = kept.uuid.reveal()
         until(lambda: gone not in living(hasty_omero), "that a session left ends")

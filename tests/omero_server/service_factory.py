@@ -42,12 +42,15 @@ class ServiceFactory(Servant):
         self.leave()
 
     def keepAlive(self, call: Call, proxy: Any) -> bool:
-        return proxy is None or proxy.ice_getIdentity() in self.session.open
+        """Whether the session has the service; where none is named, False, although the session lives."""
+        return proxy is not None and proxy.ice_getIdentity() in self.session.open
 
     def keepAllAlive(self, call: Call, proxies: list[Any]) -> int:
-        """A bit set for every one that is no more."""
-        gone = [at for at, one in enumerate(proxies) if not self.keepAlive(call, one)]
-        return sum(1 << at for at in gone)
+        """A bit set for every one that is no more; of no services at all, every bit."""
+        gone = [
+            at for at, one in enumerate(proxies) if one is not None and one.ice_getIdentity() not in self.session.open
+        ]
+        return sum(1 << at for at in gone) if proxies else -1
 
     def activeServices(self, call: Call) -> list[str]:
         open_ = list(self.session.open.items())
