@@ -96,8 +96,8 @@ class Upload:
         self.settings.checksumAlgorithm = self.repository.suggestChecksumAlgorithm(offered)
         for name, value in settings.items():
             setattr(self.settings, name, value)
-        context = {} if group_id is None else {"omero.group": str(group_id)}
-        self.process = self.repository.importFileset(self.fileset(), self.settings, context)
+        # A context of one's own takes the place of the client's, by which the repository knows who calls.
+        self.process = self.repository.importFileset(self.fileset(), self.settings, connection.c.getContext(group_id))
 
     def fileset(self) -> Any:
         fileset = omero.model.FilesetI()

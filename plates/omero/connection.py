@@ -118,6 +118,14 @@ class Connection:
             self._managed = self._client.getManagedRepository()
         return self.in_time(self._managed)
 
+    def context(self, said: Mapping[str, str]) -> dict[str, str]:
+        """What to tell the managed repository with a call, beside what ``said`` tells it.
+
+        It is nobody's own, and knows a caller by the session and the client in the call's context alone. Those come
+        with each call that brings no context; one that does has them left out, unless it names them itself.
+        """
+        return {**self._client.getContext(), **said}
+
     def name_of(self, proxy: Any) -> Secret:
         """What ``named`` finds a proxy by, through another connection of the same session."""
         return Secret(self._client.getCommunicator().proxyToString(proxy))

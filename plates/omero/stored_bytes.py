@@ -42,7 +42,7 @@ def compare(
         n_bytes = sum(file.size for file in batch)
         with connection.calling():
             repository = timed(connection, connection.managed_repository, n_bytes)
-            for number in repository.verifyChecksums(list(ids), dict(context)):
+            for number in repository.verifyChecksums(list(ids), connection.context(context)):
                 wrong.setdefault(ids[number], "is not what the server took over: its disk holds something else")
         on_bytes(n_bytes)
     if wrong:

@@ -106,7 +106,7 @@ def begin(connection: Connection, outline: ImportOutline, number: int, *, key: s
             noStatsInfo=library.rtypes.rbool(False),  # noqa: FBT003 - as above
             checksumAlgorithm=_agreed(connection, repository),
         )
-        proxy = repository.importFileset(fileset, settings, dict(context))
+        proxy = repository.importFileset(fileset, settings, connection.context(context))
         return UploadProcess(connection, proxy, outline, number)
 
 

@@ -123,6 +123,16 @@ def test_files_that_nobody_can_read_fail_with_a_reason(connection: BlitzGateway,
     assert "notes.lif" in response.parameters["message"]
 
 
+def test_a_call_to_the_repository_with_a_context_of_its_own_is_nobodys_unless_it_says_whose(
+    connection: BlitzGateway,
+) -> None:
+    # What a client sends by itself, it does not send with a context that it is handed; the repository has nothing else.
+    repository = connection.c.getManagedRepository()
+    with pytest.raises(omero.ServerError):
+        repository.listImports({"omero.group": "-1"})
+    repository.listImports(connection.c.getContext(-1))
+
+
 def test_an_import_wants_paths_a_checksum_algorithm_and_one_upload_job(connection: BlitzGateway) -> None:
     repository = connection.c.getManagedRepository()
     settings = omero.grid.ImportSettings(checksumAlgorithm=repository.listChecksumAlgorithms()[0])

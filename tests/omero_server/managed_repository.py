@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import omero
+import omero.constants
 import omero.grid
 from omero.rtypes import rstring, rtime
 
@@ -69,6 +70,16 @@ class ManagedRepository(Servant):
     interface = omero.grid.ManagedRepository
     proxy = omero.grid.ManagedRepositoryPrx
 
+    def _knows(self, call: Call) -> None:
+        """Nothing, if the context of the call says whose it is: the repository belongs to no session.
+
+        Raises:
+            BadUse: it does not, as where a client sends a context of its own in place of omero.client's.
+        """
+        for key in (omero.constants.SESSIONUUID, omero.constants.CLIENTUUID):
+            if not call.current.ctx.get(key):
+                raise BadUse(f"No {key} key provided in context.")
+
     def root(self, call: Call) -> Any:
         return described(self.server)
 
@@ -81,6 +92,7 @@ class ManagedRepository(Servant):
         return next((one for one in self.listChecksumAlgorithms(call) if one._value.val in names), None)
 
     def importFileset(self, call: Call, sent: Any, settings: Any) -> Any:
+        self._knows(call)
         entries = [entry for entry in sent._usedFilesSeq if entry is not None]
         if not entries:
             raise BadUse("No paths provided")
@@ -105,6 +117,7 @@ class ManagedRepository(Servant):
 
     def listImports(self, call: Call) -> list[Any]:
         """Those of the user's groups that the user may go on with; on some servers none ever."""
+        self._knows(call)
         if not self.server.lists_imports:
             return []
         theirs = [(one, proxy) for one, proxy in self.server.imports if one.is_open and call.may_read(one.fileset)]
@@ -113,6 +126,7 @@ class ManagedRepository(Servant):
 
     def verifyChecksums(self, call: Call, ids: list[int]) -> list[int]:
         """The files whose bytes are not what their hash says."""
+        self._knows(call)
         files = [call.get("OriginalFile", id) for id in ids]
         return [one.id for one in files if hashed(path_of(self.server, one), one["hasher"]["value"]) != one["hash"]]
 
@@ -123,6 +137,7 @@ class ManagedRepository(Servant):
         return sorted(one.name for one in self._inside(path).iterdir())
 
     def fileById(self, call: Call, id: int) -> Any:
+        self._knows(call)
         return opened(self.session, RawFiles(self.server, self.session).hold(call.get("OriginalFile", id)))
 
     def _inside(self, path: str) -> Path:
