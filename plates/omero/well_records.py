@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from ..repository import StoredResult
 from .connection import Connection
+from .record_texts import BadRecord, parse_record, record_text
 from .result_keys import RESULTS, Pairs, ResultKey
 from .saving import Target, delete, describe, link, map_annotation, save
 
@@ -34,17 +37,17 @@ def open_record(connection: Connection, well: Target, key: ResultKey, pairs: Pai
         OmeroNotPermitted: the session's user may not annotate the well.
         OmeroError: the server refuses or cannot be reached.
     """
-    rows = connection.rows(FIND, ns=RESULTS, key=key.text)
+    found = _find(connection, key)
     # A finished one stands, whatever was begun beside it.
-    rows.sort(key=lambda row: (row[1] is None, row[0]))
-    if rows:
-        number, told = rows[0]
-        delete(connection, "MapAnnotation", (row[0] for row in rows[1:] if row[1] is None), group_id=well.group_id)
+    found.sort(key=lambda one: (one[1] is None, one[0]))
+    if found:
+        begun = (number for number, result in found[1:] if result is None)
+        delete(connection, "MapAnnotation", begun, group_id=well.group_id)
     else:
         made = map_annotation(connection, RESULTS, key.text, pairs)
         save(connection, [link(connection, well, made)], group_id=well.group_id)
-        number, told = connection.rows(FIND, ns=RESULTS, key=key.text)[0]
-    finished = _decode(told) if told else None
+        found = _find(connection, key)
+    number, finished = found[0]
     return WellRecord(id=number, group_id=well.group_id, key=key, pairs=pairs, finished=finished)
 
 
@@ -59,8 +62,7 @@ def finish_record(connection: Connection, record: WellRecord, result: StoredResu
         ("objects", str(result.n_objects)),
         *((name, f"{value:g}") for name, value in result.measurements),
     )
-    described = msgspec.json.encode(msgspec.structs.replace(result, folder="")).decode()
-    describe(connection, record.id, described, group_id=record.group_id, pairs=pairs)
+    describe(connection, record.id, record_text(result), group_id=record.group_id, pairs=pairs)
 
 
 def find_result(connection: Connection, key: ResultKey) -> StoredResult | None:
@@ -69,8 +71,7 @@ def find_result(connection: Connection, key: ResultKey) -> StoredResult | None:
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
-    told = [described for _, described in connection.rows(FIND, ns=RESULTS, key=key.text) if described]
-    return _decode(told[0]) if told else None
+    return next((result for _, result in _find(connection, key) if result is not None), None)
 
 
 def results_of_job(connection: Connection, job: str, *, origin: str = "") -> tuple[StoredResult, ...]:
@@ -84,10 +85,23 @@ def results_of_job(connection: Connection, job: str, *, origin: str = "") -> tup
     for name, described in connection.rows(OF_JOB, ns=RESULTS, job=job):
         if not name.startswith(begins):
             continue
-        result = _decode(described)
-        found.setdefault((result.plate_id, len(result.well), result.well), result)
+        result = _believed(described, name)
+        if result is not None:
+            found.setdefault((result.plate_id, len(result.well), result.well), result)
     return tuple(found[at] for at in sorted(found))
 
 
-def _decode(described: str) -> StoredResult:
-    return msgspec.json.decode(described, type=StoredResult)
+def _find(connection: Connection, key: ResultKey) -> list[tuple[int, StoredResult | None]]:
+    rows = connection.rows(FIND, ns=RESULTS, key=key.text)
+    return [(number, _believed(told, key.text)) for number, told in rows]
+
+
+def _believed(described: str | None, name: str) -> StoredResult | None:
+    """What a record tells; one that the mesh has not written so is of a well that is not finished."""
+    if not described:
+        return None
+    try:
+        return parse_record(described)
+    except BadRecord as error:
+        logging.getLogger(__name__).warning("the record %s at OMERO is not believed: %s", name, error)
+        return None
