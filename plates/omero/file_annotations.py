@@ -80,11 +80,10 @@ def kept(connection: Connection, key: ResultKey, *, namespace: str, sha1: str, g
         OmeroError: the server refuses or cannot be reached.
     """
     found = find_keyed(connection, namespace, key.text)
-    same = next((one for one in found if one.noted.get("sha1") == sha1), None)
-    delete(connection, "FileAnnotation", (one.id for one in found if one is not same), group_id=group_id)
-    if same is None:
-        return None
-    return _described(connection, same)
+    described = ((one, _described(connection, one)) for one in found if one.noted.get("sha1") == sha1)
+    same, file = next(((one, file) for one, file in described if file is not None), (None, None))
+    delete(connection, "Annotation", (one.id for one in found if one is not same), group_id=group_id)
+    return file
 
 
 def link_file(
@@ -110,13 +109,19 @@ def link_file(
     return attached
 
 
-def read_file(connection: Connection, attached: AttachedFile, into: Path, *, group_id: int) -> Path:
-    """Write an attached file to ``into``.
+def read_file(connection: Connection, attached: AttachedFile, into: Path, *, size: int, group_id: int) -> Path:
+    """Write an attached file to ``into``, which was of this size when it was attached.
 
     Raises:
         OmeroWriteSpoilt: it is not what was attached.
         OmeroError: the server refuses or cannot be reached.
     """
+    if attached.size != size:
+        # Before a byte of it is written: OMERO gives zeros behind the end of a file that says it is longer.
+        raise OmeroWriteSpoilt(
+            f"File {attached.file_id} at OMERO is said to have {attached.size} bytes and was attached with {size}.",
+            hint="It has changed at the server: run the pipeline again.",
+        )
     digest = hashlib.sha1(usedforsecurity=False)
     with connection.calling(), _store(connection, group_id) as store, into.open("wb") as file:
         store.setFileId(attached.file_id)
@@ -132,9 +137,11 @@ def read_file(connection: Connection, attached: AttachedFile, into: Path, *, gro
     return into
 
 
-def _described(connection: Connection, found: Keyed) -> AttachedFile:
-    file_id, size, kind = connection.rows(LINKED, id=found.id)[0]
-    return AttachedFile(found.id, file_id, size, found.noted.get("sha1", ""), kind)
+def _described(connection: Connection, found: Keyed) -> AttachedFile | None:
+    """The file; None where somebody has saved another kind of annotation under its key."""
+    for file_id, size, kind in connection.rows(LINKED, id=found.id):
+        return AttachedFile(found.id, file_id, size, found.noted.get("sha1", ""), kind)
+    return None
 
 
 def _begun_file(connection: Connection, key: ResultKey, content: Path, sha1: str, group_id: int) -> int:

@@ -39,6 +39,13 @@ def masks_of(labels: Labels) -> Iterator[LabelMask]:
         yield LabelMask(int(label), int(left), int(top), width, height, np.packbits(inside).tobytes())
 
 
+def is_within(mask: LabelMask, shape: tuple[int, int]) -> bool:
+    """Whether an object is one of a label image of this shape (Y, X)."""
+    down, right = (range(side + 1) for side in shape)
+    corners = mask.x in right and mask.y in down and mask.width >= 0 and mask.height >= 0
+    return corners and mask.x + mask.width in right and mask.y + mask.height in down and 0 < mask.label < 2**32
+
+
 def labels_of(masks: Iterable[LabelMask], shape: tuple[int, int]) -> NDArray[np.uint32]:
     """The label image that these objects make."""
     labels = np.zeros(shape, np.uint32)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .connection import ANY_GROUP, Connection
-from .masks import LabelMask, Labels, labels_of, masks_of
+from .errors import OmeroWriteSpoilt
+from .masks import LabelMask, Labels, is_within, labels_of, masks_of
 from .result_keys import LABELS, ResultKey, noted
 from .saving import Target, delete, find_keyed, link, map_annotation, save, unloaded
 from .well_records import WellRecord
@@ -68,13 +69,15 @@ def read_labels(connection: Connection, annotation_id: int, shape: tuple[int, in
     """The label image (Y, X) that was attached.
 
     Raises:
+        OmeroWriteSpoilt: somebody has changed a region.
         OmeroError: the server refuses or cannot be reached.
     """
     with connection.calling():
         parameters = connection.library.omero.sys.ParametersI().addId(annotation_id)
         query = connection.service("QueryService")
         rois = query.findAllByQuery(SHAPES, parameters, {"omero.group": ANY_GROUP})
-        return labels_of([_mask(shape) for roi in rois for shape in roi.copyShapes()], shape)
+        found = [one for roi in rois for one in roi.copyShapes()]
+    return labels_of([_mask(connection, one, shape) for one in found], shape)
 
 
 def _annotation(
@@ -113,9 +116,19 @@ def _region(connection: Connection, image: Target, mask: LabelMask, plane: Plane
     return roi
 
 
-def _mask(shape: Any) -> LabelMask:
-    x, y, width, height = (int(getattr(shape, f"get{name}")().getValue()) for name in ("X", "Y", "Width", "Height"))
-    return LabelMask(int(shape.getTextValue().getValue()), x, y, width, height, bytes(shape.getBytes()))
+def _mask(connection: Connection, one: Any, shape: tuple[int, int]) -> LabelMask:
+    try:
+        x, y, width, height = (int(getattr(one, f"get{name}")().getValue()) for name in ("X", "Y", "Width", "Height"))
+        mask = LabelMask(int(one.getTextValue().getValue()), x, y, width, height, bytes(one.getBytes()))
+        if is_within(mask, shape):
+            return mask
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        # Another shape, or a text of one's own: OMERO's viewers let people edit them.
+        pass
+    raise OmeroWriteSpoilt(
+        f"A region of labels at {connection.address} is not what was attached.",
+        hint="Somebody has changed it there: run the pipeline again.",
+    )
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

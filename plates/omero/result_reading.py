@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..local.names import checked_path
 from ..local.ome_tiff import write_ome_tiff
 from ..repository import ResultFile, StoredResult
 from .connection import Connection
@@ -32,12 +33,13 @@ def fetch_well(connection: Connection, key: ResultKey, result: StoredResult, fol
     Raises:
         OmeroNothingThere: somebody has deleted a part of the result.
         OmeroWriteSpoilt: a file is not what was attached.
+        BadName: a file would lie elsewhere than in the folder.
         RepositoryFull, RepositoryFailed: the disk refuses.
         OmeroError: the server refuses or cannot be reached.
     """
     planes = _places(connection, key, result, group_id)
     for file in result.files:
-        path = folder / file.path
+        path = folder / checked_path(file.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if file.path in planes:
             place, c, z, t = planes[file.path]
@@ -49,7 +51,7 @@ def fetch_well(connection: Connection, key: ResultKey, result: StoredResult, fol
 def _fetch_keyed(connection: Connection, key: ResultKey, file: ResultFile, path: Path, group_id: int) -> bool:
     """Whether the file was found, as what it was written as."""
     if (attached := attached_file(connection, key, FILE)) is not None:
-        read_file(connection, attached, path, group_id=group_id)
+        read_file(connection, attached, path, size=file.size, group_id=group_id)
         return True
     if file.kind == "table" and (attached := attached_file(connection, key, TABLE)) is not None:
         columns = read_table(connection, attached, group_id=group_id)

@@ -85,7 +85,7 @@ def results_of_job(connection: Connection, job: str, *, origin: str = "") -> tup
     for name, described in connection.rows(OF_JOB, ns=RESULTS, job=job):
         if not name.startswith(begins):
             continue
-        result = _believed(described, name)
+        result = _believed(described, name, job, origin)
         if result is not None:
             found.setdefault((result.plate_id, len(result.well), result.well), result)
     return tuple(found[at] for at in sorted(found))
@@ -93,15 +93,15 @@ def results_of_job(connection: Connection, job: str, *, origin: str = "") -> tup
 
 def _find(connection: Connection, key: ResultKey) -> list[tuple[int, StoredResult | None]]:
     rows = connection.rows(FIND, ns=RESULTS, key=key.text)
-    return [(number, _believed(told, key.text)) for number, told in rows]
+    return [(number, _believed(told, key.text, key.job, key.origin)) for number, told in rows]
 
 
-def _believed(described: str | None, name: str) -> StoredResult | None:
+def _believed(described: str | None, name: str, job: str, origin: str) -> StoredResult | None:
     """What a record tells; one that the mesh has not written so is of a well that is not finished."""
     if not described:
         return None
     try:
-        return parse_record(described)
+        return parse_record(described, name=name, job=job, origin=origin)
     except BadRecord as error:
         logging.getLogger(__name__).warning("the record %s at OMERO is not believed: %s", name, error)
         return None
