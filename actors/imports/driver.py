@@ -159,7 +159,9 @@ class ImportDriver:
         await self._means.ledger.write(
             Returned(import_id=life.import_id, at_unix_s=time.time(), reason=str(error), hint=error.hint)
         )
-        await asyncio.sleep(self._means.settings.settle_s)
+        # Longer each time: of two imports of one folder each sees the files touched by the other's links.
+        wait_s = self._means.settings.settle_s * _grown(life.n_returns - 1)
+        await asyncio.sleep(min(wait_s, self._means.settings.longest_retry_s))
 
     async def _fail_or_wait(self, life: ImportLife, judged: Blame, n_tries: int, reason: str, hint: str) -> None:
         """Write down that it has failed for good, or that it is tried again, and wait until then."""

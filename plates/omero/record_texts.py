@@ -1,4 +1,4 @@
-"""What the description of a well's record says, believed only where the mesh may have written it (pure)."""
+"""What the description of a well's record says, believed only where the mesh may have written it."""
 
 from __future__ import annotations
 
