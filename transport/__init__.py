@@ -10,15 +10,18 @@ from .errors import (
     AskTimedOut,
     BadMessage,
     EndpointInUse,
+    HeldOff,
     KeyRefused,
     MailboxFull,
     NodeMissing,
     NotPermitted,
+    PeerAnew,
     PeerGone,
     TransportError,
 )
 from .failures import AskFailed, exception_of, failure_of
-from .keys import KeyFileError, KeyPair, KeyRing, ServerKey, load_or_create_pair, load_pair, new_pair, save_pair
+from .key_ring import KeyRing
+from .keys import KeyFileError, KeyPair, ServerKey, load_or_create_pair, load_pair, new_pair, save_pair
 from .link import Link
 from .listener import Listener
 from .messages import INNER, ROLES, Event, Failure, Message, Ping, Principal, Pulse, Request, Role
@@ -45,6 +48,7 @@ __all__ = [
     "Envelope",
     "Event",
     "Failure",
+    "HeldOff",
     "Hello",
     "KeyFileError",
     "KeyPair",
@@ -60,6 +64,7 @@ __all__ = [
     "NoCard",
     "NodeMissing",
     "NotPermitted",
+    "PeerAnew",
     "PeerGone",
     "PeerRef",
     "Ping",

@@ -9,6 +9,8 @@ from .keys import KeyPair
 from .silence import notice_silence
 
 HANDSHAKE_MS = 10_000
+CURVE_BYTES = 33
+"""What encryption adds to a frame: libzmq holds it against the bound with that. https://rfc.zeromq.org/spec/26"""
 
 
 def prepared(
@@ -20,7 +22,7 @@ def prepared(
     socket.setsockopt(zmq.LINGER, 200)
     socket.setsockopt(zmq.SNDHWM, 10_000)
     socket.setsockopt(zmq.RCVHWM, 10_000)
-    socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    socket.setsockopt(zmq.MAXMSGSIZE, on_wire(max_message_bytes, key))
     if key is None:
         # Between one owner's processes on one host: a peer that comes back under its name is the same peer.
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -32,6 +34,11 @@ def prepared(
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         notice_silence(socket, silence_s)
     return socket
+
+
+def on_wire(n_bytes: int, key: KeyPair | None) -> int:
+    """What a frame of so many bytes has at most on its way."""
+    return n_bytes + CURVE_BYTES if key is not None else n_bytes
 
 
 def bind(socket: zmq.Socket[bytes], address: str) -> None:

@@ -31,6 +31,8 @@ MAX_FRAMES = 3
 """No message of ours has more: a routing id, a batch, and pixels beside it. Of another one the rest is not kept."""
 PER_TICK_DROPPED = 4_096
 """Frames that are thrown away before the loop's other work gets its turn."""
+MOST_AT_ONCE = 8_192
+"""Where the order matters so much is read in one turn: no flood of it has the rest wait without an end."""
 
 Frames = list[Any]
 """The frames of one message: bytes, or zmq.Frame where the sender's identity is needed."""
@@ -115,6 +117,21 @@ class Channel:
     def connection_of(self, frame: Any) -> sockets.socket | None:
         """A handle on the connection that a received zmq.Frame came over; None where it is gone."""
         return connection_of(frame, self._socket)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages may be there that were left for a later turn of the loop."""
+        return self._again is not None
+
+    def catch_up(self) -> None:
+        """Hand on what is there now, before whatever else has come meanwhile."""
+        for _ in range(-(-MOST_AT_ONCE // self._per_tick)):
+            if self._closed or self._read():
+                return
+
+    def go_on(self) -> None:
+        """Send what waits: the socket has somebody again who may take it, of which no wake-up tells."""
+        self._look_again()
 
     def close(self, *, linger_ms: int = 200) -> None:
         """Stop watching and close the socket; what was sent gets ``linger_ms`` to leave."""

@@ -1,5 +1,7 @@
 """The asking side of an endpoint: two DEALER sockets under one routing id, and the link over them.
 
+libzmq dials again after a break, but never after a refusal: there the dialer does it, on either channel.
+
 A ROUTER ignores whoever dials in under a routing id that it knows until it has noticed the end of the connection
 before, which takes seconds where a cable was pulled. Letting the later one take the id over (ROUTER_HANDOVER) would let
 any key that is allowed take the place of another. So each connection under a key has a routing id made by chance.
@@ -7,6 +9,8 @@ any key that is allowed take the place of another. So each connection under a ke
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -18,18 +22,23 @@ from zmq.utils.monitor import parse_monitor_message
 from .addresses import Endpoint
 from .channel import Channel, Frames
 from .codec import Beat, Hello, Kind
+from .connections import is_stalled
+from .dealers import dealer
 from .deliveries import Deliver
-from .errors import KeyRefused, PeerGone
+from .errors import PeerGone
 from .keys import KeyPair, ServerKey
 from .link import Link
-from .silence import SILENCE_S, notice_silence
+from .refusals import AGAIN_S, refusal, silent_refusal
+from .silence import SILENCE_S, last_words_ms
 
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _REFUSED = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
 
 SILENT_REFUSALS = 3
-"""Handshakes in a row that end without a word before the key is held to be wrong.
+"""Handshakes in a row that end without a word before it is told.
 
-Whoever holds another key hangs up without a word, but so does a peer that dies in the middle of one.
+Whoever holds another key hangs up without a word, but so does a peer that dies in the middle of one, and a listener
+that comes near to its last descriptor.
 """
 
 
@@ -54,33 +63,69 @@ class Dialer:
 
         A message holds at most ``max_message_bytes``, a plane beside it at most ``max_frame_bytes``; a connection over
         which nothing has come for ``silence_s`` has broken.
+
+        Raises:
+            PeerGone: the system gives no descriptor for it.
         """
         self.endpoint = endpoint
         self.connected = False
         self._n_silent = 0
+        self._was_connected = False
+        self._again: asyncio.TimerHandle | None = None
+        self._data_again: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._hello = Hello(name=name, pid=os.getpid())
         self._on_connected = on_connected
         identity = name.encode() if key is None else _chance_identity()
-        sockets = [
-            _prepare(context, address, identity, key, server, n_bytes, silence_s)
+        self._curve = key is not None
+        self._watched: list[Channel] = []
+        self.link = Link(endpoint.control, self._write, deliver, max_message_bytes=max_message_bytes)
+        sockets: list[zmq.Socket[bytes]] = []
+        try:
             for address, n_bytes in (
                 (endpoint.control, max_message_bytes),
                 (endpoint.data, max(max_frame_bytes, max_message_bytes)),
-            )
-        ]
-        self.link = Link(endpoint.control, self._write, deliver, max_message_bytes=max_message_bytes)
+            ):
+                sockets.append(dealer(context, address, identity, key, server, n_bytes, silence_s))
+            self._open(sockets)
+        except zmq.ZMQError as error:
+            # Nobody else knows these sockets, and the end of their context waits for them.
+            for channel in self._watched:
+                channel.close()
+            for socket in sockets:
+                socket.close(0)
+            if error.errno not in _NO_ROOM:
+                raise
+            raise PeerGone(
+                f"{endpoint.control} cannot be dialled: {error.strerror}",
+                hint="this process has no descriptor free: dial again, or raise its limit (LimitNOFILE, ulimit -n)",
+            ) from error
+
+    def _open(self, sockets: list[zmq.Socket[bytes]]) -> None:
         monitor = sockets[0].get_monitor_socket(
-            zmq.Event.HANDSHAKE_SUCCEEDED
+            zmq.Event.CONNECTED
+            | zmq.Event.HANDSHAKE_SUCCEEDED
             | zmq.Event.DISCONNECTED
             | zmq.Event.HANDSHAKE_FAILED_AUTH
             | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
             | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
         )
         self._sockets = sockets[0], sockets[1]
-        self._watched = Channel(monitor, self._see)
+        self._watched.append(Channel(monitor, self._see))
+        self._n_data_connections = 0
+        # The newest connection of each channel, by its descriptor.
+        self._control_connection: int | None = None
+        self._data_connection: int | None = None
+        if self._curve:
+            data_monitor = sockets[1].get_monitor_socket(
+                zmq.Event.CONNECTED
+                | zmq.Event.HANDSHAKE_SUCCEEDED
+                | zmq.Event.HANDSHAKE_FAILED_AUTH
+                | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+            )
+            self._watched.append(Channel(data_monitor, self._see_data))
         self._control = Channel(sockets[0], self._hear)
-        self._data = Channel(sockets[1], self._hear_data, whole_frames=key is not None)
-        self._curve = key is not None
+        self._data = Channel(sockets[1], self._hear_data, whole_frames=self._curve)
         try:
             self._connect()
             self._introduce()
@@ -104,24 +149,63 @@ class Dialer:
 
     def _hang_up(self) -> None:
         try:
-            self._sockets[0].disable_monitor()
+            for socket, _ in zip(self._sockets, self._watched, strict=False):
+                socket.disable_monitor()
         finally:
-            for channel in (self._watched, self._control, self._data):
+            for channel in self._watched:
                 channel.close()
+            for channel, connection in (
+                (self._control, self._control_connection),
+                (self._data, self._data_connection),
+            ):
+                stalled = self._curve and connection is not None and is_stalled([connection])
+                channel.close(linger_ms=last_words_ms(stalled=stalled))
 
     def _connect(self) -> None:
         self._sockets[0].connect(self.endpoint.control)
         self._sockets[1].connect(self.endpoint.data)
 
     def _dial_as_somebody_new(self) -> None:
+        self._leave()
+        self._again = None
         identity = _chance_identity()
-        for socket, address in zip(self._sockets, (self.endpoint.control, self.endpoint.data), strict=True):
-            socket.disconnect(address)
+        for socket in self._sockets:
             socket.setsockopt(zmq.ROUTING_ID, identity)
         self._connect()
 
+    def _leave(self) -> None:
+        """Have both sockets send nothing, and keep what they are given, until they are connected again."""
+        if self._data_again is not None:
+            self._data_again.cancel()
+            self._data_again = None
+        for socket, address in zip(self._sockets, (self.endpoint.control, self.endpoint.data), strict=True):
+            _disconnect(socket, address)
+        # Their numbers may be another's by now.
+        self._control_connection = self._data_connection = None
+
+    def _dial_again(self) -> None:
+        if self.link.gone:
+            return
+        self._dial_as_somebody_new()
+        self._introduce()
+        self._control.go_on()
+        self._data.go_on()
+
+    def _dial_data_again(self) -> None:
+        if self.link.gone:
+            return
+        self._data_again = None
+        self.link.offences.add("data", "", "its data channel was refused alone; it is dialled again")
+        # Under the routing id that its control channel has.
+        self._sockets[1].connect(self.endpoint.data)
+        self._introduce_data()
+        self._data.go_on()
+
     def _introduce(self) -> None:
         self.link.say(Kind.HELLO, body=self._hello)
+        self._introduce_data()
+
+    def _introduce_data(self) -> None:
         self.link.say(Kind.HELLO, body=self._hello, bulk=True)
 
     def _write(self, frames: Sequence[Any], bulk: bool) -> bool:  # noqa: FBT001
@@ -140,16 +224,37 @@ class Dialer:
             # A plane: its pixels are looked at where libzmq has decrypted them.
             self.link.hear_beside(frames[0].bytes, [frame.buffer for frame in frames[1:]])
 
+    def _see_data(self, frames: Frames) -> None:
+        seen = parse_monitor_message(frames)
+        event = seen["event"]
+        if event == zmq.Event.CONNECTED:
+            self._data_connection = int(seen["value"])
+            return
+        if event in _REFUSED:
+            if self._again is None and self._data_again is None:
+                _disconnect(self._sockets[1], self.endpoint.data)
+                self._data_connection = None
+                self._data_again = self._loop.call_later(AGAIN_S, self._dial_data_again)
+            return
+        self._n_data_connections += 1
+        if self._n_data_connections > 1:
+            # Where it alone broke libzmq has made it anew, and who says nothing over a connection is hung up on.
+            self._introduce_data()
+
     def _see(self, frames: Frames) -> None:
-        event = parse_monitor_message(frames)["event"]
-        if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+        seen, where = parse_monitor_message(frames), self.endpoint.control
+        event = seen["event"]
+        if event == zmq.Event.CONNECTED:
+            self._control_connection = int(seen["value"])
+        elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
             first, self.connected = not self.connected, True
+            self._was_connected = True
             self._n_silent = 0
             if first:
                 self._on_connected()
         elif event == zmq.Event.DISCONNECTED and self.connected:
             self.connected = False
-            self.link.fail_asks(PeerGone(f"{self.endpoint.control}: the connection broke before the answer came"))
+            self.link.fail_asks(PeerGone(f"{where}: the connection broke before the answer came"))
             if self._curve:
                 self._dial_as_somebody_new()
             # A listener that was started anew has never heard of us.
@@ -157,42 +262,28 @@ class Dialer:
         elif event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL or event in _REFUSED:
             self.connected = False
             self._n_silent += 1
-            if self._n_silent < SILENT_REFUSALS and event not in _REFUSED:
-                return
-            self.link.fail_asks(
-                KeyRefused(
-                    f"{self.endpoint.control} refused the handshake: the keys do not match",
-                    hint="use the key of this mesh's data folder, or ask its administrator to allow yours",
-                )
-            )
+            if event in _REFUSED:
+                self._see_refusal(int(seen["value"]))
+            elif self._n_silent >= SILENT_REFUSALS:
+                # libzmq dials again by itself.
+                self.link.fail_asks(silent_refusal(where, self._n_silent, was_connected=self._was_connected))
+
+    def _see_refusal(self, status: int) -> None:
+        self.link.fail_asks(refusal(self.endpoint.control, status))
+        if self._curve and self._again is None:
+            # libzmq ends the connection a moment later: what is said until then would be lost with it.
+            self._leave()
+            self._again = self._loop.call_later(AGAIN_S, self._dial_again)
+
+
+def _disconnect(socket: zmq.Socket[bytes], address: str) -> None:
+    try:
+        socket.disconnect(address)
+    except zmq.ZMQError as error:
+        # It has been left before.
+        if error.errno != errno.ENOENT:
+            raise
 
 
 def _chance_identity() -> bytes:
     return secrets.token_bytes(16).replace(b"\0", b"\1")
-
-
-def _prepare(
-    context: zmq.Context[zmq.Socket[bytes]],
-    address: str,
-    identity: bytes,
-    key: KeyPair | None,
-    server: ServerKey | None,
-    max_bytes: int,
-    silence_s: float,
-) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.ROUTING_ID, identity)
-    socket.setsockopt(zmq.LINGER, 200)
-    socket.setsockopt(zmq.SNDHWM, 10_000)
-    socket.setsockopt(zmq.RCVHWM, 10_000)
-    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
-    socket.setsockopt(zmq.RECONNECT_IVL, 50)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
-    if key is not None:
-        if server is None:
-            raise ValueError(f"a key without the server's key cannot dial {address}")
-        socket.curve_publickey = key.public.encode()
-        socket.curve_secretkey = key.secret.encode()
-        socket.curve_serverkey = server.public.encode()
-        notice_silence(socket, silence_s)
-    return socket

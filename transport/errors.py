@@ -17,6 +17,14 @@ class PeerGone(TransportError, ConnectionError):
     """The process that should have answered has ended or hung up."""
 
 
+class PeerAnew(PeerGone):
+    """The peer ended before it answered, and another life of it is there."""
+
+
+class HeldOff(PeerGone):
+    """The other side lets nobody in under this key for a while; who stays connected is let in again by himself."""
+
+
 class KeyRefused(TransportError, PermissionError):
     """The other side does not know the key that was shown, or is not who it should be."""
 

@@ -14,7 +14,7 @@ from . import codec
 from .codec import Envelope, Kind
 from .deliveries import Deliver, DeliverRuns
 from .errors import BadMessage, PeerGone
-from .failures import failure_of
+from .failures import failure_of, in_brief
 from .messages import INNER, Event, Failure, Principal, Request
 from .offences import Offences
 from .outgoing import Outgoing
@@ -50,6 +50,8 @@ class Link:
         self.pid = 0
         self.public = ""
         """The key it speaks under; empty on the inner endpoint."""
+        self.here = False
+        """Whether the peer is of this host, as the way says by which its link came, and not the peer."""
         self.attached: Sequence[Any] = ()
         """What lies beside the batch that is being heard: the pixels of a plane."""
         self.on_lost: dict[Hashable, Callable[[str], None]] = {}
@@ -122,7 +124,10 @@ class Link:
 
     def fail(self, id: int, failure: Failure) -> None:  # noqa: A002
         """Answer the peer's ask with a failure; id 0 speaks of what it told."""
-        self.say(_FAIL, id, "", 0.0, failure)
+        try:
+            self.say(_FAIL, id, "", 0.0, failure)
+        except BadMessage:
+            self.say(_FAIL, id, "", 0.0, in_brief(failure))
 
     def refuse(self, error: Exception, where: str) -> None:
         """What the peer told was not taken: it hears of the first, the second, the fourth..."""
@@ -249,6 +254,10 @@ class Link:
                 # docs/decisions/0008: whatever one of them raises, the others hear it.
                 log.exception("who hears that a peer is gone failed", peer=self.name, reason=why)
 
+    def has_work_of(self, person: str) -> bool:
+        """Whether the peer was asked for something in a person's name, and has not answered yet."""
+        return bool(person) and self._questions.any_for(person)
+
     def fail_asks(self, error: Exception) -> None:
         """Let every waiting ask fail with this error; the link itself stays."""
         self._questions.fail(lambda question: error)
@@ -268,7 +277,7 @@ class Link:
     ) -> asyncio.Future[Any]:
         loop, questions = self._loop, self._questions
         future: asyncio.Future[Any] = loop.create_future()
-        question = Question(future, decoder, loop.time() + timeout_s, type(message), target)
+        question = Question(future, decoder, loop.time() + timeout_s, type(message), target, message.acts_for)
         if self._gone:
             future.set_exception(self._peer_gone(question))
             return future

@@ -16,25 +16,21 @@ from .addresses import AddressError, Endpoint
 from .binding import bind, prepared
 from .channel import Channel, Frames
 from .codec import Kind
-from .connections import hang_up
+from .connections import hang_up, is_of_this_host
 from .deliveries import Deliver
 from .errors import BadMessage, EndpointInUse, PeerGone
 from .failures import failure_of
-from .keys import KeyPair, KeyRing
+from .key_ring import KeyRing
+from .keys import KeyPair
 from .link import Link
 from .messages import INNER, Principal
-from .newcomers import Newcomers
+from .newcomers import MAX_CONNECTIONS, Newcomers
 from .offences import Offences
-from .silence import SILENCE_S
-from .turns import Turns
+from .silence import SILENCE_S, last_words_ms
+from .turns import Turns, most_waiting_bytes
 
 MAX_DEPARTED = 1_024
 """Routing ids of peers that are gone and whose late words are known for what they are."""
-
-LEAST_WAITING_BYTES = 32 << 20
-"""So much of one key may wait to be heard, however small its messages have to be."""
-MAX_CONNECTIONS = 256
-"""So many connections of one key are heard: what one of them costs is small, but not what thousands cost."""
 LAST_WORD_S = 0.1
 """Who is hung up on has so long to be told why."""
 
@@ -53,11 +49,13 @@ class Listener:
         ring: KeyRing | None = None,
         max_message_bytes: int = 64 << 20,
         silence_s: float = SILENCE_S,
+        newcomers: Newcomers | None = None,
         on_heard: Callable[[str], None] = lambda public: None,
     ) -> None:
         """Bind both channels; a peer of which nothing has come for ``silence_s`` is looked for.
 
-        ``on_heard`` is told the key of each connection over which something was heard for the first time.
+        With a key its connections are among the ``newcomers`` until something is heard, and then ``on_heard`` is told
+        whose key each is under.
 
         Raises:
             EndpointInUse: another process listens there.
@@ -65,9 +63,8 @@ class Listener:
         """
         if (key is None) != (ring is None):
             raise ValueError("a key without a ring lets nobody in, a ring without a key checks nobody")
-        if key is None and not all(
-            one.startswith(("ipc://", "inproc://")) for one in (endpoint.control, endpoint.data)
-        ):
+        self._is_local = all(one.startswith(("ipc://", "inproc://")) for one in (endpoint.control, endpoint.data))
+        if key is None and not self._is_local:
             raise AddressError(f"{endpoint.control} would be open to everybody", hint="give it a key and a key ring")
         self.endpoint = endpoint
         self.links: dict[bytes, Link] = {}
@@ -82,28 +79,33 @@ class Listener:
         self._with_data: set[bytes] = set()
         # Under a key every connection has a routing id of its own, so that who is gone is gone for good.
         self._departed: dict[bytes, None] = {}
-        self._hung_up_on: dict[bytes, None] = {}
+        # By the channel over which they spoke; None once they have been hung up on over the other one as well.
+        self._hung_up_on: dict[bytes, Channel | None] = {}
         self._connections: set[sockets.socket] = set()
-        most_bytes = max(LEAST_WAITING_BYTES, 2 * max_message_bytes)
+        most_bytes = most_waiting_bytes(max_message_bytes)
         self._turns = Turns(self._said_too_much, most_bytes=most_bytes) if ring is not None else None
+        if newcomers is None and ring is not None:
+            newcomers = Newcomers(most_bytes=most_bytes)
+        self._newcomers = newcomers
+        self._most_of_key = self._newcomers.most_links_of_key if self._newcomers is not None else MAX_CONNECTIONS
         self._on_heard = on_heard
         control = prepared(context, key, max_message_bytes, silence_s)
         data = prepared(context, key, max_message_bytes, silence_s)
-        # Before either is bound: no connection may be missed.
-        followed = (control, data) if ring is not None else ()
-        self._newcomers = tuple(Newcomers(one, most_bytes=most_bytes) for one in followed)
+        self._sockets = control, data
         try:
+            if self._newcomers is not None:
+                # Before either is bound: no connection may be missed.
+                self._newcomers.follow(control)
+                self._newcomers.follow(data)
             bind(control, endpoint.control)
             bind(data, endpoint.data)
         except EndpointInUse:
-            for newcomers in self._newcomers:
-                newcomers.close()
+            self._follow_no_more()
             control.close(0)
             data.close(0)
             raise
         self._control = Channel(control, self._hear_control, whole_frames=ring is not None)
         self._data = Channel(data, self._hear_data, whole_frames=ring is not None)
-        self._new_on = dict(zip((self._control, self._data), self._newcomers, strict=False))
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -114,10 +116,20 @@ class Listener:
         self.links.clear()
         for connection in list(self._connections):
             self._end(connection)
-        for newcomers in self._newcomers:
-            newcomers.close()
-        self._control.close()
-        self._data.close()
+        lingers_ms = [last_words_ms(stalled=self.is_stalled(socket)) for socket in self._sockets]
+        self._follow_no_more()
+        for channel, linger_ms in zip((self._control, self._data), lingers_ms, strict=True):
+            channel.close(linger_ms=linger_ms)
+
+    def is_stalled(self, *sockets: zmq.Socket[bytes]) -> bool:
+        """Whether a peer takes nothing of what it is told, on any of these sockets or else of both."""
+        followed = self._newcomers
+        return followed is not None and any(followed.is_stalled(socket) for socket in sockets or self._sockets)
+
+    def _follow_no_more(self) -> None:
+        if self._newcomers is not None:
+            for socket in self._sockets:
+                self._newcomers.leave(socket)
 
     def forget(self, link: Link, why: str) -> None:
         """A peer is gone: what waits for it fails, and its next message makes a new link."""
@@ -147,16 +159,6 @@ class Listener:
             if now - link.last_heard > self._silence_s:
                 link.look()
 
-    def look_at_newcomers(self) -> bool:
-        """Hang up on connections that have sent too much while nothing could be heard; whether there were any."""
-        sent: list[int] = []
-        for newcomers in self._newcomers:
-            newcomers.look(sent.append)
-        for n_bytes in sent:
-            what = f"{n_bytes} bytes came over connections of which nothing can be heard; they are hung up on"
-            self.offences.add("unheard", "", f"{what} (their routing id may be taken)")
-        return bool(sent)
-
     def statistics(self) -> dict[str, int | float | str]:
         """Counts for console and metrics."""
         return {
@@ -179,7 +181,7 @@ class Listener:
             if len(frames) != 2:
                 self.offences.add("frames", identity.decode("utf-8", "backslashreplace"), _TOO_MANY_FRAMES)
                 return
-            link = self.links.get(identity) or self._meet(identity, INNER)
+            link = self.links.get(identity) or self._meet(identity, INNER, here=self._is_local)
             if channel is self._data:
                 self._with_data.add(identity)
             link.hear(batch)
@@ -190,13 +192,18 @@ class Listener:
         identity = frames[0].bytes
         # The key speaks, not the message: libzmq attaches the User-Id that ZAP gave at the handshake.
         public = _user_id(frames[1])
-        if self._new_on[channel].heard(frames[1]):
+        if self._newcomers is not None and self._newcomers.heard(frames[1]):
             self._on_heard(public)
         if identity in self._hung_up_on:
+            if self._hung_up_on[identity] not in (channel, None):
+                # Left open it would look to its peer like one that never answers.
+                self._hung_up_on[identity] = None
+                self._end_within(LAST_WORD_S, channel.connection_of(frames[1]))
             return
         principal = self._ring.by_public(public) if self._ring is not None else None
         if principal is None:
-            self.offences.add("revoked", public, "a message under a key that is not allowed any more")
+            self.offences.add("revoked", public, "a message under a key that is not allowed any more; it is hung up on")
+            self._hear_no_more(identity, frames[1], "its key was revoked")
             return
         link = self.links.get(identity)
         if link is not None and link.principal.name != principal.name:
@@ -210,12 +217,12 @@ class Listener:
             if channel is self._data and identity in self._departed:
                 # Its other channel's last words: they were under way when it said goodbye.
                 return
-            if self._n_of[public] >= MAX_CONNECTIONS:
-                why = f"its key has {MAX_CONNECTIONS} connections already"
+            if self._n_of[public] >= self._most_of_key:
+                why = f"its key has {self._most_of_key} connections already"
                 self._hang_up(identity, frames[1], principal, why, hint="close some of them, or use one for more")
                 return
             self._departed.pop(identity, None)
-            link = self._meet(identity, principal, public)
+            link = self._meet(identity, principal, public, here=self._is_local or is_of_this_host(frames[1]))
         else:
             link.principal = principal
         if channel is self._data:
@@ -238,26 +245,35 @@ class Listener:
     ) -> None:
         """Tell a peer what it should not have sent, and hear nothing more over this connection."""
         self.offences.add("hung up on", _user_id(frame), f"from {principal.name}: {why}; it is hung up on")
-        self._hung_up_on[identity] = None
-        _keep_newest(self._hung_up_on)
         failure = failure_of(BadMessage(why, hint=hint), where=self.endpoint.control)
         # It may not be there to be told any more.
         with suppress(PeerGone):
             self._control.send([identity, codec.join([codec.seal(Kind.FAIL, 0, "", 0.0, failure)])])
+        self._hear_no_more(identity, frame, f"it was hung up on: {why}", within_s=LAST_WORD_S)
+
+    def _hear_no_more(self, identity: bytes, frame: Any, why: str, *, within_s: float = 0.0) -> None:
+        """End the connection that a frame came over; whatever else comes over it is nobody's."""
+        # Whichever of both it came over: the address is the control channel's or the data channel's.
+        connection, channel = self._control.connection_of(frame), self._control
+        if connection is None:
+            connection, channel = self._data.connection_of(frame), self._data
+        self._hung_up_on[identity] = channel
+        _keep_newest(self._hung_up_on)
         link = self.links.get(identity)
         if link is not None:
-            self.forget(link, f"it was hung up on: {why}")
-        # Whichever of both it came over: the address is the control channel's or the data channel's.
-        connection = self._control.connection_of(frame) or self._data.connection_of(frame)
+            self.forget(link, why)
+        self._end_within(within_s, connection)
+
+    def _end_within(self, within_s: float, connection: sockets.socket | None) -> None:
         if connection is not None:
             self._connections.add(connection)
-            self._loop.call_later(LAST_WORD_S, self._end, connection)
+            self._loop.call_later(within_s, self._end, connection)
 
     def _end(self, connection: sockets.socket) -> None:
         self._connections.discard(connection)
         hang_up(connection)
 
-    def _meet(self, identity: bytes, principal: Principal, public: str = "") -> Link:
+    def _meet(self, identity: bytes, principal: Principal, public: str = "", *, here: bool) -> Link:
         def write(frames: Sequence[Any], bulk: bool) -> bool:  # noqa: FBT001
             channel = self._data if bulk and identity in self._with_data else self._control
             try:
@@ -275,7 +291,7 @@ class Listener:
             offences=self.offences,
             max_message_bytes=self._max_message_bytes,
         )
-        link.public = public
+        link.public, link.here = public, here
         self.links[identity] = link
         self._n_of[public] += 1
         self._on_peer(link)
@@ -285,7 +301,7 @@ class Listener:
 _TOO_MANY_FRAMES = "a message of more frames than 2"
 
 
-def _keep_newest(identities: dict[bytes, None]) -> None:
+def _keep_newest(identities: dict[bytes, Any]) -> None:
     while len(identities) > MAX_DEPARTED:
         del identities[next(iter(identities))]
 

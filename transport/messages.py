@@ -10,20 +10,30 @@ import msgspec
 Reply = TypeVar("Reply")
 
 Role = Literal["viewer", "user", "agent", "administrator", "node"]
-"""What a key may do; each role may do what those before it may.
+"""What a key may do; each role of people may do what those before it may.
 
-An agent is a program that hands work over for users, beside a microscope for instance.
+An agent is a program that hands work over for users, beside a microscope for instance. A node is another host of the
+mesh, where nobody orders anything: it joins, and sees what viewers see.
 """
 
 ROLES: tuple[Role, ...] = ("viewer", "user", "agent", "administrator", "node")
 
+_SAID_BY = {role: frozenset(ROLES[: rank + 1]) for rank, role in enumerate(ROLES)} | {
+    "node": frozenset[Role](("viewer", "node"))
+}
+
 NOMINAL_BYTES = 512
+
+
+def may_say(role: Role, audience: Role) -> bool:
+    """Whether a key of this role may send what is for ``audience``."""
+    return audience in _SAID_BY[role]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What actors send each other; every concrete class states its wire tag.
 
-    ``audience`` is the least role that may send it from outside the mesh's own processes;
+    ``audience`` is the least role that may send it from outside the mesh's own processes, as `may_say` has it;
     None keeps it inside.
     """
 
@@ -38,6 +48,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def nominal_bytes(self) -> int:
         """What the message counts for in a mailbox bounded by bytes."""
         return NOMINAL_BYTES
+
+    @property
+    def acts_for(self) -> str:
+        """The person in whose name whoever gets it may act until it is answered; empty is nobody."""
+        return ""
 
 
 class Event(Message, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Question(msgspec.Struct):
     deadline: float
     kind: type
     target: str
+    acts_for: str = ""
 
 
 class Questions:
@@ -48,6 +49,10 @@ class Questions:
         if self._expiry is None:
             self._expiry = self._loop.call_later(EXPIRY_TICK_S, self._expire)
         return number
+
+    def any_for(self, person: str) -> bool:
+        """Whether somebody waits for what is done in a person's name."""
+        return any(one.acts_for == person and not one.future.done() for one in self._asked.values())
 
     def drop(self, number: int) -> None:
         """It was not asked after all."""

@@ -18,7 +18,14 @@ PER_TURN = 64
 """Envelopes of one key that are heard before the next one's, over however many connections they came."""
 MAX_WAITING = 100_000
 """Messages of one key that may wait to be heard."""
+LEAST_WAITING_BYTES = 32 << 20
+"""So much of one key may wait to be heard, however small its messages have to be."""
 _RUN = int(Kind.RUN)
+
+
+def most_waiting_bytes(max_message_bytes: int) -> int:
+    """How much may wait to be heard where a message may be so large."""
+    return max(LEAST_WAITING_BYTES, 2 * max_message_bytes)
 
 
 class _Said:

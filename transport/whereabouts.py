@@ -39,6 +39,10 @@ def _file(data: Path) -> Path:
     return data / "run" / "mesh.json"
 
 
+OWNER = "owner"
+"""The name of the key that a mesh makes for whoever owns its data folder."""
+
+
 def owner_secret(data: Path) -> Path:
     """The key of whoever owns the data folder; it has the administrator's role."""
     return data / "keys" / "owner.secret"

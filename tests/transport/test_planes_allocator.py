@@ -1,7 +1,7 @@
 """The slot allocator: no slot is ever handed out twice."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -120,3 +120,37 @@ def test_an_acknowledgement_of_an_earlier_plane_does_not_free_the_present_one():
     with pytest.raises(StaleAcknowledgement, match="generation 1 of slot 0 is not held by napari"):
         allocator.acknowledge(first, "napari")
     assert allocator.n_free == 0
+
+
+@given(st.integers(2, 64), st.sampled_from(["owner", "mallory"]))
+def test_one_party_leaves_slots_to_the_others_however_many_it_wants(n_slots: int, greedy: str) -> None:
+    allocator = SlotAllocator(n_slots, owner="owner")
+    while allocator.reserve(greedy) is not None:
+        pass
+    assert n_slots // 4 <= n_slots - allocator.n_free <= (n_slots + 1) // 2
+    assert allocator.reserve("eva") is not None
+    if n_slots >= 4 and greedy != "owner":
+        assert allocator.reserve("owner") is not None
+
+
+@given(st.integers(4, 32), st.lists(st.sampled_from([f"key{n}" for n in range(40)]), max_size=400))
+def test_what_is_kept_is_the_owners_whatever_all_others_take(n_slots: int, comings: list[str]) -> None:
+    allocator = SlotAllocator(n_slots, owner="owner")
+    for party in comings:
+        allocator.reserve(party)
+    assert allocator.n_free >= n_slots // 4
+    assert allocator.reserve("owner") is not None
+
+
+def test_a_slot_that_comes_back_is_its_partys_no_more() -> None:
+    allocator = SlotAllocator(4)
+    leases = [allocator.reserve("eva"), allocator.reserve("eva")]
+    assert allocator.reserve("eva") is None
+    for lease in leases:
+        assert lease is not None
+        allocator.fill(lease)
+        allocator.hold(lease, "napari")
+        allocator.let_go(lease)
+    assert allocator.reserve("eva") is None
+    allocator.release_all("napari")
+    assert [allocator.reserve("eva") is not None for _ in range(3)] == [True, True, False]

@@ -181,7 +181,7 @@ def test_nobody_sees_another_planes_pixels_under_an_address() -> None:
     run_state_machine_as_test(Looking, settings=FEW)
 
 
-def _generation_stays(self: SlotAllocator) -> Lease | None:
+def _generation_stays(self: SlotAllocator, party: str = "") -> Lease | None:
     if not self._free:
         return None
     slot = self._free.pop()

@@ -96,3 +96,11 @@ def test_a_key_is_let_in_listed_and_let_in_no_longer(tmp_path: Path) -> None:
         ring.revoke("eva")
     with pytest.raises(KeyFileError):
         ring.revoke("../gpu7")
+
+
+def test_the_name_of_a_nodes_key_has_no_at_sign_which_parts_it_from_its_actors(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path)
+    with pytest.raises(KeyFileError, match="'gpu7@lab' is no name for the key of a node"):
+        ring.allow(Principal(name="gpu7@lab", role="node"), new_pair().public)
+    assert ring.allowed() == ()
+    ring.allow(Principal(name="eva@lab", role="user"), new_pair().public)

@@ -15,6 +15,7 @@ import pytest
 import zmq
 from waiting import eventually
 
+from hcs_mesh.config.tracing import TRACE
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import (
     AddressError,
@@ -203,6 +204,28 @@ async def test_a_role_may_do_what_its_own_and_the_lesser_ones_may(tmp_path: Path
             await mesh.ask(user, Within())
 
 
+async def test_another_host_orders_nothing(tmp_path: Path) -> None:
+    async with front(tmp_path) as mesh:
+        node = mesh.dial(mesh.key("gpu7", "node"))
+        assert await mesh.ask(node, WhoAmI()) == "gpu7 node"
+        with pytest.raises(NotPermitted, match=r"Submit is not for gpu7 \(node\)"):
+            await mesh.ask(node, Submit())
+
+
+async def test_nobody_from_outside_says_whose_work_a_message_belongs_to(tmp_path: Path) -> None:
+    async with front(tmp_path) as mesh:
+        token = TRACE.set("bert-1 scheduler")
+        try:
+            assert await mesh.ask(mesh.dial(mesh.key("anna")), Submit()) == 1
+            assert await mesh.ask(mesh.dial(mesh.key("gpu7", "node")), WhoAmI()) == "gpu7 node"
+        finally:
+            TRACE.reset(token)
+        # A host of the mesh passes on what its own actors follow.
+        assert [hop.message for hop in mesh.node.traces.of("bert-1")] == ["front.who"]
+        (begun,) = (hop for hop in mesh.node.traces.latest(8) if not hop.trace.startswith("bert"))
+        assert begun.sender == "anna"
+
+
 async def test_a_stranger_is_refused_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with front(tmp_path) as mesh:
         stranger = new_pair()
@@ -228,8 +251,11 @@ async def test_frames_of_a_revoked_key_are_dropped_within_a_second(tmp_path: Pat
         start = loop.time()
         await eventually(lambda: len(mesh.ring._by_public) == 1)
         assert loop.time() - start < 1.0
-        with pytest.raises(AskTimedOut):
-            await mesh.ask(anna, WhoAmI(), timeout_s=0.2)
+        # The connection from before is ended at its next word, and is not let in again.
+        with pytest.raises((PeerGone, KeyRefused)):
+            await mesh.ask(anna, WhoAmI(), timeout_s=10.0)
+        with pytest.raises(KeyRefused):
+            await mesh.ask(anna, WhoAmI(), timeout_s=10.0)
         assert mesh.listener.offences.n > 0
         assert await mesh.ask(bert, WhoAmI()) == "bert user"
 
@@ -275,8 +301,8 @@ async def test_the_old_key_of_a_name_does_not_come_in_as_the_new_one(tmp_path: P
         assert await mesh.ask(old, WhoAmI()) == "anna viewer"
         new = mesh.dial(mesh.key("anna", "administrator"))
         assert await mesh.ask(new, WhoAmI()) == "anna administrator"
-        with pytest.raises(AskTimedOut):
-            await mesh.ask(old, WhoAmI(), timeout_s=0.2)
+        with pytest.raises((PeerGone, KeyRefused)):
+            await mesh.ask(old, WhoAmI(), timeout_s=10.0)
 
 
 async def test_a_role_that_changes_holds_for_connections_there_are(tmp_path: Path) -> None:
@@ -335,7 +361,7 @@ async def test_a_key_on_the_data_channel_does_not_speak_for_another_on_the_contr
         berts = mesh.raw(mesh.key("bert", "administrator"), identity, data=True)
         berts.send(ask)
         await eventually(lambda: mesh.listener.statistics()["received"] == 2)
-        assert mesh.listener.offences.n == 1
+        assert mesh.listener.offences.n > 0
         (link,) = mesh.listener.links.values()
         assert link.principal == Principal(name="anna", role="user")
         assert not annas.poll(50)
@@ -536,7 +562,7 @@ async def test_asks_fail_when_the_mesh_goes_and_work_when_it_is_back(tmp_path: P
 async def test_a_key_has_so_many_connections_and_those_of_the_others_are_heard_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hcs_mesh.transport.listener.MAX_CONNECTIONS", 3)
+    monkeypatch.setattr("hcs_mesh.transport.newcomers.MAX_CONNECTIONS", 3)
     async with front(tmp_path) as there:
         anna, bert = there.key("anna"), there.key("bert")
         dialers = [there.dial(anna) for _ in range(3)]

@@ -65,6 +65,21 @@ def test_a_key_that_could_not_be_read_once_is_read_again_though_nothing_changed(
     assert ring.wrong == ()
 
 
+def test_who_was_known_is_known_while_his_unchanged_file_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = let_in(tmp_path, "anna")
+    ring = KeyRing(tmp_path, lenient=True)
+    with monkeypatch.context() as for_once:
+        for_once.setattr(Path, "read_text", raise_no_descriptors)
+        ring.reload()
+        assert ring.by_public(anna) == Principal(name="anna", role="user")
+        # What stands in its place now, unread, may be another key: the former is let in no longer.
+        (tmp_path / "anna.toml").write_bytes(b"# another")
+        ring.reload()
+        assert ring.by_public(anna) is None
+
+
 def test_every_file_that_is_no_key_is_told_and_the_others_hold(tmp_path: Path) -> None:
     public = let_in(tmp_path, "anna")
     (tmp_path / "a.toml").write_text("not = [a key")
@@ -111,7 +126,7 @@ async def test_strangers_who_come_while_the_folder_cannot_be_read_keep_nobody_ou
         return await dialers[-1].link.ask("desk", WhoAmI(), timeout_s=10.0)
 
     with monkeypatch.context() as for_a_while:
-        for_a_while.setattr(Path, "glob", raise_no_descriptors)
+        for_a_while.setattr(Path, "iterdir", raise_no_descriptors)
         with pytest.raises(KeyRefused):
             await name(new_pair())
         with pytest.raises(KeyRefused):

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 RESET = """
 import time
@@ -43,4 +46,70 @@ context.destroy(0)
 
 def test_a_peer_that_is_reset_behind_a_backlog_does_not_abort_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", RESET], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+CLOSING = """
+import asyncio, subprocess, sys, time
+from pathlib import Path
+import msgspec
+from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.transport import Event, KeyRing, Listener, Principal, ipc_endpoint, new_pair
+
+folder, way, peer_program = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+close = Listener.close
+
+class Much(Event, frozen=True, kw_only=True, tag="much"):
+    body: bytes
+
+def slowly(listener):
+    close(listener)
+    # As on a machine that gives this process no time.
+    time.sleep(1.0)
+
+async def main():
+    ring, server, anna = KeyRing(folder / "keys"), new_pair(), new_pair()
+    ring.allow(Principal(name="anna", role="user"), anna.public)
+    node = Node("hub")
+    endpoint = ipc_endpoint(folder, "front")
+    front = node.listen_front(endpoint, server, ring, silence_s=0.5)
+    keys = [anna.public, anna.secret, server.public]
+    peer = subprocess.Popen([sys.executable, "-c", peer_program, endpoint.control, *keys])
+    while not front.links:
+        await asyncio.sleep(0.01)
+    [link] = front.links.values()
+    if way == "with words unsaid":
+        for _ in range(3_000):
+            link.tell("nobody", Much(body=bytes(10_000)))
+            await asyncio.sleep(0)
+    else:
+        Listener.close = slowly
+    loop = asyncio.get_running_loop()
+    dying = loop.run_in_executor(None, lambda: (time.sleep(0.05), peer.kill(), peer.wait()))
+    await node.close()
+    await dying
+
+asyncio.run(main())
+"""
+SPEAKING = """
+import sys, time
+import zmq
+from hcs_mesh.transport import codec
+from hcs_mesh.transport.codec import Hello, Kind
+
+dealer = zmq.Context().socket(zmq.DEALER)
+dealer.curve_publickey, dealer.curve_secretkey, dealer.curve_serverkey = (one.encode() for one in sys.argv[2:5])
+dealer.setsockopt(zmq.RCVHWM, 1)
+dealer.connect(sys.argv[1])
+hello = codec.join([codec.seal(Kind.HELLO, 0, "", 0.0, Hello(name="anna", pid=1))])
+while True:
+    dealer.send(hello)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("way", ["with words unsaid", "slowly"])
+def test_a_peer_that_speaks_and_dies_while_a_node_closes_does_not_abort_it(tmp_path: Path, way: str) -> None:
+    program = [sys.executable, "-c", CLOSING, str(tmp_path), way, SPEAKING]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr

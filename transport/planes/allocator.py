@@ -2,12 +2,18 @@
 
 A slot is free again when its producer has let go of it and no consumer holds it. Each use of a slot has its own
 generation, so that an acknowledgement that comes late or twice cannot free somebody else's plane.
+
+Slots that are taken for a party, the key of a viewer for instance, are shared as a mailbox is: a party has no more of
+them than are still free to it, and one in ``KEPT_FOR_OWNER`` is free to the owner alone.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from .errors import StaleAcknowledgement
+
+KEPT_FOR_OWNER = 4
+"""One slot in so many is kept for the owner, whatever the other parties hold."""
 
 
 class Lease(NamedTuple):
@@ -20,8 +26,8 @@ class Lease(NamedTuple):
 class SlotAllocator:
     """Hands out slots and takes them back; never hands one out that is still in use."""
 
-    def __init__(self, n_slots: int) -> None:
-        """Start with all slots free.
+    def __init__(self, n_slots: int, *, owner: str = "") -> None:
+        """Start with all slots free, some of them to the party ``owner`` alone.
 
         Raises:
             ValueError: there is not even one slot.
@@ -36,6 +42,10 @@ class SlotAllocator:
         self._kept: set[int] = set()
         self._holders: dict[int, set[str]] = {}
         self._held_by: defaultdict[str, set[int]] = defaultdict(set)
+        self._owner = owner
+        self._n_kept = n_slots // KEPT_FOR_OWNER if owner else 0
+        self._party_of: dict[int, str] = {}
+        self._n_of: Counter[str] = Counter()
 
     @property
     def n_free(self) -> int:
@@ -52,11 +62,19 @@ class SlotAllocator:
         """How many slots are filled and held by the producer or a consumer."""
         return len(self._holders)
 
-    def reserve(self) -> Lease | None:
-        """Take a free slot for filling, under a new generation; None when there is none."""
-        if not self._free:
+    def part(self, party: str = "") -> int:
+        """How many slots a party can hold while nobody else holds any; all of them without one."""
+        n_open = self.n_slots - (0 if not party or party == self._owner else self._n_kept)
+        return (n_open + 1) // 2 if party else n_open
+
+    def reserve(self, party: str = "") -> Lease | None:
+        """Take a free slot for filling, under a new generation; None when there is none, or none for this party."""
+        if not self._free or (party and not self._has_room(party)):
             return None
         slot = self._free.pop()
+        if party:
+            self._party_of[slot] = party
+            self._n_of[party] += 1
         self._generations[slot] += 1
         self._filling.add(slot)
         return Lease(slot, self._generations[slot])
@@ -93,7 +111,7 @@ class SlotAllocator:
         self._kept.discard(lease.slot)
         if lease.slot in self._filling:
             self._filling.remove(lease.slot)
-            self._free.append(lease.slot)
+            self._free_again(lease.slot)
         else:
             self._free_if_unused(lease.slot)
 
@@ -127,4 +145,16 @@ class SlotAllocator:
     def _free_if_unused(self, slot: int) -> None:
         if slot not in self._kept and not self._holders[slot]:
             del self._holders[slot]
-            self._free.append(slot)
+            self._free_again(slot)
+
+    def _has_room(self, party: str) -> bool:
+        n_free = len(self._free) - (0 if party == self._owner else self._n_kept)
+        return self._n_of[party] < n_free
+
+    def _free_again(self, slot: int) -> None:
+        self._free.append(slot)
+        party = self._party_of.pop(slot, "")
+        if party:
+            self._n_of[party] -= 1
+            if not self._n_of[party]:
+                del self._n_of[party]

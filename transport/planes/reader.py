@@ -47,6 +47,14 @@ class PlaneReader:
         _check_generation(memory, layout, ref)
         return plane_at(memory, ref.shape, kind, ref.offset)
 
+    def check(self, ref: PlaneRef) -> None:
+        """Promise that what was seen of a plane since its view is that one plane and no mixture.
+
+        Raises:
+            StaleFrame: the slot was used again.
+        """
+        _check_generation(*self._ring(ref.ring), ref)
+
     def copy_into(self, ref: PlaneRef, out: Array) -> None:
         """Copy the plane into ``out``, sure that it is one plane and no mixture.
 
@@ -59,7 +67,7 @@ class PlaneReader:
         if out.shape != plane.shape or out.dtype != plane.dtype:
             raise BadPlane(f"a plane {plane.shape} of {plane.dtype} does not fit {out.shape} of {out.dtype}")
         np.copyto(out, plane)
-        _check_generation(*self._ring(ref.ring), ref)
+        self.check(ref)
 
     def close(self) -> None:
         """Let all rings go."""

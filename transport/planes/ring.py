@@ -63,15 +63,19 @@ class Ring:
     A slot returns when its producer has let go and each consumer has acknowledged or is proven dead; never by time.
     """
 
-    def __init__(self, folder: Path | None = None, *, slot_bytes: int = SLOT_BYTES, n_slots: int = N_SLOTS) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, slot_bytes: int = SLOT_BYTES, n_slots: int = N_SLOTS, owner: str = ""
+    ) -> None:
         """Sweep what dead owners left in the folder, then take all of the ring's memory at once.
+
+        One slot in four is kept for planes of the party ``owner``, where there is one.
 
         Raises:
             RingError: there is not enough room, or the folder is not ours alone.
         """
         place = private_folder(folder or default_folder())
         self.layout = Layout(n_slots=n_slots, slot_bytes=slot_bytes)
-        self._allocator = SlotAllocator(n_slots)
+        self._allocator = SlotAllocator(n_slots, owner=owner)
         self._n_swept = len(sweep(place))
         self.path, self._descriptor = create_locked(place)
         try:
@@ -86,12 +90,16 @@ class Ring:
         self._n_planes = self._n_bytes = self._n_full = 0
         self._closed = False
 
-    def reserve(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Reservation:
-        """Take a slot for a plane that the caller writes in place.
+    def part(self, party: str = "") -> int:
+        """How many slots a party can hold while nobody else holds any; all of them without one."""
+        return self._allocator.part(party)
+
+    def reserve(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, party: str = "") -> Reservation:
+        """Take a slot for a plane that the caller writes in place; a ``party`` leaves as many free as it has.
 
         Raises:
             PlaneTooLarge: it does not fit a slot.
-            RingFull: every slot is held.
+            RingFull: every slot is held, or this party has its part.
             BadPlane: the dtype is not a plain number.
         """
         kind, n_bytes = plane_bytes(shape, dtype)
@@ -100,11 +108,13 @@ class Ring:
                 f"a plane of {n_bytes} bytes {shape} does not fit a slot of {self.layout.slot_bytes} bytes",
                 hint=f"Raise the ring's slot_bytes to {n_bytes} or more.",
             )
-        lease = self._allocator.reserve()
+        lease = self._allocator.reserve(party)
         if lease is None:
             self._n_full += 1
+            n_free = self._allocator.n_free
+            whose = f"{party}'s part of the" if n_free else "all"
             raise RingFull(
-                f"all {self.layout.n_slots} slots of the ring are held",
+                f"{whose} {self.layout.n_slots} slots of the ring are held",
                 hint="Wait for an acknowledgement, give viewers fewer credits, or raise the ring's n_slots.",
             )
         offset = self.layout.slot_start(lease.slot)
