@@ -53,6 +53,19 @@ class Hours:
         day = "" if opens.date() == now.date() else f" on {WEEKDAYS[opens.weekday()].capitalize()}"
         return f"sources are read again from {opens:%H:%M}{day} on, as guest.hours says"
 
+    def open_s(self, since: datetime, until: datetime) -> float:
+        """For how many seconds of this time sources could be read."""
+        if not self._spans:
+            return max(0.0, (until - since).total_seconds())
+        total_s, at = 0.0, since
+        while at < until:
+            at = self.opens_at(at)
+            closes = max((closes for opens, closes in self._openings(at) if opens <= at < closes), default=until)
+            if at < until:
+                total_s += (min(closes, until) - at).total_seconds()
+                at = closes
+        return total_s
+
     def _openings(self, now: datetime) -> list[tuple[datetime, datetime]]:
         """What opens from yesterday, which may reach into today, until a week from now."""
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -81,7 +81,8 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """How long a source must be quiet before what its metadata declare and is not there counts as missing; it is
     waited for twice as long as the acquisition has paused so far, if that is longer."""
     longest_patience_s: SecondsOrNone = 21_600.0
-    """The longest such wait, whatever the acquisition's pauses were: six hours."""
+    """The longest such wait, whatever the acquisition's pauses were, and the wait for the end that a microscope always
+    writes: six hours."""
     settling_at_once: AtOnce = 16
     """Sources that are watched, planned and probed at the same time; the others wait in their order."""
     silent_s: Seconds = 12.0
@@ -108,6 +109,8 @@ class ImportSettings(Section, frozen=True, kw_only=True):
     """Days for which a finished import stays on the list; its plates and its certificate stay for good."""
     keep_ended: Count = 10_000
     """Finished imports that stay on the list at the most, beside those of the last hour."""
+    keep_keys_days: Days = 30.0
+    """Days for which the key of an import that was forgotten still gets its id, so that nothing is imported twice."""
     accounts: Accounts = "auto"
     """Whose permissions on a source count beside the mesh's own."""
     roots: tuple[RootSettings, ...] = ()

@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from .bounded_text import LONGEST_TOLD, cut, traced
 from .journald import JournalLines, is_journal
 from .settings import LogSettings
 from .tracing import ACTOR, TRACE
@@ -110,7 +111,7 @@ def _terminal_handler(settings: LogSettings, terminal: TextIO) -> logging.Handle
 def _formatter(renderer: structlog.typing.Processor, *, with_time: bool = True) -> logging.Formatter:
     import structlog
 
-    as_text: list[structlog.typing.Processor] = [structlog.processors.format_exc_info]
+    as_text: list[structlog.typing.Processor] = [structlog.processors.ExceptionRenderer(_traced), _bound]
     if not isinstance(renderer, structlog.processors.JSONRenderer):
         as_text.append(_write_out)
     return structlog.stdlib.ProcessorFormatter(
@@ -122,6 +123,20 @@ def _formatter(renderer: structlog.typing.Processor, *, with_time: bool = True) 
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *as_text, renderer],
     )
+
+
+def _traced(exc_info: structlog.typing.ExcInfo) -> str:
+    return traced(exc_info[1]).rstrip("\n")
+
+
+def _bound(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no value be longer than stated: some repeat what somebody else said, who says as much as he likes."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = cut(value, LONGEST_TOLD)
+        elif not isinstance(value, int | float | None) and len(written := repr(value)) > LONGEST_TOLD:
+            event[name] = cut(written, LONGEST_TOLD)
+    return event
 
 
 def _write_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

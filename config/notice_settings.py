@@ -66,6 +66,8 @@ class MailSettings(Section, frozen=True, kw_only=True):
     """The addresses that hear of every failure beside the requester."""
     timeout_s: Seconds = 30.0
     """How long the mail server may take for one answer."""
+    answer_s: Seconds = 600.0
+    """How long it may take to answer for a mail that it has whole: RFC 5321 grants it ten minutes."""
     attachment_mib: Annotated[int, Meta(ge=1, le=1_024)] = 5
     """The largest certificate that is attached; of a larger one the mail gives the path alone."""
 

@@ -91,6 +91,8 @@ class JobSettings(Section, frozen=True, kw_only=True):
     """Days for which an ended job stays on the list; its results stay in the repository for good."""
     keep_ended: Count = 1_000
     """Ended jobs that stay on the list at the most, beside those of the last hour."""
+    keep_keys_days: Days = 30.0
+    """Days for which the key of a job that was forgotten still gets its id, so that asking again does nothing twice."""
 
 
 class JournalSettings(Section, frozen=True, kw_only=True):
@@ -108,10 +110,11 @@ class StreamSettings(Section, frozen=True, kw_only=True):
     slot_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 16 * 1024 * 1024
     """The largest plane that one slot holds: 2048 x 2048 labels of four bytes by default."""
     credits_per_viewer: Annotated[int, Meta(ge=1, le=65_535)] = 4
-    """Slots that one viewer may hold without acknowledging."""
+    """Slots that one viewer may hold without acknowledging: fewer than its key's part of the ring, where that is more
+    than one. Those of one key hold together as many as are left free."""
 
     def __post_init__(self) -> None:
-        """Refuse credits that let one frozen viewer hold the whole ring.
+        """Refuse credits that nobody can mean: the publisher gives out fewer where the ring is small.
 
         Raises:
             ConfigError: When a viewer's credits are not fewer than the ring's slots.
@@ -119,7 +122,7 @@ class StreamSettings(Section, frozen=True, kw_only=True):
         if self.credits_per_viewer >= self.ring_slots:
             raise ConfigError(
                 f"streams.credits_per_viewer ({self.credits_per_viewer}) must be below streams.ring_slots "
-                f"({self.ring_slots}), or one frozen viewer stops all others.",
+                f"({self.ring_slots}), which all viewers share.",
                 hint="Lower credits_per_viewer or raise ring_slots.",
             )
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..plates.certificate import Device
 from ..plates.checksums import Algorithm
-from ..plates.holding.guarantees import HeldFile, HeldSpace, Hold
+from ..plates.holding.guarantees import HeldFile, HeldSpace, Hold, Swept
 from ..plates.planners import Plan
 from ..plates.repository import SourceFile, StoredFile
 from ..plates.served_folders import ServedFolder
@@ -104,20 +104,32 @@ class AgentLost(Event, frozen=True, kw_only=True, tag="agents.lost"):
 
 
 class LookAtSource(Request[str], frozen=True, kw_only=True, tag="agents.look_at"):
-    """Ask where a path leads on the workstation; a failure where it leads nowhere, or out of what is served."""
+    """Ask where a path leads on the workstation; a failure where it leads nowhere, or out of what is served.
+
+    With ``reads`` also where the workstation reads nothing at this hour.
+    """
 
     path: str
+    reads: bool = False
 
 
-class ScanFolder(Request[tuple[SourceFile, ...]], frozen=True, kw_only=True, tag="agents.scan"):
+class ScannedFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """Every file of a source as it looks now, and their ctimes."""
+
+    files: tuple[SourceFile, ...]
+    came_ns: tuple[int, ...] = ()
+
+
+class ScanFolder(Request[ScannedFolder], frozen=True, kw_only=True, tag="agents.scan"):
     """Ask for every file of a source as it looks now, or for those right in it that ``only`` names.
 
-    What ``exclude`` leaves out is not looked at.
+    What ``exclude`` leaves out is not looked at, nor what lies deeper than ``depth`` levels, where that is not 0.
     """
 
     path: str
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    depth: int = 0
 
 
 class PlanFolder(Request[Plan], frozen=True, kw_only=True, tag="agents.plan"):
@@ -174,6 +186,13 @@ class AskFreeSpace(Request[int], frozen=True, kw_only=True, tag="agents.free"):
     root: str
 
 
+class AskUnwritten(Request[str], frozen=True, kw_only=True, tag="agents.unwritten"):
+    """Ask what lies nowhere else but in links of which no hold was written down; empty if nothing does."""
+
+    import_id: str
+    root: str
+
+
 class LetGoFiles(Request[Hold], frozen=True, kw_only=True, tag="agents.let_go"):
     """Ask that what can be read again from the source be held no longer."""
 
@@ -187,10 +206,10 @@ class ReleaseFiles(Request[None], frozen=True, kw_only=True, tag="agents.release
     """Without its files: the folder of its links is enough."""
 
 
-class SweepHeld(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="agents.sweep"):
-    """Ask that whatever is held be let go, but for these imports; the answer names those for which it was."""
+class SweepHeld(Request[Swept], frozen=True, kw_only=True, tag="agents.sweep"):
+    """Ask that what is held for these imports be let go; the answer names them, and for which others links stay."""
 
-    alive: tuple[str, ...]
+    over: tuple[str, ...]
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +292,17 @@ class CompareFiles(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="age
     files: tuple[StoredFile, ...]
     staging: str = ""
     held: tuple[HeldFile, ...] = ()
+
+
+class FindChanged(Request[tuple[str, ...]], frozen=True, kw_only=True, tag="agents.changed"):
+    """Ask which files of a hold have names that lead to other bytes by now than were stored; none that is gone.
+
+    ``device`` is what the source lay on when it was held.
+    """
+
+    hold: Hold
+    files: tuple[StoredFile, ...]
+    device: Device = Device()
 
 
 class DeleteFiles(Request[int], frozen=True, kw_only=True, tag="agents.delete"):

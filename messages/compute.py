@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from ..plates.model import Plate
 from ..plates.repository import StoredResult
-from ..transport.messages import Event, Request, Role
-from .listing import LISTED, shortened
+from ..transport.messages import Event, Principal, Request, Role
+from .listing import LISTED, LONGEST_KEY, shortened
 
 JobState = Literal["running", "done", "failed", "cancelled"]
 WellState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+LONGEST_SOURCE = 1_000_000
+"""Characters of a pipeline: it is kept with its job, in memory too while that runs."""
+MOST_WELLS = 100_000
+"""Wells that one job may name."""
 
 
 class WellStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,20 +131,21 @@ class SubmitJob(Request[str], frozen=True, kw_only=True, tag="compute.submit"):
     audience: ClassVar[Role | None] = "user"
 
     plate_id: int
-    source: str
-    key: str
-    source_name: str = "pipeline.py"
-    wells: tuple[str, ...] = ()
+    source: Annotated[str, msgspec.Meta(max_length=LONGEST_SOURCE)]
+    key: Annotated[str, msgspec.Meta(max_length=LONGEST_KEY)]
+    source_name: Annotated[str, msgspec.Meta(max_length=LONGEST_KEY)] = "pipeline.py"
+    wells: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_WELLS)] = ()
     results_in: str = ""
 
 
 class GetJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.get"):
-    """Ask how one job stands."""
+    """Ask how one job stands; ``asker`` is for whom a part of the mesh asks, and is believed of no other."""
 
     audience: ClassVar[Role | None] = "user"
     looks_only: ClassVar[bool] = True
 
     job: str
+    asker: Principal | None = None
 
 
 class AwaitJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.await"):
@@ -165,6 +171,15 @@ class ListJobs(Request[tuple[JobSummary, ...]], frozen=True, kw_only=True, tag="
     limit: int = LISTED
     before: str = ""
     state: JobState | Literal[""] = ""
+
+
+class FetchWell(Request[WellStatus], frozen=True, kw_only=True, tag="results.fetch_well"):
+    """Ask for a finished well with its files in a folder of the mesh's host, fetched for the asker where needed."""
+
+    audience: ClassVar[Role | None] = "user"
+
+    job: str
+    well: str
 
 
 class CancelJob(Request[JobStatus], frozen=True, kw_only=True, tag="compute.cancel"):
@@ -195,7 +210,12 @@ class RunWell(Request[StoredResult], frozen=True, kw_only=True, tag="compute.run
     plate: Plate
     folder: str
     owner: str = ""
-    """Whose job it is, to be told to whoever looks."""
+    """Whose job it is: in whose name planes are read, and who is told to whoever looks."""
+
+    @property
+    def acts_for(self) -> str:
+        """The job's owner."""
+        return self.owner
 
 
 class CancelWell(Event, frozen=True, kw_only=True, tag="compute.cancel_well"):

@@ -9,6 +9,9 @@ import msgspec
 from ..transport.messages import Principal, Request, Role
 from .control import ActorRow
 
+RESTART_S = 180.0
+"""How long a restart may take: what stops in order is given its time, and a process has to come up."""
+
 
 class Statistic(msgspec.Struct, frozen=True):
     """One count or measure under its name, as ``statistics()`` gave it."""

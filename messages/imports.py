@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from ..plates.planners import Plan
 from ..plates.reach import EVERYTHING, Reach
 from ..transport.messages import Request, Role
-from .listing import LISTED, shortened
+from .listing import LISTED, LONGEST_KEY, shortened
 
 ImportMode = Literal["upload", "in-place"]
 
@@ -168,8 +168,8 @@ class SubmitImport(Request[str], frozen=True, kw_only=True, tag="imports.submit"
     audience: ClassVar[Role | None] = "user"
 
     order: ImportOrder
-    key: str
-    on_behalf_of: str = ""
+    key: Annotated[str, msgspec.Meta(max_length=LONGEST_KEY)]
+    on_behalf_of: Annotated[str, msgspec.Meta(max_length=LONGEST_KEY)] = ""
 
 
 class ImportPreview(msgspec.Struct, frozen=True, kw_only=True):

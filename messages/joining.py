@@ -38,11 +38,15 @@ class AskTerms(Request[JoinTerms], frozen=True, kw_only=True, tag="joining.terms
 
 
 class JoinMesh(Request[None], frozen=True, kw_only=True, tag="joining.join"):
-    """Join, or come back after a break: ``token`` stood in the file, and has been written into the answer."""
+    """Join, or come back after a break: ``token`` stood in the file, and has been written into the answer.
+
+    ``life`` tells one life of the node's process from the next.
+    """
 
     audience: ClassVar[Role | None] = "node"
 
     token: str
+    life: str = ""
     executors: tuple[RunningExecutor, ...] = ()
 
 
@@ -64,10 +68,22 @@ class ActorDown(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class WatchActor(Request[ActorDown], frozen=True, kw_only=True, tag="joining.watch"):
-    """Ask to be told when an actor of another host goes down: the answer is that it did."""
+class WhichLife(Request[str], frozen=True, kw_only=True, tag="joining.life"):
+    """Ask what tells the present life of an actor of another host from the next one."""
+
+    looks_only: ClassVar[bool] = True
 
     actor: str
+
+
+class WatchActor(Request[ActorDown], frozen=True, kw_only=True, tag="joining.watch"):
+    """Ask to be told when an actor of another host goes down: the answer is that it did.
+
+    With a ``life`` that is over already the answer comes at once, so that nothing is missed between two questions.
+    """
+
+    actor: str
+    life: str = ""
 
 
 class LeaveMesh(Request[None], frozen=True, kw_only=True, tag="joining.leave"):
@@ -81,11 +97,12 @@ class LookForSilence(Event, frozen=True, kw_only=True, tag="joining.look"):
 
 
 class NodeLost(Event, frozen=True, kw_only=True, tag="joining.lost"):
-    """The link to a node has broken."""
+    """The link that a node has had since its ``n_joins``-th joining has broken."""
 
     always_taken: ClassVar[bool] = True
 
     node: str
+    n_joins: int
     reason: str
 
 

@@ -14,6 +14,9 @@ MOST_LISTED = 1_000
 LONGEST_LISTED = 400
 """Characters of a text that a list shows; whoever asks for the one thing gets all of it."""
 
+LONGEST_KEY = 10_000
+"""Characters of the key under which something is handed over, which is kept for weeks; that of a watch holds paths."""
+
 
 def shortened(text: str) -> str:
     """Text as a list shows it."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ..plates.labels import Labels
 from ..plates.model import Plate, PlateSummary
+from ..plates.survey import PlateSurvey
 from ..transport.messages import Event, Request, Role
 
 
@@ -28,7 +29,18 @@ class GetLabels(Request[Labels], frozen=True, kw_only=True, tag="metadata.get_la
 
 
 class ListPlates(Request[tuple[PlateSummary, ...]], frozen=True, kw_only=True, tag="metadata.list_plates"):
-    """Ask for every plate and plate-less image, oldest first, ``requester`` as in ``GetPlate``."""
+    """Ask for every plate and plate-less image, oldest first, ``requester`` as in ``GetPlate``.
+
+    It fails where one of several places cannot list its plates: ``SurveyPlates`` asks for what there is.
+    """
+
+    audience: ClassVar[Role | None] = "viewer"
+
+    requester: str = ""
+
+
+class SurveyPlates(Request[PlateSurvey], frozen=True, kw_only=True, tag="metadata.survey_plates"):
+    """Ask for the plates that can be listed now, and which places list none, ``requester`` as in ``GetPlate``."""
 
     audience: ClassVar[Role | None] = "viewer"
 

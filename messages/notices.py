@@ -33,6 +33,8 @@ class NoticeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What of the source lies nowhere any more but with the mesh, and where."""
     source_deleted: bool = False
     """Whether the mesh has deleted the source, as ordered, once it was certified."""
+    deletion_begun: bool = False
+    """Whether it may have deleted a part of it so, and not the whole."""
     reason: str = ""
     hint: str = ""
     """What to do."""

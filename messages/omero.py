@@ -19,7 +19,10 @@ class SessionOpened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSession(Request[SessionOpened], frozen=True, kw_only=True, tag="omero.open_session"):
-    """Ask for a session of a person that is alive, to read in that person's name; no key of the fronts may ask."""
+    """Ask for a session of a person that is alive, to read in that person's name.
+
+    No key of the fronts may ask, and a process of the mesh only while it has work of that person's.
+    """
 
     requester: str
 

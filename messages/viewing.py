@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -15,11 +15,17 @@ PROTOCOL = 1
 """Raised when a viewer of the release before could not follow the stream."""
 
 
+LONGEST_ID = 128
+"""Characters of what a job is called."""
+LONGEST_TITLE = 4_096
+"""Characters of what a viewer calls itself; a recorder's folder is one."""
+
+
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What a viewer wants to see: a job, a plate, or (both left empty) whatever the mesh worked on last."""
 
     plate_id: int = 0
-    job: str = ""
+    job: Annotated[str, msgspec.Meta(max_length=LONGEST_ID)] = ""
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +60,8 @@ class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach")
     """Open a stream to the viewer that asks: first what is there already, then what comes.
 
     ``snapshot_bytes`` bounds the pixels of what is there already, whole wells at a time; 0 means all of it.
-    A viewer that is ``elsewhere`` cannot open the mesh's shared memory: its planes come over the link.
+    A viewer that is ``elsewhere`` cannot open the mesh's shared memory: its planes come over the link. So they do to
+    every viewer that dialled from another host, whatever it says.
     """
 
     audience: ClassVar[Role | None] = "viewer"
@@ -63,7 +70,7 @@ class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach")
     snapshot_bytes: int = 0
     subject: Subject = Subject()
     protocol: int = PROTOCOL
-    title: str = ""
+    title: Annotated[str, msgspec.Meta(max_length=LONGEST_TITLE)] = ""
     pid: int = 0
     elsewhere: bool = False
 

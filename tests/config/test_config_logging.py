@@ -85,3 +85,23 @@ def test_an_embedder_finds_events_in_its_own_handlers(caplog: pytest.LogCaptureF
 def test_importing_the_mesh_attaches_no_handler() -> None:
     program = "import logging, hcs_mesh.config; assert not logging.getLogger().handlers, logging.getLogger().handlers"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_a_line_is_no_longer_for_what_it_repeats(form: str, tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    start_logging(LogSettings(format=form), file=tmp_path / "hub.jsonl", terminal=terminal)  # type: ignore[arg-type]
+    endless = "x" * 1_000_000
+    try:
+        raise ValueError(endless) from KeyError(endless)
+    except ValueError:
+        get_logger("hcs_mesh.test").exception(
+            f"refused {endless}", well="A01", path=endless, folders=[endless, endless]
+        )
+    for written in (terminal.getvalue(), (tmp_path / "hub.jsonl").read_text(encoding="utf-8")):
+        assert "refused xxx" in written
+        # Neither takes the other's place.
+        assert "KeyError: 'xxx" in written
+        assert "ValueError: xxx" in written
+        assert "A01" in written
+        assert len(written) < 100_000
