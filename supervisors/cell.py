@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..config import MeshError, get_logger
+from ..config.bounded_text import told, traced
 from ..config.tracing import carried, followed
 from ..transport.codec import run_decoder, union_decoder
 from ..transport.errors import ActorGivenUp, BadMessage, MailboxFull, PeerGone
@@ -16,7 +16,17 @@ from ..transport.link import Link
 from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
 from ..transport.refs import Ref
 from .actor import Actor
-from .letters import Answer, Letter, letter_of, not_taken, outsider_of, too_full, too_late, too_much_of_one
+from .letters import (
+    Answer,
+    Letter,
+    letter_of,
+    not_taken,
+    outsider_of,
+    too_full,
+    too_late,
+    too_much_of_one,
+    weight_of,
+)
 from .mailbox import OVER_SHARE, REJECTED, Mailbox, Offer, WhenFull
 from .occupant import Occupant
 from .traces import Traces
@@ -106,7 +116,7 @@ class Cell:
             if n_bytes is None:
                 self._post_other(letter)
                 return
-            n_bytes = letter.n_bytes = message.nominal_bytes
+            n_bytes = letter.n_bytes = weight_of(letter)
         box, queued = self.box, self._queued
         total = box.n_bytes + n_bytes
         inner = letter.principal is INNER
@@ -188,9 +198,10 @@ class Cell:
     def note_fault(self, of: str, error: BaseException) -> None:
         """Work for an asker has failed as no answer should; the asker knows, and here people learn it too."""
         self.n_faults += 1
-        self.last_error = f"{type(error).__name__}: {error}"
-        text = "".join(traceback.format_exception(error))
-        log.error("a fault in deferred work", actor=self.name, message=of, error=self.last_error, traceback=text)
+        self.last_error = told(error)
+        log.error(
+            "a fault in deferred work", actor=self.name, message=of, error=self.last_error, traceback=traced(error)
+        )
 
     def give_up(self, error: ActorGivenUp) -> None:
         """Nobody will sit here unless somebody sees to it: fail everything that waits, and whoever asks from now on."""
@@ -271,7 +282,7 @@ class Cell:
 
     def _send(self, letter: Letter, answer: Answer) -> None:
         letter.answer = None
-        letter.n_bytes = letter.message.nominal_bytes
+        letter.n_bytes = weight_of(letter)
         offered = self.box.offer(letter, may_wait=True, from_outside=outsider_of(letter))
         if offered is REJECTED or offered is OVER_SHARE:
             self._refuse(letter, answer, offered)

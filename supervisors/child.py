@@ -1,12 +1,12 @@
 """What a supervisor knows of a child: how to start it, and what a started one can do."""
 
-import traceback as tracebacks
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from ..config.bounded_text import told, traced
 from .backoff import Backoff
 from .strategy import Restart
 
@@ -120,5 +120,4 @@ class Child:
 
 def exit_of(error: BaseException) -> Exit:
     """Return the exit that an uncaught exception stands for."""
-    text = "".join(tracebacks.format_exception(error))
-    return Exit(reason="failed", error=f"{type(error).__name__}: {error}", traceback=text)
+    return Exit(reason="failed", error=told(error), traceback=traced(error))

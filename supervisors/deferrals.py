@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from ..config.bounded_text import told
 from ..config.errors import MeshError
 from ..config.tracing import TRACE
 from ..transport.errors import BadMessage, MailboxFull, PeerGone
+from ..transport.failures import exception_of, failure_of
 from ..transport.messages import INNER, Message
 from .actor import Deferred
 from .cell import Cell
 from .letters import Answer, Letter, TracedLetter, portable, too_busy, too_many_of_one, wrong_answer
 from .mailbox import KEPT_FOR_MESH, MailboxLimits
 from .shares import SHARES, Shares
+from .traces import LONGEST_OUTCOME
 
 KEPT_FOR_WORK = 10
 """One in so many of the deferred is no mere wait: however many people look on, what they look at can be asked for."""
@@ -139,17 +142,27 @@ class Deferrals:
             self._n_outside -= letter.principal is not INNER
             self._shares.remove(letter.principal.name, letter.n_bytes)
         error = PeerGone("the work was cancelled") if task.cancelled() else task.exception()
+        outcome = "answered" if error is None else told(error, LONGEST_OUTCOME)
         for letter in letters:
             if isinstance(letter, TracedLetter) and letter.hop is not None:
-                letter.hop.end("answered" if error is None else f"{type(error).__name__}: {error}")
+                letter.hop.end(outcome)
         asked = [letter for letter in letters if letter.answer is not None]
+        # Put together once: thousands may wait for the same.
+        failure = failure_of(error, where=cell.name) if error is not None and asked else None
+        last = error
         for letter in asked:
             answer = letter.answer
             assert answer is not None
-            if error is None:
-                error = self._settled(answer, task.result(), letter.message)
-            if error is not None and not answer.done():
-                answer.set_exception(portable(error, cell.name))
+            if failure is not None:
+                if not answer.done():
+                    answer.set_exception(exception_of(failure))
+                continue
+            # One answer may be too large for who asked over a link, and none for the others.
+            wrong = self._settled(answer, task.result(), letter.message)
+            if wrong is not None and not answer.done():
+                answer.set_exception(portable(wrong, cell.name))
+            last = last or wrong
+        error = last
         if error is None or task.cancelled():
             return
         if not asked:

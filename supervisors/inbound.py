@@ -10,7 +10,7 @@ from ..transport import codec
 from ..transport.codec import Beat, Envelope, Hello, Kind
 from ..transport.errors import ActorUnknown, BadMessage, NotPermitted
 from ..transport.link import Link
-from ..transport.messages import INNER, ROLES, Message, Principal
+from ..transport.messages import INNER, NOMINAL_BYTES, Message, Principal, may_say
 from .cell import Cell
 from .letters import Letter, RemoteAnswer, letter_of
 
@@ -18,7 +18,6 @@ MAX_ASK_S = 24 * 3600.0
 """No ask waits longer, whatever its sender says."""
 
 _ASK, _TELL, _SEND = int(Kind.ASK), int(Kind.TELL), int(Kind.SEND)
-_RANK = {role: rank for rank, role in enumerate(ROLES)}
 
 
 class Inbound:
@@ -60,8 +59,11 @@ class Inbound:
                 principal = link.principal
                 if principal is not INNER:
                     _permit(principal, message)
-                if envelope.trace:
-                    cell.post(letter_of(message, None, 0.0, principal, link, trace=envelope.trace[:MAX_TRACE]))
+                    trace = _carried(link, envelope)
+                    cell.post(letter_of(message, None, 0.0, principal, link, trace=trace, n_bytes=_weight(envelope)))
+                # A call for each event would cost more than all the rest of this.
+                elif envelope.trace and (trace := _carried(link, envelope)):
+                    cell.post(letter_of(message, None, 0.0, principal, link, trace=trace))
                 else:
                     cell.post(Letter(message, None, 0.0, principal, link))
             except codec.NOT_DECODED as error:
@@ -120,23 +122,34 @@ class Inbound:
                 cell.post(Letter(message, answer, self._now() + ttl_s, principal, link))
                 return
             trace = _trace(link, envelope, message)
-            cell.post(letter_of(message, answer, self._now() + ttl_s, principal, link, trace=trace))
+            n_bytes = NOMINAL_BYTES if principal is INNER else _weight(envelope)
+            cell.post(letter_of(message, answer, self._now() + ttl_s, principal, link, trace=trace, n_bytes=n_bytes))
         except MeshError as error:
             answer.set_exception(error)
 
 
+def _weight(envelope: Envelope) -> int:
+    """What a message from outside counts for at least: whoever sends it has made it as large as it is."""
+    return max(NOMINAL_BYTES, len(envelope.body))
+
+
 def _trace(link: Link, envelope: Envelope, message: Message) -> str:
     """What an ask belongs to; one that comes from outside begins a trace, unless it only looks."""
-    if envelope.trace:
-        return envelope.trace[:MAX_TRACE]
+    if envelope.trace and (trace := _carried(link, envelope)):
+        return trace
     if link.principal is INNER or message.looks_only:
         return ""
     return new_trace(link.principal.name)
 
 
+def _carried(link: Link, envelope: Envelope) -> str:
+    """What an envelope says it belongs to; only of the mesh's own processes and hosts is it believed."""
+    return envelope.trace[:MAX_TRACE] if link.principal.role == "node" else ""
+
+
 def _permit(principal: Principal, message: Message) -> None:
     audience = message.audience
-    if audience is None or _RANK[principal.role] < _RANK[audience]:
+    if audience is None or not may_say(principal.role, audience):
         raise NotPermitted(
             f"{type(message).__name__} is not for {principal.name} ({principal.role})",
             hint="ask the administrator of this mesh for a key with the role that it needs"

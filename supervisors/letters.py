@@ -68,7 +68,8 @@ class RemoteAnswer:
 class Letter(msgspec.Struct):
     """A message in a mailbox; an event with an ``answer`` was sent by somebody who waits for its admission.
 
-    ``n_bytes`` is what it counts for there: whoever posts it has set it where the message says so itself.
+    ``n_bytes`` is what it counts for there: whoever posts it has set it where the message says so itself. From outside
+    it counts for no less than it came with.
     """
 
     message: Message
@@ -94,11 +95,18 @@ def letter_of(
     caller: Link | None = None,
     *,
     trace: str,
+    n_bytes: int = NOMINAL_BYTES,
 ) -> Letter:
     """A letter that is followed if there is a trace; the ordinary one stays as small as it was."""
     if trace:
-        return TracedLetter(message, answer, deadline, principal, caller, trace=trace)
-    return Letter(message, answer, deadline, principal, caller)
+        return TracedLetter(message, answer, deadline, principal, caller, n_bytes, trace=trace)
+    return Letter(message, answer, deadline, principal, caller, n_bytes)
+
+
+def weight_of(letter: Letter) -> int:
+    """What a letter counts for whose message says so itself."""
+    n_bytes = letter.message.nominal_bytes
+    return n_bytes if letter.principal is INNER else max(n_bytes, letter.n_bytes)
 
 
 def outsider_of(letter: Letter) -> str:

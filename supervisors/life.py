@@ -9,6 +9,7 @@ from math import inf
 from typing import Any, cast
 
 from ..config import get_logger
+from ..config.bounded_text import told
 from ..config.errors import MeshError
 from ..config.tracing import ACTOR
 from ..transport.errors import PeerGone
@@ -310,7 +311,7 @@ class Life:
             self._interrupt_task()
 
     def _failed(self, error: BaseException) -> Exit:
-        self._cell.last_error = f"{type(error).__name__}: {error}"
+        self._cell.last_error = told(error)
         letter = self._letter
         if letter is not None and letter.answer is not None and not letter.answer.done():
             letter.answer.set_exception(portable(error, self._cell.name))

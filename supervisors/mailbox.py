@@ -30,7 +30,10 @@ class WhenFull(Enum):
 
 
 class MailboxLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much may wait for an actor, by count and by nominal bytes; and as much again be deferred by it."""
+    """How much may wait for an actor, by count and by bytes; and as much again be deferred by it.
+
+    Within the mesh a message counts for its nominal bytes, from outside for no less than it came with.
+    """
 
     max_messages: int = 10_000
     max_bytes: int = 64 << 20

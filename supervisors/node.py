@@ -26,6 +26,10 @@ from ..transport import (
     Ref,
     ServerKey,
 )
+from ..transport.contexts import end_context
+from ..transport.newcomers import Newcomers
+from ..transport.silence import LAST_WORDS_S
+from ..transport.turns import most_waiting_bytes
 from .actor import Actor
 from .backoff import Backoff
 from .cell import Cell
@@ -65,6 +69,7 @@ class Node:
         self._given_up: dict[str, ActorGivenUp] = {}
         self._expected: dict[str, asyncio.Future[Link]] = {}
         self._authenticator: KeyRingAuthenticator | None = None
+        self._newcomers: Newcomers | None = None
         self._n_sweeps = 0
         self._sweep_due_s = self.loop.time() + SWEEP_S
         self._sweep: asyncio.TimerHandle | None = self.loop.call_later(SWEEP_S, self._expire)
@@ -166,8 +171,12 @@ class Node:
         """
         if self._authenticator is not None and self._authenticator.ring is not ring:
             raise ValueError("the fronts of a node share one key ring")
+        if self._newcomers is None:
+            # One for all fronts: they share the descriptors.
+            self._newcomers = Newcomers(most_bytes=most_waiting_bytes(max_message_bytes))
         if self._authenticator is None:
-            self._authenticator = KeyRingAuthenticator(self.context, ring)
+            most_unheard = self._newcomers.most_unheard_of_key
+            self._authenticator = KeyRingAuthenticator(self.context, ring, most_unheard=most_unheard)
             self._authenticator.start()
         front = Listener(
             self.context,
@@ -177,6 +186,7 @@ class Node:
             ring=ring,
             max_message_bytes=max_message_bytes,
             silence_s=silence_s,
+            newcomers=self._newcomers,
             on_heard=self._authenticator.unheard.heard,
         )
         self.fronts.append(front)
@@ -199,7 +209,7 @@ class Node:
         """Connect to a mesh on another host, which may then ask this node's actors.
 
         Raises:
-            PeerGone: this node is being closed.
+            PeerGone: this node is being closed, or has no descriptor free.
         """
         if self._closing:
             # Whoever stays connected dials as soon as it is hung up on; a socket made now would be closed by nobody,
@@ -252,6 +262,9 @@ class Node:
         for listener in self._listeners():
             for name, value in listener.statistics().items():
                 told[name] = int(told.get(name, 0)) + int(value)
+        if self._newcomers is not None:
+            told["offences"] = int(told.get("offences", 0)) + self._newcomers.offences.n
+            told["unheard"] = len(self._newcomers)
         return told
 
     def peer_died(self, name: str, why: str) -> None:
@@ -282,12 +295,17 @@ class Node:
             self.parent.close()
         for dialer in self._dialled:
             dialer.close()
-        for listener in self._listeners():
-            listener.close()
-        if self._authenticator is not None:
-            self._authenticator.stop()
-        # Lingering sockets may hold the context for a moment: that wait is not for the loop.
-        await asyncio.to_thread(self.context.term)
+        try:
+            if any(listener.is_stalled() for listener in self.fronts):
+                await asyncio.sleep(LAST_WORDS_S)
+        finally:
+            # First: until its questions to the authenticator are taken back, libzmq keeps a connection whose socket is
+            # closed, and aborts when that breaks.
+            if self._authenticator is not None:
+                self._authenticator.stop()
+            for listener in self._listeners():
+                listener.close()
+            await end_context(self.context)
 
     # -- what concerns the node itself ------------------------------------------------------------
 
@@ -329,11 +347,10 @@ class Node:
             self._look_at_keys()
 
     def _look_at_newcomers(self) -> None:
-        if self._authenticator is None:
+        if self._authenticator is None or self._newcomers is None:
             return
-        for front in self.fronts:
-            if front.look_at_newcomers():
-                self._authenticator.unheard.suspect()
+        if self._newcomers.look():
+            self._authenticator.unheard.suspect()
         self._authenticator.look_at_unheard()
 
     def _look_at_keys(self) -> None:

@@ -13,6 +13,11 @@ from typing import BinaryIO
 from .child import Exit, Kind, Reason
 from .health import Health, HealthLimits, HeartWatch
 
+GIVEN_UP_S = 11.0
+"""How long a killed process may still be there before it counts as ended; longer than a stop waits for it.
+
+One that hangs in the system, in a driver or on a disk that does not answer, cannot be killed, and its work must go on.
+"""
 TAIL_BYTES = 4096
 """How much of a child's last output goes into its exit's error text."""
 
@@ -63,6 +68,8 @@ class ProcessChild:
         self._n_beats = 0
         self._blame = "child"
         self._watching: asyncio.Task[None] | None = None
+        self._given_up: asyncio.Task[None] | None = None
+        self._unkillable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ending = asyncio.create_task(self._end(), name=f"process {process.pid}")
 
     @property
@@ -86,8 +93,11 @@ class ProcessChild:
         self._pulse.beat(now_s, state)
 
     async def wait(self) -> Exit:
-        """Return how it ended, once it has, its whole group with it."""
-        await asyncio.wait([self._ending])
+        """Return how it ended, once it has, its whole group with it; or that it cannot be killed."""
+        await asyncio.wait([self._ending, self._unkillable], return_when=asyncio.FIRST_COMPLETED)
+        if not self._ending.done():
+            error = f"process {self.pid} is still there {GIVEN_UP_S:g} s after SIGKILL: it hangs in the system"
+            return Exit(reason=self._reason or "killed", error=error, blame=self._blame)
         if self._ending.cancelled():
             return Exit(reason="killed", error="the loop that watched it was torn down", blame=self._blame)
         self._ending.result()
@@ -103,7 +113,7 @@ class ProcessChild:
     async def kill(self) -> None:
         """Kill it and its whole group."""
         self._mark("killed")
-        self._kill_group()
+        self._kill()
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Return its health and the age of its last heartbeat."""
@@ -130,8 +140,17 @@ class ProcessChild:
             self._health = self._pulse.look(self._now_s())
             if self._health is Health.HUNG:
                 self._mark("hung")
-                self._kill_group()  # SIGTERM would wait for the very loop that does not answer.
+                self._kill()  # SIGTERM would wait for the very loop that does not answer.
                 return
+
+    def _kill(self) -> None:
+        self._kill_group()
+        if self._given_up is None and not self._ending.done():
+            self._given_up = asyncio.create_task(self._give_up())
+
+    async def _give_up(self) -> None:
+        await self._sleep(GIVEN_UP_S)
+        self._unkillable.set_result(None)
 
     async def _end(self) -> None:
         try:
@@ -139,14 +158,18 @@ class ProcessChild:
         except asyncio.CancelledError:
             # The loop is being torn down: nobody will be there to watch it.
             self._kill_group()
-            await self._process.wait()
+            # One that cannot be killed is left behind.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GIVEN_UP_S):
+                    await self._process.wait()
             raise
         finally:
             # What the child started must not outlive it. While any of them lives the kernel does
             # not give the group's number to anyone else.
             self._kill_group()
-            if self._watching is not None:
-                self._watching.cancel()
+            for task in (self._watching, self._given_up):
+                if task is not None:
+                    task.cancel()
             if self._process.stdin is not None:
                 self._process.stdin.close()
             self._last_words = self.tail()

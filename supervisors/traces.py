@@ -6,9 +6,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from ..config.bounded_text import bounded
+
 MAX_TRACES = 512
 MAX_HOPS = 512
 """Hops that are kept of one trace: a job with thousands of wells must not push out everybody else's."""
+LONGEST_OUTCOME = 400
+"""Characters of what is kept of how a hop ended: it may repeat what was asked."""
 
 
 class Hop:
@@ -32,7 +36,7 @@ class Hop:
     def end(self, outcome: str) -> None:
         """It was answered, or failed; the first word counts."""
         if not self.outcome:
-            self.outcome = outcome
+            self.outcome = bounded(outcome, LONGEST_OUTCOME)
             self.took_s = self._clock() - self.began_s
 
 

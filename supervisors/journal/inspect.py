@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .errors import JournalDamaged
-from .recovery import read_folder
+from .recovery import Contents, read_folder
 
 
 def show(folder: Path | str) -> Iterator[dict[str, Any]]:
@@ -18,7 +18,7 @@ def show(folder: Path | str) -> Iterator[dict[str, Any]]:
     Raises:
         JournalDamaged: something that was durable is missing or changed.
     """
-    contents = read_folder(Path(folder))
+    contents = _read_beside_a_writer(Path(folder))
     for is_log, (file, found) in [(0, f) for f in contents.snapshot] + [(1, f) for f in contents.log]:
         for i, payload in enumerate(found.payloads):
             sequence = (found.first_sequence + i) * is_log
@@ -38,7 +38,7 @@ def check(folder: Path | str) -> dict[str, Any]:
     A journal that is being written may look torn for a moment.
     """
     try:
-        contents = read_folder(Path(folder))
+        contents = _read_beside_a_writer(Path(folder))
     except JournalDamaged as error:
         return {"state": "damaged", "file": error.file, "offset": error.offset, "reason": error.reason}
     found: dict[str, Any] = {
@@ -51,3 +51,21 @@ def check(folder: Path | str) -> dict[str, Any]:
     if contents.torn:
         found |= msgspec.to_builtins(contents.torn)
     return found
+
+
+def _read_beside_a_writer(folder: Path) -> Contents:
+    """What the folder says, although its journal may be open: a checkpoint takes files away that are being read."""
+    while True:
+        there = _names(folder)
+        try:
+            return read_folder(folder)
+        except (JournalDamaged, FileNotFoundError) as error:
+            if _names(folder) != there:
+                continue
+            if isinstance(error, JournalDamaged):
+                raise
+            raise JournalDamaged(str(error.filename), 0, "it is listed, and cannot be found") from error
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

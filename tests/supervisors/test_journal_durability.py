@@ -1,6 +1,7 @@
 """What the journal promises, from opening to opening."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import msgspec
@@ -324,3 +325,24 @@ def test_the_file_system_of_a_path_is_that_of_the_innermost_mount(path, kind):
 
 def test_a_local_folder_is_accepted(tmp_path):
     refuse_network_file_system(tmp_path)
+
+
+def test_a_journal_at_work_is_never_called_damaged_by_who_looks_at_it(tmp_path):
+    over = threading.Event()
+
+    def look() -> list[str]:
+        return [check(tmp_path)["state"] for _ in iter(over.is_set, True)]
+
+    async def main() -> list[str]:
+        async with await opened(tmp_path) as journal:
+            await journal.append(Finished(job=0))
+            looking = asyncio.get_running_loop().run_in_executor(None, look)
+            for job in range(60):
+                await asyncio.gather(*(journal.append(Accepted(job=job, path="p" * 400)) for _ in range(20)))
+                await journal.checkpoint([Finished(job=n) for n in range(200)])
+            over.set()
+            return await looking
+
+    states = asyncio.run(main())
+    assert len(states) > 20
+    assert set(states) <= {"clean", "torn"}

@@ -19,7 +19,7 @@ from waiting import eventually
 from hcs_mesh.supervisors.errors import ProcessStartFailed
 from hcs_mesh.supervisors.health import Health, HealthLimits
 from hcs_mesh.supervisors.launch import process_child, start_process
-from hcs_mesh.supervisors.process import ProcessSpec
+from hcs_mesh.supervisors.process import GIVEN_UP_S, ProcessSpec
 from hcs_mesh.supervisors.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups are POSIX")
@@ -233,6 +233,47 @@ def test_a_child_that_ignores_the_closed_pipe_is_killed_after_the_grace():
     run(scenario)
 
 
+@pytest.fixture
+def frozen_disk(tmp_path):
+    """A disk on which whoever writes hangs in the kernel, deaf to every signal."""
+    image, folder = tmp_path / "disk.img", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    folder.mkdir()
+    subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
+    subprocess.run(["fsfreeze", "--freeze", str(folder)], check=True)
+    yield folder
+    # A test may have thawed it, for its process to end.
+    subprocess.run(["fsfreeze", "--unfreeze", str(folder)], check=False, capture_output=True)
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.needs("root")
+def test_a_process_that_not_even_sigkill_ends_is_given_up_and_told(frozen_disk):
+    code = LIFELINE + f"end_with_parent()\ntell_ready()\nopen({str(frozen_disk / 'result')!r}, 'w')"
+
+    async def scenario():
+        child = await start_process(python(code))
+        await eventually(lambda: psutil.Process(child.pid).status() == psutil.STATUS_DISK_SLEEP)
+        ended = asyncio.create_task(child.wait())
+        await child.kill()
+        exit_ = await ended
+        assert psutil.pid_exists(child.pid)
+        await asyncio.to_thread(subprocess.run, ["fsfreeze", "--unfreeze", str(frozen_disk)], check=True)
+        await eventually(lambda: gone(child.pid))
+
+        async def ended_like_any_other():
+            return (await child.wait()).signal == "SIGKILL"
+
+        await eventually(ended_like_any_other)
+        return child.pid, exit_
+
+    pid, exit_ = run(scenario)
+    assert exit_.is_abnormal
+    assert f"process {pid} is still there {GIVEN_UP_S:g} s after SIGKILL" in exit_.error
+
+
 def test_blame_travels_with_the_exit():
     async def scenario():
         child = await start_process(python(SERVE))
@@ -301,7 +342,7 @@ def test_a_child_that_will_not_stop_is_killed_after_its_time():
 PARENT = """
 import asyncio, os, signal, sys
 from hcs_mesh.supervisors.launch import process_child
-from hcs_mesh.supervisors.process import ProcessSpec
+from hcs_mesh.supervisors.process import GIVEN_UP_S, ProcessSpec
 from hcs_mesh.supervisors.supervisor import Supervisor
 
 SERVE = {serve!r}
@@ -340,7 +381,7 @@ def test_no_child_outlives_a_killed_parent(tmp_path):
 EARLY = """
 import asyncio, sys
 from hcs_mesh.supervisors.launch import start_process
-from hcs_mesh.supervisors.process import ProcessSpec
+from hcs_mesh.supervisors.process import GIVEN_UP_S, ProcessSpec
 
 asyncio.run(start_process(ProcessSpec(argv=(sys.executable, "-c", {serve!r}))))
 """
