@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..config.errors import MeshError
 from ..config.import_settings import Accounts, RootSettings
-from .errors import SourceNotFound, SourceUnreadable
+from .errors import SourceNotFound, unreadable
 from .permissions import Account, Node, may, may_delete, parse_acl, within
 from .reach import Reach
 from .repository import SourceFile
@@ -76,8 +76,9 @@ def resolve_allowed(path: Path | str, roots: Sequence[RootSettings], *, requeste
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceNotFound(f"there is nothing at {path}", hint="give the path of a folder or image file") from error
     except (OSError, ValueError) as error:
-        raise SourceUnreadable(
+        raise unreadable(
             f"{path} cannot be looked at: {getattr(error, 'strerror', error)}",
+            error,
             hint="give the account that the mesh runs under the right to enter the folders above it",
         ) from error
     return Allowed(real, chosen)
@@ -307,6 +308,6 @@ def node_of(path: str | int, found: os.stat_result, *, follow_symlinks: bool = F
 def _gone(path: str | int | Path, error: OSError) -> MeshError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return SourceNotFound(f"{path} is not there (any more)", hint="put it back and retry the import")
-    return SourceUnreadable(
-        f"{path} cannot be looked at: {error.strerror}", hint="check the path, its disk and its permissions"
+    return unreadable(
+        f"{path} cannot be looked at: {error.strerror}", error, hint="check the path, its disk and its permissions"
     )

@@ -7,6 +7,7 @@ cache, and lies on another disk than the source.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -66,6 +67,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     files: tuple[CertifiedFile, ...]
     plate_ids: tuple[int, ...]
     planes: tuple[CertifiedPlane, ...]
+    planes_note: str | msgspec.UnsetType = msgspec.UNSET
+    """Which planes are not among those that were decoded, and why; where there is nothing to say it is not there."""
     source_device: Device
     repository: str
     repository_device: Device
@@ -137,17 +140,44 @@ def is_told(device: Device) -> bool:
     return bool(device.disks or device.volume) or in_memory(device)
 
 
-def share_a_disk(one: Device, other: Device) -> bool:
-    """Whether one broken disk, or the end of one host, could take both folders with it; what is not told could."""
+def server_of(device: Device) -> str:
+    """The host whose disks a network drive lies on, by the name that it is mounted with; empty for any other."""
+    if device.volume.startswith("//"):
+        name = device.volume[2:].partition("/")[0]
+    else:
+        name, _, path = device.volume.partition(":/")
+        if not path and not device.volume.endswith(":/"):
+            return ""
+    name = name.rpartition("@")[2].strip("[]").casefold()
+    # What a host mounts from itself.
+    return device.host if name in _LOOPBACK or name.startswith("127.") else name
+
+
+_LOOPBACK = frozenset({"localhost", "localhost.localdomain", "::1"})
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two hosts are called alike."""
+    return one.casefold() == other.casefold()
+
+
+def share_a_disk(one: Device, other: Device, *, may_be_one: Callable[[str, str], bool] = same_name) -> bool:
+    """Whether one broken disk, or the end of one host, could take both folders with it; what is not told could.
+
+    ``may_be_one`` says whether a server may be another server, or a host that has its own disks: of a server nobody
+    tells which of its disks it is.
+    """
     if one.volume and one.volume == other.volume:
         return True
-    if one.host != other.host:
-        return False
-    if in_memory(one) and in_memory(other):
-        # Each has a number of its own, and all of them one memory.
-        return True
     if in_memory(one) or in_memory(other):
-        return one.number == other.number
+        # Each has a number of its own, and all of a host's one memory.
+        together = (in_memory(one) and in_memory(other)) or one.number == other.number
+        return one.host == other.host and together
     if not (is_told(one) and is_told(other)):
         return True
-    return one.number == other.number or bool({*one.disks} & {*other.disks})
+    servers = server_of(one), server_of(other)
+    if any(servers):
+        hosts = servers[0] or one.host, servers[1] or other.host
+        either = (servers[0] and may_be_one(servers[0], hosts[1])) or (servers[1] and may_be_one(servers[1], hosts[0]))
+        return bool(either)
+    return one.host == other.host and (one.number == other.number or bool({*one.disks} & {*other.disks}))

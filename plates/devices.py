@@ -36,7 +36,8 @@ def device_of(path: Path) -> Device:
     Raises:
         OSError: there is no such folder.
     """
-    path = path.resolve()
+    # Not ``resolve``, which has an error of its own for links that lead in a circle.
+    path = Path(os.path.realpath(path))
     number = path.stat().st_dev
     host = socket.gethostname()
     mount = find_mount(path, number, _read(_MOUNTS))

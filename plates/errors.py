@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ..config.errors import MeshError
 
 
@@ -23,8 +25,16 @@ class SourceUnreadable(PlanError, OSError):
     """A folder or a metadata file of the source cannot be read."""
 
 
+class SourceFailing(SourceUnreadable, ConnectionError):
+    """A folder or file of the source cannot be looked at now, since its disk or network fails; later it may be."""
+
+
 class BadSourceName(PlanError):
-    """A file or folder of the source has a name that is not text."""
+    """A file or folder of the source has a name that is not text, or lies deeper than anything is taken over from."""
+
+
+class BadSourceTime(PlanError):
+    """A file of the source has a time that no clock has told."""
 
 
 class NothingToImport(PlanError):
@@ -47,7 +57,17 @@ class NothingYet(NotYetComplete, NothingToImport):
     """Metadata declares images, or images wait for their metadata, and nothing can be imported so far."""
 
 
-NOT_YET = frozenset(kind.__name__ for kind in (NotYetComplete, NothingYet))
+class StillOpen(NotYetComplete):
+    """The metadata that a microscope begins its acquisition with are not written to their end."""
+
+
+class NotBegun(NothingYet):
+    """The metadata that a microscope begins its acquisition with are there, and not one image so far."""
+
+
+BEGINNING = frozenset(kind.__name__ for kind in (StillOpen, NotBegun))
+"""Names of those that an acquisition cures by itself, however long its first image takes."""
+NOT_YET = frozenset(kind.__name__ for kind in (NotYetComplete, NothingYet)) | BEGINNING
 """Names of the errors that more of the source may cure: worth waiting for as long as files keep changing."""
 
 
@@ -75,6 +95,10 @@ class UnreadableImage(MeshError, ValueError):
     """An image file is damaged, cut short, absent or of an unsupported kind."""
 
 
+class ImageFailing(UnreadableImage, ConnectionError):
+    """An image file cannot be read now, since its disk or network fails; later it may be."""
+
+
 class ReaderUnavailable(UnreadableImage):
     """The library that reads an image's format is not here, or cannot be started; the image may be sound."""
 
@@ -89,6 +113,46 @@ class NoLongerAsImported(UnreadableImage):
             hint="Put back the very file that was imported, or import the folder again as it is now.",
         )
         self.reason = f"was imported in place, and {reason}"
+
+
+_MAY_PASS = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENETDOWN,
+        errno.ENETRESET,
+        errno.ENETUNREACH,
+        errno.ENFILE,
+        errno.ENODEV,
+        errno.ENOMEM,
+        errno.ENOTCONN,
+        errno.EPIPE,
+        errno.ESHUTDOWN,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        # Some systems know none of these.
+        *(getattr(errno, name) for name in ("ECOMM", "ENOLINK", "EREMOTEIO") if hasattr(errno, name)),
+    }
+)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a disk or its network has failed, and may answer at the next try; a refusal is none."""
+    return isinstance(error, OSError) and error.errno in _MAY_PASS
+
+
+def unreadable(message: str, error: BaseException, *, hint: str) -> SourceUnreadable:
+    """The error for what cannot be looked at: for good, or now."""
+    if may_pass(error):
+        return SourceFailing(message, hint="Check the disk or the network drive.")
+    return SourceUnreadable(message, hint=hint)
 
 
 class NotAFile(OSError):

@@ -17,9 +17,6 @@ MAX_ENTRIES = 200
 MAX_KEY = 200
 MAX_VALUE = 10_000
 
-# Not Exception: what the mesh itself does wrong in the same call should still look like it.
-_FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, TypeError, ValueError)
-
 
 class ReadMetadata(Protocol):
     """A function of a facility: given a source and one plate that was found in it, what else is known of the plate.
@@ -44,7 +41,7 @@ def with_metadata(folder: Folder, found: Plan) -> Plan:
         for entry in named:
             try:
                 said.update(_checked(entry.load()(folder, fileset, plate)))
-            except _FAILURES as error:
+            except Exception as error:  # noqa: BLE001 - foreign code, and what it may raise is what its libraries do
                 # What only describes a plate is no reason not to import it.
                 notes.append(f"the metadata reader '{entry.name}' failed: {type(error).__name__}: {error}"[:MAX_VALUE])
         return msgspec.structs.replace(plate, metadata=tuple(said.items()), notes=tuple(notes))

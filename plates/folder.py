@@ -14,14 +14,14 @@ from typing import IO
 import numpy as np
 import tifffile
 
-from .errors import NotForReader, SourceNotFound, SourceUnreadable, UnreadableImage
+from .errors import NotForReader, SourceNotFound, SourceUnreadable, UnreadableImage, unreadable
 from .exclusion import Exclusion, how_to_leave_out
 from .judged_folders import JudgedFolders
 from .opening import open_folder_for
 from .planners.folder import TiffHead, TiffSeries
 from .planners.plan import LeftOut
 from .reach import EVERYTHING, Reach
-from .source_names import HELD_FOLDER, check_source_name
+from .source_names import HELD_FOLDER, IN_TRANSIT, check_source_name
 from .tiff_failures import COPY_AGAIN, FOR_THAT_PERSON, told_as_unreadable
 from .tiff_file import tiff_file
 
@@ -33,6 +33,7 @@ LINK_OUT = "a link that leads out of the folder"
 LINK_TO_FOLDER = "a link to a folder"
 EXCLUDED = "excluded"
 TOO_DEEP = "a folder deeper than was asked for"
+UNDER_WAY = f"named {IN_TRANSIT}, as files that are not complete yet: renamed it would be stored"
 
 
 class DiskFolder:
@@ -56,7 +57,7 @@ class DiskFolder:
             PatternError: a pattern of ``exclude`` is none.
             SourceNotFound: there is no such folder.
             SourceUnreadable: it, or a folder in it, cannot be listed.
-            BadSourceName: a name in it is not text.
+            BadSourceName: a name in it is not text, or lies too deep.
         """
         self.root = root.absolute()
         self.name = self.root.resolve().name or str(self.root)
@@ -86,7 +87,10 @@ class DiskFolder:
             SourceUnreadable: the file cannot be read, is over 64 MiB, or is not in this encoding.
         """
         with self.stream(path) as stream:
-            content = stream.read(_MAX_TEXT_BYTES + 1)
+            try:
+                content = stream.read(_MAX_TEXT_BYTES + 1)
+            except OSError as error:
+                raise _unreadable(path, error) from error
         if len(content) > _MAX_TEXT_BYTES:
             raise SourceUnreadable(f"{path} is over {_MAX_TEXT_BYTES >> 20} MiB, which no metadata text is")
         try:
@@ -155,7 +159,8 @@ class DiskFolder:
                     f"{path} is cut short: {due} bytes are due and {tif.filehandle.size} are there", hint=COPY_AGAIN
                 )
             n_pages = len(tif.pages)
-            if n_pages == 1 and (tif.is_imagej or tif.is_stk):
+            is_stack = n_pages == 1 and (tif.is_imagej or tif.is_stk)
+            if is_stack:
                 # These keep many planes behind one directory.
                 series = tif.series[0]
                 n_pages = max(1, series.size // max(1, math.prod(page.shape)))
@@ -165,6 +170,7 @@ class DiskFolder:
                 dtype=np.dtype(page.dtype).name,
                 n_pages=n_pages,
                 n_samples=max(1, page.samplesperpixel),
+                is_stack=is_stack,
                 description=page.description,
                 ome_xml=page.description if page.is_ome else "",
             )
@@ -214,10 +220,11 @@ class DiskFolder:
                         self.left_out.append(LeftOut(path, TOO_DEEP))
                 elif entry.is_dir():
                     self.left_out.append(LeftOut(path, LINK_TO_FOLDER))
-                elif stat.S_ISREG((status := entry.stat()).st_mode):
-                    found[path] = status.st_size
+                elif not stat.S_ISREG((status := entry.stat()).st_mode) or path.endswith(IN_TRANSIT):
+                    is_file = stat.S_ISREG(status.st_mode)
+                    self.left_out.append(LeftOut(path, UNDER_WAY if is_file else "not a regular file"))
                 else:
-                    self.left_out.append(LeftOut(path, "not a regular file"))
+                    found[path] = status.st_size
             except (SourceNotFound, SourceUnreadable):
                 # Told already of the folder or file below that is to blame.
                 raise
@@ -271,4 +278,4 @@ def _unreadable(path: str, error: OSError, *, is_walked: bool = False) -> Source
     hint = FOR_THAT_PERSON if isinstance(error, NotForReader) else "Let the account that runs the mesh read it."
     if is_walked:
         hint = f"{hint} {how_to_leave_out(path)}"
-    return SourceUnreadable(f"{path} cannot be read: {reason}", hint=hint)
+    return unreadable(f"{path} cannot be read: {reason}", error, hint=hint)

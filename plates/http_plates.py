@@ -27,7 +27,7 @@ from .planners.folder import split
 from .planners.ome_zarr import read_plate
 from .planners.served_hierarchy import ServedHierarchy
 from .planners.zarr_metadata import ZarrArray
-from .plate_source import Freshness, Plane
+from .plate_source import Freshness, Plane, Stamped
 from .zarr_files import Part, part_of
 from .zarr_planes import read_plane_of
 
@@ -93,6 +93,15 @@ class HttpPlates:
         plate = read_plate(zarr)
         notes = (*plate.notes, "planes whose chunks are not served are found missing when they are read")
         return msgspec.structs.replace(plate, id=plate_id, name=one.name, root=one.url, notes=notes)
+
+    def stamped(self, plate_id: int, requester: str = "") -> Stamped:
+        """Return what one plate holds, with its stamp, which is asked for first.
+
+        Raises:
+            PlateNotFound, MetadataError, PlaceRefused, PlaceAway: as for ``plate``.
+        """
+        stamp = self.stamp(plate_id, requester)
+        return Stamped(self.plate(plate_id, requester), stamp)
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
         """Say where the plate is served.

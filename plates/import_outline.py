@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from .model import Plate
+
 
 class OutlinedFileset(msgspec.Struct, frozen=True, kw_only=True):
     """Files that a repository which reads them itself has to take as one; paths are relative to the outline's root."""
@@ -11,6 +13,10 @@ class OutlinedFileset(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     planner: str = ""
     """Who knows what plates they make; empty where only the repository can tell."""
+    plates: tuple[Plate, ...] = ()
+    """What plates those are; the files of their images are relative to the outline's root."""
+    misleads: bool = False
+    """Whether readers fail over them that take what the microscope wrote at its word."""
 
 
 class ImportOutline(msgspec.Struct, frozen=True, kw_only=True):

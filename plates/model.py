@@ -91,6 +91,10 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
     """What a facility's own functions read of it, by name."""
+    pages_are_directories: bool = True
+    """Whether a page of a TIFF file is the directory of that number; not so of colours and of ImageJ's stacks."""
+    more_missing: tuple[tuple[str, int], ...] = ()
+    """Wells, and how many images are missing of each beyond those that ``missing`` names."""
 
     @property
     def n_images(self) -> int:
@@ -106,9 +110,14 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
         return int(np.unique(pairs).size)
 
     @property
+    def n_missing(self) -> int:
+        """How many images are declared and not there, named or not."""
+        return len(self.missing) + sum(n for _, n in self.more_missing)
+
+    @property
     def declared_wells(self) -> tuple[str, ...]:
         """The wells in plate order, those of which every image is missing among them."""
-        lost = {one.well for one in self.missing} - set(self.wells)
+        lost = {one.well for one in self.missing}.union(well for well, _ in self.more_missing) - set(self.wells)
         return tuple(sorted((*self.wells, *lost), key=well_order)) if lost else self.wells
 
     def image(self, row: int) -> Image:
@@ -189,6 +198,7 @@ class Plate(msgspec.Struct, frozen=True, kw_only=True):
             width_column=cut(self.width_column),
             dtype_column=cut(self.dtype_column),
             missing=tuple(one for one in self.missing if one.well in wanted),
+            more_missing=tuple(one for one in self.more_missing if one[0] in wanted),
         )
 
 
@@ -217,6 +227,7 @@ def build_plate(
     root: str = "",
     missing: tuple[Missing, ...] = (),
     notes: tuple[str, ...] = (),
+    pages_are_directories: bool = True,
 ) -> Plate:
     """Turn images into columns; wells, files and pixel types are numbered in order of appearance."""
     # Flattened, then cut into columns that C code numbers: eight times faster than image by image.
@@ -252,6 +263,7 @@ def build_plate(
         dtype_column=dtype_column,
         missing=missing,
         notes=notes,
+        pages_are_directories=pages_are_directories,
     )
 
 

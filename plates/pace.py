@@ -52,13 +52,15 @@ class TokenBucket:
 class Traffic(NamedTuple):
     """What was seen in one stretch of time: bytes that others wrote and that we read, and how disks answered.
 
-    ``latency_ms`` is the mean time of a write on the disks looked at, 0 where nobody says.
+    ``latency_ms`` is the mean time of a write on the disks looked at, 0 where nobody says. ``sent_bytes`` are those
+    that we read and that are written elsewhere.
     """
 
     duration_s: float
     foreign_bytes: float
     own_bytes: float
     latency_ms: float = 0.0
+    sent_bytes: float = 0.0
 
 
 class BackOff:
@@ -104,6 +106,11 @@ class BackOff:
         return self._free_rate or self._assumed
 
     @property
+    def seen_rate(self) -> float:
+        """The bytes a second reached when nobody else wrote; 0 while that was never seen."""
+        return self._free_rate
+
+    @property
     def yields(self) -> bool:
         """Whether somebody else writes and is made way for."""
         return self._yields
@@ -127,7 +134,8 @@ class BackOff:
         else:
             if self._rate == UNLIMITED:
                 # The best of late, and forgotten slowly: a slow source, or small files, make another free rate.
-                self._free_rate = max(own, self._free_rate * 0.98) if own else self._free_rate
+                reached = own + seen.sent_bytes / seen.duration_s
+                self._free_rate = max(reached, self._free_rate * 0.98) if reached else self._free_rate
             self._rate = UNLIMITED
         return self._rate
 

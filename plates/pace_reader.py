@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config.hours import parse_hours
 from ..config.import_settings import GuestSettings
 from .pace import MIB, UNLIMITED, BackOff, TokenBucket, Traffic
+from .pace_kept import KeptRate
 from .pace_looks import WatchApart, look_together
 from .pace_priority import stand_back
 from .pace_traffic import TrafficWatch
@@ -40,6 +41,7 @@ class Pace:
         repository: Path,
         *,
         free_rate: float = 0.0,
+        kept: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], datetime] = _now,
         sleep: Callable[[float], None] = time.sleep,
@@ -47,7 +49,8 @@ class Pace:
     ) -> None:
         """Pace by ``settings``; ``repository`` is a folder on the disk to which imports are written.
 
-        ``free_rate`` is what an earlier life of the mesh reached, in bytes a second; 0 is not known.
+        ``free_rate`` is what was reached with nobody else writing, in bytes a second; 0 is not known: then it is what
+        an earlier life has left in the file ``kept``, where there is one.
 
         Raises:
             ConfigError: the hours are not written as they should be.
@@ -58,12 +61,15 @@ class Pace:
         self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
         self._limit = settings.limit_mib_s * MIB or UNLIMITED
         self._make_watch = watch
+        self._kept = KeptRate(kept) if kept is not None else None
+        if self._kept is not None and not free_rate:
+            free_rate = self._kept.rate
         self._back_off = BackOff(free_rate=free_rate, least_share=settings.least_share)
         self._bucket = TokenBucket(min(self._limit, self._back_off.rate) if settings.back_off else self._limit)
         self._watches: dict[Path, WatchApart] = {}
         self._expected: dict[Path, WatchApart] = {}
         self._looked_s = clock()
-        self._own_bytes = self._own_files = self._seen_bytes = 0
+        self._own_bytes = self._own_files = self._seen_bytes = self._sent_bytes = 0
         self._taking = threading.Lock()
         self._looking = threading.Lock()
         self._lowered = threading.local()
@@ -74,18 +80,23 @@ class Pace:
         return self._bucket.rate
 
     @property
-    def free_rate(self) -> float:
-        """The bytes a second that are read when nobody else writes: worth keeping for the mesh's next life."""
-        return self._back_off.free_rate
-
-    @property
     def yields(self) -> bool:
         """Whether somebody else writes and is made way for."""
         return self._back_off.yields
 
+    def closed(self) -> str:
+        """Why nothing is read at this hour, for people; empty when sources may be read."""
+        return self._hours.why(self._wall_clock())
+
+    def closed_s(self, since_unix_s: float) -> float:
+        """For how many seconds since then sources could not be read, by the timetable."""
+        now = self._wall_clock()
+        since = min(now, datetime.fromtimestamp(since_unix_s, now.tzinfo))
+        return (now - since).total_seconds() - self._hours.open_s(since, now)
+
     def why(self) -> str:
         """Why imports read slowly, or not at all, for people; empty when they are free."""
-        waits = self._hours.why(self._wall_clock())
+        waits = self.closed()
         if waits:
             return waits
         if self._back_off.yields:
@@ -113,8 +124,11 @@ class Pace:
         *,
         cancelled: Callable[[], bool] = never,
         writes: bool = True,
+        in_hours: bool = True,
     ) -> PacedReader:
         """A reader at this pace; ``source`` is the folder on this host that it reads from, if it is one.
+
+        One that is not ``in_hours`` waits for none: whoever asks for bytes is told that by himself.
 
         ``writes`` says whether what is read is written to the repository. ``cancelled`` ends every wait: the read goes
         on at once, so that the transfer sees to its own end.
@@ -124,7 +138,7 @@ class Pace:
         with self._taking:
             self._expected.pop(folder, None)
             self._watches.setdefault(folder, watch)
-        return PacedReader(inner, self, cancelled, writes=writes)
+        return PacedReader(inner, self, cancelled, writes=writes, in_hours=in_hours)
 
     def _watch_of(self, folder: Path) -> WatchApart:
         with self._taking:
@@ -169,6 +183,11 @@ class Pace:
         with self._taking:
             self._own_files += n_files
 
+    def count_sent(self, n_bytes: int) -> None:
+        """Count bytes that were read here and are written elsewhere: how fast they pass is known by that alone."""
+        with self._taking:
+            self._sent_bytes += n_bytes
+
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
         """Wait until the timetable lets sources be read."""
         while not self._hours.always_open and not cancelled() and not self._hours.is_open(now := self._wall_clock()):
@@ -205,13 +224,17 @@ class Pace:
             watches = (*self._watches.values(), *self._expected.values())
             own_bytes = self._own_bytes - self._seen_bytes
             self._seen_bytes, self._looked_s = self._own_bytes, now_s
+            sent_bytes, self._sent_bytes = self._sent_bytes, 0
         looked = look_together(watches, duration_s)
         if not looked:
             # Not one disk answers: nobody knows better than at the last look.
             return
-        rate = self._decided([(watch, one._replace(own_bytes=own_bytes)) for watch, one in looked])
+        passed = [(watch, one._replace(own_bytes=own_bytes, sent_bytes=sent_bytes)) for watch, one in looked]
+        rate = self._decided(passed)
         with self._taking:
             self._bucket.set_rate(min(self._limit, rate), self._clock())
+        if self._kept is not None:
+            self._kept.keep(self._back_off.seen_rate, now_s)
 
     def _decided(self, seen: Sequence[tuple[WatchApart, Traffic]]) -> float:
         known = frozenset[int]().union(*(watch.devices for watch, one in seen if one.duration_s))
@@ -225,11 +248,20 @@ class Pace:
 class PacedReader:
     """Opens the files of a source so that they are read at a pace."""
 
-    def __init__(self, inner: SourceReader, pace: Pace, cancelled: Callable[[], bool], *, writes: bool = True) -> None:
+    def __init__(
+        self,
+        inner: SourceReader,
+        pace: Pace,
+        cancelled: Callable[[], bool],
+        *,
+        writes: bool = True,
+        in_hours: bool = True,
+    ) -> None:
         self._inner = inner
         self._pace = pace
         self._cancelled = cancelled
         self._writes = writes
+        self._in_hours = in_hours
 
     def open(self, path: str) -> OpenSource:
         """Open a file once the timetable lets it be read; the calling thread stands back from then on.
@@ -238,10 +270,12 @@ class PacedReader:
             MeshError: what the reader inside says.
         """
         self._pace.lower_thread()
-        self._pace.wait_for_hours(self._cancelled)
+        if self._in_hours:
+            self._pace.wait_for_hours(self._cancelled)
         if self._writes:
             self._pace.count_files(1)
-        return _PacedFile(self._inner.open(path), self._pace, self._cancelled, writes=self._writes)
+        opened = self._inner.open(path)
+        return _PacedFile(opened, self._pace, self._cancelled, writes=self._writes, in_hours=self._in_hours)
 
     def read_small(self, files: Sequence[SourceFile]) -> list[bytes | None]:
         """Read small files whole, all of them at one step of the pace; none where the reader inside cannot."""
@@ -260,14 +294,22 @@ class PacedReader:
 class _PacedFile:
     """One file, read at a pace."""
 
-    def __init__(self, inner: OpenSource, pace: Pace, cancelled: Callable[[], bool], *, writes: bool) -> None:
+    def __init__(
+        self, inner: OpenSource, pace: Pace, cancelled: Callable[[], bool], *, writes: bool, in_hours: bool
+    ) -> None:
         self._inner = inner
         self._pace = pace
         self._cancelled = cancelled
         self._writes = writes
+        self._in_hours = in_hours
         self.name = inner.name
 
     def read_into(self, buffer: memoryview) -> int:
+        # Another thread may read it than the one that opened it.
+        self._pace.lower_thread()
+        if self._in_hours:
+            # Here too: the hours may end within a file, and a large one is read for hours itself.
+            self._pace.wait_for_hours(self._cancelled)
         # Never less than was asked for: a transfer that resumes compares as much as it reads.
         n = self._inner.read_into(buffer)
         self._pace.take(n, self._cancelled, writes=self._writes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,7 +117,11 @@ def _counters() -> dict[tuple[int, int], Sequence[str]]:
 
 def _disk(device: int, folder: Path, counters: dict[tuple[int, int], Sequence[str]]) -> _Disk | None:
     if sys.platform == "win32":
-        return None
+        # It tells how full a disk is, and not what is written there.
+        try:
+            return _Disk(0, 0, 0, shutil.disk_usage(folder).used)
+        except OSError:
+            return None
     try:
         space = os.statvfs(folder)
     except OSError:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from ..config.errors import MeshError
 from .errors import ResultsGoElsewhere
 from .labels import Labels
 from .local.errors import PlateNotFound, check_plate_id
 from .model import Plate, PlateSummary
 from .numbers import HOME, span_of
-from .plate_source import Freshness, PlateSource
+from .plate_source import Freshness, PlateSource, Stamped
 from .repository import JobOrigin, ResultStore, StoredResult
+from .survey import PlatesIncomplete, PlateSurvey, UnlistedPlace
 
 
 class Places:
@@ -29,8 +31,24 @@ class Places:
         self._stores = tuple(stores)
 
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
-        """List every plate, those that were imported last."""
-        return tuple(plate for source in self._sources.values() for plate in source.plates(requester))
+        """List every plate, those that were imported last.
+
+        Raises:
+            PlatesIncomplete: some places cannot, others can.
+            MeshError: the only place cannot.
+        """
+        plates: list[PlateSummary] = []
+        unlisted: list[UnlistedPlace] = []
+        for source in self._sources.values():
+            try:
+                plates += source.plates(requester)
+            except MeshError as error:
+                if len(self._sources) == 1:
+                    raise
+                unlisted.append(UnlistedPlace(place=source.kind, error=str(error), hint=error.hint))
+        if unlisted:
+            raise PlatesIncomplete(PlateSurvey(plates=tuple(plates), unlisted=tuple(unlisted)))
+        return tuple(plates)
 
     def plate(self, plate_id: int, requester: str = "") -> Plate:
         """Return what one plate holds.
@@ -39,6 +57,14 @@ class Places:
             PlateNotFound: there is none, or none that this person may see.
         """
         return self._source(plate_id).plate(plate_id, requester)
+
+    def stamped(self, plate_id: int, requester: str = "") -> Stamped:
+        """Return a plate with its stamp.
+
+        Raises:
+            PlateNotFound: there is none, or none that this person may see.
+        """
+        return self._source(plate_id).stamped(plate_id, requester)
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
         """Say where a plate belongs and what people said of it.
@@ -59,6 +85,13 @@ class Places:
             limits = [one.fresh_s for one in each if one.fresh_s is not None]
             return Freshness(min(limits, default=None), any(one.is_private for one in each))
         return self._source(plate_id).freshness(plate_id)
+
+    def is_private(self, plate_id: int) -> bool:
+        """Whether it is decided for each person who sees a plate; where no place has such a number, nobody can say."""
+        try:
+            return self.freshness(plate_id).is_private
+        except PlateNotFound:
+            return True
 
     def stamp(self, plate_id: int, requester: str = "") -> str:
         """Answer with something that is another once the plate is.
@@ -108,6 +141,16 @@ class Places:
         """List the finished wells of a job, which is on one plate, and so in one store."""
         # One after the other: where the first has some, no server is asked for more.
         return next((found for store in self._stores if (found := store.results(job, requester=requester))), ())
+
+    def fetch_well(self, plate_id: int, job: str, well: str, person: str) -> StoredResult:
+        """Return a finished well of a job on this plate with its files in a folder of this host, as a person sees it.
+
+        Raises:
+            ResultsGoElsewhere, PlateNotFound: as for ``check_results``.
+            ResultNotFound: the well is not finished, or not for this person.
+            MeshError: what its store raises.
+        """
+        return self._store(plate_id).well_result(job, well, requester=person)
 
     def sweep(
         self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""

@@ -5,10 +5,20 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from .errors import UnreadableImage
 from .pixels import read_plane
 from .plate_source import Plane, PlaneReader
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A reader that counts."""
+
+    def counts(self) -> dict[str, int | float | str]:
+        """What an actor's statistics are to tell."""
+
 
 _READERS = {
     "http": (".http_plates", "planes_of_this_process"),
@@ -17,8 +27,19 @@ _READERS = {
 }
 """Module and name of what makes each scheme's reader; it is loaded with the first plane that it reads."""
 
+_counting: dict[str, Counting] = {}
+"""The readers of this process that count what they read, by scheme."""
+
 _HERE_ONLY = ("omero",)
 """Read in people's sessions, whose keys do not leave the mesh's own host."""
+
+
+def plane_counts() -> dict[str, int | float | str]:
+    """Where the planes came from that were read in this process, by the readers that count them."""
+    counted: dict[str, int | float | str] = {}
+    for reader in list(_counting.values()):
+        counted |= reader.counts()
+    return counted
 
 
 def is_read_here_only(root: str) -> bool:
@@ -49,4 +70,6 @@ def _reader(scheme: str) -> PlaneReader:
         )
     module, name = _READERS[scheme]
     reader: PlaneReader = getattr(importlib.import_module(module, __package__), name)()
+    if isinstance(reader, Counting):
+        _counting[scheme] = reader
     return reader

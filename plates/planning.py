@@ -11,10 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from .bioformats import container_planner
-from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, SourceUnreadable, UnreadableImage
+from .errors import NothingToImport, PatternError, PlanError, SourceNotFound, UnreadableImage, unreadable
 from .exclusion import how_to_leave_out
 from .extra_metadata import with_metadata
-from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, DiskFolder
+from .folder import EXCLUDED, LINK_OUT, LINK_TO_FOLDER, TOO_DEEP, UNDER_WAY, DiskFolder
 from .model import Plate
 from .planners.cellvoyager import plan_cellvoyager
 from .planners.folder import is_ome_xml, is_tiff
@@ -29,6 +29,7 @@ from .planners.plain_tiff import plan_plain_tiff
 from .planners.plan import Plan
 from .planners.recognition import Planner, recognise
 from .reach import EVERYTHING, Reach
+from .source_names import IN_TRANSIT
 from .tiff_failures import COPY_AGAIN
 
 ENTRY_POINTS = "hcs_mesh.planners"
@@ -171,13 +172,17 @@ def _mode(path: Path) -> int:
             f"there is nothing at {path}", hint="Check the path; it is one of the mesh's own host."
         ) from error
     except OSError as error:
-        raise SourceUnreadable(
-            f"{path} cannot be read: {error.strerror or error}", hint="Let the account that runs the mesh read it."
+        raise unreadable(
+            f"{path} cannot be read: {error.strerror or error}",
+            error,
+            hint="Let the account that runs the mesh read it.",
         ) from error
 
 
 def _one_file(path: Path, wish: _Wish, exclude: Sequence[str]) -> Plan:
     reach = wish.reach
+    if path.name.endswith(IN_TRANSIT):
+        raise NothingToImport(f"{path} is {UNDER_WAY}", hint="Rename it once it is complete, and import it then.")
     folder = DiskFolder(path.parent, only={path.name}, reach=reach)
     if wish.pattern is not None or wish.as_files:
         return wish.recognise(folder)

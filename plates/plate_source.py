@@ -27,6 +27,13 @@ class Freshness(NamedTuple):
     """Whether the place decides for each person what is seen: then nothing that one was told is told to another."""
 
 
+class Stamped(NamedTuple):
+    """A plate, and what ``stamp`` answers for as long as the plate is as it is here."""
+
+    plate: Plate
+    stamp: str
+
+
 THROUGH_THE_MESH = Freshness()
 """Of a place that nobody else writes to, and in which everybody sees the same."""
 
@@ -35,10 +42,21 @@ class PlateIndex(Protocol):
     """Knows plates by their numbers."""
 
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
-        """List every plate that this person may see."""
+        """List every plate that this person may see.
+
+        Raises:
+            PlatesIncomplete: these are several places, of which some cannot.
+        """
 
     def plate(self, plate_id: int, requester: str = "") -> Plate:
         """Return what one plate holds; its root is an absolute folder, or an address whose scheme says who reads it.
+
+        Raises:
+            PlateNotFound: there is none, or none that this person may see.
+        """
+
+    def stamped(self, plate_id: int, requester: str = "") -> Stamped:
+        """Return a plate with its stamp, by what answers for both, or the stamp first: what changes then is seen.
 
         Raises:
             PlateNotFound: there is none, or none that this person may see.

@@ -22,6 +22,16 @@ from .plate_source import PlateSource
 ResultKind = Literal["label", "plane", "table", "other"]
 
 
+FileMark = tuple[int, int, int]
+"""Inode, size and time: no device, whose number each mount and each host makes up for itself."""
+
+
+def file_mark(inode: int, size: int, mtime_ns: int) -> FileMark | None:
+    """The mark of a file; None where its inode or time is not known."""
+    # File servers hand times out in steps of 100 ns.
+    return (inode, size, mtime_ns // 1_000) if inode and mtime_ns else None
+
+
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file to take over, as it looked when it had settled; ``mtime_ns``, ``inode`` and ``device`` 0 mean not known.
 
@@ -34,6 +44,11 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     mtime_ns: int = 0
     inode: int = 0
     device: int = 0
+
+    @property
+    def mark(self) -> FileMark | None:
+        """What tells the file from others on any host that sees it; None where its inode or time is not known."""
+        return file_mark(self.inode, self.size, self.mtime_ns)
 
 
 class OpenSource(Protocol):
@@ -187,6 +202,10 @@ def ignore_files(files: tuple[StoredFile, ...]) -> None:
     """Take note of nothing: for a caller that keeps no record of single files."""
 
 
+def wait_on(reason: str) -> None:
+    """Go on waiting: for a caller that shows no reason and never cancels."""
+
+
 def never() -> bool:
     """Answer False: the work of a caller that never cancels."""
     return False
@@ -263,14 +282,22 @@ class ImportRepository(Protocol):
         source: str = "",
         owner: str = "",
         target: Target = NO_TARGET,
+        while_waiting: Callable[[str], None] = wait_on,
     ) -> tuple[int, ...]:
         """Make an import's plates appear all at once and return their ids; the same ids when it is repeated.
 
-        Their screen, project and dataset, and what ``target`` says of them, appear with them.
+        Their screen, project and dataset, and what ``target`` says of them, appear with them. Where a server takes
+        its time, ``while_waiting`` is told now and then for what is waited; what it raises ends the wait.
         """
 
     def discard(self, import_id: str) -> None:
         """Remove the files of an import that was never registered; files that are only linked to stay."""
+
+    def rest(self, import_id: str) -> None:
+        """Hear that nothing is done for an import before somebody asks: others may have what it keeps from them."""
+
+    def off_plates(self, import_id: str) -> str:
+        """Say, for people, which images of a finished import are on no plate here, and where they are; else nothing."""
 
     def annotate(
         self, plate_id: int, *, key: str, namespace: str, name: str, value: str, well: str = "", author: str = ""
@@ -298,14 +325,23 @@ class ImportStore(Protocol):
     def import_ids(self) -> frozenset[str]:
         """The imports of which anything is here, registered or begun, as far as this can be told."""
 
+    def links_into(self, folder: str) -> Mapping[str, str]:
+        """The files below a folder that registered imports have in place, each with one of them, as far as is known."""
+
+    def has_in_place(self, files: Sequence[SourceFile]) -> str:
+        """A registered import that has one of these files in place, whatever its path; empty if none is known."""
+
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate that this person may see."""
 
     def taken(self, import_id: str, *, owner: str = "", root: str = "") -> Taken:
         """Say what is here of an import that ``owner`` had made of the folder ``root``; files relative to that."""
 
-    def away(self, person: str = "") -> str:
-        """Why nothing can be done here in a person's name now, although later it may be; empty where it can."""
+    def away(self, person: str = "", *, sends: str = "") -> str:
+        """Why nothing can be done here in a person's name now, although later it may be; empty where it can.
+
+        ``sends`` is an import that has files to be taken over or made plates of: it may have to wait for others.
+        """
 
 
 class JobOrigin(msgspec.Struct, frozen=True, kw_only=True):
@@ -348,6 +384,9 @@ class ResultStore(WellResults, Protocol):
 
     def job_taken(self, origin: JobOrigin) -> None:
         """Hear of a job before its first well is begun, in each life of the mesh."""
+
+    def well_result(self, job: str, well: str, *, requester: str = "") -> StoredResult:
+        """Return one finished well with its files in a folder of this host, as this person sees it."""
 
 
 class Repository(PlateSource, ImportRepository, ImportStore, ResultStore, Protocol):

@@ -10,7 +10,7 @@ import msgspec
 
 from ..config.errors import MeshError
 from .access import check_readable
-from .errors import SourceNotFound, SourceUnreadable
+from .errors import SourceNotFound, unreadable
 from .permissions import within
 from .reach import Reach
 from .repository import SourceFile
@@ -73,17 +73,7 @@ class ServedFolders:
             NotServed: it does not lead into a folder that is served; whether there is anything is not said.
             SourceNotFound, SourceUnreadable: there is nothing there, or nothing that can be looked at.
         """
-        parts = named.replace("\\", "/").split("/")
-        if "\0" in named or ".." in parts:
-            raise self._refusal(named, "it climbs")
-        path = Path(named)
-        if not path.is_absolute():
-            first, *rest = [part for part in parts if part not in ("", ".")] or [""]
-            folder = next((one for one in self.folders if one.name == first), None)
-            if folder is None:
-                raise self._refusal(named, "it begins with no folder's name")
-            path = Path(folder.path, *rest)
-        real = Path(os.path.realpath(path))
+        real = Path(os.path.realpath(self.path_of(named)))
         if not self.serves(real):
             is_own = self.holding(real) is not None
             raise self._refusal(named, "it is the agent's own folder" if is_own else "it leads elsewhere")
@@ -94,8 +84,35 @@ class ServedFolders:
                 f"there is nothing at {named}", hint="give the path of a folder or image file"
             ) from error
         except (OSError, ValueError) as error:
-            raise SourceUnreadable(f"{named} cannot be looked at: {getattr(error, 'strerror', error)}") from error
+            raise unreadable(
+                f"{named} cannot be looked at: {getattr(error, 'strerror', error)}",
+                error,
+                hint="make it readable for the account that the agent runs under",
+            ) from error
         return real
+
+    def path_of(self, named: str) -> Path:
+        """What a path means on this host, by its letters alone: no disk is asked.
+
+        Raises:
+            NotServed: it climbs, or begins with no folder's name.
+        """
+        parts = named.replace("\\", "/").split("/")
+        if "\0" in named or ".." in parts:
+            raise self._refusal(named, "it climbs")
+        path = Path(named)
+        if path.is_absolute():
+            return path
+        first, *rest = [part for part in parts if part not in ("", ".")] or [""]
+        folder = next((one for one in self.folders if one.name == first), None)
+        if folder is None:
+            raise self._refusal(named, "it begins with no folder's name")
+        return Path(folder.path, *rest)
+
+    def named_in(self, path: str) -> str:
+        """The innermost folder that a path on this host names something in, by its letters alone; empty for none."""
+        found = [(way, one.path) for one in self.folders for way in (one.path, self._inside[one.name])]
+        return max(((len(way), folder) for way, folder in found if within(path, way)), default=(0, ""))[1]
 
     def serves(self, real: Path) -> bool:
         """Whether a path without links lies in a folder that is served, and not in the agent's own."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import tifffile
 
-from .errors import NotForReader, PlaceAway, UnreadableImage
+from .errors import ImageFailing, NotForReader, PlaceAway, UnreadableImage, may_pass
 
 FOR_THAT_PERSON = "Give that person read permission on the file and the folders above it, or leave it out."
 COPY_AGAIN = "Copy the file again from the microscope, or leave it out with --exclude."
@@ -40,6 +40,7 @@ def told_as_unreadable(file: str) -> Iterator[None]:
 
     Raises:
         UnreadableImage: the block failed.
+        ImageFailing: the disk below it did, and may answer later.
         PlaceAway: what it reads from cannot be reached now.
     """
     try:
@@ -47,7 +48,8 @@ def told_as_unreadable(file: str) -> Iterator[None]:
     except (UnreadableImage, PlaceAway):
         raise
     except TIFF_FAILURES as error:
-        raise UnreadableImage(f"{file} cannot be read as an image: {_reason(error)}", hint=_hint(error)) from error
+        kind = ImageFailing if may_pass(error) else UnreadableImage
+        raise kind(f"{file} cannot be read as an image: {_reason(error)}", hint=_hint(error)) from error
 
 
 def _reason(error: Exception) -> str:

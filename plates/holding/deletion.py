@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..reach import EVERYTHING, Reach
 from .guarantees import HeldFile
 
 _NAMED = 3
+_NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class SourceStays(MeshError, OSError):
@@ -44,8 +46,20 @@ def delete_source(
 
     Raises:
         SourceStays: a file is not what was stored any more, a link leads out of the root, or the disk refuses or is
-            not there.
+            not there; nothing else, whatever a dying disk says.
     """
+    try:
+        return _delete(source, root, files, reach, device)
+    except SourceStays:
+        raise
+    except (OSError, SourceNotFound, SourceUnreadable) as error:
+        raise SourceStays(
+            f"the disk does not say whether all of it is gone: {error}",
+            hint="What was imported is in the repository; look at the disk, and delete by hand what is left.",
+        ) from error
+
+
+def _delete(source: Path, root: Path, files: Sequence[HeldFile], reach: Reach, device: Device | None) -> int:
     inside = os.path.realpath(root)
     right = DeletionRight(reach.account)
     by_folder: dict[str, list[HeldFile]] = {}
@@ -115,10 +129,19 @@ def _delete_in(
                 continue
             except OSError as error:
                 stays.append(f"{file.path} ({error.strerror})")
-        os.fsync(opened)
+        _sync(opened, real)
     finally:
         os.close(opened)
     return n_deleted, stays
+
+
+def _sync(opened: int, folder: str) -> None:
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        # Some file systems of others have no such call for folders, and there is nothing more to be done there.
+        if error.errno not in _NO_SUCH_CALL:
+            raise OSError(error.errno, error.strerror, folder) from error
 
 
 def _is_what_was_stored(file: HeldFile, seen: os.stat_result) -> bool:
@@ -128,7 +151,11 @@ def _is_what_was_stored(file: HeldFile, seen: os.stat_result) -> bool:
 
 def _remove_empty_folders(source: Path, emptied: set[str], reach: Reach, right: DeletionRight) -> None:
     """Take away the folders that held what was deleted, up to the source itself, where nothing is left in them."""
-    if not source.is_dir() or source.is_symlink():
+    try:
+        if not source.is_dir() or source.is_symlink():
+            return
+    except OSError:
+        # Its files are gone, and that is what counts.
         return
     top = os.path.realpath(source)
     for folder in tuple(emptied):

@@ -19,6 +19,11 @@ STAGED: frozenset[Guarantee] = frozenset({"reflink", "hard link"})
 """Those that read from the staging folder and not from the source."""
 
 
+CLONE = ".clone"
+CLONING = ".cloning"
+"""What a clone is called until it is the settled file's."""
+
+
 class HeldFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True):
     """One file as it is to be read from now on; ``ctime_ns`` and ``n_links`` as they were once it was held.
 
@@ -101,7 +106,7 @@ def watched(file: HeldFile) -> HeldFile:
 
 def clone_path(staged: str, origin: int) -> str:
     """The name of a reflink: it says of which file, since its size and time could be those of another."""
-    return f"{staged}.{origin}.clone"
+    return f"{staged}.{origin}{CLONE}"
 
 
 def weakest(guarantees: Iterable[Guarantee]) -> Guarantee:
@@ -126,6 +131,13 @@ class HeldSpace(msgspec.Struct, frozen=True, kw_only=True):
     def n_bytes_only(self) -> int:
         """The bytes of which this hold has the only copy."""
         return self.n_bytes - self.n_bytes_again
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """The imports whose links a sweep took away, and those of which it found links that nobody had called over."""
+
+    gone: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 class Relief(NamedTuple):

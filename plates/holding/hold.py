@@ -19,14 +19,13 @@ from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
 from ..reach import EVERYTHING, Reach
 from ..repository import SourceFile
-from .guarantees import STAGED, Guarantee, HeldFile, Hold, clone_path
+from .guarantees import CLONING, STAGED, Guarantee, HeldFile, Hold, clone_path
 from .private_folder import OpenFolder
 from .second_names import changed_since, give_name, held_as
 from .sharing import UNSUPPORTED, share_extents
 from .staging import Links, make_private, open_links, remove
 from .windows import platform_denier
 
-_CLONING = ".cloning"
 # Errors that say something of one file, and nothing of the next.
 _OF_ONE_FILE = frozenset({errno.EPERM, errno.EACCES, errno.EMLINK})
 
@@ -188,7 +187,7 @@ class _Holder:
         return None
 
     def _reflink(self, file: SourceFile, name: str, staged: str) -> HeldFile | None:
-        cloning = staged + _CLONING
+        cloning = staged + CLONING
         try:
             descriptor, before = self._judging.open_and_look(name)
             with FileIO(descriptor, "rb") as original:
@@ -237,7 +236,9 @@ class _Holder:
         try:
             self._check(file, name, seen)
         except SourceChanged:
-            os.unlink(staged)  # noqa: PTH108
+            # One that a disk keeps is removed by the next call, or swept away with the hold.
+            with suppress(OSError):
+                os.unlink(staged)  # noqa: PTH108
             raise
         return held_as(file, seen, "hard link")
 
@@ -260,7 +261,7 @@ class _Holder:
             raise changed_since(name)
 
     def _make_folder(self, path: str) -> None:
-        folder = os.path.dirname(f"{self._folder}/{path}")  # noqa: PTH120
+        folder = f"{self._folder}/{path}".rpartition("/")[0]
         if folder not in self._made:
             # Not synced one by one: an OME-Zarr has ten thousand folders, and all of them are before the record.
             make_private(Path(folder), durable=False)

@@ -34,16 +34,21 @@ def held_as(
     return HeldFile(
         path=file.path,
         guarantee=guarantee,
-        size=seen.st_size,
-        mtime_ns=seen.st_mtime_ns,
-        inode=seen.st_ino,
-        ctime_ns=seen.st_ctime_ns,
+        size=_same(file.size, seen.st_size),
+        mtime_ns=_same(file.mtime_ns, seen.st_mtime_ns),
+        inode=_same(file.inode, seen.st_ino),
+        ctime_ns=_same(file.mtime_ns, seen.st_ctime_ns),
         n_links=seen.st_nlink,
-        origin=own.st_ino if own is not None else file.inode,
+        origin=_same(file.inode, own.st_ino) if own is not None else file.inode,
         # What the original of a clone from before a crash was like then is not known.
         origin_ctime_ns=own.st_ctime_ns if own is not None else 0,
-        device=own.st_dev if own is not None else file.device,
+        device=_same(file.device, own.st_dev) if own is not None else file.device,
     )
+
+
+def _same(known: int, seen: int) -> int:
+    """The number that was seen, as the object that is known where it is that: of many thousand files both stay."""
+    return known if known == seen else seen
 
 
 def changed_since(name: str) -> SourceChanged:

@@ -4,63 +4,45 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from ..local.errors import source_error
-from .guarantees import STAGED, HeldFile, HeldSpace, Hold
+from .guarantees import CLONE, CLONING, STAGED, HeldFile, HeldSpace, Hold, watched
 from .private_folder import OpenFolder
 from .sharing import unshared_bytes
 from .staging import open_held
 
 
 def let_go(held: Hold) -> Hold:
-    """Give up what can be read from the source again; what has its only copy here stays held.
+    """Give up the clones of what can be read from the source again; what has its only copy here stays held.
+
+    Links stay: they cost nothing as long as their file has another name, and are the only copy once it has none.
 
     Raises:
-        SourceMissing, SourceFailed: a file that went away just now, or a disk that refuses.
-        StagingFailed: the links are not where they were made, and nothing is let go of.
+        SourceMissing, SourceFailed: a disk that refuses.
+        StagingFailed: the clones are not where they were made, and nothing is let go of.
     """
     if not held.staging:
-        return _let_go(held, None)
+        return held
     with open_held(Path(held.staging), held.staging_inode) as folder:
-        return _let_go(held, folder)
+        files = tuple(_let_go(held, file, folder) for file in held.files)
+    return msgspec.structs.replace(held, files=files, reason="let go of under disk pressure")
 
 
-def _let_go(held: Hold, folder: OpenFolder | None) -> Hold:
-    files: list[HeldFile] = []
-    for file in held.files:
-        name = f"{held.source}/{file.path}"
-        links = folder if file.guarantee in STAGED and can_be_read_again(held, file) else None
-        if links is None:
-            files.append(file)
-            continue
-        try:
-            before = os.stat(name)  # noqa: PTH116
-            links.unlink(held.path_of(file).removeprefix(f"{held.staging}/"))
-            seen = os.stat(name)  # noqa: PTH116 - one name less has touched its ctime
-        except OSError as error:
-            raise source_error(error, name) from error
-        # Size and time stay those that had settled: a source that changed meanwhile is found out by its reader.
-        files.append(
-            msgspec.structs.replace(
-                file,
-                guarantee="watched only",
-                inode=file.origin,
-                ctime_ns=seen.st_ctime_ns,
-                n_links=seen.st_nlink,
-                origin_ctime_ns=_origin_ctime_ns(file, before, seen),
-            )
-        )
-    return msgspec.structs.replace(held, files=tuple(files), reason="let go of under disk pressure")
-
-
-def _origin_ctime_ns(file: HeldFile, before: os.stat_result, after: os.stat_result) -> int:
-    """The ctime by which the original is known from now on; what had touched it before stays found out."""
-    same = before.st_ino == file.origin and file.device in (0, before.st_dev)
-    untouched = same and before.st_ctime_ns == file.origin_ctime_ns
-    return after.st_ctime_ns if untouched else file.origin_ctime_ns
+def _let_go(held: Hold, file: HeldFile, folder: OpenFolder) -> HeldFile:
+    original = _untouched(held, file)
+    if original is None:
+        return file
+    path = held.path_of(file)
+    try:
+        folder.unlink(path.removeprefix(f"{held.staging}/"))
+    except OSError as error:
+        raise source_error(error, path) from error
+    # Size, time and ctime stay those that were cloned: a source that changes from now on is found out by its reader.
+    return msgspec.structs.replace(watched(file), n_links=original.st_nlink)
 
 
 def held_space(held: Hold) -> HeldSpace:
@@ -72,9 +54,10 @@ def held_space(held: Hold) -> HeldSpace:
         path = held.path_of(file)
         cost = _cost(path, file)
         n_bytes += cost
-        if can_be_read_again(held, file):
+        if _untouched(held, file):
             n_again += cost
-        else:
+        # Whoever writes can put the time back: an original that was touched since is not known to be what was cloned.
+        elif (file.guarantee == "reflink" and file.origin_ctime_ns) or not can_be_read_again(held, file):
             n_only += _may_be_only_copy(path, file, held.staging)
     return HeldSpace(import_id=held.import_id, n_bytes=n_bytes, n_bytes_again=n_again, n_files_only=n_only)
 
@@ -94,6 +77,44 @@ def can_be_read_again(held: Hold, file: HeldFile) -> bool:
         return False
     # A link's bytes are the file's own, whatever is written to it; a clone's are those that had settled.
     return file.guarantee == "hard link" or (seen.st_size, seen.st_mtime_ns) == (file.size, file.mtime_ns)
+
+
+def n_unwritten_only(folder: Path, source: str) -> int:
+    """How many files of a source lie nowhere any more but in a folder of links that no hold was written down of."""
+    n_only = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(CLONING):
+                continue
+            staged = os.path.join(above, name)  # noqa: PTH118 - one of many thousand
+            path, *origin = (
+                os.path.relpath(staged, folder).removesuffix(CLONE).rsplit(".", maxsplit=name.endswith(CLONE))
+            )
+            try:
+                if origin:
+                    n_only += str(os.stat(f"{source}/{path}").st_ino) != origin[0]  # noqa: PTH116
+                else:
+                    n_only += os.lstat(staged).st_nlink == 1
+            except OSError:
+                n_only += 1
+    return n_only
+
+
+def unwritten_only(homes: Iterable[Path], import_id: str, source: str) -> str:
+    """Say how many files of a source lie nowhere any more but in links below these; empty if none do."""
+    counted = ((home / import_id, n_unwritten_only(home / import_id, source)) for home in homes)
+    return "; ".join(f"{n} of its files are nowhere any more but in {folder}" for folder, n in counted if n)
+
+
+def _untouched(held: Hold, file: HeldFile) -> os.stat_result | None:
+    """The original of a clone, if it is as it was cloned: a time that was put back shows in the ctime alone."""
+    if file.guarantee != "reflink" or not file.origin_ctime_ns or not can_be_read_again(held, file):
+        return None
+    try:
+        seen = os.stat(f"{held.source}/{file.path}")  # noqa: PTH116 - one of many thousand
+    except OSError:
+        return None
+    return seen if seen.st_ctime_ns == file.origin_ctime_ns else None
 
 
 def _may_be_only_copy(path: str, file: HeldFile, staging: str) -> bool:

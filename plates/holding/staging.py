@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..local.disk import sync_folder
 from ..source_names import HELD_FOLDER
 from .errors import StagingFailed, StagingNotOurs
+from .guarantees import Swept
 from .private_folder import NotPrivate, OpenFolder, opened
 
 MARK = ".hcs-mesh-links"
@@ -52,7 +53,8 @@ def staging_of(data: Path, above: Path) -> Path:
 
 def _why_not(source: Path, data: Path, candidate: Path, folder: Path) -> str:
     try:
-        if candidate.resolve().is_relative_to(source.resolve()):
+        # Not ``resolve``: of a link that leads in a circle it says so with an error of its own.
+        if Path(os.path.realpath(candidate)).is_relative_to(os.path.realpath(source)):
             # A scan of the source would find the links and take them for new files.
             return f"the staging folder {candidate} would lie inside the source"
         there = next(one for one in (candidate, *candidate.parents) if one.exists())
@@ -191,11 +193,13 @@ def _none_is(name: str) -> AbstractContextManager[bool]:
 
 def sweep(
     staging: Path,
-    alive_ids: Collection[str],
+    over_ids: Collection[str],
     *,
     spared: Callable[[str], AbstractContextManager[bool]] = _none_is,
-) -> tuple[str, ...]:
-    """Remove what was held for imports that are not alive, and name them.
+) -> Swept:
+    """Remove what was held for imports that are over, and name them; what is held for any other stays, and is named.
+
+    One that nobody knows is not over: it may be of a journal that was lost, and its links the only copy.
 
     Whether one is ``spared`` all the same is asked when its turn has come, and it stays so until it is removed: on a
     slow disk that is long after the list was made.
@@ -207,7 +211,8 @@ def sweep(
     try:
         with _telling(staging), open_home(staging) as home:
             names = home.names()
-            orphans = tuple(name for name in names if name != MARK and name not in alive_ids)
+            found = [name for name in names if name != MARK]
+            orphans = [name for name in found if name in over_ids]
             if orphans and MARK not in names:
                 raise NotPrivate(errno.EPERM, f"it has no mark of a mesh ({MARK})", str(staging))
             gone: list[str] = []
@@ -218,9 +223,9 @@ def sweep(
                         with suppress(FileNotFoundError):
                             home.remove(name)
                             gone.append(name)
-            return tuple(gone)
+            return Swept(tuple(gone), tuple(name for name in found if name not in orphans))
     except FileNotFoundError:
-        return ()
+        return Swept()
 
 
 def remove(folder: Path, inode: int) -> None:
@@ -264,5 +269,5 @@ def _telling(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StagingFailed(
             f"The staging folder {folder} cannot be cleared: {error.strerror}.",
-            hint="It holds links only: remove it by hand once no import is running.",
+            hint=f"It may hold the only copy of files: 'find {folder} -type f -links 1' lists them.",
         ) from error

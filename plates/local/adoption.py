@@ -11,9 +11,10 @@ from ..checksums import Algorithm, new_digest
 from ..link_records import RECORDS, write_link_records
 from ..linked_file import leads_to
 from ..repository import SourceFile, SourceReader, StoredFile, ignore_bytes, ignore_files, never
-from .copying import BUFFER_BYTES, check_settled, source_changed
+from .copying import check_settled, source_changed
 from .crew import work_through
 from .disk import make_all_folders, make_folders, sync_file, sync_files, sync_folder, sync_folders
+from .disk_file import disk_buffer
 from .errors import TransferCancelled, repository_errors, source_error
 from .folder_reader import FolderReader
 from .names import PART, checked_path
@@ -36,7 +37,7 @@ class Hasher:
         self._algorithm = algorithm
         self._on_bytes = on_bytes
         self._cancelled = cancelled
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = disk_buffer()
 
     def read(self, file: SourceFile) -> StoredFile:
         """Return a file's checksum, and where it lies.

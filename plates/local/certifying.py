@@ -16,30 +16,25 @@ from ..certificate import (
     Device,
     Difference,
     ImportAccount,
-    SignedCertificate,
     Verdict,
     in_memory,
     is_told,
+    server_of,
     share_a_disk,
 )
 from ..devices import device_of
 from ..pixels import read_plane
 from ..reach import EVERYTHING, Reach
 from ..repository import ImportStanding, Repository, StoredFile, ignore_bytes, never
-from .disk import make_folders, sync_file, sync_files, sync_folder, sync_folders
+from ..this_host import may_be_one_host
 from .errors import (
-    CertificateUnreadable,
     ImportedInPlace,
     NothingToCertify,
     SameDisk,
     repository_errors,
 )
-from .names import PART, checked_id
 from .signing import SigningKey
 from .verification import examine
-
-CERTIFICATES = "certificates"
-"""The folder of certificates below a data folder."""
 
 
 def decode_plane(
@@ -104,6 +99,7 @@ def certificate_of(
     standing: ImportStanding,
     *,
     planes: Sequence[CertifiedPlane],
+    planes_note: str = "",
     repository: str,
     repository_device: Device,
 ) -> Certificate:
@@ -120,6 +116,7 @@ def certificate_of(
         ),
         plate_ids=standing.plate_ids,
         planes=tuple(planes),
+        planes_note=planes_note or msgspec.UNSET,
         repository=repository,
         repository_device=repository_device,
     )
@@ -139,11 +136,12 @@ def refuse_incomplete(import_id: str, files: Sequence[StoredFile], standing: Imp
             f"first {links[0].links_to}.",
             hint="It gets no certificate, and its source must stay. Import it as a copy to get one.",
         )
-    absent = {file.path for file in files} - set(standing.complete)
-    if not standing.registered or absent or not files:
+    complete = frozenset(standing.complete)
+    n_absent = sum(file.path not in complete for file in files)
+    if not standing.registered or n_absent or not files:
         raise NothingToCertify(
             f"Import {import_id} cannot be certified: "
-            + (f"{len(absent)} of its {len(files)} files are not there" if absent else "it is not finished")
+            + (f"{n_absent} of its {len(files)} files are not there" if n_absent else "it is not finished")
             + ".",
             hint="It is certified when it is done; 'hcs-mesh imports' shows how far it is.",
         )
@@ -167,7 +165,7 @@ def refuse_same_disk(account: ImportAccount, repository: str, repository_device:
             f"({repository_device.file_system}), and on no disk.",
             hint="It is gone when its host stops. Set imports.certify_same_disk = true if that is no matter.",
         )
-    if share_a_disk(source_device, repository_device):
+    if share_a_disk(source_device, repository_device, may_be_one=may_be_one_host):
         for what, device in ((source, source_device), (repository, repository_device)):
             if not is_told(device):
                 raise SameDisk(
@@ -175,82 +173,18 @@ def refuse_same_disk(account: ImportAccount, repository: str, repository_device:
                     f" ({device.file_system or 'by this system'}).",
                     hint="One disk could hold both. Set imports.certify_same_disk = true if that is no matter.",
                 )
+        servers = [server_of(device) or device.host for device in (source_device, repository_device)]
+        if source_device.volume != repository_device.volume and servers != [source_device.host] * 2:
+            raise SameDisk(
+                f"Import {import_id} gets no certificate: {source} lies with the host {servers[0]} and the repository "
+                f"{repository} with {servers[1]}, which is the same host, or may be.",
+                hint="One disk there could hold both. Set imports.certify_same_disk = true if that is no matter.",
+            )
         raise SameDisk(
             f"Import {import_id} gets no certificate: {source} and the repository {repository} lie on one disk"
             f" ({', '.join(repository_device.disks) or repository_device.mount_point or repository_device.number}).",
             hint="A disk that breaks would take both. Set imports.certify_same_disk = true if that is wanted.",
         )
-
-
-def certificate_path(data: Path, import_id: str) -> Path:
-    """Where the certificate of an import lies, whether there is one yet or not.
-
-    Raises:
-        BadName: the id cannot be a file's name.
-    """
-    return data / CERTIFICATES / f"{checked_id(import_id)}.json"
-
-
-def store(data: Path, signed: SignedCertificate) -> SignedCertificate:
-    """Keep a certificate and return it once it is durable; the first one of an import stays and is returned.
-
-    What it vouches for is on the disk before its name appears: files, folders, and the certificate itself.
-
-    Raises:
-        CertificateUnreadable: there is one of this import, and it is damaged.
-        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
-    """
-    path = certificate_path(data, signed.certificate.import_id)
-    with repository_errors(path):
-        if path.exists():
-            return load(path)
-        folder = Path(signed.certificate.repository)
-        # Strings, not paths: an import may have a hundred thousand files.
-        below = {f"{folder}/{above}" for above in {file.path.rpartition("/")[0] for file in signed.certificate.files}}
-        sync_files(folder, (f"{folder}/{file.path}" for file in signed.certificate.files))
-        sync_folders(folder, below | {str(folder), str(folder.parent), str(folder.parent.parent)})
-    return keep(data, signed)
-
-
-def keep(data: Path, signed: SignedCertificate) -> SignedCertificate:
-    """Keep a certificate of what lies elsewhere, as ``store`` does.
-
-    Raises:
-        CertificateUnreadable: there is one of this import, and it is damaged.
-        RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk refuses.
-    """
-    path = certificate_path(data, signed.certificate.import_id)
-    with repository_errors(path):
-        if path.exists():
-            return load(path)
-        make_folders(path.parent)
-        new = path.with_name(path.name + PART)
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=1) + b"\n")
-        sync_file(new)
-        new.replace(path)
-        sync_folder(path.parent)
-    return signed
-
-
-def load(path: Path) -> SignedCertificate:
-    """Read a certificate; its signature is not checked by this.
-
-    Raises:
-        CertificateUnreadable: there is none, or it has another form.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=SignedCertificate)
-    except FileNotFoundError as error:
-        raise CertificateUnreadable(
-            f"There is no certificate {path}.",
-            hint="Name the file, or an import that has one; 'hcs-mesh imports ID' says why an import has none.",
-        ) from error
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CertificateUnreadable(
-            f"{path} cannot be read as a certificate: {reason}.",
-            hint="The mesh keeps its own copy in the data folder's 'certificates'.",
-        ) from error
 
 
 def verify_certificate(

@@ -13,13 +13,10 @@ from ...config.errors import MeshError
 from ..checksums import Algorithm, new_digest
 from ..repository import OpenSource, SmallFileReader, SourceFile, SourceReader, StoredFile
 from .disk import free_bytes
+from .disk_file import BUFFER_BYTES, disk_buffer
 from .errors import SourceChanged, TransferCancelled, repository_error, repository_errors
 from .names import PART
 from .small_files import SMALL_BYTES
-
-BUFFER_BYTES = 1 << 20
-"""Small enough that hashing and writing find it in the processor's cache."""
-
 
 if TYPE_CHECKING:
     import hashlib
@@ -48,8 +45,8 @@ class Copier:
         self._algorithm = algorithm
         self._on_bytes = on_bytes
         self._cancelled = cancelled
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._there = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = disk_buffer()
+        self._there = disk_buffer()
 
     def copy_all(self, handful: Sequence[SourceFile]) -> list[StoredFile]:
         """Copy a large file or some small ones as ``copy`` does; small ones that nothing has touched, with fewer calls.
@@ -76,7 +73,7 @@ class Copier:
         except OSError as error:
             raise repository_error(error, part) from error
         try:
-            self._write(descriptor, part, memoryview(content))
+            self._write(descriptor, part, content)
             self._finish(descriptor, part, file.size, file, fresh=True)
         finally:
             os.close(descriptor)
@@ -174,11 +171,11 @@ class Copier:
         self._check_wanted()
         return reader.read_into(self._buffer[: size - position] if size - position < BUFFER_BYTES else self._buffer)
 
-    def _write(self, descriptor: int, part: str, content: memoryview) -> None:
-        n_written = 0
+    def _write(self, descriptor: int, part: str, content: bytes | memoryview) -> None:
         try:
+            n_written = os.write(descriptor, content)
             while n_written < len(content):
-                n_written += os.write(descriptor, content[n_written:])
+                n_written += os.write(descriptor, memoryview(content)[n_written:])
         except OSError as error:
             raise repository_error(error, part, n_bytes_free=_free(part)) from error
 

@@ -12,10 +12,15 @@ if sys.platform != "win32":
     import fcntl
 
 BUFFER_BYTES = 1 << 20
+"""Small enough that hashing and writing find it in the processor's cache."""
 
 
 def disk_buffer() -> memoryview:
-    """A buffer into which a disk can write without a copy between: it begins at a page."""
+    """A buffer into which a disk can write without a copy between: it begins at a page.
+
+    Its memory is the system's again once it is let go of. That of a bytearray may stay in the arena of the thread that
+    made it: glibc has eight for each core, and import after import filled one more of them.
+    """
     return memoryview(mmap.mmap(-1, BUFFER_BYTES))
 
 

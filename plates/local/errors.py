@@ -107,6 +107,10 @@ class NothingToCertify(CertificateRefused):
     """The import is not finished, or holds no file."""
 
 
+class CertificateOfAnother(CertificateRefused):
+    """The certificate of an import from before the journal was lost has this import's name."""
+
+
 class CertificateForged(MeshError, ValueError):
     """A certificate is not what was signed, or another key has signed it."""
 
@@ -156,7 +160,7 @@ def source_error(error: OSError, path: Path | str) -> MeshError:
                 f"{path} may not be read by the account that the mesh runs under.",
                 hint="Give that account read permission on the file and on the folders above it, then retry.",
             )
-        case errno.ENOENT | errno.ENOTDIR | errno.ESTALE:
+        case errno.ENOENT | errno.ENOTDIR:
             return SourceMissing(f"{path} is no longer there.", hint="Put the file back, or import the folder anew.")
         case _:
             return SourceFailed(

@@ -15,7 +15,7 @@ from .adoption import adopt, record_links
 from .catalogue import Catalogue
 from .disk import sync_folder
 from .errors import ChecksumMismatch, ImportRegistered, repository_errors
-from .link_rows import imports_in_place, linked_files
+from .link_rows import imports_in_place, link_marks, linked_files, links_into
 from .names import PART, checked_id
 from .registration import insert_import, registered_imports, registered_plates
 from .transfer import take_back, transfer
@@ -52,6 +52,17 @@ class ImportShelf:
             begun = [one.name for one in self._folder.iterdir()] if self._folder.exists() else []
         with self._catalogue.reading() as connection:
             return frozenset(begun) | registered_imports(connection)
+
+    def links_into(self, folder: str) -> dict[str, str]:
+        """The files below a folder that registered imports have in place, each with one of them."""
+        with self._catalogue.reading() as connection:
+            return dict(links_into(connection, folder))
+
+    def has_in_place(self, files: Sequence[SourceFile]) -> str:
+        """A registered import that has one of these files in place, by whatever path; empty if none has."""
+        marks = {file.mark for file in files if file.mark}
+        with self._catalogue.reading() as connection:
+            return next((import_id for mark, import_id in link_marks(connection) if mark in marks), "")
 
     def standing(self, import_id: str) -> ImportStanding:
         """What is here of an import.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from ..repository import StoredFile
+from ..repository import FileMark, StoredFile, file_mark
 
 
 def imports_in_place(connection: sqlite3.Connection) -> tuple[str, ...]:
@@ -15,6 +15,27 @@ def imports_in_place(connection: sqlite3.Connection) -> tuple[str, ...]:
         " WHERE filesets.id IN (SELECT fileset FROM files WHERE links_to <> '')"
     )
     return tuple(row[0] for row in rows)
+
+
+def links_into(connection: sqlite3.Connection, folder: str) -> Iterator[tuple[str, str]]:
+    """The files below a folder that imports linked to, and which ones."""
+    # "0" is the character behind "/": all that begins with the folder, whatever its name has in it.
+    above = folder.rstrip("/")
+    yield from connection.execute(
+        "SELECT links_to, import_id FROM files JOIN filesets ON filesets.id = fileset"
+        " JOIN imports ON imports.id = import WHERE links_to <> '' AND links_to > ? AND links_to < ?",
+        (f"{above}/", f"{above}0"),
+    )
+
+
+def link_marks(connection: sqlite3.Connection) -> Iterator[tuple[FileMark | None, str]]:
+    """The marks of all files that imports linked to, and which ones."""
+    rows = connection.execute(
+        "SELECT inode, size, mtime_ns, import_id FROM files JOIN filesets ON filesets.id = fileset"
+        " JOIN imports ON imports.id = import WHERE links_to <> ''"
+    )
+    for inode, size, mtime_ns, import_id in rows:
+        yield file_mark(int(inode), size, mtime_ns), import_id
 
 
 def linked_files(connection: sqlite3.Connection, import_id: str) -> Iterator[StoredFile]:

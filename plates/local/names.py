@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ..source_names import IN_TRANSIT
 from .errors import BadName
 
-PART = ".part"
+PART = IN_TRANSIT
 """What the name of a file in transit ends in."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")

@@ -61,7 +61,7 @@ def insert_import(
         connection.executemany(
             "INSERT INTO files (id, fileset, path, size, checksum, algorithm, mtime_ns, inode, links_to)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
+            (
                 # An inode of a network drive may exceed what SQLite counts to.
                 (
                     first + n,
@@ -75,9 +75,9 @@ def insert_import(
                     file.links_to,
                 )
                 for n, file in enumerate(fileset.files)
-            ],
+            ),
         )
-        file_ids = {file.path: first + n for n, file in enumerate(fileset.files)}
+        file_ids = {file.path: first + n for n, file in enumerate(fileset.files)} if fileset.plates else {}
         ids.extend(_insert_plate(connection, row, plate, file_ids) for plate in fileset.plates)
     attach_target(connection, import_id, tuple(ids), target, author=owner, now_s=now_s)
     return tuple(ids)

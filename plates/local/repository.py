@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ..checksums import Algorithm
 from ..import_outline import ImportOutline
 from ..labels import UNLABELLED, Labels, Target
 from ..model import Plate, PlateSummary
-from ..plate_source import THROUGH_THE_MESH, Freshness
+from ..plate_source import THROUGH_THE_MESH, Freshness, Stamped
 from ..repository import (
     NO_TARGET,
     Annotation,
@@ -30,6 +30,7 @@ from ..repository import (
     ignore_files,
     ignore_linked,
     never,
+    wait_on,
 )
 from .catalogue import Catalogue
 from .disk import make_folders
@@ -110,6 +111,14 @@ class LocalRepository:
             RepositoryFailed: the disk refuses to list them.
         """
         return self._imports.ids()
+
+    def links_into(self, folder: str) -> Mapping[str, str]:
+        """The files below a folder, without links on the way, that imports have in place, each with one of them."""
+        return self._imports.links_into(folder)
+
+    def has_in_place(self, files: Sequence[SourceFile]) -> str:
+        """A registered import that has one of these files in place, by whatever path; empty if none has."""
+        return self._imports.has_in_place(files)
 
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what is here of an import; a name without ``.part`` means that the whole file is on the disk.
@@ -207,16 +216,22 @@ class LocalRepository:
         source: str = "",
         owner: str = "",
         target: Target = NO_TARGET,
+        while_waiting: Callable[[str], None] = wait_on,
     ) -> tuple[int, ...]:
         """Make an import's plates appear all at once and return their ids; the same ids when it is repeated.
 
-        Where they belong and what is said of them appears in the same transaction; the owner is its author.
+        Where they belong and what is said of them appears in the same transaction; the owner is its author. Nothing
+        is waited for.
 
         Raises:
             FilesDoNotMatch: a plate names a file that is not in its fileset; nothing was registered.
             RepositoryFull, RepositoryFailed: the disk refuses; nothing was registered.
         """
         return self._imports.register(import_id, filesets, name=name, source=source, owner=owner, target=target)
+
+    def off_plates(self, import_id: str) -> str:
+        """Nothing: an image without a plate is listed like one."""
+        return ""
 
     def discard(self, import_id: str) -> None:
         """Remove the files of an import that was never registered; a link goes, what it leads to stays.
@@ -244,6 +259,14 @@ class LocalRepository:
             plate = get_plate(connection, plate_id)
         folder = self.files_folder(import_id)
         return msgspec.structs.replace(plate, id=plate_id, root=str(folder / root if root else folder))
+
+    def stamped(self, plate_id: int, requester: str = "") -> Stamped:
+        """Return what one plate holds; its stamp says nothing.
+
+        Raises:
+            PlateNotFound: no plate has this id.
+        """
+        return Stamped(self.plate(plate_id, requester), self.stamp(plate_id, requester))
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
         """Say where a plate belongs and what people said of it.
@@ -297,7 +320,10 @@ class LocalRepository:
             found.update((path, (folder / path).stat().st_size) for path in standing.complete if path not in found)
         return Taken(standing.registered, found)
 
-    def away(self, person: str = "") -> str:
+    def rest(self, import_id: str) -> None:
+        """Nothing: nobody waits for what an import has here."""
+
+    def away(self, person: str = "", *, sends: str = "") -> str:
         """Empty: it is here, and nobody's in particular."""
         return ""
 
@@ -329,7 +355,7 @@ class LocalRepository:
         """List the finished wells of a job."""
         return self._results.of_job(job)
 
-    def well_result(self, job: str, well: str) -> StoredResult:
+    def well_result(self, job: str, well: str, *, requester: str = "") -> StoredResult:
         """Return one finished well of a job.
 
         Raises:

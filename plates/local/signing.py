@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...config.logging import get_logger
 from ..certificate import Certificate, SignedCertificate, canonical_bytes, fingerprint
 from .disk import sync_file, sync_folder
 from .errors import CertificateForged, SigningKeyFailed, repository_errors
@@ -15,10 +16,14 @@ from .errors import CertificateForged, SigningKeyFailed, repository_errors
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+log = get_logger(__name__)
+
 # cryptography is loaded where it is needed: most commands sign nothing and should not wait for it.
 
 KEY = "certificates.pem"
 PUBLIC = "certificates.pub"
+FORMER = "former"
+"""The folder of the public halves of keys that signed here before, each in a file ``*.pub``."""
 
 
 class SigningKey:
@@ -37,8 +42,10 @@ class SigningKey:
 def load_or_make_key(folder: Path) -> SigningKey:
     """The signing key of a data folder's ``keys``, made on first use; its public half lies beside it.
 
+    A public half that lies there and is another key's is kept among the former ones: what that has signed stays good.
+
     Raises:
-        SigningKeyFailed: others may read it, or it is no such key.
+        SigningKeyFailed: others may read it, it is no such key, or what lies beside it is no public half of any.
         RepositoryFull, RepositoryNotWritable, RepositoryFailed: it cannot be made.
     """
     secret, public = folder / KEY, folder / PUBLIC
@@ -48,7 +55,15 @@ def load_or_make_key(folder: Path) -> SigningKey:
             _make(secret)
         key = _load(secret)
         if not public.exists():
-            _write(public, f"{key.public.hex()}\n".encode(), mode=0o644)
+            _write(public, _text_of(key.public), mode=0o644)
+        elif (before := _read_public(public)) != key.public:
+            _keep_former(folder, before)
+            _write(public, _text_of(key.public), mode=0o644, replacing=True)
+            log.warning(
+                "another key signs certificates from now on; the former one's public half is kept",
+                key=key.fingerprint,
+                former=fingerprint(before),
+            )
     return key
 
 
@@ -61,15 +76,42 @@ def load_public_key(folder: Path) -> bytes | None:
     """
     path = folder / PUBLIC
     with repository_errors(path):
-        if not path.exists():
-            return None
-        text = path.read_text(encoding="ascii", errors="replace").strip()
+        return _read_public(path) if path.exists() else None
+
+
+def load_former_keys(folder: Path) -> tuple[bytes, ...]:
+    """The public halves of the keys that signed below a data folder before, by their files' names.
+
+    Raises:
+        SigningKeyFailed: a file holds no key.
+        RepositoryFailed: the disk refuses.
+    """
+    with repository_errors(folder):
+        return tuple(_read_public(path) for path in sorted((folder / FORMER).glob("*.pub")))
+
+
+def _keep_former(folder: Path, public: bytes) -> None:
+    former = folder / FORMER
+    former.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder)
+    _write(former / f"{public.hex()}.pub", _text_of(public), mode=0o644)
+
+
+def _text_of(public: bytes) -> bytes:
+    return f"{public.hex()}\n".encode()
+
+
+def _read_public(path: Path) -> bytes:
+    text = path.read_text(encoding="ascii", errors="replace").strip()
     try:
         public = bytes.fromhex(text)
     except ValueError:
         public = b""
     if len(public) != 32:
-        raise SigningKeyFailed(f"{path} holds no public key.", hint="Restore it from a copy.")
+        raise SigningKeyFailed(
+            f"{path} holds no public key.",
+            hint="Restore it from a copy. Where there is none move it away: the key that signs writes its own anew.",
+        )
     return public
 
 
@@ -104,7 +146,8 @@ def check_signature(signed: SignedCertificate, *, public_key: bytes | None = Non
         if expected is not None and fingerprint(signer) != expected:
             raise CertificateForged(
                 f"{name} was signed by the key {fingerprint(signer)}, and {expected} is due.",
-                hint="It comes from another mesh, or somebody made it up: name that mesh's data folder with --data.",
+                hint="It comes from another mesh, or somebody made it up: name that mesh's data folder with --data, "
+                "or with --fingerprint the key that its owner says is due.",
             )
 
 
@@ -117,16 +160,19 @@ def _make(path: Path) -> None:
     _write(path, text, mode=0o600)
 
 
-def _write(path: Path, text: bytes, *, mode: int) -> None:
+def _write(path: Path, text: bytes, *, mode: int, replacing: bool = False) -> None:
     new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(text)
     sync_file(new)
-    # A link, not a rename: a key that another process has just made is never replaced, and that one counts.
-    with suppress(FileExistsError):
-        path.hardlink_to(new)
-    new.unlink()
+    if replacing:
+        new.replace(path)
+    else:
+        # A link, not a rename: a key that another process has just made is never replaced, and that one counts.
+        with suppress(FileExistsError):
+            path.hardlink_to(new)
+        new.unlink()
     sync_folder(path.parent)
 
 

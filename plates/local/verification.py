@@ -190,6 +190,6 @@ def verify(
         more = f"; and {len(wrong) - NAMED_FILES} more" if len(wrong) > NAMED_FILES else ""
         raise ChecksumMismatch(
             f"{len(wrong)} of {len(files)} stored files are not what was read: {told}{more}.",
-            hint="They are copied again when the import is retried; if it repeats, check the disk and the memory.",
+            hint="What is held is copied again, also when the import is retried; if it repeats, check disk and memory.",
             files=tuple(path for path, _ in wrong),
         )

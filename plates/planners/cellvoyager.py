@@ -62,18 +62,22 @@ def plan_cellvoyager(folder: Folder) -> Plan:
             continue
         here = beside[above]
         detail = Detail()
+        unended = f"{_beside(above, 'MeasurementDetail.mrf')} is not there yet"
         if _DETAIL in found:
             detail = read_detail(folder, found[_DETAIL])
-            if not detail.has_ended:
-                pending.append(f"{found[_DETAIL]} does not say yet when the measurement ended")
-        else:
-            pending.append(f"{_beside(above, 'MeasurementDetail.mrf')} is not there yet")
+            unended = "" if detail.has_ended else f"{found[_DETAIL]} does not say yet when the measurement ended"
         plate, files, due = _plate(folder, found[_RECORDS], records, detail, here)
-        pending += due
+        pending += (*filter(None, (unended,)), *due)
         kept = {path for path in here if not is_tiff(path) or _is_correction(split(path)[1], detail)}
         left_out += [LeftOut(path, UNLISTED) for path in here if path not in kept and path not in files]
         filesets.append(
-            Fileset(planner="cellvoyager", root=above, files=planned_files(folder, kept | files), plates=(plate,))
+            Fileset(
+                planner="cellvoyager",
+                root=above,
+                files=planned_files(folder, kept | files),
+                plates=(plate,),
+                unended=tuple(filter(None, (unended,))),
+            )
         )
     return Plan(filesets=tuple(filesets), left_out=tuple(left_out), pending=tuple(pending))
 

@@ -17,6 +17,8 @@ class TiffHead(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     n_pages: int = 1
     n_samples: int = 1
+    is_stack: bool = False
+    """Whether all of its pages lie behind the first one's directory, as ImageJ and MetaMorph keep them."""
     description: str = ""
     ome_xml: str = ""
 

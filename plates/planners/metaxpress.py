@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ..errors import MetadataError, NotYetComplete
+from ..errors import MetadataError, StillOpen
 from ..model import ImageKind, Missing, Plate
 from ..wells import well_label
 from .acquired_files import AcquiredFile, acquired_files, claim_files, steps_of
@@ -31,7 +31,11 @@ _NAME = re.compile(
 
 
 class Htd(NamedTuple):
-    """What an .HTD file declares; ``is_closed`` where its last line stands."""
+    """What an .HTD file declares; ``is_closed`` where its last line stands.
+
+    ``misleads`` is set where Bio-Formats (tried: 7.3.1) fails over its counts, taking them at their word: none of
+    z steps, time points or wavelengths, or z steps where it says itself that there is no stack.
+    """
 
     n_rows: int
     n_columns: int
@@ -42,6 +46,7 @@ class Htd(NamedTuple):
     n_z: int
     n_t: int
     is_closed: bool
+    misleads: bool = False
 
 
 def parse_htd(text: str) -> Htd:
@@ -87,8 +92,12 @@ def parse_htd(text: str) -> Htd:
     }
     stacked = values.get("ZSeries", ["FALSE"])[0].upper() == "TRUE"
     n_z, n_t = max(1, number("ZSteps")) if stacked else 1, max(1, number("TimePoints"))
-    if len(wells) * sum(sites) * len(waves) * n_z * n_t > _MAX_IMAGES:
-        raise ValueError(f"{n_z} z steps and {n_t} time points of {len(wells)} wells are not possible")
+    n_images = len(wells) * sum(sites) * len(waves) * n_z * n_t
+    if n_images > _MAX_IMAGES:
+        raise ValueError(
+            f"{n_z} z steps and {n_t} time points of {len(wells)} wells are {n_images:,} images, "
+            f"and a plate has at most {_MAX_IMAGES:,}"
+        )
     return Htd(
         n_rows,
         n_columns,
@@ -99,14 +108,24 @@ def parse_htd(text: str) -> Htd:
         n_z,
         n_t,
         _END.strip('"') in values,
+        _misleads(values, stacked=stacked),
     )
+
+
+def _misleads(values: Mapping[str, Sequence[str]], *, stacked: bool) -> bool:
+    try:
+        counts = [int(values[key][0]) for key in ("ZSteps", "TimePoints", "NWavelengths") if values.get(key)]
+        return min(counts, default=1) < 1 or (not stacked and int((values.get("ZSteps") or ["1"])[0]) > 1)
+    except ValueError:
+        # Of a count that nothing is made of here.
+        return True
 
 
 def plan_metaxpress(folder: Folder) -> Plan:
     """One fileset for each folder with an .HTD, however many copies of it lie below.
 
     Raises:
-        NotYetComplete: an .HTD ends before its last line.
+        StillOpen: an .HTD ends before its last line.
         MetadataError: an .HTD cannot be made sense of.
         DuplicatePlane: two files are the same plane.
     """
@@ -126,16 +145,18 @@ def plan_metaxpress(folder: Folder) -> Plan:
     filesets: list[Fileset] = []
     pending: list[str] = []
     for root, paths in htds.items():
-        plate, due = _plate(folder, root, paths, images[root])
+        plate, htd, unended, due = _plate(folder, root, paths, images[root])
         filesets.append(
             Fileset(
                 planner="metaxpress",
                 root=root,
                 files=planned_files(folder, [*paths, *(file.path for file in images[root])]),
                 plates=(plate,),
+                unended=unended,
+                misleads=htd.misleads,
             )
         )
-        pending += due
+        pending += (*unended, *due)
     return Plan(
         filesets=tuple(filesets),
         left_out=tuple(LeftOut(path, THUMBNAIL) for path in thumbs),
@@ -143,7 +164,10 @@ def plan_metaxpress(folder: Folder) -> Plan:
     )
 
 
-def _plate(folder: Folder, root: str, htds: list[str], files: list[AcquiredFile]) -> tuple[Plate, tuple[str, ...]]:
+def _plate(
+    folder: Folder, root: str, htds: list[str], files: list[AcquiredFile]
+) -> tuple[Plate, Htd, tuple[str, ...], tuple[str, ...]]:
+    """The plate, its .HTD, whether the last line of that is not there, and why else to wait for more."""
     source = min(htds, key=lambda path: (path.count("/"), path))
     htd = _read(folder, source)
     waves = dict(htd.waves) | {file.wave: "" for file in files if file.wave not in htd.waves}
@@ -168,7 +192,7 @@ def _plate(folder: Folder, root: str, htds: list[str], files: list[AcquiredFile]
         pixel_size_um=describe(folder, table.first_file(0)).pixel_size_um,
         notes=[f"w{wave} {waves[wave]} was taken at the first of {htd.n_t} time points alone" for wave in once],
     )
-    return plate, (*_unfinished(htd, source), *still_due(source, n_due, n_there))
+    return plate, htd, _unfinished(htd, source), still_due(source, n_due, n_there)
 
 
 def _read(folder: Folder, source: str) -> Htd:
@@ -177,9 +201,7 @@ def _read(folder: Folder, source: str) -> Htd:
         return parse_htd(text)
     except (ValueError, csv.Error) as error:
         if not text.strip("\0 \r\n") or (text.startswith('"HTSInfoFile"') and _END not in text):
-            raise NotYetComplete(
-                f"{source} ends before its line {_END}: {error}", hint="Has the copy finished?"
-            ) from error
+            raise StillOpen(f"{source} ends before its line {_END}: {error}", hint="Has the copy finished?") from error
         raise MetadataError(
             f"{source} is not a MetaXpress .HTD file: {error}",
             hint="Export the plate again, or move the .HTD away and give a --pattern.",

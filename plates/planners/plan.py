@@ -32,7 +32,8 @@ class Fileset(msgspec.Struct, frozen=True, kw_only=True):
 
     ``root`` is the fileset's folder inside the source. The plates have id 0 and no root until a
     repository gives them theirs; the files of their images are relative to the plan's root. A fileset without plates
-    is stored and not read; its notes say so.
+    is stored and not read; its notes say so. ``unended`` says in sentences which word of its microscope is not there
+    that ends an acquisition. ``misleads`` says that readers fail which take what the microscope wrote at its word.
     """
 
     planner: str
@@ -40,6 +41,8 @@ class Fileset(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[PlannedFile, ...]
     plates: tuple[Plate, ...]
     notes: tuple[str, ...] = ()
+    unended: tuple[str, ...] = ()
+    misleads: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -63,6 +66,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def plates(self) -> tuple[Plate, ...]:
         """The plates and images of every fileset."""
         return tuple(plate for fileset in self.filesets for plate in fileset.plates)
+
+    @property
+    def unended(self) -> tuple[str, ...]:
+        """Which words of microscopes are not there that end an acquisition."""
+        return tuple(why for fileset in self.filesets for why in fileset.unended)
 
     @property
     def n_files(self) -> int:

@@ -136,6 +136,11 @@ class PlaneTable:
                     head.dtype,
                 )
             )
+        plain = all(
+            isinstance(head := self._head(file), UnreadableImage)
+            or (head.n_samples == 1 and not (head.is_stack and page))
+            for file, page, _ in self._claims.values()
+        )
         broken = [str(head) for head in self._heads.values() if isinstance(head, UnreadableImage)]
         return build_plate(
             images,
@@ -146,6 +151,7 @@ class PlaneTable:
             n_columns=n_columns,
             channels=tuple(channels),
             pixel_size_um=pixel_size_um,
+            pages_are_directories=plain,
             missing=tuple(
                 sorted(missing, key=lambda one: (well_order(one.well), one.field, one.t, one.c, one.z, one.file))
             ),

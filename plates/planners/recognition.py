@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ...config.errors import MeshError
-from ..errors import MetadataError, NothingToImport, NothingYet, PlannerFailed, SourceUnreadable
+from ..errors import MetadataError, NotBegun, NothingToImport, NothingYet, PlannerFailed, SourceUnreadable
 from .folder import Folder, PartOfFolder, is_ome_xml, is_tiff
 from .ome_tiff import refuse_ome_xml
 from .plain_fileset import is_container
@@ -15,6 +15,9 @@ from .plan import Fileset, LeftOut, Plan
 from .soundness import sound
 
 Planner = Callable[[Folder], Plan]
+
+_METADATA_FIRST = frozenset({"metaxpress"})
+"""Planners of microscopes that write what a plate is to hold before its first image."""
 
 
 def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner | None = None) -> Plan:
@@ -24,6 +27,7 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
 
     Raises:
         NothingToImport: there is no fileset, or not one image in any.
+        NotBegun: the same, of an acquisition whose microscope writes that before its images.
         NothingYet: the same, while a vendor's metadata says that something is still to come.
         PlanError: a planner found its layout and could not make sense of it; its culprit is what was read last, where
             the planner names none.
@@ -38,9 +42,9 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
             continue
         part = PartOfFolder(folder, remaining)
         found = _asked(planner, part)
-        filesets += found.filesets
+        filesets += map(_with_its_end, found.filesets)
         left_out += found.left_out
-        pending += found.pending
+        pending += (*found.unended, *found.pending)
         remaining -= {file.path for fileset in found.filesets for file in fileset.files}
         remaining -= {one.path for one in found.left_out}
     left_out += [LeftOut(path, _reason(path)) for path in sorted(remaining)]
@@ -52,10 +56,21 @@ def recognise(folder: Folder, planners: Sequence[Planner], *, otherwise: Planner
     # A fileset without plates was never meant to have images.
     if all(fileset.plates and not any(plate.n_images for plate in fileset.plates) for fileset in filesets):
         error = _no_images(plan) if filesets else _nothing(folder, left_out)
+        if plan.unended or (plan.pending and any(fileset.planner in _METADATA_FIRST for fileset in filesets)):
+            raise NotBegun("; ".join((str(error), *plan.unended[:1])), hint=error.hint)
         if plan.pending:
             raise NothingYet(str(error) if filesets else plan.pending[0], hint=error.hint)
         raise error
     return plan
+
+
+def _with_its_end(fileset: Fileset) -> Fileset:
+    """A fileset whose plates say so where their microscope did not write that it had ended."""
+    notes = tuple(f"the microscope had not written that it ended: {why}" for why in fileset.unended)
+    if not notes:
+        return fileset
+    plates = tuple(msgspec.structs.replace(plate, notes=(*plate.notes, *notes)) for plate in fileset.plates)
+    return msgspec.structs.replace(fileset, plates=plates, notes=fileset.notes if plates else (*fileset.notes, *notes))
 
 
 def _asked(planner: Planner, part: PartOfFolder) -> Plan:
@@ -130,7 +145,7 @@ def _nothing(folder: Folder, left_out: Sequence[LeftOut]) -> NothingToImport:
 
 def _no_images(plan: Plan) -> NothingToImport:
     plate = plan.plates[0]
-    n_missing = sum(len(one.missing) for one in plan.plates)
+    n_missing = sum(one.n_missing for one in plan.plates)
     why = next((note for one in plan.plates for note in one.notes if "cannot be read" in note), "")
     if why:
         return NothingToImport(

@@ -9,6 +9,7 @@ import msgspec
 from ..errors import MetadataError, PlannerFailed, PlatePathError
 from ..model import Plate
 from ..wells import MAX_COLUMNS, MAX_ROWS, well_position
+from .named_missing import with_few_named
 from .plan import Fileset
 
 
@@ -16,7 +17,7 @@ def sound(fileset: Fileset) -> Fileset:
     """A fileset whose plates hold nothing that no plate has; wells beyond the size that is declared widen the plate.
 
     Raises:
-        MetadataError: a plate's size, a well's place or the size of a pixel is none.
+        MetadataError: a plate's size, its number of wells, a well's place or the size of a pixel is none.
         PlannerFailed: a plate's image lies in a file that the fileset leaves behind.
     """
     plates = tuple(_sound_plate(plate) for plate in fileset.plates)
@@ -31,10 +32,13 @@ def _sound_plate(plate: Plate) -> Plate:
     size = plate.pixel_size_um
     if size is not None and not (math.isfinite(size) and size > 0):
         raise MetadataError(f"a pixel of plate {plate.name} would be {size:g} um wide")
+    labels = {*plate.wells, *(one.well for one in plate.missing)}
+    if len(labels) > MAX_ROWS * MAX_COLUMNS:
+        raise MetadataError(f"plate {plate.name} would have {len(labels):,} wells, which no plate has")
+    plate = with_few_named(plate)
     if not plate.n_rows or not plate.n_columns:
         # Without a declared size it is as large as its wells say, elsewhere.
         return plate
-    labels = {*plate.wells, *(one.well for one in plate.missing)}
     places = [place for label in labels if (place := _place(label)) is not None]
     n_rows = max((plate.n_rows, *(row + 1 for row, _ in places)))
     n_columns = max((plate.n_columns, *(column + 1 for _, column in places)))

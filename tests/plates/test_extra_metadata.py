@@ -62,6 +62,14 @@ def test_what_an_installed_reader_says_is_the_plates(site: Path, source: Path) -
         ("falls", "def read(folder, fileset, plate): return {'a': folder.text('none.txt')}", "failed"),
         ("counts", "def read(folder, fileset, plate): return {'a': 1}", "both must be texts"),
         ("talks", f"def read(folder, fileset, plate): return {{'a': 'x' * {MAX_VALUE + 1}}}", "over 10000 characters"),
+        (
+            "parses",
+            "import xml.etree.ElementTree as ET\ndef read(folder, fileset, plate): ET.fromstring('<a>')",
+            "ParseError",
+        ),
+        ("unpacks", "import struct\ndef read(folder, fileset, plate): struct.unpack('<I', b'')", "unpack requires"),
+        ("raises", "def read(folder, fileset, plate): raise RuntimeError('no barcode')", "no barcode"),
+        ("fails", "class Mine(Exception): pass\ndef read(folder, fileset, plate): raise Mine('its own')", "its own"),
         ("lists", f"def read(folder, fileset, plate): return {{str(n): '' for n in range({MAX_ENTRIES + 1})}}", "201"),
     ],
 )

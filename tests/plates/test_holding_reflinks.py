@@ -13,7 +13,16 @@ import msgspec
 import pytest
 from waiting import eventually
 
-from hcs_mesh.plates.holding import HeldReader, Hold, choose_staging, held_bytes, held_space, hold, let_go
+from hcs_mesh.plates.holding import (
+    HeldReader,
+    Hold,
+    choose_staging,
+    held_bytes,
+    held_space,
+    hold,
+    let_go,
+    n_unwritten_only,
+)
 from hcs_mesh.plates.holding.sharing import UNSUPPORTED, share_extents
 from hcs_mesh.plates.local import SourceChanged
 from hcs_mesh.plates.repository import SourceFile
@@ -93,6 +102,37 @@ def test_the_clone_of_a_source_that_changed_is_the_only_copy_and_kept(source: Pa
     less = let_go(held)
     assert less.guarantee == "reflink"
     assert read(less) == CONTENT
+
+
+@on_xfs
+def test_a_clone_of_which_no_hold_was_written_down_counts_once_its_original_is_gone(source: Path) -> None:
+    _, _, staging = held_file(source)
+    (staging / "import-0001" / "B01.tif.cloning").write_bytes(b"half of one")
+    assert n_unwritten_only(staging / "import-0001", str(source)) == 0
+    (source / "A01.tif").unlink()
+    assert n_unwritten_only(staging / "import-0001", str(source)) == 1
+
+
+@on_xfs
+def test_a_clone_is_let_go_of_only_while_its_original_is_untouched(source: Path) -> None:
+    held, _, _ = held_file(source)
+    before = (source / "A01.tif").stat()
+    with (source / "A01.tif").open("r+b") as file:
+        file.write(b"overwritten in place")
+        os.fsync(file.fileno())
+    os.utime(source / "A01.tif", ns=(before.st_atime_ns, before.st_mtime_ns))
+    space = held_space(held)
+    assert (space.n_bytes_again, space.n_files_only) == (0, 1), "its time was put back, and its bytes are others"
+    assert read(let_go(held)) == CONTENT
+    (source / "B01").mkdir()
+    other, _, _ = held_file(source / "B01", import_id="import-0002")
+    less = let_go(other)
+    assert less.guarantee == "watched only"
+    assert read(less) == CONTENT
+    with (source / "B01" / "A01.tif").open("r+b") as file:
+        file.write(b"overwritten in place")
+    with pytest.raises(SourceChanged):
+        read(less)
 
 
 @on_xfs

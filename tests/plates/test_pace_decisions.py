@@ -172,6 +172,23 @@ def test_it_is_told_from_when_on_sources_are_read() -> None:
     assert "from 18:00 on Friday on" in parse_hours("18:00-07:00", ("friday",)).why(noon)
 
 
+@pytest.mark.parametrize(
+    ("hours", "weekdays", "open_h"),
+    [
+        ("", (), 240.0),
+        ("18:00-07:00", (), 130.0),
+        ("18:00-07:00, 06:00-08:00", (), 140.0),
+        ("18:00-07:00", ("friday",), 13.0),
+        ("", ("saturday",), 36.0),
+    ],
+)
+def test_the_open_hours_of_ten_days_are_counted(hours: str, weekdays: tuple[str, ...], open_h: float) -> None:
+    noon = SATURDAY.replace(hour=12)
+    table = parse_hours(hours, weekdays)
+    assert table.open_s(noon, noon + timedelta(days=10)) / 3600 == pytest.approx(open_h)
+    assert table.open_s(noon, noon) == 0.0
+
+
 @given(
     st.integers(0, 1439),
     st.integers(0, 1440),

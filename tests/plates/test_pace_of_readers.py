@@ -155,6 +155,49 @@ def test_an_import_waits_for_its_hours_and_says_so(source: Path) -> None:
     assert pace.why() == ""
 
 
+def test_a_file_that_was_begun_in_the_hours_is_not_read_on_outside_of_them(source: Path) -> None:
+    world = World()
+    world.today = datetime(2026, 11, 21, 6, 59, tzinfo=UTC)
+    # The thread of the tests does not stand back.
+    settings = GuestSettings(nice=0, io_class="none", hours="18:00-07:00", back_off=False)
+    buffer = memoryview(bytearray(MIB))
+    pace = world.pace(settings, source)
+    with closing(pace.reader(FolderReader(source), source).open("A01.tif")) as opened:
+        assert opened.read_into(buffer) == MIB
+        world.today = datetime(2026, 11, 21, 12, tzinfo=UTC)
+        assert opened.read_into(buffer) == MIB
+    assert world.today.hour == 18
+
+
+def test_what_was_reached_with_nobody_else_writing_is_known_to_the_next_life(source: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "guest-rate"
+
+    def life(world: World) -> Pace:
+        return Pace(
+            GuestSettings(nice=0, io_class="none"),
+            source,
+            kept=kept,
+            clock=lambda: world.now_s,
+            wall_clock=lambda: world.today,
+            sleep=world.sleep,
+            watch=world.watch,
+        )
+
+    world = World()
+    pace = life(world)
+    pace.reader(FolderReader(source), source)
+    for _ in range(20):
+        world.now_s += 0.5
+        pace.take(200 * MIB, lambda: False)
+    assert pace.rate == UNLIMITED
+    next_world = World()
+    next_world.foreign_rate = 80.0 * MIB
+    pace = life(next_world)
+    assert pace.rate == pytest.approx(0.22 * 400 * MIB, rel=0.05)
+    kept.write_text("nonsense")
+    assert life(next_world).rate == pytest.approx(0.22 * 128 * MIB)
+
+
 def test_a_cancelled_import_waits_for_nothing(source: Path) -> None:
     world = World()
     pace = world.pace(GuestSettings(hours="18:00-07:00", limit_mib_s=0.001, back_off=False), source)

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from hcs_mesh.plates.errors import ResultsGoElsewhere
+from hcs_mesh.plates.errors import PlaceAway, ResultsGoElsewhere
 from hcs_mesh.plates.labels import UNLABELLED, Labels
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.errors import PlateNotFound
 from hcs_mesh.plates.model import Plate, PlateSummary
 from hcs_mesh.plates.numbers import HTTP, SPAN
 from hcs_mesh.plates.places import Places
-from hcs_mesh.plates.plate_source import Freshness, PlateSource
+from hcs_mesh.plates.plate_source import Freshness, PlateSource, Stamped
 from hcs_mesh.plates.repository import StoredFileset
+from hcs_mesh.plates.survey import PlatesIncomplete, UnlistedPlace
 
 OTHER = 7
 
@@ -32,6 +33,9 @@ class Shelf:
 
     def plate(self, plate_id: int, requester: str = "") -> Plate:
         return Plate(id=plate_id, name=f"{requester}'s", root="shelf://1")
+
+    def stamped(self, plate_id: int, requester: str = "") -> Stamped:
+        return Stamped(self.plate(plate_id, requester), self.stamp(plate_id, requester))
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
         return UNLABELLED
@@ -73,6 +77,26 @@ def test_a_plates_number_says_which_place_answers(home: LocalRepository) -> None
         places.plate(3 * SPAN + 1)
     with pytest.raises(PlateNotFound):
         places.plate(-1)
+
+
+class Shut(Shelf):
+    """A place that shows nobody anything now."""
+
+    def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
+        raise PlaceAway(f"nobody is there for {requester}", hint="wait")
+
+
+def test_the_plates_of_a_place_that_cannot_list_them_keep_nobody_from_those_of_others(home: LocalRepository) -> None:
+    register(home, "here")
+    with pytest.raises(PlatesIncomplete, match="plates of 'shelf' cannot be listed: nobody is there for ada") as found:
+        Places(home, {OTHER: Shut("local"), 3: Shelf("local")}, stores=(home,)).plates("ada")
+    assert found.value.hint == "wait"
+    survey = found.value.survey
+    assert [one.name for one in survey.plates] == ["ada's", "here"]
+    assert survey.unlisted == (UnlistedPlace(place="shelf", error="nobody is there for ada", hint="wait"),)
+    # Where there is no other place, it is that place's own word.
+    with pytest.raises(PlaceAway, match=r"^nobody is there for ada$"):
+        Places(Shut("local"), stores=(home,)).plates("ada")
 
 
 def test_where_results_go_follows_from_the_plate(home: LocalRepository) -> None:

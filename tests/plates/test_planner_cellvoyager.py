@@ -77,13 +77,14 @@ def test_a_measurement_waits_for_its_detail_and_for_its_end(copied: Path) -> Non
     text = detail.read_text(encoding="utf-8-sig")
     detail.unlink()
     found = plan(copied)
-    assert found.pending == ("MeasurementDetail.mrf is not there yet",)
+    assert found.pending == found.unended == ("MeasurementDetail.mrf is not there yet",)
     plate = only_plate(found)
     assert (plate.n_images, plate.name, plate.n_rows, plate.n_columns) == (96, NAME, 8, 12)
     assert plate.channels == ("405", "488")
     assert "plate format 8 x 12 is the smallest usual one: no .mrf writes it" in plate.notes
     detail.write_text(re.sub(r'bts:EndTime="[^"]*"', 'bts:EndTime=""', text))
-    assert plan(copied).pending == ("MeasurementDetail.mrf does not say yet when the measurement ended",)
+    found = plan(copied)
+    assert found.pending == found.unended == ("MeasurementDetail.mrf does not say yet when the measurement ended",)
     detail.write_text(text[:700])
     with pytest.raises(NotYetComplete, match=r"MeasurementDetail\.mrf is not closed"):
         plan(copied)

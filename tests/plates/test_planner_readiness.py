@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from named_folder import NamedFolder
 
 from hcs_mesh.plates import MetadataError, NothingToImport, Plan, plan
-from hcs_mesh.plates.errors import NOT_YET, NothingYet, NotYetComplete
+from hcs_mesh.plates.errors import BEGINNING, NOT_YET, NotBegun, NothingYet, NotYetComplete, StillOpen
 from hcs_mesh.plates.folder import DiskFolder
 from hcs_mesh.plates.planners import TiffHead, recognise
 from hcs_mesh.plates.planners.folder import PartOfFolder
@@ -96,7 +96,10 @@ def test_an_index_that_is_wrong_in_its_middle_is_damaged_and_not_waited_for() ->
 
 
 def test_what_may_be_waited_for_is_known_by_name_across_processes() -> None:
-    assert {"NotYetComplete", "NothingYet"} == NOT_YET
+    assert {"StillOpen", "NotBegun"} == BEGINNING
+    assert {"NotYetComplete", "NothingYet"} | BEGINNING == NOT_YET
+    assert issubclass(NotBegun, NothingYet)
+    assert issubclass(StillOpen, NotYetComplete)
     assert issubclass(NothingYet, NothingToImport)
     assert issubclass(NothingYet, NotYetComplete)
     assert issubclass(NotYetComplete, MetadataError)
@@ -141,6 +144,11 @@ def test_an_htd_without_its_last_line_is_pending_and_one_that_says_too_little_is
     assert plan_metaxpress(NamedFolder(*names, texts={"x.HTD": HTD.format(t=1)})).pending == (
         'x.HTD has no line "EndFile" yet',
     )
+    found = recognise(NamedFolder(*names, texts={"x.HTD": HTD.format(t=1)}), BUILT_IN)
+    assert found.unended == found.pending == ('x.HTD has no line "EndFile" yet',)
+    assert 'the microscope had not written that it ended: x.HTD has no line "EndFile" yet' in found.plates[0].notes
+    whole = recognise(NamedFolder(*names, texts={"x.HTD": HTD.format(t=1) + END}), BUILT_IN)
+    assert (whole.unended, whole.pending, whole.plates[0].notes) == ((), (), ())
     for text in ("", '"HTSInfoFile", Version 1.0\n"XWel', "\0\0\0\0"):
         with pytest.raises(NotYetComplete, match="ends before its line"):
             plan_metaxpress(NamedFolder(*names, texts={"x.HTD": text}))
@@ -156,7 +164,7 @@ def test_numbers_that_no_plate_has_are_damage_and_cost_nothing(count: str, value
     with pytest.raises(MetadataError, match=f"{count} is {value}, which is not possible"):
         plan_metaxpress(NamedFolder(*exported(1), texts={"x.HTD": text}))
     text = HTD.format(t=9000) + f'"ZSeries", TRUE\n"ZSteps", 9000\n{END}'
-    with pytest.raises(MetadataError, match="9000 z steps and 9000 time points of 2 wells are not possible"):
+    with pytest.raises(MetadataError, match="9000 z steps and 9000 time points of 2 wells are 324,000,000 images"):
         plan_metaxpress(NamedFolder(*exported(1), texts={"x.HTD": text}))
 
 

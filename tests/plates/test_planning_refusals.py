@@ -15,6 +15,7 @@ from hcs_mesh.actors.imports.scanning import scan_source
 from hcs_mesh.plates import DuplicatePlane, NothingToImport, PlanError, plan
 from hcs_mesh.plates.errors import BadSourceName, NothingYet
 from hcs_mesh.plates.exclusion import Exclusion, pattern_of
+from hcs_mesh.plates.folder import UNDER_WAY
 from hcs_mesh.plates.planners.folder import is_ome_xml
 
 OME = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:a">{}</OME>'
@@ -110,6 +111,30 @@ def test_a_folder_with_a_name_that_is_no_text_can_be_left_out(tmp_path: Path) ->
     assert "--exclude" in caught.value.hint
     assert plan(tmp_path, exclude=("old",)).n_files == 1
     assert list(scan_source(tmp_path, exclude=Exclusion(("old",))).files) == ["sound.ome.tif"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "seen"),
+    [(0, "a.txt b/a.txt b/c/a.txt"), (1, "a.txt"), (2, "a.txt b/a.txt"), (3, "a.txt b/a.txt b/c/a.txt")],
+)
+def test_what_lies_deeper_than_was_asked_for_is_neither_planned_nor_looked_at(
+    tmp_path: Path, depth: int, seen: str
+) -> None:
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    for path in ("a.txt", "b/a.txt", "b/c/a.txt"):
+        (tmp_path / path).touch()
+    (planned,) = plan(tmp_path, depth=depth, as_files=True).filesets
+    assert sorted(scan_source(tmp_path, depth=depth).files) == [one.path for one in planned.files] == seen.split()
+
+
+def test_a_name_of_what_is_not_complete_stays_behind_by_its_reason_since_no_repository_takes_it(tmp_path: Path) -> None:
+    for name in ("a.czi", "b.tif.part"):
+        (tmp_path / name).touch()
+    found = plan(tmp_path, as_files=True)
+    assert [one.path for one in found.filesets[0].files] == ["a.czi"]
+    assert [(one.path, one.reason) for one in found.left_out] == [("b.tif.part", UNDER_WAY)]
+    with pytest.raises(NothingToImport, match=r"b\.tif\.part is named \.part, as files that are not complete"):
+        plan(tmp_path / "b.tif.part", as_files=True)
 
 
 NAMES = st.text(alphabet="ab*?[]! '\n\x1b\u202e", min_size=1, max_size=4)

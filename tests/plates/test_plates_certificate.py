@@ -1,6 +1,7 @@
 """Certificates: what is signed, what breaks a signature, and which folders share a disk."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from hcs_mesh.plates.certificate import (
 from hcs_mesh.plates.devices import device_of, find_mount
 from hcs_mesh.plates.local import CertificateForged, SigningKeyFailed
 from hcs_mesh.plates.local.signing import SigningKey, check_signature, load_or_make_key, load_public_key, sign
+from hcs_mesh.plates.this_host import may_be_one_host
 
 DEVICE = Device(host="scope", number=7, mount_point="/data", file_system="ext4", volume="UUID=1", disks=("serial-1",))
 CERTIFICATE = Certificate(
@@ -170,12 +172,64 @@ def test_a_damaged_key_is_named(tmp_path: Path, name: str) -> None:
         (Device(host="scope", number=8), True),
         (Device(host="scope", number=8, file_system="overlay"), True),
         (Device(host="scope", number=8, file_system="zfs", volume="zfs tank"), False),
-        (Device(host="server", number=8), False),
+        (Device(host="server", number=8), True),
+        (Device(host="server", number=8, volume="nas:/scope"), False),
+        (Device(host="server", number=8, volume="scope:/data"), True),
+        (Device(host="server", number=8, volume="SCOPE:/other"), True),
+        (Device(host="server", number=8, volume="//scope/other"), True),
+        (Device(host="scope", number=8, volume="localhost:/data"), True),
+        (Device(host="server", number=8, volume="127.0.0.1:/data"), False),
         (Device(host="scope", number=8, file_system="tmpfs"), False),
     ],
 )
 def test_one_broken_disk_takes_both_folders_or_one(other: Device, shared: bool) -> None:
     assert share_a_disk(DEVICE, other) is share_a_disk(other, DEVICE) is shared
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("nas:/scope", "nas:/repository", True),
+        ("//nas/scope", "//NAS/repository", True),
+        ("nas:/scope", "ada@nas:/repository", True),
+        ("nas:/scope", "archive:/repository", False),
+        ("[fd00::1]:/scope", "[fd00::1]:/repository", True),
+        # Another export of the host that both are mounted on.
+        ("localhost:/scope", "hub:/repository", True),
+    ],
+)
+def test_of_one_server_nobody_tells_the_disks(one: str, other: str, shared: bool) -> None:
+    devices = [Device(host="hub", number=n, file_system="nfs4", volume=volume) for n, volume in enumerate((one, other))]
+    assert share_a_disk(*devices) is share_a_disk(*reversed(devices)) is shared
+
+
+def test_a_server_that_may_go_by_another_name_is_asked_for() -> None:
+    nas, archive = (Device(host="hub", number=n, volume=f"{name}:/x") for n, name in enumerate(("nas", "archive")))
+    assert share_a_disk(nas, archive, may_be_one=lambda server, host: (server, host) == ("archive", "nas"))
+    assert share_a_disk(nas, DEVICE, may_be_one=lambda server, host: (server, host) == ("nas", "scope"))
+    # With disks of their own on both sides nobody is asked.
+    there = Device(host="server", number=9, volume="UUID=2", disks=("serial-2",))
+    assert not share_a_disk(there, DEVICE, may_be_one=lambda server, host: True)
+
+
+def test_a_server_is_known_by_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"nas": "192.0.2.1", "storage.example.org": "192.0.2.1", "archive": "192.0.2.2"}
+
+    def resolve(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if name not in names:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (names[name], 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert may_be_one_host("nas", "storage.example.org")
+    assert not may_be_one_host("nas", "archive")
+    assert not may_be_one_host("nas", "scope-3")
+    assert may_be_one_host("nobody-knows", "archive")
+
+
+def test_a_share_of_this_host_is_this_hosts() -> None:
+    assert may_be_one_host("localhost", socket.gethostname())
+    assert may_be_one_host(socket.gethostname(), socket.gethostname())
 
 
 def test_what_lies_in_the_memory_of_one_host_is_lost_together() -> None:

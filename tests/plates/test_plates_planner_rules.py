@@ -144,6 +144,25 @@ def test_what_an_htd_declares() -> None:
     assert (declared.n_z, declared.n_t, declared.waves) == (4, 3, {1: "DAPI", 2: "FITC"})
 
 
+@pytest.mark.parametrize(
+    ("said", "misleads"),
+    [
+        ('"ZSteps", 1', False),
+        ('"ZSteps", 0', True),
+        ('"ZSteps", 3', True),
+        ('"ZSteps", none', True),
+        ('"ZSeries", TRUE\n"ZSteps", 3', False),
+        ('"TimePoints", 0', True),
+        ('"NWavelengths", 0', True),
+    ],
+)
+def test_counts_over_which_other_readers_fail_are_known_and_no_planes_are_lost(said: str, misleads: bool) -> None:
+    text = htd().replace(b'"EndFile"', said.encode() + b'\n"EndFile"')
+    names = [f"x_{well}_s{s}_w{w}.TIF" for well in ("A01", "A02") for s in (1, 2) for w in (1, 2)]
+    [fileset] = plan_metaxpress(NamedFolder(*names, texts={"x.HTD": text})).filesets
+    assert (fileset.misleads, fileset.plates[0].n_images) == (misleads, 8)
+
+
 def test_time_points_of_an_export_and_what_is_missing_of_it() -> None:
     names = [f"TimePoint_{t}/x_{well}_s{s}_w{w}.TIF" for t in (1, 2) for well in ("A01", "A02") for s in (1, 2) for w in (1, 2)]  # fmt: skip # noqa: E501
     folder = NamedFolder(*names[:-1], texts={"x.HTD": htd(t=2), "TimePoint_1/x.HTD": htd(t=2)})

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.command_line.verifying import verify
-from hcs_mesh.plates.certificate import Device, ImportAccount, SignedCertificate, in_memory
+from hcs_mesh.plates.certificate import CertifiedFile, Device, ImportAccount, SignedCertificate, in_memory
 from hcs_mesh.plates.devices import device_of
 from hcs_mesh.plates.local import (
     CertificateForged,
@@ -28,7 +29,9 @@ from hcs_mesh.plates.local import (
     SameDisk,
     write_ome_tiff,
 )
-from hcs_mesh.plates.local.certifying import certificate_path, decode_plane, issue, load, store, verify_certificate
+from hcs_mesh.plates.local.certificate_shelf import certificate_path, certified_ids, kept, load, store
+from hcs_mesh.plates.local.certifying import decode_plane, issue, verify_certificate
+from hcs_mesh.plates.local.errors import CertificateOfAnother
 from hcs_mesh.plates.local.signing import check_signature, load_or_make_key, sign
 from hcs_mesh.plates.repository import SourceFile, StoredFile, StoredFileset
 
@@ -124,6 +127,27 @@ def test_a_certificate_names_what_was_proved(repository: LocalRepository, data: 
 def test_an_import_is_certified_once(repository: LocalRepository, data: Path, source: Path) -> None:
     stored = taken_over(repository, source)
     assert certified(repository, data, stored) == certified(repository, data, stored, owner="somebody else")
+
+
+def test_a_certificate_is_no_other_imports_that_has_its_id(
+    repository: LocalRepository, data: Path, source: Path
+) -> None:
+    stored = taken_over(repository, source)
+    signed = certified(repository, data, stored)
+    plate_ids = signed.certificate.plate_ids
+    assert kept(data, "import-0001", stored, plate_ids)
+    assert not kept(data, "import-0002", stored, plate_ids)
+    assert certified_ids(data) == ("import-0001",)
+    other = (replace(stored[0], checksum="0" * 64), *stored[1:])
+    for files, plates in ((other, plate_ids), (stored, (17,)), (stored[1:], plate_ids)):
+        with pytest.raises(CertificateOfAnother, match="of another import"):
+            kept(data, "import-0001", files, plates)
+        named = tuple(
+            CertifiedFile(path=one.path, size=one.size, checksum=one.checksum, algorithm=one.algorithm) for one in files
+        )
+        with pytest.raises(CertificateOfAnother):
+            store(data, replace(signed, certificate=replace(signed.certificate, files=named, plate_ids=plates)))
+    assert load(certificate_path(data, "import-0001")) == signed
 
 
 def test_an_import_in_place_is_never_certified(repository: LocalRepository, data: Path, source: Path) -> None:

@@ -177,3 +177,13 @@ def test_a_transfer_of_small_files_that_is_cancelled_goes_on_where_it_was(
     repository.transfer("i1", FolderReader(source), settled(source), on_files=done.extend)
     assert len(done) == N_FILES
     assert repository.reconcile("i1").partial == ()
+
+
+def test_of_a_held_file_that_is_as_it_had_settled_no_number_is_kept_twice(source: Path) -> None:
+    seen = (source / PATH).stat()
+    file = SourceFile(path=PATH, size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, device=seen.st_dev)
+    held = hold([file], source, None, "import-0001").files[0]
+    assert (held.mtime_ns, held.inode, held.origin) == (file.mtime_ns, file.inode, file.inode)
+    assert held.mtime_ns is file.mtime_ns
+    assert held.inode is file.inode
+    assert held.origin is file.inode
