@@ -78,7 +78,7 @@ class _Compilation:
         self._n_of_choice = len(self.errors)
         chosen = plate.only(self._wells)
         self._images = list(chosen.images())
-        self._missing = chosen.missing
+        self._missing, self._more_missing = chosen.missing, chosen.more_missing
         self._kinds: dict[str, str] = {}
         self._made_by: dict[str, int] = {}
         self._channel_of: dict[str, int] = {}
@@ -287,10 +287,13 @@ class _Compilation:
             why = incomplete(self._sources, images, missing, self._plate)
             if why:
                 notes.append(f"{place(well, field, t)}: {why}")
+        n_more = sum(n for _, n in self._more_missing)
         # Images that were made and got lost are the plate's fault and not the pipeline's: wells tell of those.
-        any_lost = any(source.takes(one) for one in self._missing for source in self._sources)
+        any_lost = bool(n_more) or any(source.takes(one) for one in self._missing for source in self._sources)
         if fields and len(notes) == len(fields) and not any_lost:
             self.errors.append(f"no field holds every channel that is read: {notes[0]}")
+        if n_more:
+            notes.append(f"{n_more} more images are missing: fields of which none is there are not all named")
         return tuple(notes)
 
 

@@ -42,19 +42,20 @@ def incomplete(sources: Collection[Source], images: Collection[Image], missing: 
 
     A stack that lacks one plane is lost whole: its projection does not compare with those beside it.
     """
-    return _lost(sources, images, missing) or _lacks(sources, images, plate)
+    return _lost(sources, images, missing, is_all=not plate.more_missing) or _lacks(sources, images, plate)
 
 
-def _lost(sources: Collection[Source], images: Iterable[Image], missing: Iterable[Missing]) -> str:
+def _lost(sources: Collection[Source], images: Iterable[Image], missing: Iterable[Missing], *, is_all: bool) -> str:
     gone = [one for one in missing if any(source.takes(one) for source in sources)]
     if not gone:
         return ""
     n_declared = len(gone) + sum(any(source.takes(image) for source in sources) for image in images)
     files = list(dict.fromkeys(one.file for one in gone if one.file))
     told = f" ({', '.join(files[:N_TOLD])}{', ...' if len(files) > N_TOLD else ''})" if files else ""
-    of_all = f" of {n_declared}" if n_declared > 1 else ""
-    noun = "image" if n_declared == 1 else "images"
-    return f"{len(gone)}{of_all} declared {noun} {'is' if len(gone) == 1 else 'are'} missing or damaged{told}"
+    of_all = f" of {n_declared}" if n_declared > 1 and is_all else ""
+    noun = "image" if (n_declared if is_all else len(gone)) == 1 else "images"
+    at_least = "" if is_all else "at least "
+    return f"{at_least}{len(gone)}{of_all} declared {noun} {'is' if len(gone) == 1 else 'are'} missing or damaged{told}"
 
 
 def _lacks(sources: Iterable[Source], images: Collection[Image], plate: Plate) -> str:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .imports import OmeroImports
     from .instance import OmeroInstance
     from .opening import open_identities
-    from .pixels import OmeroPixels, PixelStatistics
+    from .pixels import OmeroPixels
+    from .plane_counts import PixelStatistics
     from .plates import OmeroPlates
     from .pool import ConnectionPool
     from .result_keys import Provenance
@@ -40,7 +41,7 @@ _ROOMS = {
     "OmeroResults": ".results",
     "Password": ".address",
     "Person": ".address",
-    "PixelStatistics": ".pixels",
+    "PixelStatistics": ".plane_counts",
     "Place": ".structure",
     "Provenance": ".result_keys",
     "Secret": ".secret",

@@ -40,6 +40,10 @@ def address_of(settings: OmeroSettings) -> OmeroAddress:
     )
 
 
+LENT_S = 60.0
+LET_GO_S = 120.0
+
+
 class OmeroReading(msgspec.Struct, frozen=True, kw_only=True):
     """What a process needs to read planes at a server, but for the sessions."""
 
@@ -48,6 +52,10 @@ class OmeroReading(msgspec.Struct, frozen=True, kw_only=True):
     """The absolute path at which the server's managed repository is mounted; empty means that it is not."""
     n_connections: int = 4
     """How many connections one person's session may hold in a process."""
+    lent_s: float = LENT_S
+    """How long a session is acted in without asking whether it still may be."""
+    let_go_s: float = LET_GO_S
+    """When nobody has asked again for so long, connections are closed and the key is forgotten."""
 
 
 def reading_of(settings: OmeroSettings) -> OmeroReading | None:

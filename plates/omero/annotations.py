@@ -31,7 +31,8 @@ COMMENTS = "select a.id, a.textValue from CommentAnnotation a where a.id in (:id
 FILES = "select a.id, f.name from FileAnnotation a join a.file f where a.id in (:ids)"
 PAIRS = "select a.id, pair.name, pair.value from MapAnnotation a join a.mapValue pair where a.id in (:ids)"
 ATTACHED = """
-select a.id from {kind}AnnotationLink l join l.child a where l.parent.id = :id and a.name = :key order by a.id
+select a.id from {kind}AnnotationLink l join l.child a where l.parent.id = :id and a.name = :key
+ and a.details.owner.omeName = :owner order by a.id
 """
 TAGGED = "select tag.id from {kind}AnnotationLink l join l.child tag where l.parent.id = :id and tag.id = :tag"
 TAG_OF = "select a.id from TagAnnotation a where a.textValue = :text and a.details.group.id = :gid order by a.id"
@@ -109,7 +110,7 @@ def _of_ids(connection: Connection, query: str, ids: list[int]) -> list[Any]:
 def _text(connection: Connection, to: Target, key: str, wanted: Annotation) -> int:
     """A comment or a key-value pair with this key."""
     query = ATTACHED.format(kind=to.kind)
-    found = connection.rows(query, id=to.id, key=key)
+    found = connection.rows(query, id=to.id, key=key, owner=connection.user)
     if not found:
         wrap = connection.library.rtypes.rstring
         if wanted.name:
@@ -121,7 +122,7 @@ def _text(connection: Connection, to: Target, key: str, wanted: Annotation) -> i
             made.setName(wrap(key))
             made.setTextValue(wrap(wanted.value))
         save(connection, [link(connection, to, made)], group_id=to.group_id)
-        found = connection.rows(query, id=to.id, key=key)
+        found = connection.rows(query, id=to.id, key=key, owner=connection.user)
     # A call that was given up as too slow may have been done all the same.
     delete(connection, "Annotation", (number for (number,) in found[1:]), group_id=to.group_id)
     return int(found[0][0])

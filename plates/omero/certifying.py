@@ -32,7 +32,8 @@ def issue(
 ) -> Certificate:
     """Put down what was proved about a finished import whose ``files`` were verified.
 
-    ``decoded`` are the first and the last plane as the mesh itself decoded them; OMERO must give the same pixels.
+    ``decoded`` are the first and the last plane as the mesh itself decoded them; OMERO must give the same pixels. What
+    the mesh could not decode is no proof, and is left out with a note.
 
     Raises:
         ImportedInPlace: the server has links and none of the bytes.
@@ -46,31 +47,36 @@ def issue(
     repository_device = device_of_server(address, managed)
     repository = f"omero://{address}/" + "+".join(f"Fileset:{number}" for number in at.fileset_ids())
     if not allow_same_disk:
-        if not repository_device.host:
+        if managed is None:
+            where = "is on another host" if repository_device.host else "may be on this host"
             raise SameDisk(
-                f"Import {account.import_id} gets no certificate: OMERO at {address.host} may be on this host, and "
-                "what disk it has it on is not known.",
+                f"Import {account.import_id} gets no certificate: OMERO at {address.host} {where}, and what disk it "
+                "has it on is not known.",
                 hint="Mount its managed repository (omero.managed_repository), or set imports.certify_same_disk.",
             )
         refuse_same_disk(account, repository, repository_device)
+    served = at.served_planes(filesets)
+    planes = agreed(served, decoded)
     return certificate_of(
         account,
         files,
         key,
         standing,
-        planes=agreed(at.served_planes(filesets), decoded),
+        planes=planes,
+        planes_note=_note(len(served) - len(planes), len(served)),
         repository=repository,
         repository_device=repository_device,
     )
 
 
 def agreed(served: Sequence[ServedPlane], decoded: Sequence[CertifiedPlane]) -> tuple[CertifiedPlane, ...]:
-    """The planes that the server gives as the mesh has decoded them.
+    """The planes that the server gives as the mesh has decoded them; of others there is nothing but the server's word.
 
     Raises:
         OmeroPlanesDiffer: it gives one otherwise, or not at all.
     """
     ours = {(plane.file, plane.page): plane for plane in decoded}
+    same: list[CertifiedPlane] = []
     for image, plane in served:
         if plane is None:
             raise OmeroPlanesDiffer(
@@ -78,12 +84,24 @@ def agreed(served: Sequence[ServedPlane], decoded: Sequence[CertifiedPlane]) -> 
                 f"{image.field}, c {image.c}, z {image.z}, t {image.t}).",
                 hint="It reads the fileset in another way than was planned here; the files themselves are whole.",
             )
-        if (image.file, image.page) in ours and ours[image.file, image.page] != plane:
+        known = ours.get((image.file, image.page))
+        if known is not None and known != plane:
             raise OmeroPlanesDiffer(
                 f"OMERO shows other pixels than {image.file} holds in plane {image.page}.",
                 hint="It reads the fileset in another way than was planned here; the files themselves are whole.",
             )
-    return tuple(plane for _, plane in served if plane is not None)
+        if known is not None:
+            same.append(plane)
+    return tuple(same)
+
+
+def _note(n_left_out: int, n_planes: int) -> str:
+    if not n_left_out:
+        return ""
+    return (
+        f"{n_left_out} of the {n_planes} planes that are decoded as a rule were not: their source lies on another host "
+        "or was away, and OMERO's own files could not be read by the mesh. The checksums of all files agree."
+    )
 
 
 def device_of_server(address: OmeroAddress, managed: Path | None) -> Device:

@@ -9,10 +9,14 @@ from ..local.errors import BadName
 
 # The first file of a fileset is the one that the server's reader is given, as omero.grid.ImportLocation has it.
 _OPENED = (
-    re.compile(r"\.htd$"),
+    # Before what a vendor wrote: where both are there, it was written since, to speak for all.
     re.compile(r"\.companion\.ome$"),
+    re.compile(r"\.htd$"),
     re.compile(r"(^|/)index(\.idx|\.ref|\.flex)?\.xml$"),
-    re.compile(r"\.(wpi|mes|mlf)$"),
+    # A CellVoyager's measurement, which Bio-Formats knows by this file alone. Without it the records come first: they
+    # are refused, where an image would be imported as if it were all there is.
+    re.compile(r"\.wpi$"),
+    re.compile(r"\.(mes|mlf)$"),
     re.compile(r"\.(vsi|mvd2|xdce|lei|scanprotocol|czi|lif|nd2)$"),
 )
 _NOT_TAKEN = re.compile(r'[\x00-\x1f"*:<>?\\|]')

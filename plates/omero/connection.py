@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from .address import Credential, OmeroAddress, Password, SessionKey
@@ -57,6 +58,15 @@ class Connection:
     def library(self) -> OmeroPy:
         """The modules that requests are built from."""
         return self._library
+
+    @cached_property
+    def user(self) -> str:
+        """Whose session this is, as OMERO calls its users; asked once.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        return str(self.event_context().userName)
 
     def rows(self, hql: str, *, group: str = ANY_GROUP, **parameters: int | str | list[int]) -> list[Row]:
         """The rows of one query, as plain values.
@@ -177,6 +187,15 @@ class Connection:
             raise refusal(answer, self.address)
         return answer
 
+    def n_references(self) -> int:
+        """How many hold the session: who made it, and each connection that has joined it.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        with self.calling():
+            return int(self.service("SessionService").getReferenceCount(self.key.uuid.reveal()))
+
     def end_session(self) -> None:
         """Close the session itself at the server, for everybody that has joined it; then the connection.
 
@@ -196,6 +215,8 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the connection; its session stays, until it was idle for long enough.
+
+        A server that does not answer is told, and then waited for, for the address's time to connect each.
 
         Raises:
             OmeroError: the server could not be told.
@@ -269,6 +290,8 @@ def _client(library: OmeroPy, address: OmeroAddress) -> Any:
         "omero.port": str(address.port),
         "Ice.Override.ConnectTimeout": str(math.ceil(1000 * address.connect_s / _N_TRIES)),
         "Ice.Default.InvocationTimeout": str(math.ceil(1000 * address.connect_s)),
+        # Else the other side is waited for by Ice's own minute, each time that a connection is closed.
+        "Ice.Override.CloseTimeout": str(math.ceil(1000 * address.connect_s)),
     }
     if address.verify:
         properties |= {"IceSSL.VerifyPeer": "2", "IceSSL.CheckCertName": "1"}

@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..wells import well_label
-from .connection import ANY_GROUP, Connection
+from .connection import ANY_GROUP, Connection, Row
 from .errors import OmeroNothingThere
 from .result_keys import PLATE, Pairs, ResultKey
-from .saving import Target, delete, map_annotation, save, unloaded
+from .saving import Target, delete, map_annotation, owner_of, save, unloaded
 
 FIND = """
-select plate.id, count(ws.id) from Plate plate join plate.annotationLinks l
+select plate.id, count(ws.id) from Plate plate join plate.annotationLinks l join l.child note
  left outer join plate.wells well left outer join well.wellSamples ws
-where l.child.ns = :ns and l.child.name = :key group by plate.id order by plate.id
+where note.ns = :ns and note.name = :key and note.details.owner.omeName = :owner
+ and l.details.owner.id = note.details.owner.id and plate.details.owner.id = note.details.owner.id
+group by plate.id order by plate.id
 """
 SOURCE = "select plate from Plate plate where plate.id = :id"
 POSITIONS = "select distinct well.row, well.column from Well well where well.plate.id = :pid"
@@ -36,10 +38,10 @@ def derived_plate(connection: Connection, source: Target, key: ResultKey, *, nam
         OmeroNotPermitted: the session's user may not write in the source's group.
         OmeroError: the server refuses or cannot be reached.
     """
-    found = connection.rows(FIND, ns=PLATE, key=key.text)
+    found = _find(connection, key, source.group_id)
     if not found:
         save(connection, [_unsaved(connection, source, key, name, pairs)], group_id=source.group_id)
-        found = connection.rows(FIND, ns=PLATE, key=key.text)
+        found = _find(connection, key, source.group_id)
     # One that holds images stays, whatever was begun beside it.
     found.sort(key=lambda row: (not row[1], row[0]))
     delete(connection, "Plate", (number for number, n_images in found[1:] if not n_images), group_id=source.group_id)
@@ -73,6 +75,10 @@ def fill_well(connection: Connection, plate: Target, position: tuple[int, int], 
         well.addWellSample(sample)
     if missing:
         save(connection, [well], group_id=plate.group_id)
+
+
+def _find(connection: Connection, key: ResultKey, group_id: int) -> list[Row]:
+    return connection.rows(FIND, group=str(group_id), ns=PLATE, key=key.text, owner=owner_of(connection, key))
 
 
 def _unsaved(connection: Connection, source: Target, key: ResultKey, name: str, pairs: Pairs) -> Any:

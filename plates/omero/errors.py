@@ -42,8 +42,16 @@ class OmeroBusy(OmeroError, RuntimeError):
     """The server, or our share of it, is taken up by others; later it works."""
 
 
+class OmeroPlacesTaken(OmeroBusy):
+    """Other imports of the same person have the connections that there may be: it goes on once one has ended."""
+
+
 class OmeroCallRefused(OmeroError, ValueError):
     """The server does not take the call as it was made."""
+
+
+class OmeroTooLarge(OmeroError, ValueError):
+    """What would be sent or answered in one call is more than a message may have; no other try makes it smaller."""
 
 
 class OmeroFailed(OmeroError, RuntimeError):
@@ -99,4 +107,4 @@ class OmeroChecksumUnknown(OmeroError, ValueError):
 
 
 BROKEN = (OmeroUnreachable, OmeroNotAnswering, OmeroSessionEnded)
-"""After these a connection is of no more use."""
+"""After these a connection is of no more use, and on another the call may succeed."""

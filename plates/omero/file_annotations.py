@@ -11,7 +11,7 @@ from .connection import Connection
 from .errors import OmeroWriteSpoilt
 from .open_store import opened
 from .result_keys import ResultKey, mimetype, noted
-from .saving import Keyed, Target, delete, find_keyed, link, save, unloaded
+from .saving import Keyed, Target, delete, find_keyed, link, owner_of, save, unloaded
 from .well_records import WellRecord
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -20,7 +20,8 @@ SHA1 = "SHA1-160"
 
 LINKED = "select f.id, f.size, f.mimetype from FileAnnotation a join a.file f where a.id = :id"
 UNLINKED = """
-select f.id from OriginalFile f where f.path = :path and f.name = :name
+select f.id from OriginalFile f
+where f.path = :path and f.name = :name and f.details.owner.omeName = :owner
 and not exists (select a.id from FileAnnotation a where a.file.id = f.id) order by f.id
 """
 STORED = "select f.size, f.hash from OriginalFile f where f.id = :id"
@@ -63,23 +64,23 @@ def attach_file(
     return link_file(connection, to, key, file_id, namespace=namespace, sha1=sha1, record=record)
 
 
-def attached_file(connection: Connection, key: ResultKey, namespace: str) -> AttachedFile | None:
-    """The file that is attached with this key, whatever it holds.
+def attached_file(connection: Connection, key: ResultKey, namespace: str, *, group_id: int) -> AttachedFile | None:
+    """The file that the key's owner has attached with it, whatever it holds.
 
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
-    found = find_keyed(connection, namespace, key.text)
+    found = find_keyed(connection, namespace, key, group_id=group_id)
     return _described(connection, found[0]) if found else None
 
 
 def kept(connection: Connection, key: ResultKey, *, namespace: str, sha1: str, group_id: int) -> AttachedFile | None:
-    """The file that is attached with this key and SHA-1; others with the key are taken away.
+    """The owner's file that is attached with this key and SHA-1; the owner's others with the key are taken away.
 
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
-    found = find_keyed(connection, namespace, key.text)
+    found = find_keyed(connection, namespace, key, group_id=group_id)
     described = ((one, _described(connection, one)) for one in found if one.noted.get("sha1") == sha1)
     same, file = next(((one, file) for one, file in described if file is not None), (None, None))
     delete(connection, "Annotation", (one.id for one in found if one is not same), group_id=group_id)
@@ -146,7 +147,10 @@ def _described(connection: Connection, found: Keyed) -> AttachedFile | None:
 
 def _begun_file(connection: Connection, key: ResultKey, content: Path, sha1: str, group_id: int) -> int:
     """The OriginalFile to upload to: one that a crash left without a link, else a new one."""
-    begun = [number for (number,) in connection.rows(UNLINKED, path=key.folder, name=key.name)]
+    rows = connection.rows(
+        UNLINKED, group=str(group_id), path=key.folder, name=key.name, owner=owner_of(connection, key)
+    )
+    begun = [number for (number,) in rows]
     delete(connection, "OriginalFile", begun[1:], group_id=group_id)
     if begun:
         return int(begun[0])

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..local.errors import ChecksumMismatch
 from .connection import Connection
 from .errors import OmeroImportFailed
 from .upload_process import UploadProcess
-from .waiting import response_of
+from .waiting import proceed, response_of
 
 LOOK_S = 2.0
 """How often is looked for images that nobody can call back about."""
 
 
-def have_images_made(connection: Connection, upload: UploadProcess, hashes: Sequence[str]) -> None:
+def have_images_made(
+    connection: Connection, upload: UploadProcess, hashes: Sequence[str], *, proceed: Callable[[], None] = proceed
+) -> None:
     """Have the server make images of an upload that has none yet; each time it is asked, it makes them.
+
+    ``proceed`` may raise to wait no more: the server goes on.
 
     Raises:
         ChecksumMismatch: it does not take the upload for what was sent.
@@ -31,7 +35,7 @@ def have_images_made(connection: Connection, upload: UploadProcess, hashes: Sequ
                 handle = upload.on(connection).verifyUpload(list(hashes))
             except omero.ChecksumValidationException as error:
                 raise mismatch(upload, error.failingChecksums) from None
-    answer = response_of(connection, handle)
+    answer = response_of(connection, handle, proceed=proceed)
     if isinstance(answer, omero.cmd.ERR):
         said = answer.parameters.get("message", "") if answer.parameters else ""
         raise OmeroImportFailed(

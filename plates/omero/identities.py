@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar, assert_never
+from typing import Protocol, TypeVar, assert_never
 
-from .address import Credential, OmeroAddress, Person, SessionKey
-from .connection import Connection, close_quietly, end_quietly
+from .address import OmeroAddress, Person, SessionKey
+from .connection import Connection, close_quietly
 from .errors import (
+    OmeroBusy,
     OmeroLoginRefused,
     OmeroMinterUnfit,
     OmeroNotPermitted,
-    OmeroOtherUser,
     OmeroSecretUnusable,
     OmeroSessionEnded,
 )
+from .held_sessions import HeldSessions, Source, close_pools
+from .joining import OpenConnection, connected_as
+from .minted import Mints, ending_minted, open_minted
 from .pool import ConnectionPool
 from .whose_session import (
     AwaitLogin,
+    Choice,
     LoggedIn,
     Mint,
     Minted,
@@ -27,7 +31,6 @@ from .whose_session import (
     Minting,
     MintRefused,
     OwnEnded,
-    Standing,
     UseMinted,
     UseOwn,
     after,
@@ -35,17 +38,11 @@ from .whose_session import (
 )
 
 T = TypeVar("T")
-OpenConnection = Callable[[OmeroAddress, Credential], Connection]
-Source = Literal["own", "minted"]
 # Own session, minted session, and each of them found to be over once.
 _MOST_CHOICES = 5
-
-
-class Mints(Protocol):
-    """Opens a session for somebody who is away."""
-
-    def mint(self, person: Person) -> SessionKey:
-        """Return the key of a new session of this person."""
+# So long one who asks waits for the session that another has asked for, and the mesh's end for sessions to be ended.
+_PATIENCE_S = 30.0
+_LEAVE_S = 5.0
 
 
 class Keeps(Protocol):
@@ -56,17 +53,6 @@ class Keeps(Protocol):
 
     def leave(self, key: SessionKey) -> None:
         """Let a session end when it does."""
-
-
-class _Sessions:
-    """What is held of one person."""
-
-    def __init__(self) -> None:
-        self.standing = Standing()
-        self.pools: dict[Source, tuple[SessionKey, ConnectionPool]] = {}
-        self.resting = False
-        self.used_at_s = 0.0
-        self.choosing = threading.Lock()
 
 
 class Identities:
@@ -80,16 +66,21 @@ class Identities:
         keeper: Keeps | None = None,
         n_connections: int = 4,
         open_connection: OpenConnection = Connection,
+        patience_s: float = _PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Act at one server; without a minter only in the sessions that people hand in."""
+        """Act at one server; without a minter only in the sessions that people hand in.
+
+        Who asks while a session is being opened for the same person waits for it for ``patience_s``.
+        """
         self._address = address
         self._minter = minter
         self._keeper = keeper
         self._n_connections = n_connections
         self._open = open_connection
+        self._patience_s = patience_s
         self._clock = clock
-        self._people: dict[Person, _Sessions] = {}
+        self._people: dict[Person, HeldSessions] = {}
         self._registering = threading.Lock()
 
     def logged_in(self, person: Person, key: SessionKey) -> None:
@@ -102,7 +93,7 @@ class Identities:
         """
         close_quietly(self._opened(person, key))
         sessions = self._sessions(person)
-        with sessions.choosing:
+        with sessions.choose():
             self._wake(sessions)
             self._hold(person, sessions, "own", key)
             sessions.standing = after(sessions.standing, LoggedIn())
@@ -111,17 +102,22 @@ class Identities:
         """The connections to act with in a person's name, or why nobody can before the next login.
 
         Raises:
+            OmeroBusy: another has asked for a session to be minted, which takes too long.
             OmeroError: a session would have to be minted, and the server cannot be asked.
         """
         sessions = self._sessions(person)
-        with sessions.choosing:
-            self._wake(sessions)
-            return self._chosen(person, sessions)
+        while True:
+            with sessions.choose():
+                self._wake(sessions)
+                chosen = self._chosen(sessions)
+            if chosen is not None:
+                return chosen
+            self._mint(person, sessions)
 
     def taken_back(self, person: Person) -> bool:
         """Begin nothing more in a person's own session; whether there was one, which stays the person's."""
         sessions = self._sessions(person)
-        with sessions.choosing:
+        with sessions.choose():
             had = "own" in sessions.pools
             self._drop(sessions, "own")
         return had
@@ -138,10 +134,12 @@ class Identities:
         sessions = self._sessions(person)
         with sessions.choosing:
             sessions.resting = True
-            for key, pool in sessions.pools.values():
-                pool.close_idle()
+            held = list(sessions.pools.values())
+            for key, _ in held:
                 if self._keeper is not None:
                     self._keeper.leave(key)
+        for _, pool in held:
+            pool.close_idle()
 
     def read(self, person: Person, work: Callable[[Connection], T]) -> T | AwaitLogin:
         """Do what changes nothing in a person's name, in the next session where one turns out to be over.
@@ -156,7 +154,7 @@ class Identities:
             try:
                 return pool.read(work)
             except OmeroSessionEnded:
-                self.ended(person, pool)
+                self.found_ended(person, pool)
         raise OmeroSessionEnded(
             f"Each session of {person.user} at OMERO {self._address} is over as soon as it is used.",
             hint="Look at the server's settings of session time-outs.",
@@ -175,21 +173,31 @@ class Identities:
 
         return self.read(person, seen_alive)
 
-    def ended(self, person: Person, pool: ConnectionPool) -> None:
-        """Take note that the session of a pool is over; the next one is chosen when it is asked for."""
+    def found_ended(self, person: Person, pool: ConnectionPool) -> bool:
+        """Hear that a call found the session of a pool over; whether it lives all the same, and is used on.
+
+        A client whose connection was replaced on the way is told the same as one whose session is over.
+
+        Raises:
+            OmeroError: the server cannot be asked.
+        """
         sessions = self._sessions(person)
         with sessions.choosing:
-            for source, (_, held) in list(sessions.pools.items()):
-                if held is pool:
-                    self._drop(sessions, source)
+            if all(held is not pool for _, held in sessions.pools.values()):
+                # Somebody else has found out before, or it was taken back.
+                return False
+        try:
+            # On another connection, as those that lay idle went with the one that broke.
+            pool.read(Connection.event_context)
+        except OmeroSessionEnded:
+            self._drop_where(sessions, lambda _, held: held is pool)
+            return False
+        return True
 
     def key_ended(self, key: SessionKey) -> None:
         """Take note that a session is over, as who keeps it alive has found."""
         for sessions in list(self._people.values()):
-            with sessions.choosing:
-                for source, (held, _) in list(sessions.pools.items()):
-                    if held == key:
-                        self._drop(sessions, source)
+            self._drop_where(sessions, lambda held, _: held == key)
 
     def close_idle(self) -> None:
         """Close the connections that nobody has needed for a while."""
@@ -198,109 +206,100 @@ class Identities:
                 pool.close_idle()
 
     def close(self) -> None:
-        """Let go of every connection; the sessions stay until they were idle for long enough."""
+        """Let go of every connection, and end what was minted; people's own sessions stay theirs."""
+        minted: list[SessionKey] = []
+        # All of them at once: each may wait for a server that does not answer.
+        dropped: list[ConnectionPool] = []
         for sessions in list(self._people.values()):
             with sessions.choosing:
+                minted += [key for source, (key, _) in sessions.pools.items() if source == "minted"]
                 for source in list(sessions.pools):
                     self._drop(sessions, source)
+                dropped += sessions.take_dropped()
+        close_pools(dropped)
+        if minted:
+            # A server that does not answer is not waited for: what is not ended ends when it was idle for long enough.
+            ending_minted(minted, self._address, self._open).join(_LEAVE_S)
 
-    def _sessions(self, person: Person) -> _Sessions:
+    def _sessions(self, person: Person) -> HeldSessions:
         with self._registering:
-            return self._people.setdefault(person, _Sessions())
+            return self._people.setdefault(person, HeldSessions())
 
-    def _chosen(self, person: Person, sessions: _Sessions) -> ConnectionPool | AwaitLogin:
+    def _chosen(self, sessions: HeldSessions) -> ConnectionPool | AwaitLogin | None:
+        """What to act with, or None where a session has to be minted."""
+        match choice := self._choice(sessions):
+            case UseOwn(end_minted=leave_minted):
+                if leave_minted:
+                    superseded, _ = sessions.pools["minted"]
+                    self._drop(sessions, "minted")
+                    ending_minted([superseded], self._address, self._open)
+                return sessions.pools["own"][1]
+            case UseMinted():
+                return sessions.pools["minted"][1]
+            case Mint():
+                return None
+            case AwaitLogin():
+                return choice
+            case _:
+                assert_never(choice)
+
+    def _choice(self, sessions: HeldSessions) -> Choice:
         minting = Minting.SET if self._minter is not None else Minting.NOT_SET
-        while True:
-            match choice := choose(sessions.standing, minting, now_s=self._clock()):
-                case UseOwn(end_minted=end_minted):
-                    if end_minted:
-                        self._drop(sessions, "minted")
-                    return sessions.pools["own"][1]
-                case UseMinted():
-                    return sessions.pools["minted"][1]
-                case Mint():
-                    self._mint(person, sessions)
-                case AwaitLogin():
-                    return choice
-                case _:
-                    assert_never(choice)
+        return choose(sessions.standing, minting, now_s=self._clock())
 
-    def _mint(self, person: Person, sessions: _Sessions) -> None:
+    def _mint(self, person: Person, sessions: HeldSessions) -> None:
+        """Open a session for a person, unless another has done it meanwhile."""
         assert self._minter is not None
-        try:
-            key = self._minter.mint(person)
-            self._refuse_administrators(person, key)
-        except (OmeroNotPermitted, OmeroMinterUnfit, OmeroLoginRefused, OmeroSecretUnusable) as refusal:
-            refused = MintRefused(f"no session could be opened for {person.user}: {refusal}", self._clock())
-            sessions.standing = after(sessions.standing, refused)
-            return
-        self._hold(person, sessions, "minted", key)
-        sessions.standing = after(sessions.standing, Minted())
-
-    def _refuse_administrators(self, person: Person, key: SessionKey) -> None:
-        """Give back a session that may do more than a person's own work.
-
-        Raises:
-            OmeroNotPermitted: it is an administrator's.
-        """
-        connection = self._opened(person, key)
-        try:
-            is_administrator = bool(connection.event_context().isAdmin)
-        except BaseException:
-            close_quietly(connection)
-            raise
-        if is_administrator:
-            end_quietly(connection)
-            raise OmeroNotPermitted(
-                f"{person.user} is an administrator of OMERO {self._address}, in whose name nobody else may act.",
-                hint="Log in, or have the work done under a name of less rights.",
+        if not sessions.minting.acquire(timeout=self._patience_s):
+            raise OmeroBusy(
+                f"A session for {person.user} at OMERO {self._address} is being opened for longer than "
+                f"{self._patience_s:g} s.",
+                hint="It is tried again after a while; look whether the server is slow.",
             )
-        close_quietly(connection)
+        try:
+            with sessions.choosing:
+                if not isinstance(self._choice(sessions), Mint):
+                    return
+            try:
+                key = open_minted(person, self._minter, self._address, self._open)
+            except (OmeroNotPermitted, OmeroMinterUnfit, OmeroLoginRefused, OmeroSecretUnusable) as refusal:
+                refused = MintRefused(f"no session could be opened for {person.user}: {refusal}", self._clock())
+                with sessions.choosing:
+                    sessions.standing = after(sessions.standing, refused)
+                return
+            with sessions.choose():
+                self._hold(person, sessions, "minted", key)
+                sessions.standing = after(sessions.standing, Minted())
+        finally:
+            sessions.minting.release()
 
-    def _hold(self, person: Person, sessions: _Sessions, source: Source, key: SessionKey) -> None:
+    def _hold(self, person: Person, sessions: HeldSessions, source: Source, key: SessionKey) -> None:
         self._drop(sessions, source)
-        pool = ConnectionPool(lambda: self._opened(person, key), n_connections=self._n_connections)
+        pool = ConnectionPool(lambda: self._opened(person, key), n_connections=self._n_connections, clock=self._clock)
         sessions.pools[source] = (key, pool)
         if self._keeper is not None:
             self._keeper.keep(key)
 
-    def _wake(self, sessions: _Sessions) -> None:
+    def _wake(self, sessions: HeldSessions) -> None:
         sessions.used_at_s = self._clock()
         if sessions.resting and self._keeper is not None:
             for key, _ in sessions.pools.values():
                 self._keeper.keep(key)
         sessions.resting = False
 
-    def _drop(self, sessions: _Sessions, source: Source) -> None:
+    def _drop_where(self, sessions: HeldSessions, is_over: Callable[[SessionKey, ConnectionPool], bool]) -> None:
+        with sessions.choose():
+            for source, (key, pool) in list(sessions.pools.items()):
+                if is_over(key, pool):
+                    self._drop(sessions, source)
+
+    def _drop(self, sessions: HeldSessions, source: Source) -> None:
         key, pool = sessions.pools.pop(source, (None, None))
         if pool is not None and key is not None:
-            pool.close()
+            sessions.dropped.append(pool)
             if self._keeper is not None:
                 self._keeper.leave(key)
         sessions.standing = after(sessions.standing, OwnEnded() if source == "own" else MintedEnded())
 
     def _opened(self, person: Person, key: SessionKey) -> Connection:
         return connected_as(person, self._address, key, self._open)
-
-
-def connected_as(
-    person: Person, address: OmeroAddress, key: SessionKey, open_connection: OpenConnection = Connection
-) -> Connection:
-    """A connection in a session, once the server has said that it is this person's.
-
-    Raises:
-        OmeroOtherUser: it is another's.
-        OmeroError: the session is over, or the server cannot be reached.
-    """
-    connection = open_connection(address, key)
-    try:
-        user = str(connection.event_context().userName)
-        if user != person.user:
-            raise OmeroOtherUser(
-                f"The session that was handed in for {person.user} at OMERO {address} is another person's.",
-                hint="Log in under your own name.",
-            )
-    except BaseException:
-        close_quietly(connection)
-        raise
-    return connection

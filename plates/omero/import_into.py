@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from ..import_outline import ImportOutline
 from ..labels import Target
@@ -23,20 +22,23 @@ from ..repository import (
     ignore_files,
     ignore_linked,
     never,
+    wait_on,
 )
+from .announced_import import AnnouncedImport
 from .client_paths import client_path
 from .connection import Connection
-from .errors import OmeroCallRefused, OmeroError, OmeroNotInPlace
+from .errors import OmeroCallRefused
 from .filed_imports import filed, remove
 from .imports import OmeroImports
-from .in_place import INSTEAD, Linker
+from .in_place import Linker, mounted
 from .labelling import Labelling
+from .off_plates import images_off_plates
+from .plate_metadata import metadata_of
 from .served_planes import ServedPlane, served_planes
 from .standing import FiledFileset, furthest_of_each, is_finished, names, plate_ids, standing
 from .stored_bytes import compare
 from .taking_over import send_all, still_to_send
 from .uploading import Sender, Sending
-from .uploads import Uploads
 
 
 class OmeroImport:
@@ -52,11 +54,36 @@ class OmeroImport:
         """
         self._imports = imports
         self._outline = outline
-        self._key = f"{imports.origin}/{checked_id(outline.import_id)}"
+        self._at = AnnouncedImport(imports, outline)
+        self._key = self._at.key
 
     def files_folder(self, import_id: str) -> Path:
         """A folder that is never there: OMERO keeps the files, and not in the folders of their source."""
         return Path("/", "omero", checked_id(import_id))
+
+    def copies(self) -> tuple[Path, Mapping[str, str]] | None:
+        """The mounted managed repository, and where in it each file of the import lies; None where it is not mounted.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        managed = self._imports.managed
+        if managed is None:
+            return None
+        with self._at.connected() as (connection, _):
+            made = furthest_of_each(filed(connection, self._key), self._outline)
+        there = {said: PurePosixPath(f"{file.path}{file.name}") for one in made for said, file in one.files.items()}
+        own = {
+            path: there.get(client_path(self._outline.root, path))
+            for outlined in self._outline.filesets
+            for path in outlined.files
+        }
+        # Names in a database are not to be trusted with a way out of the repository.
+        return managed, {
+            path: str(copy)
+            for path, copy in own.items()
+            if copy is not None and not copy.is_absolute() and ".." not in copy.parts
+        }
 
     def reconcile(self, import_id: str) -> ImportStanding:
         """Say what the server has of the import: which files are whole or begun, and whether it is finished.
@@ -68,7 +95,7 @@ class OmeroImport:
         if not self._outline.filesets:
             # Not settled yet: nothing can have been begun of it, and nobody need log in to hear that.
             return standing((), self._outline)
-        with self._connected() as (connection, _):
+        with self._at.connected() as (connection, _):
             return standing(filed(connection, self._key), self._outline)
 
     def transfer(
@@ -96,7 +123,7 @@ class OmeroImport:
         def worker(connection: Connection) -> Callable[[Sending], StoredFile]:
             return Sender(connection, source, self._imports.checksum, on_bytes, cancelled).send
 
-        return self._take_over(files, known, worker, on_bytes, on_files)
+        return self._take_over(files, known, worker, on_bytes, on_files, cancelled)
 
     def adopt(
         self,
@@ -116,19 +143,12 @@ class OmeroImport:
             OmeroNotInPlace: that folder is not mounted, cannot be written to, or the server does not see the files.
             MeshError: as ``transfer`` says.
         """
-        managed = self._imports.managed
-        if managed is None or not managed.is_dir():
-            where = f" ({managed} is no folder)" if managed is not None else ""
-            raise OmeroNotInPlace(
-                f"Files are imported in place by links in OMERO's managed repository, which is not mounted{where}.",
-                hint=f"Mount it here and name it in omero.managed_repository. {INSTEAD}",
-            )
-        folder, read = managed, reader or FolderReader(source)
+        folder, read = mounted(self._imports.managed), reader or FolderReader(source)
 
         def worker(connection: Connection) -> Callable[[Sending], StoredFile]:
             return Linker(connection, folder, source, read, self._imports.checksum, on_bytes, cancelled).link
 
-        return self._take_over(files, known, worker, on_bytes, on_files)
+        return self._take_over(files, known, worker, on_bytes, on_files, cancelled)
 
     def verify(
         self,
@@ -149,18 +169,25 @@ class OmeroImport:
             TransferCancelled: ``cancelled`` answered True.
             OmeroError: the server refuses or cannot be reached.
         """
-        stored = {file.path: file for file in files}
-        with self._connected() as (connection, uploads):
+        stored = {file.path: file for file in files} | self._at.added.stored
+        with self._at.connected(lasting=True) as (connection, uploads):
             found = filed(connection, self._key)
             _, context = uploads.group()
-            for number, outlined in enumerate(self._outline.filesets):
+            for number, outlined in enumerate(self._at.announced.filesets):
                 fileset = uploads.furthest(number, found)
                 upload = uploads.alive(fileset)
                 if fileset is None or (upload is None and not fileset.handed_over):
                     raise uploads.lost()
-                there = {path: fileset.files[client_path(self._outline.root, path)] for path in outlined.files}
-                wanted = [stored[path] for path in outlined.files]
-                compare(connection, wanted, there, upload, context=context, on_bytes=on_bytes, cancelled=cancelled)
+                said = {path: client_path(self._outline.root, path) for path in outlined.files}
+                # What an older version has begun and handed over has nothing that was added.
+                there = {
+                    path: fileset.files[name]
+                    for path, name in said.items()
+                    if name in fileset.files or path not in self._at.added
+                }
+                for paths, tell in self._at.added.apart(there, on_bytes):
+                    wanted = [stored[path] for path in paths]
+                    compare(connection, wanted, there, upload, context=context, on_bytes=tell, cancelled=cancelled)
 
     def register(
         self,
@@ -171,6 +198,7 @@ class OmeroImport:
         source: str = "",
         owner: str = "",
         target: Target = NO_TARGET,
+        while_waiting: Callable[[str], None] = wait_on,
     ) -> tuple[int, ...]:
         """Have the server make its plates, label them, and return their ids; the same ids when it is repeated.
 
@@ -179,11 +207,12 @@ class OmeroImport:
             OmeroUploadLost: what was uploaded cannot be imported any more.
             ChecksumMismatch: the server does not take the upload for what was sent.
             OmeroError: the server refuses or cannot be reached.
+            MeshError: what ``while_waiting`` raises; the server goes on by itself.
         """
-        stored = {file.path: file for fileset in filesets for file in fileset.files}
-        with self._connected() as (connection, uploads):
+        stored = {file.path: file for fileset in filesets for file in fileset.files} | self._at.added.stored
+        with self._at.connected(lasting=True) as (connection, uploads):
             for number in range(len(self._outline.filesets)):
-                uploads.make_images(number, stored)
+                uploads.make_images(number, stored, while_waiting)
             found = filed(connection, self._key)
             made = furthest_of_each(found, self._outline)
             # What a call that was on its way when its caller died has left beside them.
@@ -193,10 +222,11 @@ class OmeroImport:
             for one in made:
                 labelling.label(
                     key=self._key,
-                    plates=names(one, filesets[one.number], name),
+                    plates=names(one, self._at.told(one.number, filesets), name),
                     images=() if one.plate_ids else one.image_ids,
                     target=target,
                     provenance=[("import", import_id), ("source", source), ("owner", owner or self._outline.owner)],
+                    metadata=metadata_of(connection, one, filesets[one.number]),
                 )
             uploads.close()
         self._imports.ended(self._outline)
@@ -213,11 +243,26 @@ class OmeroImport:
         """
         if well:
             raise OmeroCallRefused(f"An import annotates plates, and no well {well} of one.", hint="Report it.")
-        with self._connected() as (connection, uploads):
+        with self._at.connected() as (connection, uploads):
             group_id, context = uploads.group()
             labelling = Labelling(connection, group_id=group_id, context=context)
             number = labelling.attach(plate_id, namespace=namespace, name=name, value=value)
         return Annotation(id=number, plate_id=plate_id, namespace=namespace, name=name, value=value, author=author)
+
+    def off_plates(self, import_id: str) -> str:
+        """Which images of a finished import lie on no plate, where people find them, and what plates do not show.
+
+        Raises:
+            OmeroError: the server refuses or cannot be reached.
+        """
+        with self._at.connected() as (connection, _):
+            made = furthest_of_each(filed(connection, self._key), self._outline)
+            told = images_off_plates(connection, [one.id for one in made])
+        return "; ".join(filter(None, (told, *self._at.not_shown)))
+
+    def rest(self, import_id: str) -> None:
+        """Keep what is open of an import that has failed only until somebody else needs the connection."""
+        self._imports.given_up(self._outline)
 
     def fileset_ids(self) -> tuple[int, ...]:
         """What the server calls the filesets of the import.
@@ -225,7 +270,7 @@ class OmeroImport:
         Raises:
             OmeroError: the server refuses or cannot be reached.
         """
-        with self._connected() as (connection, _):
+        with self._at.connected() as (connection, _):
             made = furthest_of_each(filed(connection, self._key), self._outline)
         return tuple(one.id for one in made)
 
@@ -236,9 +281,11 @@ class OmeroImport:
             UnreadableImage: the server answers with fewer or more bytes than a plane has.
             OmeroError: the server refuses or cannot be reached.
         """
-        with self._connected() as (connection, _):
+        with self._at.connected() as (connection, _):
             made = furthest_of_each(filed(connection, self._key), self._outline)
-            served = [plane for one in made for plane in served_planes(connection, one, filesets[one.number])]
+            served = [
+                plane for one in made for plane in served_planes(connection, one, self._at.told(one.number, filesets))
+            ]
         return tuple(served)
 
     def discard(self, import_id: str) -> None:
@@ -250,7 +297,7 @@ class OmeroImport:
         """
         if not self._outline.filesets:
             return
-        with self._connected() as (connection, uploads):
+        with self._at.connected() as (connection, uploads):
             found = filed(connection, self._key)
             self._refuse_finished(found)
             uploads.close()
@@ -264,19 +311,33 @@ class OmeroImport:
         worker: Callable[[Connection], Callable[[Sending], StoredFile]],
         on_bytes: Callable[[int], None],
         on_files: Callable[[tuple[StoredFile, ...]], None],
+        cancelled: Callable[[], bool],
     ) -> tuple[StoredFile, ...]:
         for file in files:
             checked_path(file.path)
-        with self._connected() as (connection, uploads):
+        outline, added = self._at.announced, self._at.added
+
+        def any_file(connection: Connection) -> Callable[[Sending], StoredFile]:
+            return added.sent_beside(worker(connection), connection, cancelled)
+
+        with self._at.connected(lasting=True) as (connection, uploads):
             found = filed(connection, self._key)
             self._refuse_finished(found)
             opened = {number: uploads.opened(number, found) for number in range(len(self._outline.filesets))}
             # Asked again: of what was begun anew, nothing is there.
-            stored, todo = still_to_send(self._outline, files, known, opened, filed(connection, self._key))
+            stored, todo = still_to_send(
+                outline,
+                (*files, *added.files),
+                (*known, *added.stored.values()),
+                opened,
+                filed(connection, self._key),
+            )
             for one in stored.values():
-                on_bytes(one.size)
-            n_threads = self._imports.n_threads
-            stored |= send_all(todo, lambda: worker(connection), on_files, n_threads=n_threads)
+                if one.path not in added:
+                    on_bytes(one.size)
+            stored |= send_all(
+                todo, lambda: any_file(connection), added.without(on_files), n_threads=self._imports.n_threads
+            )
         return tuple(stored[file.path] for file in files)
 
     def _refuse_finished(self, found: Sequence[FiledFileset]) -> None:
@@ -285,18 +346,3 @@ class OmeroImport:
                 f"Import {self._outline.import_id} is finished: OMERO has made its images, which stay as they are.",
                 hint="Delete them in OMERO, or import the folder anew if it has changed.",
             )
-
-    @contextmanager
-    def _connected(self) -> Iterator[tuple[Connection, Uploads]]:
-        under_way = self._imports.under_way(self._outline)
-        with under_way.using:
-            try:
-                connection = self._imports.connected(self._outline, under_way)
-                yield connection, Uploads(self._imports, self._outline, connection, under_way, key=self._key)
-            except OmeroError as error:
-                self._imports.broken(under_way, error)
-                raise
-            finally:
-                if not under_way.uploads:
-                    # Nothing at the server hangs on it.
-                    under_way.let_go()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ..import_outline import ImportOutline
 from ..local.names import checked_id
 from ..model import PlateSummary
-from ..repository import Taken
+from ..repository import SourceFile, Taken
 from .address import Person
 from .away import why_away
 from .client_paths import client_path
@@ -36,6 +38,14 @@ class OmeroImportStore:
         """None: each is its owner's, and nobody may look for all. Numbers that begin anew have a new origin."""
         return frozenset()
 
+    def links_into(self, folder: str) -> Mapping[str, str]:
+        """None: the server has them, and does not tell which they are."""
+        return {}
+
+    def has_in_place(self, files: Sequence[SourceFile]) -> str:
+        """None: as with ``links_into``."""
+        return ""
+
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         """List every plate that this person may see.
 
@@ -62,9 +72,9 @@ class OmeroImportStore:
         below = {path.removeprefix(above): size for path, size in said.items() if path.startswith(above)}
         return Taken(bool(found) and all(one.finished for one in found), below)
 
-    def away(self, person: str = "") -> str:
-        """Why nothing can be imported in a person's name now; empty where it can."""
-        return why_away(self._imports.identities, person)
+    def away(self, person: str = "", *, sends: str = "") -> str:
+        """Why nothing can be done in a person's name now, or no files of the import that ``sends`` them; or empty."""
+        return why_away(self._imports.identities, person) or (sends and self._imports.why_full(person, sends))
 
     def leave_off(self) -> None:
         """Wait no longer for what a server was left at."""

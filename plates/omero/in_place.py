@@ -17,10 +17,25 @@ from ..repository import SourceReader, StoredFile
 from .connection import Connection
 from .errors import OmeroNotInPlace
 from .offered_checksums import COMPUTED, OURS
-from .upload_process import timed
+from .upload_process import READING, UploadProcess, timed
 from .uploading import Sending
 
 INSTEAD = "Import by upload, or see to it that the account of the mesh may write there and the server read here."
+
+
+def mounted(managed: Path | None) -> Path:
+    """The server's managed repository, where links are put.
+
+    Raises:
+        OmeroNotInPlace: it is not mounted here.
+    """
+    if managed is None or not managed.is_dir():
+        where = f" ({managed} is no folder)" if managed is not None else ""
+        raise OmeroNotInPlace(
+            f"Files are imported in place by links in OMERO's managed repository, which is not mounted{where}.",
+            hint=f"Mount it here and name it in omero.managed_repository. {INSTEAD}",
+        )
+    return managed
 
 
 class Linker:
@@ -48,17 +63,17 @@ class Linker:
             OmeroNotInPlace: its folder is not what is mounted here, cannot be written to, or it does not see the file.
             SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: what is wrong with the file.
             TransferCancelled: the caller wanted no more.
+            OmeroUploadLost: the upload was begun through a connection that is gone, and cannot go on.
             OmeroError: the server refuses or cannot be reached.
         """
         upload = sending.upload
         index = upload.indices[sending.file.path]
         stored = self._hasher.read(sending.file)
         with self._connection.calling():
-            process = upload.on(self._connection)
-            words = self._announced(timed(self._connection, process.getUploader(index), 0), stored.size)
-            entry = self._entry(process, index)
+            words = self._announced(timed(self._connection, upload.store(self._connection, index), 0), stored.size)
+            entry = self._entry(upload, index)
             self._exchange(entry, words, stored.links_to)
-            store = timed(self._connection, process.getUploader(index, {"omero.fs.mode": "r"}), stored.size)
+            store = timed(self._connection, upload.store(self._connection, index, READING), stored.size)
             self._seen(store, stored)
             store.save()
             store.close()
@@ -73,8 +88,8 @@ class Linker:
         store.close()
         return words
 
-    def _entry(self, process: Any, index: int) -> Path:
-        store = process.getUploader(index, {"omero.fs.mode": "r"})
+    def _entry(self, upload: UploadProcess, index: int) -> Path:
+        store = upload.store(self._connection, index, READING)
         file_id = int(store.getFileId().getValue())
         store.close()
         [[path, name]] = self._connection.rows(

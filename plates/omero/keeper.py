@@ -96,12 +96,11 @@ class Rounds:
         if key is None:
             return
         try:
-            # A connection for each time: it finds its way again after any restart of the server.
-            connection = self._open(self._start.address, key)
             try:
-                connection.keep_alive()
-            finally:
-                close_quietly(connection)
+                self._touch(key)
+            except OmeroSessionEnded:
+                # So it is told as well where the connection was cut on the way: another one knows.
+                self._touch(key)
         except OmeroSessionEnded:
             self._keys.pop(number, None)
             self._tell(News(ended=number))
@@ -111,6 +110,14 @@ class Rounds:
         if number not in self._told:
             self._told.add(number)
             self._tell(News(kept=number))
+
+    def _touch(self, key: SessionKey) -> None:
+        # A connection for each time: it finds its way again after any restart of the server.
+        connection = self._open(self._start.address, key)
+        try:
+            connection.keep_alive()
+        finally:
+            close_quietly(connection)
 
 
 def serve(orders: BinaryIO, answers: BinaryIO) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..labels import COMMENT, Target
+from .annotation_texts import pair_of
 from .connection import Connection
 from .filed_imports import MARK, NAMESPACE
+from .plate_metadata import METADATA, Pairs
+from .result_keys import LONGEST
 
 KEY_VALUES = "openmicroscopy.org/omero/client/mapAnnotation"
 """The namespace of key-values that OMERO's clients show as such and let people edit."""
@@ -16,10 +19,12 @@ KEY_VALUES = "openmicroscopy.org/omero/client/mapAnnotation"
 _LABELLED = """
 select link.parent.id from {kind}AnnotationLink link, MapAnnotation a join a.mapValue kv
 where a.id = link.child.id and link.parent.id in (:ids) and a.ns = :ns and kv.name = :name and kv.value = :value
+ and a.details.owner.id = :owner
 """
 _ATTACHED = """
 select a.id from PlateAnnotationLink link, MapAnnotation a join a.mapValue kv
 where a.id = link.child.id and link.parent.id = :id and a.ns = :ns and kv.name = :name and kv.value = :value
+ and a.details.owner.id = :owner
 """
 _NAMED = """
 select one.id from {kind} one where one.name = :name and one.details.owner.id = :owner
@@ -57,11 +62,12 @@ class Labelling:
         images: Sequence[int],
         target: Target,
         provenance: Sequence[tuple[str, str]],
+        metadata: Mapping[int, Pairs],
     ) -> None:
         """Have plates, and images that lie on none, say where they belong; those that do already are left alone.
 
-        ``plates`` are given with the names they are to have, empty where OMERO's own stays. A screen takes plates, a
-        dataset images, each made where the owner has none of that name.
+        ``plates`` are given with the names they are to have, empty where OMERO's own stays; ``metadata`` is what was
+        read of each. A screen takes plates, a dataset images, each made where the owner has none of that name.
 
         Raises:
             OmeroError: the server refuses or cannot be reached.
@@ -71,9 +77,11 @@ class Labelling:
             done = self._labelled(kind, sorted(ids), key)
             for number in sorted(ids - done):
                 container = self._container(kind, target)
-                self._save(
-                    kind, number, plates.get(number, "") if kind == "Plate" else "", container, target, provenance, key
-                )
+                said = [*self._said(target), self._pairs(NAMESPACE, [(MARK, key), *provenance])]
+                if kind == "Plate":
+                    said += self._read_of(metadata.get(number, ()))
+                name = plates.get(number, "") if kind == "Plate" else ""
+                self._save(kind, number, name, container, target.description, said)
 
     def attach(self, plate_id: int, *, namespace: str, name: str, value: str) -> int:
         """Have a plate bear a key and its value, once; the id of the annotation.
@@ -81,7 +89,7 @@ class Labelling:
         Raises:
             OmeroError: the server refuses or cannot be reached.
         """
-        rows = self._connection.rows(_ATTACHED, id=plate_id, ns=namespace, name=name, value=value)
+        rows = self._connection.rows(_ATTACHED, id=plate_id, ns=namespace, name=name, value=value, owner=self._owner)
         if rows:
             return int(rows[0][0])
         link = self._link("PlateAnnotationLink", ("Plate", plate_id), self._pairs(namespace, [(name, value)]))
@@ -92,7 +100,9 @@ class Labelling:
     def _labelled(self, kind: str, ids: list[int], key: str) -> set[int]:
         if not ids:
             return set()
-        rows = self._connection.rows(_LABELLED.format(kind=kind), ids=ids, ns=NAMESPACE, name=MARK, value=key)
+        rows = self._connection.rows(
+            _LABELLED.format(kind=kind), ids=ids, ns=NAMESPACE, name=MARK, value=key, owner=self._owner
+        )
         return {row[0] for row in rows}
 
     def _save(
@@ -101,15 +111,13 @@ class Labelling:
         number: int,
         name: str,
         container: tuple[str, int] | None,
-        target: Target,
-        provenance: Sequence[tuple[str, str]],
-        key: str,
+        description: str,
+        said: Sequence[Any],
     ) -> None:
         """One save for all of it: the mark that tells that it was done comes with the rest, or nothing does."""
         with self._connection.calling():
-            objects = [self._described(kind, number, name, target.description)] if name or target.description else []
-            annotations = [*self._said(target), self._pairs(NAMESPACE, [(MARK, key), *provenance])]
-            objects += [self._link(f"{kind}AnnotationLink", (kind, number), one) for one in annotations]
+            objects = [self._described(kind, number, name, description)] if name or description else []
+            objects += [self._link(f"{kind}AnnotationLink", (kind, number), one) for one in said]
             if container is not None:
                 objects.append(self._link(f"{container[0]}{kind}Link", container, self._unloaded(kind, number)))
             self._update().saveArray(objects, self._context)
@@ -132,6 +140,17 @@ class Labelling:
             comment.setTextValue(self._rstring(target.comment))
             said.append(comment)
         return said
+
+    def _read_of(self, metadata: Pairs) -> list[Any]:
+        """One annotation for all that was read, and one more for each value that only a description can hold."""
+        short = [pair for pair in metadata if len(pair[1]) <= LONGEST]
+        made = [self._pairs(METADATA, short)] if short else []
+        for name, value in metadata:
+            if len(value) > LONGEST:
+                pair, description = pair_of(name, value, longest=LONGEST)
+                made.append(self._pairs(METADATA, [pair]))
+                made[-1].setDescription(self._rstring(description))
+        return made
 
     def _pairs(self, namespace: str, pairs: Sequence[tuple[str, str]]) -> Any:
         annotation = self._model.MapAnnotationI()

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from .address import OmeroAddress, Person, SessionKey
+from .address import LENT_S, LET_GO_S, OmeroAddress, Person, SessionKey
 from .connection import Connection
 from .errors import OmeroSessionEnded, OmeroUnreachable
-from .identities import OpenConnection, connected_as
+from .joining import OpenConnection, connected_as
 from .pool import ConnectionPool
 from .turns import Turns
 from .whose_session import AwaitLogin
@@ -20,10 +20,6 @@ from .whose_session import AwaitLogin
 T = TypeVar("T")
 MOST_PEOPLE = 16
 """Whose connections a process keeps; those of who was asked for longest ago are closed first."""
-LENT_S = 60.0
-"""How long a session is acted in without asking whether it still may be."""
-LET_GO_S = 120.0
-"""When nobody has asked again for so long, connections are closed and the key is forgotten."""
 # One that ended meanwhile, and one that ends just when it was lent.
 _MOST_SESSIONS = 3
 
@@ -46,14 +42,19 @@ class LentSessions:
         lend: Callable[[Person], SessionKey | AwaitLogin],
         *,
         n_connections: int = 4,
+        lent_s: float = LENT_S,
         let_go_s: float = LET_GO_S,
         open_connection: OpenConnection = Connection,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``lend`` answers with a session that is alive and may be acted in, also where the one lent before may not."""
+        """``lend`` answers with a session that is alive and may be acted in, also where the one lent before may not.
+
+        It is asked again after ``lent_s``; after ``let_go_s`` without that, connections are closed and the key is gone.
+        """
         self._address = address
         self._lend = lend
         self._n_connections = n_connections
+        self._lent_s = lent_s
         self._let_go_s = let_go_s
         self._open = open_connection
         self._clock = clock
@@ -106,7 +107,7 @@ class LentSessions:
                 held = self._lent.get(person)
                 if held is not None:
                     self._lent.move_to_end(person)
-                    if now_s - held.since_s < LENT_S:
+                    if now_s - held.since_s < self._lent_s:
                         return held.pool
             key: SessionKey | AwaitLogin | None = None
             try:

@@ -11,6 +11,25 @@ from numpy.typing import NDArray
 Labels = NDArray[Any]
 
 
+class MaskTooLarge(ValueError):
+    """The box of an object has more pixels than a region may have bits."""
+
+
+class LabelBox(NamedTuple):
+    """Where one object is."""
+
+    label: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def n_bytes(self) -> int:
+        """How many its mask has."""
+        return -(-self.width * self.height // 8)
+
+
 class LabelMask(NamedTuple):
     """One object: its box, and of the box's pixels, row by row, one bit each, the first the highest of its byte."""
 
@@ -22,7 +41,7 @@ class LabelMask(NamedTuple):
     bits: bytes
 
 
-def masks_of(labels: Labels) -> Iterator[LabelMask]:
+def boxes_of(labels: Labels) -> Iterator[LabelBox]:
     """The objects of a label image (Y, X) in the order of their labels; 0 is no object."""
     ys, xs = np.nonzero(labels)
     values = labels[ys, xs]
@@ -34,9 +53,18 @@ def masks_of(labels: Labels) -> Iterator[LabelMask]:
     tops, bottoms = np.minimum.reduceat(ys, first), np.maximum.reduceat(ys, first)
     lefts, rights = np.minimum.reduceat(xs, first), np.maximum.reduceat(xs, first)
     for label, top, bottom, left, right in zip(found, tops, bottoms, lefts, rights, strict=True):
-        inside = labels[top : bottom + 1, left : right + 1] == label
-        height, width = inside.shape
-        yield LabelMask(int(label), int(left), int(top), width, height, np.packbits(inside).tobytes())
+        yield LabelBox(int(label), int(left), int(top), int(right - left) + 1, int(bottom - top) + 1)
+
+
+def mask_of(labels: Labels, box: LabelBox) -> LabelMask:
+    """One object of a label image."""
+    inside = labels[box.y : box.y + box.height, box.x : box.x + box.width] == box.label
+    return LabelMask(*box, np.packbits(inside).tobytes())
+
+
+def masks_of(labels: Labels) -> Iterator[LabelMask]:
+    """The objects of a label image (Y, X) in the order of their labels, each with its pixels."""
+    return (mask_of(labels, box) for box in boxes_of(labels))
 
 
 def is_within(mask: LabelMask, shape: tuple[int, int]) -> bool:

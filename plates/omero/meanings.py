@@ -18,9 +18,12 @@ from .errors import (
     OmeroNotPermitted,
     OmeroNotTrusted,
     OmeroSessionEnded,
+    OmeroTooLarge,
     OmeroUnreachable,
 )
 
+NOT_ASKED = "internal server error"
+"""What Glacier2 says of every login while it cannot ask the server, as when that is coming up (SessionRouterI.cpp)."""
 UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 
 _Told = Callable[[str, OmeroAddress, Credential | None], OmeroError]
@@ -57,12 +60,19 @@ def _not_trusted(said: str, address: OmeroAddress, _: Credential | None) -> Omer
 
 
 def _login_refused(said: str, address: OmeroAddress, credential: Credential | None) -> OmeroError:
+    if NOT_ASKED in said:
+        # Nobody has looked at the password or the session.
+        return _unreachable(said, address, credential)
     if isinstance(credential, SessionKey):
         return _session_ended(said, address, credential)
     who = f" of {credential.user}" if credential is not None else ""
     return OmeroLoginRefused(
         f"OMERO at {address} refuses the login{who}{_because(said)}.", hint="Check the name and the password."
     )
+
+
+def _no_session_made(said: str, address: OmeroAddress, credential: Credential | None) -> OmeroError:
+    return (_unreachable if NOT_ASKED in said else _failed)(said, address, credential)
 
 
 def _session_ended(_: str, address: OmeroAddress, __: Credential | None) -> OmeroError:
@@ -90,6 +100,13 @@ def _refused(said: str, address: OmeroAddress, _: Credential | None) -> OmeroErr
     )
 
 
+def _too_large(said: str, address: OmeroAddress, _: Credential | None) -> OmeroError:
+    return OmeroTooLarge(
+        f"OMERO at {address} answers with more than a message may have{_because(said)}.",
+        hint="The server is well, and another try gets the same answer: ask for less at a time, or report it.",
+    )
+
+
 def _failed(said: str, address: OmeroAddress, _: Credential | None) -> OmeroError:
     return OmeroFailed(
         f"OMERO at {address} failed{_because(said)}.", hint="The server's Blitz-0.log says more; ask its administrator."
@@ -102,7 +119,7 @@ _MEANING: dict[str, _Told] = {
     "AuthenticationException": _login_refused,
     "ExpiredCredentialException": _login_refused,
     "WrappedCreateSessionException": _busy,
-    "CannotCreateSessionException": _failed,
+    "CannotCreateSessionException": _no_session_made,
     "SessionNotExistException": _session_ended,
     "ShutdownInProgress": _unreachable,
     "SessionException": _session_ended,
@@ -118,6 +135,7 @@ _MEANING: dict[str, _Told] = {
     "PluginInitializationException": _not_trusted,
     "SocketException": _unreachable,
     "DNSException": _unreachable,
+    "MemoryLimitException": _too_large,
     "MarshalException": _failed,
     "ProtocolException": _unreachable,
     "CloseConnectionException": _unreachable,

@@ -9,16 +9,18 @@ import numpy as np
 
 from .connection import Connection
 from .image_plans import ImagePlan
+from .message_sizes import must_fit
 from .open_store import opened
 from .raw_planes import Plane
 from .result_keys import IMAGE, Pairs, ResultKey, noted
-from .saving import delete, describe, in_group, map_annotation, save
+from .saving import delete, describe, in_group, map_annotation, owner_of, save
 from .structure import DTYPES
 
 FIND = """
 select img.id, pix.id, ws.id, note.id, note.description from Image img join img.pixels pix
  join img.annotationLinks l join l.child note left outer join img.wellSamples ws
-where note.ns = :ns and note.name = :key order by img.id
+where note.ns = :ns and note.name = :key and note.details.owner.omeName = :owner
+ and l.details.owner.id = note.details.owner.id and img.details.owner.id = note.details.owner.id order by img.id
 """
 PENDING = "Pending..."
 """What OMERO's own clients write as the SHA-1 of pixels that are not there yet."""
@@ -59,7 +61,7 @@ def make_image(
         OmeroError: the server refuses or cannot be reached.
     """
     # One that a well holds comes first, and is whole; others are written again from their beginning.
-    found = sorted(_find(connection, key), key=lambda one: (one.sample_id is None, one.image_id))
+    found = sorted(_find(connection, key, group_id), key=lambda one: (one.sample_id is None, one.image_id))
     spare = (one.image_id for one in found[1:] if one.sample_id is None)
     delete(connection, "Image", spare, group_id=group_id)
     note = noted((("sha1", plan.sha1),))
@@ -67,7 +69,7 @@ def make_image(
         image = _unsaved(connection, plan, name, pixel_size_um)
         image.linkAnnotation(map_annotation(connection, IMAGE, key.text, pairs, description=note))
         save(connection, [image], group_id=group_id)
-        found = _find(connection, key)
+        found = _find(connection, key, group_id)
     one = found[0]
     if one.sample_id is not None and one.description == note:
         return NewImage(one.image_id, one.pixels_id)
@@ -80,18 +82,19 @@ def make_image(
     return NewImage(one.image_id, one.pixels_id)
 
 
-def find_image(connection: Connection, key: ResultKey) -> NewImage | None:
-    """The image that was made with this key, once a well holds it.
+def find_image(connection: Connection, key: ResultKey, *, group_id: int) -> NewImage | None:
+    """The image that the key's owner has made with it, once a well holds it.
 
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
-    held = [one for one in _find(connection, key) if one.sample_id is not None]
+    held = [one for one in _find(connection, key, group_id) if one.sample_id is not None]
     return NewImage(held[0].image_id, held[0].pixels_id) if held else None
 
 
-def _find(connection: Connection, key: ResultKey) -> list[_Found]:
-    return [_Found(*row) for row in connection.rows(FIND, ns=IMAGE, key=key.text)]
+def _find(connection: Connection, key: ResultKey, group_id: int) -> list[_Found]:
+    rows = connection.rows(FIND, group=str(group_id), ns=IMAGE, key=key.text, owner=owner_of(connection, key))
+    return [_Found(*row) for row in rows]
 
 
 def _unsaved(connection: Connection, plan: ImagePlan, name: str, pixel_size_um: float | None) -> Any:
@@ -131,9 +134,13 @@ def _write(
             tile = store.getTileSize() if store.requiresPixelsPyramid() else None
             for c, z, t in sorted(plan.planes, key=lambda at: (at[2], at[0], at[1])):
                 plane = read(c, z, t)
-                lows[c], highs[c] = min(lows[c], plane.min()), max(highs[c], plane.max())
+                measured = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+                if measured.size:
+                    lows[c], highs[c] = min(lows[c], measured.min()), max(highs[c], measured.max())
                 stored = plane.astype(plane.dtype.newbyteorder(">"), copy=False)
                 if tile is None:
+                    # Where the server makes no pyramid, it takes a plane as a whole.
+                    must_fit(stored.nbytes, f"A plane of {plan.name}")
                     store.setPlane(stored.tobytes(), z, c, t)
                     continue
                 for y, x, height, width in _tiles(stored.shape, tile[1], tile[0]):
@@ -142,7 +149,9 @@ def _write(
             store.save()
         service = connection.service("PixelsService")
         for c, (low, high) in enumerate(zip(lows, highs, strict=True)):
-            service.setChannelGlobalMinMax(pixels_id, c, float(low), float(high), in_group(group_id))
+            # A range that is none leaves nothing that could be drawn; without one the server shows what it can.
+            if low <= high:
+                service.setChannelGlobalMinMax(pixels_id, c, float(low), float(high), in_group(group_id))
 
 
 def _tiles(shape: tuple[int, ...], high: int, wide: int) -> Iterator[tuple[int, int, int, int]]:

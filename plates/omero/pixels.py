@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-import msgspec
 import numpy as np
 
 from ..errors import UnreadableImage
 from ..model import Image
+from .companion_files import CompanionOnDisk, open_fileset
 from .connection import Connection
 from .managed_files import FILES, FilesetOnDisk, NotDerivable, files_of
+from .plane_counts import PixelStatistics
 from .raw_planes import Plane, read_raw_plane, target
 from .served_planes import series_of
 from .structure import OmeroPlate, Place
@@ -24,11 +25,15 @@ OPEN_FILESETS = 32
 """Each is an open file, and what was read of its headers."""
 SEEN_S = 60.0
 """How long files are read on without asking whether the person may still see them."""
+AGAIN_S = 300.0
+"""When files that were not read are looked at again; each time that it fails again, twice as long after."""
+LONGEST_AGAIN_S = 3600.0
 # Ids in one query; servers bound the length of one.
 _IDS_AT_ONCE = 1000
 
 
 T = TypeVar("T")
+OnDisk = FilesetOnDisk | CompanionOnDisk
 
 
 class Reads(Protocol):
@@ -38,16 +43,18 @@ class Reads(Protocol):
         """Do what changes nothing."""
 
 
-class PixelStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Where planes came from; ``local_bytes`` are those that the server and the network were spared."""
+class NotProven(NotDerivable):
+    """The files give other pixels than the server, or only such as prove nothing."""
 
-    n_local: int
-    n_remote: int
-    local_bytes: int
-    remote_bytes: int
-    n_proven: int
-    not_local: tuple[tuple[int, str], ...]
-    """The filesets that are read through the API although the repository is mounted, and why."""
+
+class LeftAlone(NamedTuple):
+    """Why a fileset's files are not read, and until when."""
+
+    reason: str
+    in_short: str
+    """The same without the names of files, which not everybody may see who may look at statistics."""
+    until_s: float
+    pause_s: float
 
 
 class OmeroPixels:
@@ -62,11 +69,11 @@ class OmeroPixels:
         self._clock = clock
         self._counting = threading.Lock()
         self._proving = threading.Lock()
-        self._open: dict[int, FilesetOnDisk] = {}
+        self._open: dict[int, OnDisk] = {}
         self._seen_at_s: dict[int, float] = {}
         self._proven: set[int] = set()
         self._files: dict[int, tuple[str, ...]] = {}
-        self._not_local: dict[int, str] = {}
+        self._not_local: dict[int, LeftAlone] = {}
         self._n_local = self._n_remote = self._local_bytes = self._remote_bytes = 0
 
     def read(self, found: OmeroPlate, image: Image, *, out: Plane | None = None) -> Plane:
@@ -94,7 +101,7 @@ class OmeroPixels:
             try:
                 plane = fileset.read(place, c=c, z=z, t=t, out=out)
             except (UnreadableImage, NotDerivable) as error:
-                self._give_up(place.fileset_id, str(error))
+                self._give_up(place.fileset_id, error)
             else:
                 if plane is not None:
                     with self._counting:
@@ -112,7 +119,8 @@ class OmeroPixels:
                 local_bytes=self._local_bytes,
                 remote_bytes=self._remote_bytes,
                 n_proven=len(self._proven),
-                not_local=tuple(sorted(self._not_local.items())),
+                not_local=tuple(sorted((number, left.reason) for number, left in self._not_local.items())),
+                in_short=tuple(sorted((number, left.in_short) for number, left in self._not_local.items())),
             )
 
     def close(self) -> None:
@@ -129,27 +137,40 @@ class OmeroPixels:
             self._remote_bytes += plane.nbytes
         return plane
 
-    def _fileset(self, places: Iterable[Place] | None, place: Place) -> FilesetOnDisk | None:
+    def _fileset(self, places: Iterable[Place] | None, place: Place) -> OnDisk | None:
         """The files of an image, once they are proven; None where the server has to be asked."""
         number = place.fileset_id
         if (fileset := self._open.get(number)) is not None and self._is_seen(number):
             return fileset
-        if self._managed is None or not number or number in self._not_local:
+        if self._managed is None or not number or self._is_left(number):
             return None
         with self._proving:
             if number in self._open and not self._is_seen(number):
                 self._look_again(number)
-            if number in self._open or number in self._not_local:
+            if number in self._open or self._is_left(number):
                 return self._open.get(number)
             try:
                 fileset = self._opened(self._managed, places, place)
             except (UnreadableImage, NotDerivable) as error:
-                self._not_local[number] = str(error)
+                self._leave(number, error)
                 return None
             self._open[number] = fileset
+            with self._counting:
+                self._not_local.pop(number, None)
             if len(self._open) > OPEN_FILESETS:
                 self._open.pop(next(iter(self._open))).close()
             return fileset
+
+    def _is_left(self, number: int) -> bool:
+        left = self._not_local.get(number)
+        return left is not None and self._clock() < left.until_s
+
+    def _leave(self, number: int, error: UnreadableImage | NotDerivable) -> None:
+        """Read a fileset through the server for a while: what the disk or the mount had may pass."""
+        before = self._not_local.get(number)
+        pause_s = AGAIN_S if before is None else min(2 * before.pause_s, LONGEST_AGAIN_S)
+        with self._counting:
+            self._not_local[number] = LeftAlone(str(error), _in_short(error), self._clock() + pause_s, pause_s)
 
     def _is_seen(self, number: int) -> bool:
         return self._clock() - self._seen_at_s.get(number, -SEEN_S) < SEEN_S
@@ -164,7 +185,7 @@ class OmeroPixels:
         self._files.pop(number, None)
         self._proven.discard(number)
 
-    def _opened(self, managed: Path, places: Iterable[Place] | None, place: Place) -> FilesetOnDisk:
+    def _opened(self, managed: Path, places: Iterable[Place] | None, place: Place) -> OnDisk:
         """A fileset whose files give what the API gives.
 
         Raises:
@@ -185,7 +206,7 @@ class OmeroPixels:
                 self._seen_at_s |= dict.fromkeys(found, now_s)
             if not self._is_seen(number):
                 self._files.pop(number, None)
-        fileset = FilesetOnDisk(managed, self._files.get(number, ()))
+        fileset = open_fileset(managed, self._files.get(number, ()))
         if number in self._proven:
             return fileset
         try:
@@ -196,24 +217,34 @@ class OmeroPixels:
         self._proven.add(number)
         return fileset
 
-    def _prove(self, fileset: FilesetOnDisk, places: list[Place]) -> None:
+    def _prove(self, fileset: OnDisk, places: list[Place]) -> None:
         """Compare planes that tell every order of c, z and t and of the series from every other."""
         last = max(places, key=lambda place: place.series)
         blank = True
         for c, z, t in witnesses(last):
             local, remote = fileset.read(last, c=c, z=z, t=t), self._remote(last, c, z, t)
             if local is None or not np.array_equal(local, remote, equal_nan=remote.dtype.kind == "f"):
-                raise NotDerivable(f"series {last.series} differs from what the server gives at c {c}, z {z}, t {t}")
+                raise NotProven(f"series {last.series} differs from what the server gives at c {c}, z {z}, t {t}")
             blank = blank and bool((remote == remote.flat[0]).all())
         if blank:
-            raise NotDerivable(f"series {last.series} is blank, which proves nothing")
+            raise NotProven(f"series {last.series} is blank, which proves nothing")
 
-    def _give_up(self, number: int, reason: str) -> None:
+    def _give_up(self, number: int, error: UnreadableImage | NotDerivable) -> None:
         with self._proving:
-            self._not_local[number] = reason
             fileset = self._open.pop(number, None)
             if fileset is not None:
+                # Of several that were reading it the first one tells.
+                self._leave(number, error)
+                self._proven.discard(number)
                 fileset.close()
+
+
+def _in_short(error: UnreadableImage | NotDerivable) -> str:
+    if isinstance(error, NotProven):
+        return str(error)
+    if isinstance(error, NotDerivable):
+        return "its files are of a layout that is read through the server"
+    return "a file is missing here or cannot be read"
 
 
 def witnesses(place: Place) -> Iterator[tuple[int, int, int]]:

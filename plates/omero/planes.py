@@ -14,7 +14,8 @@ from ..plate_source import Plane
 from .address import OmeroAddress, Person
 from .errors import OmeroCallRefused, OmeroMissing, OmeroNotPermitted
 from .person import ActsForPeople, InTheNameOf
-from .pixels import OmeroPixels, PixelStatistics
+from .pixels import OmeroPixels
+from .plane_counts import PixelStatistics, PlaneCounts
 from .structure import place_named, plane_of
 
 MOST_PEOPLE = 16
@@ -36,6 +37,7 @@ class ServedPlanes:
         self._managed = managed
         self._lock = threading.Lock()
         self._pixels: OrderedDict[str, OmeroPixels] = OrderedDict()
+        self._past = PlaneCounts()
 
     def of(self, requester: str) -> OmeroPixels:
         """What reads in this person's name; the files that it trusts it has seen in that name."""
@@ -46,6 +48,8 @@ class ServedPlanes:
                 pixels = self._pixels[requester] = OmeroPixels(session, managed=self._managed)
             self._pixels.move_to_end(requester)
             oldest = self._pixels.popitem(last=False)[1] if len(self._pixels) > MOST_PEOPLE else None
+            if oldest is not None:
+                self._past = self._past.plus(oldest.statistics(), is_over=True)
         if oldest is not None:
             oldest.close()
         return pixels
@@ -54,6 +58,14 @@ class ServedPlanes:
         """Where the planes came from until now, by the person who asked for them."""
         with self._lock:
             return {requester: pixels.statistics() for requester, pixels in self._pixels.items()}
+
+    def counts(self) -> PlaneCounts:
+        """The same of all people together, also of those whose files were closed meanwhile."""
+        with self._lock:
+            counted = self._past
+            for pixels in self._pixels.values():
+                counted = counted.plus(pixels.statistics())
+        return counted
 
     def close(self) -> None:
         """Let go of the files."""
@@ -120,6 +132,13 @@ class OmeroPlanes:
     def statistics(self) -> dict[str, dict[str, PixelStatistics]]:
         """Where the planes came from until now, by server and person."""
         return {root: planes.statistics() for root, planes in list(self._servers.items())}
+
+    def counts(self) -> dict[str, int | float | str]:
+        """The same for the statistics of an actor, of all servers and people together."""
+        counted = PlaneCounts()
+        for planes in list(self._servers.values()):
+            counted = counted.with_all(planes.counts())
+        return counted.told()
 
 
 @cache

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..labels import KEY_VALUE, Labels
-from ..local.errors import no_plate
 from .annotation_texts import is_of_a_result
 from .connection import ANY_GROUP, Connection
 from .labelling import KEY_VALUES
+from .off_plates import no_plate_there
+from .plate_metadata import METADATA
 
 PLATE = """
 select plate.description, screen.name from Plate plate
@@ -16,7 +17,7 @@ select plate.description, screen.name from Plate plate
 where plate.id = :pid order by screen.id
 """
 SAID = "select link from PlateAnnotationLink link join fetch link.child where link.parent.id = :pid order by link.id"
-_PEOPLES = (KEY_VALUES, KEY_VALUE)
+_TOLD = (KEY_VALUES, KEY_VALUE, METADATA)
 
 
 def read_labels(connection: Connection, plate_id: int) -> Labels:
@@ -28,7 +29,7 @@ def read_labels(connection: Connection, plate_id: int) -> Labels:
     """
     rows = connection.rows(PLATE, pid=plate_id)
     if not rows:
-        raise no_plate(plate_id)
+        raise no_plate_there(connection, plate_id)
     description, screen = rows[0]
     said = [one for one in _said(connection, plate_id) if not is_of_a_result(_text(one.getNs()))]
     model = connection.library.omero.model
@@ -39,7 +40,7 @@ def read_labels(connection: Connection, plate_id: int) -> Labels:
         key_values=tuple(
             (pair.name, _whole(pair.value, one))
             for one in said
-            if isinstance(one, model.MapAnnotationI) and _text(one.getNs()) in _PEOPLES
+            if isinstance(one, model.MapAnnotationI) and _text(one.getNs()) in _TOLD
             for pair in one.getMapValue() or ()
         ),
         comment="\n".join(_text(one.getTextValue()) for one in said if isinstance(one, model.CommentAnnotationI)),

@@ -7,6 +7,7 @@ from typing import Any
 from ..local.errors import check_plate_id
 from ..model import Plate, PlateSummary
 from .connection import ANY_GROUP, Connection
+from .off_plates import no_plate_there
 from .pool import ConnectionPool
 from .structure import (
     PLATE,
@@ -16,6 +17,8 @@ from .structure import (
     OmeroPlate,
     empty_plate,
     first_pixels,
+    stamp_of_empty,
+    stamp_of_rows,
     structure,
     summaries,
 )
@@ -63,11 +66,24 @@ def read_plate(connection: Connection, plate_id: int) -> OmeroPlate:
         PlateNotFound: no plate has this id, or none that may be seen.
         OmeroError: the server refuses or cannot be reached.
     """
+    return read_stamped(connection, plate_id)[0]
+
+
+def read_stamped(connection: Connection, plate_id: int) -> tuple[OmeroPlate, str]:
+    """Ask for one plate, and tell by the same rows what its stamp is.
+
+    Raises:
+        PlateNotFound: no plate has this id, or none that may be seen.
+        OmeroError: the server refuses or cannot be reached.
+    """
     root = f"omero://{connection.address}"
     rows = connection.rows(STRUCTURE, pid=plate_id)
     if not rows:
-        return empty_plate(plate_id, connection.rows(PLATE, pid=plate_id), root=root)
-    return structure(plate_id, rows, describe(connection, first_pixels(rows)), root=root)
+        said = connection.rows(PLATE, pid=plate_id)
+        if not said:
+            raise no_plate_there(connection, plate_id)
+        return empty_plate(plate_id, said, root=root), stamp_of_empty(said[0])
+    return structure(plate_id, rows, describe(connection, first_pixels(rows)), root=root), stamp_of_rows(rows)
 
 
 def describe(connection: Connection, pixels_id: int) -> Description:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -16,6 +17,7 @@ from .turns import Turns
 
 USUAL_BYTES = 20 * 2**30
 MAKING = ".making"
+GOING = ".going"
 
 
 class ResultCache:
@@ -63,16 +65,22 @@ class ResultCache:
         return place
 
     def _place(self, key: ResultKey) -> Path:
-        return self._folder / f"plate_{key.plate_id}" / checked_id(key.job) / well_folder(key.well)
+        # Apart by whose results they are: what was fetched of one's is never another's.
+        whose = hashlib.sha1(key.owner.encode(), usedforsecurity=False).hexdigest() if key.owner else "nobody"
+        return self._folder / f"plate_{key.plate_id}_{whose}" / checked_id(key.job) / well_folder(key.well)
 
     def _trim(self, kept: Path) -> None:
         """Remove the folders that were used longest ago, until the rest fits."""
         with self._trimming:
+            for half_gone in self._folder.glob(f"plate_*/*/*{GOING}"):
+                shutil.rmtree(half_gone)
             here = (well for well in self._folder.glob("plate_*/*/*") if not well.name.endswith(MAKING))
             wells = sorted(here, key=lambda well: well.stat().st_mtime_ns)
             sizes = {well: sum(file.stat().st_size for file in well.rglob("*") if file.is_file()) for well in wells}
             surplus = sum(sizes.values()) - self._n_bytes
             for well in wells:
                 if surplus > 0 and well != kept:
-                    shutil.rmtree(well)
+                    # At once for whoever looks: half a folder would pass for a whole one.
+                    gone = well.rename(well.with_name(f"{well.name}{GOING}"))
+                    shutil.rmtree(gone)
                     surplus -= sizes[well]

@@ -43,6 +43,8 @@ class ResultKey(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     origin: str = ""
     """The mesh whose job it is: each counts its jobs from one."""
+    owner: str = ""
+    """Whose it is at OMERO, the session's user where it is empty: anybody may give anything the same name."""
 
     @property
     def text(self) -> str:
@@ -53,7 +55,9 @@ class ResultKey(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> str:
         """The path that OMERO shows of the file; its database bounds it."""
-        parent = str(PurePosixPath("hcs-mesh", self.job, f"plate_{self.plate_id}", self.well, self.path).parent)
+        # With its mesh: what is not linked yet is known by this path and the name alone.
+        parts = ("hcs-mesh", self.origin, self.job, f"plate_{self.plate_id}", self.well, self.path)
+        parent = str(PurePosixPath(*parts).parent)
         return fitting(f"{parent}/")
 
     @property

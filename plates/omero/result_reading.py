@@ -21,14 +21,15 @@ from .regions import read_labels
 from .result_keys import FILE, LABELS, TABLE, ResultKey
 from .saving import find_keyed
 from .structure import Place
-from .table_columns import ADDED
+from .table_columns import without_ids
 from .tables import read_table
 
 
 def fetch_well(connection: Connection, key: ResultKey, result: StoredResult, folder: Path, *, group_id: int) -> None:
     """Write the files of a finished well into an empty folder.
 
-    Tables and planes hold the same values as before, in files of their own writing; files are the same bytes.
+    Tables hold the same headers and values as before and planes the same values, in files of their own writing; files
+    are the same bytes.
 
     Raises:
         OmeroNothingThere: somebody has deleted a part of the result.
@@ -50,18 +51,17 @@ def fetch_well(connection: Connection, key: ResultKey, result: StoredResult, fol
 
 def _fetch_keyed(connection: Connection, key: ResultKey, file: ResultFile, path: Path, group_id: int) -> bool:
     """Whether the file was found, as what it was written as."""
-    if (attached := attached_file(connection, key, FILE)) is not None:
+    if (attached := attached_file(connection, key, FILE, group_id=group_id)) is not None:
         read_file(connection, attached, path, size=file.size, group_id=group_id)
         return True
-    if file.kind == "table" and (attached := attached_file(connection, key, TABLE)) is not None:
-        columns = read_table(connection, attached, group_id=group_id)
-        told = {name: values for name, values in columns.items() if name not in ADDED}
+    if file.kind == "table" and (attached := attached_file(connection, key, TABLE, group_id=group_id)) is not None:
+        columns = without_ids(read_table(connection, attached, group_id=group_id))
         with path.open("w", newline="", encoding="utf-8") as written:
             rows = csv.writer(written, delimiter="\t" if path.suffix == ".tsv" else ",")
-            rows.writerow(told)
-            rows.writerows(zip(*told.values(), strict=True))
+            rows.writerow(column.header for column in columns)
+            rows.writerows(zip(*(column.values for column in columns), strict=True))
         return True
-    if file.kind == "label" and (found := find_keyed(connection, LABELS, key.text)):
+    if file.kind == "label" and (found := find_keyed(connection, LABELS, key, group_id=group_id)):
         labels = read_labels(connection, found[0].id, (file.height, file.width))
         write_ome_tiff(path, labels, name=file.output, labels=True)
         return True
@@ -74,7 +74,7 @@ def _places(
     """Where each processed plane is, by its file."""
     places: dict[str, tuple[Place, int, int, int]] = {}
     for plan in images_of(result.files):
-        image = find_image(connection, msgspec.structs.replace(key, path=plan.path))
+        image = find_image(connection, msgspec.structs.replace(key, path=plan.path), group_id=group_id)
         if image is None:
             continue
         place = Place(

@@ -10,7 +10,7 @@ from ..numbers import HOME, span_of
 from ..repository import JobOrigin, StoredResult
 from .address import Person
 from .away import why_away
-from .errors import OmeroSessionEnded
+from .errors import OmeroSessionEnded, OmeroUnreachable
 from .identities import Identities
 from .person import await_login
 from .pool import ConnectionPool
@@ -89,6 +89,16 @@ class OmeroResultStore:
             return ()
         return self._as(requester, lambda results: results.results(job))
 
+    def well_result(self, job: str, well: str, *, requester: str = "") -> StoredResult:
+        """Return one finished well, its files fetched in this person's name where they are not here any more.
+
+        Raises:
+            ResultNotFound: it is not finished, or not to be seen by this person.
+            OmeroAwaitsLogin: nobody may act for the person before the next login.
+            MeshError: as ``OmeroResults`` says.
+        """
+        return self._as(requester, lambda results: results.well_result(job, well))
+
     def sweep(
         self, job: str, *, alive: Collection[tuple[str, int]] = (), requester: str = ""
     ) -> tuple[StoredResult, ...]:
@@ -112,7 +122,7 @@ class OmeroResultStore:
         return known is not None and span_of(known.plate_id) != HOME
 
     def _as(self, requester: str, work: Callable[[OmeroResults], T]) -> T:
-        person = Person(user=requester)
+        person, lives = Person(user=requester), False
         for _ in range(MOST_SESSIONS):
             pool = self._identities.pool(person)
             if isinstance(pool, AwaitLogin):
@@ -120,8 +130,13 @@ class OmeroResultStore:
             try:
                 return work(self._through(pool))
             except OmeroSessionEnded:
-                # What a call had begun in it, the next one finishes.
-                self._identities.ended(person, pool)
+                # What a call had begun in it, the next one finishes: in the same session, where that lives.
+                lives = self._identities.found_ended(person, pool)
+        if lives:
+            raise OmeroUnreachable(
+                f"The connection of {requester} to OMERO was lost {MOST_SESSIONS} times on the way.",
+                hint="Look at what lies between: a router, or a firewall that forgets connections.",
+            )
         raise OmeroSessionEnded(
             f"Each session of {requester} at OMERO is over as soon as it is used.",
             hint="Look at the server's settings of session time-outs.",
@@ -133,9 +148,14 @@ class OmeroResultStore:
             self._spool,
             origin=self._origin,
             provenance=self._provenance,
+            owner_of=self._owner_of,
             cache=self._cache,
             turns=self._turns,
         )
+
+    def _owner_of(self, job: str) -> str:
+        known = self._jobs.get(job)
+        return known.owner if known is not None else ""
 
     def _provenance(self, job: str) -> Provenance:
         known = self._jobs.get(job)

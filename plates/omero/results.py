@@ -27,6 +27,11 @@ def no_provenance(job: str) -> Provenance:
     return Provenance()
 
 
+def of_who_asks(job: str) -> str:
+    """Nobody in particular: for a caller that knows of no other owner than the session's user."""
+    return ""
+
+
 class OmeroResults:
     """Writes each well of each job once, in one session's name; a repeat finishes what an earlier try began."""
 
@@ -39,18 +44,21 @@ class OmeroResults:
         *,
         origin: str = "",
         provenance: Callable[[str], Provenance] = no_provenance,
+        owner_of: Callable[[str], str] = of_who_asks,
         cache: ResultCache | None = None,
         turns: Turns | None = None,
     ) -> None:
         """Write through the connections of one session what gathers below ``spool``, a folder on a disk of this host.
 
-        ``origin`` tells these jobs from those of other meshes, ``provenance`` says what is told of each. Those who
-        write below the same ``spool`` share one ``cache`` of finished wells, and their ``turns``.
+        ``origin`` tells these jobs from those of other meshes, ``provenance`` says what is told of each, ``owner_of``
+        whose results are read, empty for the session's user's. Those who write below the same ``spool`` share one
+        ``cache`` of finished wells, and their ``turns``.
         """
         self._pool = pool
         self._spool = spool
         self._origin = origin
         self._provenance = provenance
+        self._owner_of = owner_of
         self._cache = cache or ResultCache(spool / "finished")
         self._turns = turns or Turns()
 
@@ -83,7 +91,9 @@ class OmeroResults:
         job_folder = self._job_folder(plate_id, job)
         key = ResultKey(origin=self._origin, job=job, plate_id=plate_id, well=well)
         with self._turns.of(key), self._pool.connection() as connection:
-            stored = find_result(connection, key)
+            key = msgspec.structs.replace(key, owner=connection.user)
+            plate, _ = find_plate(connection, plate_id)
+            stored = find_result(connection, key, group_id=plate.group_id)
             if stored is None:
                 # From here on it is this attempt that is written, whatever comes after it.
                 published = job_folder.publish(well, attempt)
@@ -92,7 +102,7 @@ class OmeroResults:
                 return msgspec.structs.replace(stored, folder=str(folder))
             job_folder.drop(well, attempt)
             job_folder.drop_finished(well)
-            return self._placed(connection, stored)
+            return self._placed(connection, stored, key.owner)
 
     def results(self, job: str) -> tuple[StoredResult, ...]:
         """List the finished wells of a job, their files in folders of this host, fetched where they are not there.
@@ -104,8 +114,9 @@ class OmeroResults:
         """
 
         def read(connection: Connection) -> tuple[StoredResult, ...]:
-            found = results_of_job(connection, job, origin=self._origin)
-            return tuple(self._placed(connection, result) for result in found)
+            owner = self._owner_of(job) or connection.user
+            found = results_of_job(connection, job, owner=owner, origin=self._origin)
+            return tuple(self._placed(connection, result, owner) for result in found)
 
         return self._pool.read(read)
 
@@ -114,9 +125,18 @@ class OmeroResults:
 
         Raises:
             ResultNotFound: the well is not finished, or nobody knows the job.
+            OmeroNothingThere: somebody has deleted a part of the result in OMERO.
+            RepositoryFull, RepositoryFailed: the disk refuses.
             OmeroError: the server refuses or cannot be reached.
         """
-        found = next((result for result in self.results(job) if result.well == well), None)
+
+        def read(connection: Connection) -> StoredResult | None:
+            owner = self._owner_of(job) or connection.user
+            of_job = results_of_job(connection, job, owner=owner, origin=self._origin)
+            found = next((result for result in of_job if result.well == well), None)
+            return None if found is None else self._placed(connection, found, owner)
+
+        found = self._pool.read(read)
         if found is None:
             raise ResultNotFound(
                 f"Job {job} has no finished result for {f'well {well}' if well else 'the image'}.",
@@ -162,9 +182,9 @@ class OmeroResults:
     def _job_folder(self, plate_id: int, job: str) -> JobFolder:
         return JobFolder(self._spool, plate_id, job)
 
-    def _placed(self, connection: Connection, result: StoredResult) -> StoredResult:
+    def _placed(self, connection: Connection, result: StoredResult, owner: str) -> StoredResult:
         """A result with the folder of its files, which are fetched where they are not here."""
-        key = ResultKey(origin=self._origin, job=result.job, plate_id=result.plate_id, well=result.well)
+        key = ResultKey(origin=self._origin, job=result.job, plate_id=result.plate_id, well=result.well, owner=owner)
 
         def fetch(folder: Path) -> None:
             plate, _ = find_plate(connection, result.plate_id)

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .connection import Connection
-from .result_keys import Pairs, parse_noted
+from .result_keys import Pairs, ResultKey, parse_noted
 
-KEYED = "select a.id, a.description from Annotation a where a.ns = :ns and a.name = :key order by a.id"
+KEYED = """
+select a.id, a.description from Annotation a
+where a.ns = :ns and a.name = :key and a.details.owner.omeName = :owner order by a.id
+"""
 
 
 class Target(NamedTuple):
@@ -26,13 +29,22 @@ class Keyed(NamedTuple):
     noted: Mapping[str, str]
 
 
-def find_keyed(connection: Connection, namespace: str, key: str) -> list[Keyed]:
-    """The annotations with this key, the first one first; more than one only where two were saved at one time.
+def owner_of(connection: Connection, key: ResultKey) -> str:
+    """Whose things are meant by a key: what others have saved under it is neither believed nor touched.
 
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
-    rows = connection.rows(KEYED, ns=namespace, key=key)
+    return key.owner or connection.user
+
+
+def find_keyed(connection: Connection, namespace: str, key: ResultKey, *, group_id: int) -> list[Keyed]:
+    """The owner's annotations with this key, the first one first; more than one only where two were saved at one time.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    rows = connection.rows(KEYED, group=str(group_id), ns=namespace, key=key.text, owner=owner_of(connection, key))
     return [Keyed(number, parse_noted(description)) for number, description in rows]
 
 

@@ -64,10 +64,12 @@ def is_finished(found: Sequence[FiledFileset], outline: ImportOutline) -> bool:
 def standing(found: Sequence[FiledFileset], outline: ImportOutline) -> ImportStanding:
     """What a repository says of an import."""
     best = furthest_of_each(found, outline)
-    complete, partial = [], []
+    complete, partial, n_bytes = [], [], 0
     for fileset in best:
         for path in outline.filesets[fileset.number].files:
             file = fileset.files.get(client_path(outline.root, path))
+            # Of the import's own files: what the mesh adds is none of them.
+            n_bytes += (file.size or 0) if file is not None else 0
             if file is not None and file.hash:
                 complete.append(path)
             elif file is not None and file.size:
@@ -78,7 +80,7 @@ def standing(found: Sequence[FiledFileset], outline: ImportOutline) -> ImportSta
         plate_ids=plate_ids(best),
         complete=tuple(sorted(complete)),
         partial=tuple(sorted(partial, key=lambda file: file.path)),
-        n_bytes=sum(file.size or 0 for one in best for file in one.files.values()),
+        n_bytes=n_bytes,
     )
 
 

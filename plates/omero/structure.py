@@ -14,30 +14,36 @@ from ..wells import well_label
 
 STRUCTURE = """
 select well.row, well.column, index(ws), img.series, pix.id, pix.sizeX, pix.sizeY, pix.sizeZ, pix.sizeC, pix.sizeT,
- pt.value, fs.id, plate.name, plate.rows, plate.columns, plate.details.group.id
+ pt.value, fs.id, plate.name, plate.rows, plate.columns, plate.details.group.id, ws.id, pix.details.updateEvent.id
 from Well well join well.plate plate join well.wellSamples ws join ws.image img join img.pixels pix
  join pix.pixelsType pt left outer join img.fileset fs
 where plate.id = :pid order by well.row, well.column, index(ws)
 """
 """Every image of a plate, once: its files are asked for apart, or a fileset of the whole plate would multiply them."""
 
-PLATE = "select plate.name, plate.rows, plate.columns from Plate plate where plate.id = :pid"
+PLATE = "select plate.name, plate.rows, plate.columns, plate.details.group.id from Plate plate where plate.id = :pid"
 """What there is to know of a plate that holds no image yet."""
 
 STAMP = """
-select plate.name, plate.rows, plate.columns, count(ws.id), max(ws.id), max(pix.id)
+select plate.name, plate.rows, plate.columns, plate.details.group.id, count(ws.id), max(ws.id), max(pix.id),
+ max(pix.details.updateEvent.id)
 from Plate plate left outer join plate.wells well left outer join well.wellSamples ws
  left outer join ws.image img left outer join img.pixels pix
-where plate.id = :pid group by plate.name, plate.rows, plate.columns
+where plate.id = :pid group by plate.name, plate.rows, plate.columns, plate.details.group.id
 """
-"""One row that is another once the plate is renamed or has other images."""
+"""One row that is another once the plate is renamed, has other images, another size of pixels, or another group.
+
+Of a move to another group no event tells. Of names of channels it tells nothing: they stand at rows of their own, as
+many as there are channels.
+"""
 
 SUMMARIES = """
-select plate.id, plate.name, count(distinct well.id), count(ws.id), sum(pix.sizeC * pix.sizeZ * pix.sizeT)
+select plate.id, plate.name, count(distinct ws.well.id), count(ws.id), sum(pix.sizeC * pix.sizeZ * pix.sizeT)
 from Plate plate left outer join plate.wells well left outer join well.wellSamples ws
  left outer join ws.image img left outer join img.pixels pix
 group by plate.id, plate.name order by plate.id
 """
+"""One line for each plate; of its wells those count that have images, for some readers make the others as well."""
 
 DTYPES: Mapping[str, str] = {
     "int8": "int8",
@@ -99,6 +105,9 @@ class _Row(NamedTuple):
     n_rows: int | None
     n_columns: int | None
     group_id: int
+    sample_id: int
+    update_id: int
+    """The last event that changed the pixels: their size in micrometres, say."""
 
 
 _NAME = re.compile(
@@ -148,6 +157,29 @@ def first_pixels(rows: Sequence[Sequence[Any]]) -> int:
     return max((_Row(*row) for row in rows), key=lambda row: row.n_c).pixels_id
 
 
+def stamp_of_answer(row: Sequence[Any]) -> str:
+    """The stamp that ``STAMP`` answers with."""
+    return repr([*row])
+
+
+def stamp_of_rows(rows: Sequence[Sequence[Any]]) -> str:
+    """What ``STAMP`` would answer of the plate of these rows, which has some.
+
+    ``STAMP`` counts fields without an image too, which have no row: then the two differ, and who has this one asks for
+    the plate once more.
+    """
+    found = [_Row(*row) for row in rows]
+    first, last_sample = found[0], max(row.sample_id for row in found)
+    last_pixels, last_update = max(row.pixels_id for row in found), max(row.update_id for row in found)
+    shape = (first.name, first.n_rows, first.n_columns, first.group_id)
+    return stamp_of_answer([*shape, len(found), last_sample, last_pixels, last_update])
+
+
+def stamp_of_empty(row: Sequence[Any]) -> str:
+    """What ``STAMP`` would answer of a plate without images, of which this is the row of ``PLATE``."""
+    return stamp_of_answer([*row, 0, None, None, None])
+
+
 def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Description, *, root: str) -> OmeroPlate:
     """What a plate holds, and where it lies; ``field`` counts from 1 through a well's samples.
 
@@ -181,7 +213,7 @@ def empty_plate(plate_id: int, rows: Sequence[Sequence[Any]], *, root: str) -> O
     """
     if not rows:
         raise no_plate(plate_id)
-    name, n_rows, n_columns = rows[0]
+    name, n_rows, n_columns, _ = rows[0]
     plate = build_plate((), id=plate_id, name=name, n_rows=n_rows or 0, n_columns=n_columns or 0, root=root)
     return OmeroPlate(plate, {})
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Kind = Literal["LongColumn", "DoubleColumn", "BoolColumn", "StringColumn", "ImageColumn", "WellColumn"]
 Values = Sequence[int] | Sequence[float] | Sequence[bool] | Sequence[str]
 ADDED = ("Image", "Well")
-"""The names of the columns by which OMERO's viewers find what a row is about."""
+"""The names of the columns by which OMERO's viewers find what a row is about; a CSV may have some of these names."""
+_ADDED_KINDS: frozenset[Kind] = frozenset({"ImageColumn", "WellColumn"})
+"""What only such columns are: no text makes one of a CSV's own."""
+_UNNAMED = "without a header"
+"""The description of a column whose header is empty, where another's is its header or nothing."""
 _LONG = range(-(2**63), 2**63)
-_LEADING_ZERO = re.compile(r"[+-]?0\d")
-_BOOLS = {"true": True, "false": False}
+_BOOLS = {"True": True, "False": False}
 
 
 class BadTable(ValueError):
@@ -29,6 +30,12 @@ class Column(NamedTuple):
     values: Values
     size: int = 0
     description: str = ""
+    """The header where it could not be the name."""
+
+    @property
+    def header(self) -> str:
+        """What stood above the column in its CSV."""
+        return "" if self.description == _UNNAMED else self.description or self.name
 
 
 def columns_of(lines: Iterable[str], *, delimiter: str = ",") -> tuple[Column, ...]:
@@ -65,6 +72,11 @@ def with_ids(columns: Sequence[Column], *, well_id: int, image_ids: Mapping[int,
     return (*added, *columns)
 
 
+def without_ids(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """The columns that a CSV had."""
+    return tuple(column for column in columns if column.kind not in _ADDED_KINDS)
+
+
 def batches(columns: Sequence[Column], n_rows: int) -> Iterable[tuple[Column, ...]]:
     """The columns cut into parts of at most ``n_rows`` rows."""
     total = len(columns[0].values) if columns else 0
@@ -79,36 +91,31 @@ def _usable(name: str, number: int) -> str:
 
 
 def _typed(name: str, texts: Sequence[str], said: str) -> Column:
-    about = said if said != name else ""
+    about = (said or _UNNAMED) if said != name else ""
     tries: tuple[tuple[Kind, Callable[[str], int | float | bool]], ...] = (
         ("LongColumn", _long),
         ("BoolColumn", _bool),
-        ("DoubleColumn", _double),
+        ("DoubleColumn", float),
     )
-    if any(texts):
-        for kind, parse in tries:
-            try:
-                return Column(kind, name, [parse(text) for text in texts], description=about)
-            except (ValueError, KeyError):
-                continue
+    for kind, parse in tries if texts else ():
+        try:
+            values = [parse(text) for text in texts]
+        except (ValueError, KeyError):
+            continue
+        # The CSV itself is not kept: what would come back in other words stays a text, as 007, 1E10, an integer that a
+        # double rounds, or a blank among numbers.
+        if all(str(value) == text for value, text in zip(values, texts, strict=True)):
+            return Column(kind, name, values, description=about)
     longest = max((len(text.encode()) for text in texts), default=0)
     return Column("StringColumn", name, list(texts), size=max(1, longest), description=about)
 
 
 def _long(text: str) -> int:
     value = int(text)
-    # What would not come back as it was is a text: 007, 1_000.
-    if value not in _LONG or str(value) != text:
+    if value not in _LONG:
         raise ValueError(text)
     return value
 
 
 def _bool(text: str) -> bool:
-    return _BOOLS[text.lower()]
-
-
-def _double(text: str) -> float:
-    """A number; what was not measured is none."""
-    if "_" in text or _LEADING_ZERO.match(text):
-        raise ValueError(text)
-    return float(text) if text.strip() else math.nan
+    return _BOOLS[text]

@@ -13,7 +13,7 @@ from .saving import Target
 
 PLATE = "select plate.id, plate.name, plate.details.group.id from Plate plate where plate.id = :pid"
 WELL = """
-select well.id, img.id, well.details.group.id, pix.id
+select well.id, index(ws), img.id, well.details.group.id, pix.id
 from Well well left outer join well.wellSamples ws left outer join ws.image img left outer join img.pixels pix
 where well.plate.id = :pid and well.row = :row and well.column = :column order by well.id, index(ws)
 """
@@ -26,7 +26,7 @@ class WellTargets(NamedTuple):
     plate_name: str
     well: Target
     images: Mapping[int, Target]
-    """The image of each field, counted from 1."""
+    """The image of each field: its place among the well's samples, from 1, which stays where another sample is gone."""
     pixels_id: int = 0
     """Those of one of the images, to ask what all of the plate have in common; 0 without any."""
 
@@ -97,12 +97,11 @@ def find_well(connection: Connection, plate_id: int, well: str) -> WellTargets:
             f"Plate {plate_id} at OMERO has no well {well}.",
             hint="The plate has changed since it was analysed: run the pipeline again.",
         )
-    group_id = rows[0][2]
-    images = [row[1] for row in rows if row[1] is not None]
+    group_id = rows[0][3]
     return WellTargets(
         plate,
         name,
         Target("Well", rows[0][0], group_id),
-        {field: Target("Image", image_id, group_id) for field, image_id in enumerate(images, start=1)},
-        next((row[3] for row in rows if row[3] is not None), 0),
+        {index + 1: Target("Image", image_id, group_id) for _, index, image_id, *_ in rows if image_id is not None},
+        next((row[4] for row in rows if row[4] is not None), 0),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from ..import_outline import ImportOutline
 from .client_paths import client_path, in_order
 from .connection import Connection
-from .errors import OmeroChecksumUnknown
+from .errors import OmeroChecksumUnknown, OmeroFailed, OmeroUploadLost
 from .filed_imports import mark
 from .offered_checksums import COMPUTED
 from .standing import FiledFileset
@@ -18,13 +18,27 @@ SLOWEST_BYTES_S = 20 * 1024 * 1024
 
 Context = Mapping[str, str]
 """Which group a call is made in, as OMERO has it."""
+READING: Context = {"omero.fs.mode": "r"}
+WRITING: Context = {"omero.fs.mode": "rw"}
+"""What the store of a file of an upload is opened for."""
 
 
 class UploadProcess:
     """The server's side of one fileset that is not whole yet; lives as long as the session it was begun in."""
 
-    def __init__(self, connection: Connection, proxy: Any, outline: ImportOutline, number: int) -> None:
-        """Go on with what ``proxy`` stands for. To be made inside ``calling``."""
+    is_lost = False
+    """Whether the server has refused to open files of it, as it will from now on."""
+
+    def __init__(
+        self, connection: Connection, proxy: Any, outline: ImportOutline, number: int, *, begun: bool = False
+    ) -> None:
+        """Go on with what ``proxy`` stands for, ``begun`` by this connection or found. To be made in ``calling``.
+
+        Raises:
+            OmeroUploadLost: it was begun through another connection, and the server opens no files of it any more.
+            OmeroFailed: the server opens none, and does not say why.
+        """
+        self._begun_on = connection if begun else None
         self.number = number
         self.paths = in_order(outline.filesets[number].files)
         self.indices = {path: n for n, path in enumerate(self.paths)}
@@ -33,13 +47,42 @@ class UploadProcess:
         self.identity = str(proxy.ice_getIdentity().name)
         self._kind = type(proxy)
         self._name = connection.name_of(proxy)
-        self.first_file = int(self.on(connection).getUploader(0).getFileId().getValue())
+        self.first_file = int(self.store(connection, 0).getFileId().getValue())
         """The server's id of the first file, by which its fileset is told from others of the same import."""
         self.checksum = str(self.on(connection).getImportSettings().checksumAlgorithm.getValue().getValue())
 
     def on(self, connection: Connection, *, n_bytes: int = 0) -> Any:
         """The process through a connection, for calls in which the server may have to read ``n_bytes``."""
         return timed(connection, connection.named(self._name, self._kind), n_bytes)
+
+    def store(self, connection: Connection, index: int, mode: Context = WRITING) -> Any:
+        """The store of one of its files: the open one, or a new one. To be used inside ``calling``.
+
+        Raises:
+            OmeroUploadLost: it was begun through another connection, and the server opens no files of it any more.
+            OmeroFailed: the server opens none, and does not say why.
+        """
+        try:
+            store = self.on(connection).getUploader(index, connection.context(mode))
+        except connection.library.omero.InternalException:
+            if connection is self._begun_on:
+                raise
+            store = None
+        if store is not None:
+            return store
+        # The server has a new store belong to the client that began the upload: where that is gone, older ones fail
+        # and newer ones answer with no proxy, as they do for whatever else goes wrong there.
+        if connection is self._begun_on:
+            raise OmeroFailed(
+                f"OMERO at {connection.address} opens no store for {self.paths[index]}, and does not say why.",
+                hint="The server's Blitz-0.log may; ask its administrator.",
+            )
+        self.is_lost = True
+        raise OmeroUploadLost(
+            f"The connection to OMERO at {connection.address} by which {self.paths[index]} was being sent is gone, and "
+            "the server opens no more files for what was begun through it.",
+            hint="It is uploaded again.",
+        )
 
     def lives(self, connection: Connection) -> bool:
         """Whether the server still knows of it.
@@ -107,7 +150,7 @@ def begin(connection: Connection, outline: ImportOutline, number: int, *, key: s
             checksumAlgorithm=_agreed(connection, repository),
         )
         proxy = repository.importFileset(fileset, settings, connection.context(context))
-        return UploadProcess(connection, proxy, outline, number)
+        return UploadProcess(connection, proxy, outline, number, begun=True)
 
 
 def found_again(
@@ -131,8 +174,8 @@ def found_again(
             try:
                 if _first_file(connection.in_time(proxy), ids) in ids:
                     return UploadProcess(connection, proxy, outline, known.number)
-            except connection.library.ice.ObjectNotExistException:
-                # It ended since.
+            except (connection.library.ice.ObjectNotExistException, connection.library.omero.InternalException):
+                # It ended since, or the connection by which it was begun has.
                 continue
     return None
 
@@ -140,6 +183,9 @@ def found_again(
 def _first_file(process: Any, ids: Collection[int]) -> int:
     was_open = process.getUploadOffset(0) > 0
     store = process.getUploader(0)
+    if store is None:
+        # The connection by which it was begun is gone: no file of it can be sent any more.
+        return 0
     file_id = int(store.getFileId().getValue())
     if not was_open and file_id not in ids:
         # Opened by looking at it.

@@ -52,6 +52,7 @@ class Sender:
             SourceChanged: the file is not as it was when it settled, or changed while it was read.
             SourceMissing, SourceUnreadable, SourceFailed: the source cannot be read.
             TransferCancelled: the caller wanted no more.
+            OmeroUploadLost: the upload was begun through a connection that is gone, and cannot go on.
             OmeroError: the server refuses or cannot be reached.
         """
         file, upload = sending.file, sending.upload
@@ -65,7 +66,7 @@ class Sender:
                 process = upload.on(self._connection)
                 # Asked before the store is opened: where none was open, it begins at the first byte again.
                 n_sent = min(int(process.getUploadOffset(index)), before.size)
-                store = self._connection.in_time(process.getUploader(index))
+                store = self._connection.in_time(upload.store(self._connection, index))
             position = 0
             while position < before.size and (n := self._read(reader, before.size - position)):
                 part = self._buffer[:n]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from ..import_outline import ImportOutline
-from ..repository import StoredFile
+from ..repository import StoredFile, wait_on
 from .connection import Connection
 from .errors import OmeroImportFailed, OmeroNotPermitted, OmeroUnreachable, OmeroUploadLost
 from .filed_imports import filed, remove
@@ -15,6 +16,12 @@ from .standing import FiledFileset, furthest
 from .taking_over import kept_checksum
 from .upload_process import UploadProcess, begin, found_again
 
+MAKING = "waiting for OMERO to finish making images"
+LEFT_MAKING = (
+    "waiting for OMERO to finish what it was asked for before the mesh was interrupted; if no images come within "
+    "{minutes} min, the files are sent again"
+)
+
 _GROUP = "select one.id from ExperimenterGroup one where one.name = :name"
 
 
@@ -22,10 +29,19 @@ class Uploads:
     """What a session holds open of an import; to be used by one thread at a time."""
 
     def __init__(
-        self, imports: OmeroImports, outline: ImportOutline, connection: Connection, under_way: UnderWay, *, key: str
+        self,
+        imports: OmeroImports,
+        outline: ImportOutline,
+        connection: Connection,
+        under_way: UnderWay,
+        *,
+        key: str,
+        announced: Callable[[], ImportOutline],
     ) -> None:
+        """Upload what is ``announced`` of an import, which is asked for when something is to be done with it."""
         self._imports = imports
         self._outline = outline
+        self._announced = announced
         self._connection = connection
         self._open = under_way.uploads
         self._refused = under_way.refused
@@ -40,10 +56,15 @@ class Uploads:
         if fileset is None or fileset.finished:
             return None
         upload = self._open.get(fileset.number)
+        if upload is not None and upload.is_lost:
+            # Not looked for again: it would be found, and be of as little use as before.
+            del self._open[fileset.number]
+            upload.close(self._connection)
+            return None
         if upload is None or not upload.lives(self._connection):
             self._open.pop(fileset.number, None)
             in_use = self._imports.in_use()
-            upload = found_again(self._connection, self._outline, fileset, in_use=in_use)
+            upload = found_again(self._connection, self._announced(), fileset, in_use=in_use)
             if upload is not None:
                 self._open[fileset.number] = upload
         return upload
@@ -67,13 +88,15 @@ class Uploads:
         if upload is None:
             remove(self._connection, [one for one in found if one.number == number])
             _, context = self.group()
-            upload = begin(self._connection, self._outline, number, key=self._key, context=context)
+            upload = begin(self._connection, self._announced(), number, key=self._key, context=context)
             self._open[number] = upload
             self._refused.discard(number)
         return upload
 
-    def make_images(self, number: int, stored: Mapping[str, StoredFile]) -> None:
-        """Have the server make images of a fileset, unless it has.
+    def make_images(
+        self, number: int, stored: Mapping[str, StoredFile], while_waiting: Callable[[str], None] = wait_on
+    ) -> None:
+        """Have the server make images of a fileset, unless it has; ``while_waiting`` may raise to wait no more.
 
         Raises:
             OmeroUploadLost: what was uploaded cannot be imported any more.
@@ -98,13 +121,13 @@ class Uploads:
             if not all(hashes):
                 raise self.lost()
             try:
-                have_images_made(self._connection, upload, hashes)
+                have_images_made(self._connection, upload, hashes, proceed=lambda: while_waiting(MAKING))
             except OmeroImportFailed:
                 # For good, as far as anybody knows: nothing is held open for it. Its files and its log stay there.
                 self._refused.add(number)
                 self.close()
                 raise
-        elif unmade := self._left_unmade(number):
+        elif unmade := self._left_unmade(number, while_waiting):
             # Nobody makes them any more. Should somebody all the same, they go with the fileset or do not come.
             remove(self._connection, unmade)
             raise self.lost()
@@ -145,7 +168,7 @@ class Uploads:
             hint="It is uploaded again.",
         )
 
-    def _left_unmade(self, number: int) -> tuple[FiledFileset, ...]:
+    def _left_unmade(self, number: int, while_waiting: Callable[[str], None]) -> tuple[FiledFileset, ...]:
         """Wait for images that the server was left making by somebody who cannot tell; what has none in the end."""
         imports = self._imports
         until_s = imports.clock() + imports.patience_s
@@ -154,8 +177,10 @@ class Uploads:
             fileset = furthest(found, number)
             if fileset is not None and fileset.finished:
                 return ()
-            if imports.clock() >= until_s:
+            left_s = until_s - imports.clock()
+            if left_s <= 0.0:
                 return tuple(one for one in found if one.number == number)
+            while_waiting(LEFT_MAKING.format(minutes=math.ceil(left_s / 60.0)))
             imports.sleep(LOOK_S)
             if imports.stopping.is_set():
                 raise OmeroUnreachable("The mesh is stopping.", hint="It goes on when the mesh is up again.")

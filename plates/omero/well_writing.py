@@ -15,6 +15,7 @@ from .connection import Connection
 from .derived_plates import derived_plate, fill_well
 from .file_annotations import attach_file
 from .image_plans import ImagePlan, images_of
+from .masks import MaskTooLarge
 from .new_images import NewImage, make_image
 from .plates import describe
 from .regions import PlaneOfImage, attach_labels
@@ -96,7 +97,11 @@ class WellWriting:
                 return made.note
             case "label" if to.kind == "Image" and (labels := tifffile.imread(path)).ndim == 2:
                 plane = PlaneOfImage(c=file.c, z=file.z, t=file.t)
-                attach_labels(self._connection, to, key, labels, plane, record=self._record)
+                try:
+                    attach_labels(self._connection, to, key, labels, plane, record=self._record)
+                except MaskTooLarge as error:
+                    attach_file(self._connection, to, key, path, namespace=FILE, record=self._record)
+                    return f"{file.path} is stored as a file: {error}"
             case "plane" if to.kind == "Image":
                 pass
             case _:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import Ice
 import pytest
 from omero.gateway import BlitzGateway
 from omero_people import CLIENTS, SETUP, Login, login_of
+from omero_real import real_server
 
 from omero_server.running import RunningServer, running_server
 
@@ -44,9 +44,8 @@ def confused_server(stand_in: RunningServer) -> Iterator[RunningServer]:
 @pytest.fixture(scope="session")
 def login(request: pytest.FixtureRequest) -> Login:
     """The server of the environment if it names one, else the stand-in."""
-    if host := os.environ.get("OMERO_HOST"):
-        port = int(os.environ.get("OMERO_PORT", "4064"))
-        return Login(host, port, os.environ["OMERO_USER"], os.environ["OMERO_PASSWORD"])
+    if (server := real_server()) is not None:
+        return Login(server.host, server.port, *server.people["ada"])
     return login_of(request.getfixturevalue("stand_in"), "ada")
 
 

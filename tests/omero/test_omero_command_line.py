@@ -1,5 +1,8 @@
 """OMERO's own command line, unmodified, against the server: a client that knows nothing of ours."""
 
+import json
+import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,3 +63,20 @@ def test_a_file_goes_up_and_comes_down_unchanged(command: Omero, tmp_path: Path)
 def test_the_session_is_listed_and_ended(command: Omero, login: Login) -> None:
     assert login.user in command("sessions", "list")
     command("logout")
+
+
+def test_the_people_of_a_real_server_are_made_by_commands_that_there_are(checkout: Path) -> None:
+    recipe = (checkout / "tests" / "omero" / "compose.yaml").read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"^#   \S+/omero (.*)$", recipe, re.MULTILINE)]
+    cli = CLI()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cli.loadplugins()
+    said = [cli.parser.parse_args(command) for command in commands]
+    cli.close()
+    (written,) = re.findall(r"^#   echo '(.*)' > people.json$", recipe, re.MULTILINE)
+    passwords = {one.username: one.userpassword for one in said if hasattr(one, "userpassword")}
+    assert {role: tuple(login) for role, login in json.loads(written).items()} == {
+        name: (name, password) for name, password in passwords.items()
+    }
+    assert set(passwords) == {"ada", "grace"}

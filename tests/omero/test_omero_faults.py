@@ -48,6 +48,19 @@ def test_every_call_and_query_is_counted(confused_server: RunningServer, connect
     assert confused_server.control.tell("counts")["queries"] == [["select p.id from Plate p", 3]]
 
 
+def test_it_is_known_who_called_what_by_how_many_connections(confused_server: RunningServer, connect: Connect) -> None:
+    ada, ben = connect("ada", server=confused_server), connect("ben", server=confused_server)
+    confused_server.control.tell("forget_counts")
+    second = connect("ada", server=confused_server)
+    ada.c.sf.getQueryService().find("Plate", 1)
+    ben.c.sf.getQueryService().findAll("Plate", None)
+    second.close()
+    people = confused_server.control.tell("counts")["people"]
+    calls = {user: {name for name in did["calls"] if name.startswith("IQuery.find")} for user, did in people.items()}
+    assert calls == {"ada": {"IQuery.find"}, "ben": {"IQuery.findAll"}}
+    assert {user: did["most_connections"] for user, did in people.items()} == {"ada": 2, "ben": 0}
+
+
 def test_a_slow_call_takes_its_time_as_often_as_was_asked_for(confused_server: RunningServer, connect: Connect) -> None:
     service = connect("ada", server=confused_server).c.sf.getQueryService()
     confused_server.control.tell("slow", operation="IQuery.find", seconds=0.5, times=1)

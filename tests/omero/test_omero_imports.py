@@ -13,6 +13,7 @@ import tifffile
 from omero.gateway import BlitzGateway
 from omero.rtypes import rstring, unwrap
 from omero_filesets import Upload, metaxpress_plate, ome_tiff_plate, planes
+from omero_people import Login
 
 from omero_server.managed_repository import expanded, relative_paths
 from omero_server.refusals import BadData, NotKnown
@@ -103,6 +104,32 @@ def test_an_upload_goes_on_where_it_was_left(connection: BlitzGateway, login, tm
     store.close()
     assert isinstance(upload.finish(), omero.grid.ImportResponse)
     joined.close(hard=False)
+
+
+def test_of_an_upload_whose_client_has_gone_only_what_is_open_goes_on(login: Login, tmp_path: Path) -> None:
+    # A server registers each new store at the client that began the upload. Where that has gone it has nowhere to
+    # register it, and answers with no proxy.
+    first, second = login.connect(), login.client()
+    upload = Upload(first, metaxpress_plate(tmp_path / "in", planes(1, 2, 10, 12)))
+    upload.process.getUploader(0).write(b"part", 0, 4)
+    second.joinSession(first.getEventContext().sessionUuid)
+    name = first.c.getCommunicator().proxyToString(upload.process)
+    found = omero.grid.ImportProcessPrx.uncheckedCast(second.getCommunicator().stringToProxy(name))
+    first.close(hard=False)
+    assert found.getUploadOffset(0) == 4
+    assert found.getUploader(0).size() == 4
+    assert found.getUploader(1) is None
+
+
+def test_a_store_that_is_opened_to_be_read_takes_nothing(connection: BlitzGateway, tmp_path: Path) -> None:
+    upload = Upload(connection, ome_tiff_plate(tmp_path / "in", planes(1, 1, 10, 12)))
+    upload.send(0)
+    store = upload.process.getUploader(0, {"omero.fs.mode": "r"})
+    assert store.size() == upload.files[0].stat().st_size
+    with pytest.raises(omero.InternalException):
+        store.write(b"more", 0, 4)
+    store.close()
+    assert isinstance(upload.finish(), omero.grid.ImportResponse)
 
 
 def test_an_empty_file_is_uploaded_by_opening_and_closing(connection: BlitzGateway, tmp_path: Path) -> None:

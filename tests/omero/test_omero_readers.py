@@ -114,6 +114,24 @@ def test_a_companion_speaks_for_the_files_beside_it(tmp_path: Path) -> None:
         read(files)
 
 
+def test_files_of_one_name_are_told_apart_by_the_folders_that_a_companion_says(tmp_path: Path) -> None:
+    files = [tmp_path / f"z{z}" / "same.tif" for z in range(Z)]
+    for file in files:
+        file.parent.mkdir()
+        tifffile.imwrite(file, planes(3, 4))
+    said = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}" PlaneCount="1"><UUID FileName="z{z}/same.tif">urn:uuid:{z}</UUID></TiffData>'
+        for z in range(Z)
+    )
+    companion = tmp_path / "two.companion.ome"
+    companion.write_text(
+        f'<OME xmlns="{OME}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="4" '
+        f'SizeY="3" SizeZ="{Z}" SizeC="1" SizeT="1">{said}</Pixels></Image></OME>',
+        encoding="utf-8",
+    )
+    assert read([companion, *reversed(files)]).images[0].places == [Place(2, 0), Place(1, 0)]
+
+
 def test_a_metaxpress_plate_tells_its_wells_and_misses_what_is_missing(tmp_path: Path) -> None:
     files = metaxpress_plate(tmp_path, planes(2, 2, 8, 9))
     [plate] = (found := read([one for one in files if "s2_w1" not in one.name])).plates
@@ -127,6 +145,13 @@ def test_what_nobody_knows_is_an_error(tmp_path: Path, name: str, content: bytes
     (tmp_path / name).write_bytes(content)
     with pytest.raises(Unreadable):
         read([tmp_path / name])
+
+
+def test_of_several_plain_tiffs_the_first_is_the_image(tmp_path: Path) -> None:
+    files = [tmp_path / f"{n}.tif" for n in range(3)]
+    for file in files:
+        tifffile.imwrite(file, planes(8, 9))
+    assert [image.name for image in read(files).images] == ["0.tif"]
 
 
 def test_pages_of_a_plain_tiff_are_time_points(tmp_path: Path) -> None:

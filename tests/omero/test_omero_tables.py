@@ -113,6 +113,12 @@ def test_a_write_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
         assert TableFile(torn).columns[0].values == {"values": [1, 2, 4]}
 
 
+def test_names_of_attributes_are_no_names_of_columns(tmp_path: Path) -> None:
+    table = TableFile(tmp_path / "table")
+    with pytest.raises(BadTable, match="Reserved column name: __x"):
+        table.initialize([Column("LongColumn", name, values={"values": []}) for name in ("x", "__x")])
+
+
 def test_masks_keep_their_bytes(tmp_path: Path) -> None:
     names = ("imageId", "theZ", "theT", "x", "y", "w", "h", "bytes")
     table = TableFile(tmp_path / "table")

@@ -1,11 +1,12 @@
-"""A stand-in OMERO.server for the tests of what speaks with one."""
+"""A stand-in OMERO.server for the tests of what speaks with one; for some, the real one that the environment names."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from docker_program import DockerProgram, free_port
-from omero_lab import SETUP
+from omero_lab import SETUP, Server
+from omero_real import real_server
 
 from hcs_mesh.config import OmeroSettings
 from omero_server.running import RunningServer, running_server
@@ -24,6 +25,16 @@ def omero(shared_omero: RunningServer) -> RunningServer:
     shared_omero.control.tell("forget_faults")
     shared_omero.control.tell("forget_counts")
     return shared_omero
+
+
+@pytest.fixture
+def any_omero(request: pytest.FixtureRequest) -> Server:
+    """The real server of OMERO_HOST, else the stand-in: for tests that want nothing that a stand-in alone can do."""
+    server = real_server()
+    if server is not None:
+        return server
+    stand_in: RunningServer = request.getfixturevalue("omero")
+    return stand_in
 
 
 @pytest.fixture

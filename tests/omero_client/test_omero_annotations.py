@@ -127,6 +127,21 @@ def test_an_answer_that_got_lost_makes_no_second_one(own_omero: RunningServer) -
         one.close()
 
 
+def test_what_another_has_attached_with_a_key_is_neither_taken_for_ours_nor_in_the_way(
+    omero: RunningServer, annotations: OmeroAnnotations, plate_id: int
+) -> None:
+    omero.control.tell("set_permissions", group="lab", permissions="rwra--")
+    told: dict[str, Any] = {"key": "k", "namespace": COMMENT, "name": ""}
+    theirs = pool_of(omero, "grace")
+    for _ in range(2):
+        OmeroAnnotations(theirs).annotate(plate_id, value="forged", **told)
+    assert annotations.annotate(plate_id, value="ours", **told).author == "ada"
+    assert annotations.annotate(plate_id, value="ours", **told).author == "ada"
+    assert texts(annotations, plate_id) == [(COMMENT, "", "forged", ""), (COMMENT, "", "ours", "")]
+    theirs.close()
+    omero.control.tell("set_permissions", group="lab", permissions="rw----")
+
+
 def test_of_two_that_a_call_given_up_and_its_repeat_have_left_one_stays(
     omero: RunningServer, pool: ConnectionPool, annotations: OmeroAnnotations, plate_id: int
 ) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from omero_lab import address_of
 
 from hcs_mesh.plates.omero.address import OmeroAddress
-from hcs_mesh.plates.omero.instance.looking import at_the_door
+from hcs_mesh.plates.omero.instance.looking import at_the_door, look
+from omero_server.running import RunningServer
 
 
 @contextmanager
@@ -55,3 +57,12 @@ def test_who_speaks_no_tls_is_told_and_no_line_stays_open(answer: Callable[[sock
             assert seen is not None
             assert (seen.reach, seen.why) == ("something", why)
     gc.collect()
+
+
+@pytest.mark.needs("omero")
+def test_a_router_that_cannot_ask_its_server_yet_lets_nobody_in(omero: RunningServer) -> None:
+    omero.control.tell("fail", operation="Router.createSession", times=None, **{"with": "not asked"})
+    sight = look(address_of(omero))
+    assert (sight.reach, "internal server error" in sight.why) == ("server", True)
+    omero.control.tell("forget_faults")
+    assert look(address_of(omero)).reach == "login"

@@ -12,7 +12,7 @@ import pytest
 from omero_lab import address_of, login
 
 from hcs_mesh.plates.omero.address import SessionKey
-from hcs_mesh.plates.omero.connection import Connection
+from hcs_mesh.plates.omero.connection import Connection, close_quietly
 from hcs_mesh.plates.omero.errors import (
     OmeroLoginRefused,
     OmeroNotAnswering,
@@ -104,6 +104,19 @@ def test_a_frozen_server_is_left_at_the_deadline_of_a_connection(own_omero: Runn
     finally:
         os.kill(own_omero.pid, signal.SIGCONT)
     # Generous towards a loaded machine, and still not the half hour of a connection that nobody watches.
+    assert time.monotonic() - began_s < 45
+
+
+def test_a_connection_to_a_frozen_server_is_closed_at_its_deadlines(own_omero: RunningServer) -> None:
+    connection = Connection(address_of(own_omero, connect_s=3.0), login("ada"))
+    assert who(connection) == "ada"
+    os.kill(own_omero.pid, signal.SIGSTOP)
+    began_s = time.monotonic()
+    try:
+        close_quietly(connection)
+    finally:
+        os.kill(own_omero.pid, signal.SIGCONT)
+    # Twice 3 s; Ice's own minute comes with none of them.
     assert time.monotonic() - began_s < 45
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hcs_mesh.plates.omero import errors
-from hcs_mesh.plates.omero.address import OmeroAddress, Password
+from hcs_mesh.plates.omero.address import Credential, OmeroAddress, Password, SessionKey
 from hcs_mesh.plates.omero.errors import OmeroError
 from hcs_mesh.plates.omero.library import omero_py
 from hcs_mesh.plates.omero.meanings import meaning
@@ -48,7 +48,7 @@ MEANINGS = [
     ("omero.QueryException", errors.OmeroCallRefused),
     ("omero.InternalException", errors.OmeroFailed),
     ("Ice.UnknownLocalException", errors.OmeroFailed),
-    ("Ice.MemoryLimitException", errors.OmeroFailed),
+    ("Ice.MemoryLimitException", errors.OmeroTooLarge),
     ("Ice.UnmarshalOutOfBoundsException", errors.OmeroFailed),
     ("Ice.ProtocolException", errors.OmeroUnreachable),
 ]
@@ -75,6 +75,13 @@ def test_each_exception_of_the_client_has_its_meaning(name: str, kind: type[Omer
     assert told.value.hint
     assert told.value.__cause__ is None
     assert told.value.__suppress_context__
+
+
+@pytest.mark.parametrize("credential", [ADA, SessionKey(uuid=Secret("the-uuid"))])
+@pytest.mark.parametrize("kind", ["PermissionDeniedException", "CannotCreateSessionException"])
+def test_a_router_that_cannot_ask_its_server_has_judged_nobody(kind: str, credential: Credential) -> None:
+    with pytest.raises(errors.OmeroUnreachable, match="internal server error"), omero_errors(ADDRESS, credential):
+        raise getattr(glacier2(), kind)("internal server error")
 
 
 def test_three_timeouts_in_a_row_are_told_as_no_answer_with_the_time_that_was_given() -> None:

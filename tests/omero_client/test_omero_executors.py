@@ -4,18 +4,25 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from omero_hub import COPIED, EXECUTOR, PLANES, Hub, everything_written, imported, must_be_copied, running_hub
 from waiting import eventually
 
 from hcs_mesh.actors.omero.session_desk import SESSIONS
+from hcs_mesh.config import OmeroSettings
 from hcs_mesh.messages.compute import RunWell
 from hcs_mesh.messages.metadata import GetPlate
 from hcs_mesh.messages.omero import OpenSession, SessionOpened
+from hcs_mesh.plates.model import Plate
+from hcs_mesh.plates.omero.address import Person, SessionKey, reading_of
 from hcs_mesh.plates.plane_readers import read_any_plane
-from hcs_mesh.transport import AskFailed, NotPermitted
+from hcs_mesh.plates.repository import StoredResult
+from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.transport import AskFailed, NotPermitted, Ref
 from hcs_mesh.transport.messages import ROLES
 from omero_server.running import RunningServer
 
@@ -56,6 +63,16 @@ async def test_a_job_is_computed_in_its_owners_session_alone(
         image = plate.image(1)
         plane = await asyncio.to_thread(read_any_plane, plate.root, image.file, image.page, requester="ada")
         np.testing.assert_array_equal(plane, PLANES[0, 0, 1])
+
+        read = "omero_planes_from_files" if mounted else "omero_planes_from_server"
+
+        def told() -> dict[str, Any]:
+            return dict(hub.processes.beats[EXECUTOR].statistics)
+
+        await eventually(lambda: told().get(read) == 4, 60.0, "that the executor tells it")
+        assert told()["omero_bytes_spared"] == (4 * PLANES[0, 0, 0].nbytes if mounted else 0)
+        assert told()["omero_filesets_not_local"] == 0
+        assert hub.node.cells[SESSIONS].statistics()[read] >= 1, "what viewers are shown is read by the hub"
     assert key.uuid.reveal() in sessions_of(omero, "ada"), "it stays its owner's when the mesh is gone"
 
 
@@ -133,6 +150,55 @@ async def test_a_server_that_is_killed_within_a_well_is_waited_for(own_omero: Ru
         must_be_copied(await hub.until_over(job))
 
 
+def n_connections(server: RunningServer, key: SessionKey) -> int:
+    (session,) = (one for one in server.control.tell("sessions")["sessions"] if one["uuid"] == key.uuid.reveal())
+    return int(session["connections"])
+
+
+async def test_a_session_that_is_taken_back_within_a_well_is_read_in_to_the_end_of_the_plane(
+    omero: RunningServer, tmp_path: Path
+) -> None:
+    plate_id = imported(omero, tmp_path / "source")
+    # As if the minute had passed for which it need not ask.
+    async with running_hub(tmp_path / "hub", omero, lending={"lent_s": 0.0}) as hub:
+        key = await hub.log_in("ada")
+        omero.control.tell("hold", operation="RawPixelsStore.getPlane")
+        omero.control.tell("forget_counts")
+        job = await hub.submit("ada", plate_id)
+        await held(omero, "RawPixelsStore.getPlane")
+        assert await asyncio.to_thread(hub.identities.taken_back, Person(user="ada"))
+        assert n_connections(omero, key) > 0
+        omero.control.tell("release", operation="RawPixelsStore.getPlane")
+        await hub.until_reason(job, "waiting: nobody may act for ada at OMERO before the next login")
+        assert omero.control.counts()["RawPixelsStore.getPlane"] == 1
+        await eventually(lambda: n_connections(omero, key) == 0, 120.0, "letting go of what was taken back")
+        assert key.uuid.reveal() in sessions_of(omero, "ada"), "it stays its owner's"
+        await hub.log_in("ada")
+        must_be_copied(await hub.until_over(job))
+
+
+async def test_an_executor_lets_go_by_itself_of_a_session_in_which_it_has_no_more_to_read(
+    omero: RunningServer, tmp_path: Path
+) -> None:
+    plate_id = imported(omero, tmp_path / "source")
+    async with running_hub(tmp_path / "hub", omero, lending={"let_go_s": 3.0}) as hub:
+        key = await hub.log_in("ada")
+        must_be_copied(await hub.until_over(await hub.submit("ada", plate_id)))
+        assert await asyncio.to_thread(hub.identities.taken_back, Person(user="ada"))
+        await eventually(lambda: n_connections(omero, key) == 0, 120.0, "letting go of what was taken back")
+        (pid,) = (pid for name, pid in hub.processes.running() if name == EXECUTOR)
+        assert psutil.pid_exists(pid), "it was let go of, and did not go with its process"
+
+
+def test_the_times_of_what_is_lent_are_those_that_are_documented(checkout: Path) -> None:
+    reading = reading_of(OmeroSettings(host="localhost"))
+    assert reading is not None
+    assert (reading.lent_s, reading.let_go_s) == (60.0, 120.0)
+    told = (checkout / "docs" / "omero.md").read_text()
+    assert "for a minute at most after it last asked for the session, and then to the end of the plane" in told
+    assert "Within two minutes its connections are closed and the key is forgotten" in told
+
+
 async def run_well_as(hub: Hub, owner: str, plate_id: int, folder: Path) -> None:
     plate = await hub.node.find("metadata").ask(GetPlate(plate_id=plate_id, requester="ada"))
     await asyncio.to_thread(folder.mkdir)
@@ -164,6 +230,60 @@ async def test_nobody_is_computed_what_that_person_may_not_see(omero: RunningSer
             await run_well_as(hub, "", plate_id, tmp_path / "for-nobody")
         with pytest.raises(AskFailed, match="nobody may act for eve"):
             await run_well_as(hub, "eve", plate_id, tmp_path / "for-eve")
+
+
+class Curious(Actor[RunWell]):
+    """An executor that asks for the sessions of everybody, whosever well it was given."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
+
+    async def receive(self, message: RunWell) -> Any:
+        return self.defer(self._ask_around(message))
+
+    async def _ask_around(self, message: RunWell) -> StoredResult:
+        for person in ("ada", "grace"):
+            self.told[person] = await asked_for(self.context.find(SESSIONS), person)
+        return StoredResult(job=message.job, plate_id=message.plate.id, well=message.well, attempt=1)
+
+
+async def asked_for(sessions: Ref, person: str) -> str:
+    """The key that is lent, or the refusal."""
+    try:
+        return (await sessions.ask(OpenSession(requester=person), timeout_s=60.0)).uuid
+    except NotPermitted as refused:
+        return str(refused)
+
+
+async def test_a_process_is_lent_the_sessions_alone_of_those_whose_wells_it_has(
+    omero: RunningServer, tmp_path: Path
+) -> None:
+    async with running_hub(tmp_path / "hub", omero) as hub:
+        keys = {user: (await hub.log_in(user)).uuid.reveal() for user in ("ada", "grace")}
+        child, curious = Node("executor.stray"), Curious()
+        life = await child.start_actor(child.name, lambda: curious)
+        expected = hub.node.expect(child.name)
+        child.dial_parent(hub.inner)
+        await expected
+        no_work = "executor.stray asks for a session of {0} at OMERO and has no work of {0}'s"
+        assert await asked_for(child.find(SESSIONS), "grace") == no_work.format("grace")
+        request = RunWell(
+            job="job-1",
+            well="A01",
+            attempt=1,
+            source=COPIED,
+            source_name="copied.py",
+            plate=Plate(id=1, name="hers", root=""),
+            folder=str(tmp_path),
+            owner="grace",
+        )
+        await hub.node.find(child.name).ask(request, timeout_s=120.0)
+        assert curious.told == {"ada": no_work.format("ada"), "grace": keys["grace"]}
+        # With the well the right has gone.
+        assert await asked_for(child.find(SESSIONS), "grace") == no_work.format("grace")
+        await life.stop()
+        await life.wait()
+        await child.close()
 
 
 async def test_no_key_of_the_fronts_is_lent_a_session(omero: RunningServer, tmp_path: Path) -> None:

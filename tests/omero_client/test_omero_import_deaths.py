@@ -9,7 +9,7 @@ from pathlib import Path
 
 import omero_imports
 import pytest
-from omero_imports import METAXPRESS, ask, importing, n_of, secret, wait_held
+from omero_imports import METAXPRESS, ask, importable, importing, n_of, secret, wait_held
 from omero_plates import logged_in
 
 from omero_server.running import RunningServer
@@ -46,7 +46,7 @@ def test_a_server_that_dies_at_any_step_has_imported_once(
     own_omero: RunningServer, secret: Path, shared_data: Path, step: str, after: bool
 ) -> None:
     with importing(own_omero, users=(), minter=secret, patience_s=3.0) as desk:
-        one = desk.of("import-0001", shared_data / METAXPRESS)
+        one = desk.of("import-0001", importable(shared_data / METAXPRESS))
         own_omero.control.tell("kill_at", operation=step, nth=1, after=after)
 
         def restart() -> None:
@@ -92,10 +92,10 @@ def test_a_client_that_is_killed_at_any_step_has_imported_once(
     own_omero: RunningServer, secret: Path, shared_data: Path, tmp_path: Path, step: str
 ) -> None:
     own_omero.control.tell("hold", operation=step)
-    killed_at(own_omero, step, start(own_omero, secret, shared_data / METAXPRESS, tmp_path / "journal"))
+    killed_at(own_omero, step, start(own_omero, secret, importable(shared_data / METAXPRESS), tmp_path / "journal"))
     # What it had asked for goes on, as it does at a server: nobody is there any more to hear of it.
     own_omero.control.tell("release", operation=step)
-    check_imported_once(own_omero, start(own_omero, secret, shared_data / METAXPRESS, tmp_path / "journal"))
+    check_imported_once(own_omero, start(own_omero, secret, importable(shared_data / METAXPRESS), tmp_path / "journal"))
 
 
 @pytest.mark.parametrize("step", ["ManagedRepository.importFileset", "ImportProcess.verifyUpload"])
@@ -103,8 +103,8 @@ def test_what_a_killed_client_had_asked_for_may_come_after_what_its_follower_ask
     own_omero: RunningServer, secret: Path, shared_data: Path, tmp_path: Path, step: str
 ) -> None:
     own_omero.control.tell("hold", operation=step)
-    killed_at(own_omero, step, start(own_omero, secret, shared_data / METAXPRESS, tmp_path / "journal"))
-    second = start(own_omero, secret, shared_data / METAXPRESS, tmp_path / "journal")
+    killed_at(own_omero, step, start(own_omero, secret, importable(shared_data / METAXPRESS), tmp_path / "journal"))
+    second = start(own_omero, secret, importable(shared_data / METAXPRESS), tmp_path / "journal")
     wait_held(own_omero, step, n_calls=2)
     own_omero.control.tell("release", operation=step)
     check_imported_once(own_omero, second)
@@ -115,9 +115,9 @@ def test_a_client_and_a_server_that_are_killed_together_have_imported_once(
     own_omero: RunningServer, secret: Path, shared_data: Path, tmp_path: Path, step: str
 ) -> None:
     own_omero.control.tell("hold", operation=step)
-    killed_at(own_omero, step, start(own_omero, secret, shared_data / METAXPRESS, tmp_path / "journal"))
+    killed_at(own_omero, step, start(own_omero, secret, importable(shared_data / METAXPRESS), tmp_path / "journal"))
     own_omero.kill()
     own_omero.start()
     # Nobody makes images any more, and nobody says so: they are waited for in vain.
-    second = start(own_omero, secret, shared_data / METAXPRESS, tmp_path / "journal", patience_s=2.0)
+    second = start(own_omero, secret, importable(shared_data / METAXPRESS), tmp_path / "journal", patience_s=2.0)
     check_imported_once(own_omero, second)

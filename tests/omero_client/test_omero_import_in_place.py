@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from omero_imports import METAXPRESS, Importing, counted, importing, n_of
+from omero_imports import METAXPRESS, Importing, counted, importable, importing, n_of
 
 from hcs_mesh.plates.omero.errors import OmeroNotInPlace
 from omero_server.running import RunningServer
@@ -25,7 +25,7 @@ def links_below(folder: Path) -> set[Path]:
 def test_the_servers_entries_are_links_to_the_source_and_none_of_its_bytes_travel(
     omero: RunningServer, desk: Importing, shared_data: Path
 ) -> None:
-    one = desk.of("in-place", shared_data / METAXPRESS)
+    one = desk.of("in-place", importable(shared_data / METAXPRESS))
     stored = one.adopt()
     one.verify()
     [plate_id] = one.register()
@@ -40,7 +40,7 @@ def test_the_servers_entries_are_links_to_the_source_and_none_of_its_bytes_trave
 def test_what_was_only_linked_to_stays_when_the_import_is_given_up(
     omero: RunningServer, desk: Importing, shared_data: Path
 ) -> None:
-    one = desk.of("in-place-given-up", shared_data / METAXPRESS)
+    one = desk.of("in-place-given-up", importable(shared_data / METAXPRESS))
     n_before = n_of(omero, "Fileset")
     before = one.bytes_here()
     one.adopt()
@@ -51,20 +51,20 @@ def test_what_was_only_linked_to_stays_when_the_import_is_given_up(
 
 def test_a_repository_that_is_not_mounted_is_told_of(omero: RunningServer, tmp_path: Path, shared_data: Path) -> None:
     with importing(omero) as desk, pytest.raises(OmeroNotInPlace, match="not mounted") as error:
-        desk.of("not-mounted", shared_data / METAXPRESS).adopt()
+        desk.of("not-mounted", importable(shared_data / METAXPRESS)).adopt()
     assert "omero.managed_repository" in error.value.hint
     with (
         importing(omero, managed=tmp_path / "nowhere") as desk,
         pytest.raises(OmeroNotInPlace, match="nowhere is no folder"),
     ):
-        desk.of("no-folder", shared_data / METAXPRESS).adopt()
+        desk.of("no-folder", importable(shared_data / METAXPRESS)).adopt()
 
 
 def test_another_folder_than_the_servers_is_not_written_to(
     omero: RunningServer, tmp_path: Path, shared_data: Path
 ) -> None:
     with importing(omero, managed=tmp_path) as desk, pytest.raises(OmeroNotInPlace):
-        desk.of("another-folder", shared_data / METAXPRESS).adopt()
+        desk.of("another-folder", importable(shared_data / METAXPRESS)).adopt()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,4 +77,4 @@ def test_a_folder_that_may_not_be_written_to_is_told_of(
     # By root, as whom tests may run, everything may be written to.
     monkeypatch.setattr(Path, "symlink_to", refused)
     with pytest.raises(OmeroNotInPlace, match=r"No link can be put.*Permission denied"):
-        desk.of("not-writable", shared_data / METAXPRESS).adopt()
+        desk.of("not-writable", importable(shared_data / METAXPRESS)).adopt()

@@ -4,11 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from omero_imports import METAXPRESS, OME_TIFF, Importing, ask, importing
-from omero_plates import logged_in, some_planes, write_ome_plate
+from omero_imports import METAXPRESS, OME_TIFF, Importing, ask, importable, importing
+from omero_lab import address_of, login
+from omero_plates import logged_in, save_plate, some_planes, write_ome_plate
+from omero_results import make_plate, pool_of
 
+from hcs_mesh.plates import Plate
 from hcs_mesh.plates.labels import Target
+from hcs_mesh.plates.omero.connection import Connection
+from hcs_mesh.plates.omero.labelling import Labelling
+from hcs_mesh.plates.omero.plate_metadata import metadata_of
+from hcs_mesh.plates.omero.source import OmeroSource
+from hcs_mesh.plates.omero.standing import FiledFileset
+from hcs_mesh.plates.omero.targets import find_plate
+from hcs_mesh.plates.planners import Plan
+from hcs_mesh.plates.repository import StoredFileset
 from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
@@ -30,6 +42,20 @@ def desk(omero: RunningServer) -> Iterator[Importing]:
         yield one
 
 
+def with_metadata_at(found: Plan, said: dict[str, tuple[tuple[str, str], ...]]) -> Plan:
+    """A plan as it is where functions of the facility's say something of its plates."""
+    return msgspec.structs.replace(
+        found,
+        filesets=tuple(
+            msgspec.structs.replace(
+                fileset,
+                plates=tuple(msgspec.structs.replace(one, metadata=said.get(one.name, ())) for one in fileset.plates),
+            )
+            for fileset in found.filesets
+        ),
+    )
+
+
 def said_of(client: Any, kind: str, number: int) -> dict[str, list[Any]]:
     """What OMERO's own gateway shows at an object."""
     from omero.gateway import BlitzGateway
@@ -43,7 +69,7 @@ def said_of(client: Any, kind: str, number: int) -> dict[str, list[Any]]:
 def test_a_plate_belongs_to_its_screen_and_says_what_was_said_of_it(
     omero: RunningServer, desk: Importing, shared_data: Path
 ) -> None:
-    one = desk.of("labels-1", shared_data / METAXPRESS)
+    one = desk.of("labels-1", importable(shared_data / METAXPRESS))
     one.transfer()
     one.verify()
     [plate_id] = one.register(TARGET)
@@ -68,10 +94,41 @@ def test_a_plate_belongs_to_its_screen_and_says_what_was_said_of_it(
     }
 
 
+def test_what_a_facility_reads_of_a_plate_stands_at_it_in_omero(
+    omero: RunningServer, desk: Importing, tmp_path: Path
+) -> None:
+    source = write_ome_plate(tmp_path / "read.ome.tiff", some_planes(1, 1, 1, 16, 16))
+    metadata = (("barcode", "HCS-0042"), ("log", "line\n" * 1000), ("robot", "7"))
+    one = desk.of("labels-read", source)
+    one.plan = with_metadata_at(one.plan, {one.plan.filesets[0].plates[0].name: metadata})
+    [plate_id] = one.whole()
+    assert one.register() == (plate_id,)
+    with logged_in(omero, "ada") as client:
+        said = said_of(client, "Plate", plate_id)["MapAnnotationWrapper"]
+    read = [pairs for namespace, pairs in said if namespace == "hcs-mesh/plate-metadata"]
+    assert read[0] == [("barcode", "HCS-0042"), ("robot", "7")]
+    assert [pairs[0][0] for pairs in read[1:]] == ["log"]
+    shown = OmeroSource(desk.identities).labels(plate_id, "ada")
+    assert sorted(shown.key_values) == sorted(metadata)
+
+
+def test_several_plates_of_a_fileset_have_what_was_read_of_each_by_their_names(
+    omero: RunningServer, desk: Importing, tmp_path: Path
+) -> None:
+    with logged_in(omero, "ada") as client:
+        ids = [save_plate(client, name, n_rows=1, n_columns=1, n_fields=1) for name in ("x", "y", "twin", "twin")]
+    plates = tuple(Plate(id=0, name=name, metadata=(("is", name),)) for name in ("y", "x", "twin", "elsewhere"))
+    planned = StoredFileset(planner="any", files=(), plates=plates)
+    filed = FiledFileset(1, 0, {}, handed_over=True, image_ids=(), plate_ids=tuple(ids), finished=True)
+    connection = Connection(address_of(omero), login("ada"))
+    assert metadata_of(connection, filed, planned) == {ids[0]: (("is", "x"),), ids[1]: (("is", "y"),)}
+    connection.close()
+
+
 def test_what_the_import_says_of_itself_at_its_end_stands_there_once(
     omero: RunningServer, desk: Importing, shared_data: Path
 ) -> None:
-    one = desk.of("labels-annotated", shared_data / METAXPRESS)
+    one = desk.of("labels-annotated", importable(shared_data / METAXPRESS))
     [plate_id] = one.whole()
     with logged_in(omero, "ada") as client:
         before = said_of(client, "Plate", plate_id)
@@ -82,6 +139,30 @@ def test_what_the_import_says_of_itself_at_its_end_stands_there_once(
         after = said_of(client, "Plate", plate_id)
     added = [one for one in after["MapAnnotationWrapper"] if one not in before["MapAnnotationWrapper"]]
     assert added == [("hcs-mesh/import", [("checked", "by ada")])]
+
+
+def test_a_mark_that_somebody_else_has_made_keeps_no_plate_from_its_labels(omero: RunningServer) -> None:
+    omero.control.tell("set_permissions", group="lab", permissions="rwra--")
+    plate_id = make_plate(omero)
+
+    def label(connection: Connection, **said: Any) -> None:
+        target, _ = find_plate(connection, plate_id)
+        context = {"omero.group": str(target.group_id)}
+        labelling = Labelling(connection, group_id=target.group_id, context=context)
+        labelling.label(key="this-mesh/forged", plates={plate_id: ""}, images=(), metadata={}, **said)
+        labelling.attach(plate_id, namespace="hcs-mesh/import", name="source", value="/data")
+
+    for user, said in (("grace", Target()), ("ada", Target(tags=("control",)))):
+        pool = pool_of(omero, user)
+        with pool.connection() as connection:
+            label(connection, target=said, provenance=())
+        pool.close()
+    with logged_in(omero, "ada") as client:
+        assert said_of(client, "Plate", plate_id)["TagAnnotationWrapper"] == [(None, "control")]
+        query = "select a.details.owner.omeName from PlateAnnotationLink l join l.child a where l.parent.id ="
+        owners = [name for (name,) in ask(client, f"{query} {plate_id} and a.ns = 'hcs-mesh/import'")]
+    assert sorted(owners) == ["ada", "ada", "grace", "grace"]
+    omero.control.tell("set_permissions", group="lab", permissions="rw----")
 
 
 def test_a_second_plate_finds_the_screen_and_the_tags_of_the_first(
@@ -114,7 +195,7 @@ def test_images_on_no_plate_go_into_the_dataset_of_the_project(
 
 
 def test_a_single_plate_has_the_name_it_was_given(omero: RunningServer, desk: Importing, shared_data: Path) -> None:
-    one = desk.of("labels-name", shared_data / METAXPRESS, name="plate 12")
+    one = desk.of("labels-name", importable(shared_data / METAXPRESS), name="plate 12")
     one.transfer()
     [plate_id] = one.register(name="plate 12")
     with logged_in(omero, "ada") as client:

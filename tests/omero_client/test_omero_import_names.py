@@ -23,6 +23,7 @@ OUTLINE = ImportOutline(import_id="i", root="/data/run", filesets=(OutlinedFiles
         (["a.ome.tif", "set.companion.ome", "b.ome.tif"], "set.companion.ome"),
         (["Images/r01.tiff", "Images/Index.idx.xml"], "Images/Index.idx.xml"),
         (["img.tif", "MeasurementData.mlf"], "MeasurementData.mlf"),
+        (["img.tif", "MeasurementData.mlf", "run.mes", "wells.wpi"], "wells.wpi"),
         (["_scan_/stack1/frame.ets", "scan.vsi"], "scan.vsi"),
         (["b.tif", "a.tif"], "a.tif"),
         (["d/a.tif", "z.tif"], "z.tif"),

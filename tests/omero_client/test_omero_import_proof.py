@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from omero_imports import METAXPRESS, OME_TIFF, Import, Importing, importing
+from omero_imports import METAXPRESS, OME_TIFF, Import, Importing, importable, importing
 from omero_lab import address_of
 from omero_plates import some_planes, write_ome_plate
 
-from hcs_mesh.plates.certificate import Certificate, CertifiedPlane, Device, ImportAccount
+from hcs_mesh.plates.certificate import Certificate, CertifiedPlane, Device, ImportAccount, canonical_bytes
 from hcs_mesh.plates.local.certifying import decode_plane
 from hcs_mesh.plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
 from hcs_mesh.plates.local.signing import load_or_make_key
@@ -63,7 +63,9 @@ def certificate(
 
 @pytest.mark.parametrize("source", [METAXPRESS, OME_TIFF])
 def test_the_first_and_the_last_plane_are_those_of_the_source(desk: Importing, shared_data: Path, source: str) -> None:
-    one = desk.of("planes-" + source[:3], shared_data / source)
+    one = desk.of(
+        "planes-" + source[:3], importable(shared_data / source) if source == METAXPRESS else shared_data / source
+    )
     one.whole()
     served = one.at.served_planes(one.filesets())
     assert [plane for _, plane in served] == decoded(one)
@@ -84,7 +86,7 @@ def test_of_several_wells_fields_and_channels_the_last_plane_is_the_last(desk: I
 def test_a_certificate_names_the_server_the_fileset_and_the_files_hashes(
     omero: RunningServer, desk: Importing, tmp_path: Path, shared_data: Path
 ) -> None:
-    one = desk.of("certified", shared_data / METAXPRESS)
+    one = desk.of("certified", importable(shared_data / METAXPRESS))
     ids = one.whole()
     told = certificate(one, omero, tmp_path)
     assert told.plate_ids == ids
@@ -96,17 +98,35 @@ def test_a_certificate_names_the_server_the_fileset_and_the_files_hashes(
     assert told.planes == tuple(decoded(one))
 
 
+def test_what_the_server_alone_has_decoded_is_no_proof_and_the_certificate_says_so(
+    omero: RunningServer, desk: Importing, tmp_path: Path
+) -> None:
+    one = desk.of("server-alone", write_ome_plate(tmp_path / "alone.ome.tiff", some_planes(1, 2, 1, 16, 16)))
+    one.whole()
+    whole = certificate(one, omero, tmp_path)
+    # Signed are the same bytes as before there were such notes.
+    assert b"planes_note" not in canonical_bytes(whole)
+    assert len(whole.planes) == 2
+    first = decoded(one)[:1]
+    told = certificate(one, omero, tmp_path, decoded=first)
+    assert told.planes == tuple(first)
+    assert str(told.planes_note).startswith("1 of the 2 planes")
+    told = certificate(one, omero, tmp_path, decoded=[])
+    assert told.planes == ()
+    assert str(told.planes_note).startswith("2 of the 2 planes")
+
+
 def test_other_pixels_than_the_sources_are_an_alarm(
     omero: RunningServer, desk: Importing, tmp_path: Path, shared_data: Path
 ) -> None:
-    one = desk.of("other-pixels", shared_data / METAXPRESS)
+    one = desk.of("other-pixels", importable(shared_data / METAXPRESS))
     one.whole()
     [right] = decoded(one)
     wrong = msgspec.structs.replace(right, checksum="0" * 40)
     with pytest.raises(OmeroPlanesDiffer, match="other pixels"):
         certificate(one, omero, tmp_path, decoded=[wrong])
     [(image, plane)] = one.at.served_planes(one.filesets())
-    assert agreed([(image, plane)], []) == (right,)  # type: ignore[list-item]
+    assert agreed([(image, plane)], [right]) == (right,)  # type: ignore[list-item]
     with pytest.raises(OmeroPlanesDiffer, match="shows nothing"):
         agreed([(image, None)], [])  # type: ignore[list-item]
 
@@ -114,7 +134,7 @@ def test_other_pixels_than_the_sources_are_an_alarm(
 def test_what_is_in_place_unfinished_or_on_one_disk_gets_no_certificate(
     omero: RunningServer, desk: Importing, tmp_path: Path, shared_data: Path
 ) -> None:
-    one = desk.of("no-certificate", shared_data / METAXPRESS)
+    one = desk.of("no-certificate", importable(shared_data / METAXPRESS))
     one.transfer()
     with pytest.raises(NothingToCertify, match="not finished"):
         certificate(one, omero, tmp_path, decoded=[])
@@ -124,7 +144,10 @@ def test_what_is_in_place_unfinished_or_on_one_disk_gets_no_certificate(
         certificate(one, omero, tmp_path, allow_same_disk=False)
     with pytest.raises(SameDisk, match=r"OMERO at 127\.0\.1\.1 may be on this host"):
         certificate(one, omero, tmp_path, allow_same_disk=False, address=OmeroAddress(host="127.0.1.1"))
-    linked = desk.of("in-place-certificate", shared_data / METAXPRESS)
+    # Nobody has this address: a server elsewhere may have its disks from anywhere.
+    with pytest.raises(SameDisk, match=r"OMERO at 192\.0\.2\.1 is on another host"):
+        certificate(one, omero, tmp_path, allow_same_disk=False, address=OmeroAddress(host="192.0.2.1"))
+    linked = desk.of("in-place-certificate", importable(shared_data / METAXPRESS))
     linked.adopt()
     linked.register()
     with pytest.raises(ImportedInPlace):

@@ -1,5 +1,6 @@
 """Imports into a server: byte for byte, in the owner's name and group, continued where they stopped."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from omero_imports import (
     ask,
     counted,
     forge_mark,
+    importable,
     importing,
     n_of,
     secret,
@@ -55,7 +57,7 @@ def plate(tmp_path: Path) -> Path:
 def test_a_planned_source_becomes_a_fileset_of_the_same_bytes(
     omero: RunningServer, desk: Importing, shared_data: Path, source: str, n_plates: int
 ) -> None:
-    one = desk.of(f"import-{n_plates}", shared_data / source)
+    one = desk.of(f"import-{n_plates}", importable(shared_data / source) if n_plates else shared_data / source)
     assert one.reconcile().registered is False
     ids = one.whole()
     assert len(ids) == n_plates
@@ -137,6 +139,32 @@ def test_an_upload_that_was_stopped_goes_on_at_the_byte(omero: RunningServer, de
     one.whole()
     assert counted(omero, "RawFileStore.write") == plate.stat().st_size
     assert one.bytes_at(omero) == one.bytes_here()
+
+
+@pytest.mark.parametrize("with_an_error", [False, True])
+def test_an_upload_of_several_files_whose_connection_broke_is_sent_again_and_imported_once(
+    omero: RunningServer, shared_data: Path, tmp_path: Path, with_an_error: bool
+) -> None:
+    # Under a name of its own, by which its files are told from those of other tests.
+    source = shutil.copytree((shared_data / OME_TIFF).parent, tmp_path / "source") / Path(OME_TIFF).name
+    n_before = n_of(omero, "Fileset")
+    with importing(omero, n_threads=1) as desk:
+        one = desk.of(f"broken-connection-{with_an_error}", source)
+        seen: list[int] = []
+        with pytest.raises(TransferCancelled):
+            one.transfer(on_bytes=seen.append, cancelled=lambda: len(seen) > 1)
+        # The session lives, and with it what the server holds of the upload; more files it does not open for it.
+        desk.imports.under_way(one.outline).let_go()
+        if with_an_error:
+            # As older releases say it.
+            operation = "ImportProcess.getUploader"
+            omero.control.tell("fail", operation=operation, times=1, **{"with": "InternalException"})
+        with pytest.raises(OmeroUploadLost, match="the server opens no more files"):
+            one.transfer()
+        one.driven()
+        assert one.reconcile().registered
+        assert one.bytes_at(omero) == one.bytes_here()
+    assert n_of(omero, "Fileset") == n_before + 1
 
 
 def test_where_the_server_lists_no_imports_it_is_sent_again_and_imported_once(tmp_path: Path, plate: Path) -> None:

@@ -89,6 +89,19 @@ def test_a_session_that_is_over_is_told_and_no_longer_kept(omero: RunningServer)
         keeper.close()
 
 
+def test_a_round_that_is_cut_on_the_way_ends_no_session(omero: RunningServer) -> None:
+    ended: list[SessionKey] = []
+    keeper = SessionKeeper(address_of(omero), every_s=EVERY_S, on_ended=ended.append)
+    # What a router says to a client that came by another connection than before.
+    omero.control.tell("fail", operation="ServiceFactory.keepAlive", times=1, **{"with": "ObjectNotExist"})
+    keeper.keep(session_of(omero, "ada"))
+    try:
+        until(lambda: keeper.n_kept == 1, "that it is kept all the same")
+        assert ended == []
+    finally:
+        keeper.close()
+
+
 def test_a_server_that_does_not_answer_for_a_while_ends_nothing(omero: RunningServer) -> None:
     ended: list[SessionKey] = []
     keeper = SessionKeeper(address_of(omero, call_s=0.5), every_s=EVERY_S, on_ended=ended.append)

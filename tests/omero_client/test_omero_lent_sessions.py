@@ -10,11 +10,11 @@ from omero_lab import address_of, login
 
 from hcs_mesh.plates.errors import PlaceAway
 from hcs_mesh.plates.omero import lent_sessions
-from hcs_mesh.plates.omero.address import Credential, OmeroAddress, Person, SessionKey
+from hcs_mesh.plates.omero.address import LENT_S, LET_GO_S, Credential, OmeroAddress, Person, SessionKey
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.errors import OmeroAwaitsLogin, OmeroOtherUser, OmeroSessionEnded
 from hcs_mesh.plates.omero.identities import Identities
-from hcs_mesh.plates.omero.lent_sessions import LENT_S, LET_GO_S, LentSessions
+from hcs_mesh.plates.omero.lent_sessions import LentSessions
 from hcs_mesh.plates.omero.whose_session import AwaitLogin
 from omero_server.running import RunningServer
 

@@ -1,5 +1,6 @@
 """Planes of a server: decoded as they are, in tiles where they are large, from its files where those are proven."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from hcs_mesh.plates.errors import UnreadableImage
 from hcs_mesh.plates.omero import pixels as pixels_of_omero
 from hcs_mesh.plates.omero import raw_planes
 from hcs_mesh.plates.omero.connection import Connection
-from hcs_mesh.plates.omero.pixels import OmeroPixels
+from hcs_mesh.plates.omero.pixels import AGAIN_S, OmeroPixels
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.pool import ConnectionPool
 from hcs_mesh.plates.omero.structure import OmeroPlate
@@ -163,6 +164,50 @@ def test_a_file_that_is_damaged_later_is_read_through_the_server(
     image = plate.plate.image(11)
     np.testing.assert_array_equal(pixels.read(plate, image), expected(image))
     assert len(pixels.statistics().not_local) == 1
+
+
+def test_files_that_could_not_be_read_are_looked_at_again_after_some_minutes(
+    omero: RunningServer, pool: ConnectionPool, plate: OmeroPlate, tmp_path: Path
+) -> None:
+    now_s, mount, image = 0.0, tmp_path / "mount", plate.plate.image(0)
+    pixels = OmeroPixels(pool, managed=mount, clock=lambda: now_s)
+    pixels.read(plate, image)
+    shutil.copytree(omero.managed, mount)
+    now_s = AGAIN_S - 1
+    pixels.read(plate, image)
+    counted = pixels.statistics()
+    assert (counted.n_local, len(counted.not_local)) == (0, 1)
+    now_s = AGAIN_S
+    np.testing.assert_array_equal(pixels.read(plate, image), expected(image))
+    counted = pixels.statistics()
+    assert (counted.n_local, counted.not_local) == (1, ())
+    # What breaks later is left as well, and proven anew before it is trusted again.
+    kept = mount / file_of(omero).relative_to(omero.managed)
+    whole = kept.read_bytes()
+    os.truncate(kept, 2000)
+    pixels.read(plate, plate.plate.image(11))
+    kept.write_bytes(whole)
+    now_s += AGAIN_S
+    n_remote = pixels.statistics().n_remote
+    np.testing.assert_array_equal(pixels.read(plate, image), expected(image))
+    counted = pixels.statistics()
+    assert (counted.n_local, counted.n_remote - n_remote, counted.not_local) == (2, 2, ())
+    pixels.close()
+
+
+def test_files_that_fail_again_are_left_for_longer_each_time(
+    pool: ConnectionPool, plate: OmeroPlate, tmp_path: Path, omero: RunningServer
+) -> None:
+    now_s, image = 0.0, plate.plate.image(0)
+    pixels = OmeroPixels(pool, managed=tmp_path / "nothing here", clock=lambda: now_s)
+    looked_at = []
+    for minute in range(0, 120, 5):
+        now_s = 60.0 * minute
+        omero.control.tell("forget_counts")
+        pixels.read(plate, image)
+        if omero.control.counts().get("IQuery.projection"):
+            looked_at.append(minute)
+    assert looked_at == [0, 5, 15, 35, 75]
 
 
 def test_blank_planes_prove_nothing(omero: RunningServer, pool: ConnectionPool, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.plates.omero.errors import (
     OmeroBusy,
     OmeroCallRefused,
     OmeroNotAnswering,
     OmeroOnTheLoop,
+    OmeroPlacesTaken,
     OmeroSessionEnded,
     OmeroUnreachable,
 )
@@ -88,6 +90,45 @@ def test_who_waits_for_too_long_is_told_that_all_are_in_use(exchange: Exchange) 
     pool = pool_of(exchange, n=1, patience_s=0.01)
     with pool.connection(), pytest.raises(OmeroBusy, match="All 1 connections"):
         pool.read(lambda line: line)
+
+
+def test_what_lasts_has_places_of_the_pool_and_leaves_one_for_all_else(exchange: Exchange) -> None:
+    pool = pool_of(exchange, n=3, patience_s=60.0)
+    one, _ = pool.apart(lasting=True), pool.apart(lasting=True)
+    assert "2 of the 3 connections" in pool.lasting_taken()
+    with pytest.raises(OmeroPlacesTaken, match="2 of the 3 connections"):
+        pool.apart(lasting=True)
+    assert pool.read(lambda _: pool.statistics().n_in_use) == 3
+    # What is soon over has the place that is left, and so the one that lay idle in it.
+    brief = pool.apart()
+    assert exchange.lines[2].closed.is_set()
+    assert sum(not line.closed.is_set() for line in exchange.lines) == 3
+    brief.close()
+    one.close()
+    one.leave()
+    assert pool.lasting_taken() == ""
+    pool.apart(lasting=True)
+    assert (pool.statistics().n_in_use, sum(not line.closed.is_set() for line in exchange.lines)) == (2, 2)
+
+
+def test_a_pool_of_one_place_lends_it_to_what_lasts(exchange: Exchange) -> None:
+    pool = pool_of(exchange, n=1, patience_s=0.01)
+    lasting = pool.apart(lasting=True)
+    with pytest.raises(OmeroPlacesTaken, match="All 1 connections"):
+        pool.apart()
+    lasting.close()
+    assert pool.read(lambda line: line) is exchange.lines[-1]
+
+
+def test_a_place_is_not_lost_to_a_connection_that_cannot_be_opened(exchange: Exchange) -> None:
+    pool = pool_of(exchange, n=2)
+    exchange.refuses = OmeroUnreachable("the server is down")
+    for _ in range(3):
+        with pytest.raises(OmeroUnreachable):
+            pool.apart(lasting=True)
+    exchange.refuses = None
+    pool.apart(lasting=True)
+    assert pool.statistics().n_in_use == 1
 
 
 @pytest.mark.parametrize("broken", [OmeroUnreachable, OmeroSessionEnded])
@@ -221,3 +262,50 @@ def test_a_pool_is_not_asked_on_an_event_loop(exchange: Exchange) -> None:
 
     with pytest.raises(OmeroOnTheLoop):
         asyncio.run(ask())
+
+
+def test_what_is_at_rest_for_good_gives_its_place_to_whoever_needs_one(exchange: Exchange) -> None:
+    pool = pool_of(exchange, n=3, patience_s=60.0)
+    first, second = pool.apart(lasting=True), pool.apart(lasting=True)
+    pool.rest(second)
+    with pool.connection():
+        # Only what is needed: there was a place.
+        assert second.stands
+        with pool.connection():
+            assert (first.stands, second.stands) == (True, False)
+            assert exchange.lines[1].closed.is_set()
+            assert pool.statistics().n_in_use == 3
+    assert not pool.take_up(second)
+    second.close()
+    assert pool.statistics().n_in_use == 1
+
+
+def test_who_waits_for_a_place_gets_the_one_of_what_is_laid_to_rest(exchange: Exchange) -> None:
+    pool = pool_of(exchange, n=1, patience_s=60.0)
+    lasting, found = pool.apart(lasting=True), []
+    waiting = threading.Thread(target=lambda: found.append(pool.read(lambda line: line)))
+    waiting.start()
+    asyncio.run(eventually(lambda: pool.statistics().n_waiting, 60.0, "a wait for the place"))
+    pool.rest(lasting)
+    waiting.join(60)
+    assert found == [exchange.lines[1]]
+
+
+def test_what_rests_for_a_while_gives_way_to_what_lasts_alone_and_after_what_rests_for_good(exchange: Exchange) -> None:
+    now_s = [0.0]
+    pool = pool_of(exchange, n=3, patience_s=0.01, clock=lambda: now_s[0])
+    waits, failed = pool.apart(lasting=True), pool.apart(lasting=True)
+    pool.rest(waits, after_s=600.0)
+    assert pool.lasting_taken()
+    now_s[0] = 600.0
+    assert pool.lasting_taken() == ""
+    with pool.connection(), pytest.raises(OmeroBusy):
+        pool.read(lambda line: line)
+    pool.rest(failed)
+    third = pool.apart(lasting=True)
+    assert (waits.stands, failed.stands) == (True, False)
+    assert pool.take_up(waits)
+    assert pool.lasting_taken()
+    for one in (waits, third, failed):
+        one.close()
+    assert pool.statistics().n_in_use == 0

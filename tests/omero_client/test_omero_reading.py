@@ -12,6 +12,7 @@ from omero_plates import import_files, logged_in, some_planes, write_ome_plate
 from hcs_mesh.plates import Plate
 from hcs_mesh.plates.errors import PlaceRefused, ReaderUnavailable, UnreadableImage
 from hcs_mesh.plates.omero import pixels as pixels_of_omero
+from hcs_mesh.plates.omero import planes as planes_of_omero
 from hcs_mesh.plates.omero.address import Person
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.errors import OmeroAwaitsLogin, OmeroUnreachable
@@ -82,6 +83,31 @@ def test_files_and_the_api_give_the_same_planes(omero: RunningServer, people: Id
         counted = [planes.statistics()[plate.root]["ada"] for planes in (by_api, by_files)]
     assert [(one.n_local, one.not_local) for one in counted] == [(0, ()), (12, ())]
     assert counted[1].local_bytes == PLANES.nbytes
+
+
+def test_what_the_status_tells_of_planes_names_no_file(
+    omero: RunningServer, people: Identities, plate: Plate, tmp_path: Path
+) -> None:
+    planes, image = OmeroPlanes(), plate.image(0)
+    with planes.at(address_of(omero), people, managed=tmp_path / "not mounted"):
+        planes(plate.root, image.file, image.page, requester="ada")
+        told = planes.counts()
+        (why,) = planes.statistics()[plate.root]["ada"].not_local
+    assert (told["omero_planes_from_server"], told["omero_filesets_not_local"]) == (1, 1)
+    assert "plate.ome.tiff" in why[1]
+    assert told["omero_not_local"] == f"fileset {why[0]}: a file is missing here or cannot be read"
+
+
+def test_planes_of_people_whose_files_were_closed_still_count(
+    omero: RunningServer, people: Identities, plate: Plate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planes_of_omero, "MOST_PEOPLE", 1)
+    planes, image = OmeroPlanes(), plate.image(0)
+    with planes.at(address_of(omero), people, managed=omero.managed):
+        planes(plate.root, image.file, image.page, requester="ada")
+        with pytest.raises(PlaceRefused):
+            planes(plate.root, image.file, image.page, requester="grace")
+        assert planes.counts()["omero_planes_from_files"] == 1
 
 
 def test_nothing_is_asked_of_a_plane_but_its_pixels(omero: RunningServer, people: Identities, plate: Plate) -> None:

@@ -62,6 +62,15 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
     assert len(made) == 1
 
 
+def test_what_was_half_removed_when_somebody_died_is_neither_found_nor_kept(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path, n_bytes=250)
+    folder = cache.find(A, filled(100))
+    half = folder.rename(folder.with_name("A01.going"))
+    made = []
+    assert cache.find(A, made.append) == folder
+    assert (len(made), half.exists()) == (1, False)
+
+
 def test_the_folder_used_last_stays_however_large(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path, n_bytes=10)
     assert (cache.find(A, filled(100)) / "file").exists()

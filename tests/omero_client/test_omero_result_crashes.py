@@ -88,7 +88,7 @@ def added(server: RunningServer, before: dict[str, int]) -> dict[str, int]:
 def labels_of(connection: Connection, plate_id: int) -> Labels:
     """The one set of labels, as they are attached."""
     key = ResultKey(job=job_of(plate_id), plate_id=plate_id, well="A01", path="nuclei.ome.tiff")
-    (labels,) = find_keyed(connection, LABELS, key.text)
+    (labels,) = find_keyed(connection, LABELS, key, group_id=-1)
     return read_labels(connection, labels.id, (24, 32))
 
 

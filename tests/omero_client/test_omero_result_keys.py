@@ -22,6 +22,12 @@ def test_a_key_says_whose_it_is_and_fits_into_the_database() -> None:
     assert ResultKey(job="job-1", plate_id=7).text == "job-1/plate_7"
 
 
+def test_what_two_meshes_have_begun_lies_in_two_folders() -> None:
+    one, other = (ResultKey(origin=mesh, job="job-1", plate_id=7, path="cells.csv") for mesh in ("mesh-a", "mesh-b"))
+    assert one.folder == "hcs-mesh/mesh-a/job-1/plate_7/"
+    assert other.folder == "hcs-mesh/mesh-b/job-1/plate_7/"
+
+
 @given(st.text(max_size=400), st.text(max_size=400))
 def test_texts_that_differ_still_differ_once_they_fit(one: str, other: str) -> None:
     assert len(fitting(one)) <= LONGEST

@@ -12,9 +12,9 @@ from omero_results import SOURCE, job_of, make_plate, write_well
 
 from hcs_mesh.plates.local.errors import PlateNotFound
 from hcs_mesh.plates.numbers import HTTP, SPAN
-from hcs_mesh.plates.omero.address import Person
+from hcs_mesh.plates.omero.address import Person, SessionKey
 from hcs_mesh.plates.omero.connection import Connection, close_quietly
-from hcs_mesh.plates.omero.errors import OmeroAwaitsLogin
+from hcs_mesh.plates.omero.errors import OmeroAwaitsLogin, OmeroUnreachable
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.minter import Minter
 from hcs_mesh.plates.omero.result_keys import RESULTS
@@ -47,6 +47,9 @@ class Lab:
     def log_in(self, name: str) -> None:
         self._own.append(Connection(address_of(self.server), login(name)))
         self.identities.logged_in(Person(user=name), self._own[-1].key)
+
+    def own_key(self) -> SessionKey:
+        return self._own[0].key
 
     def commit(self, store: OmeroResultStore, plate_id: int, name: str, *, well: str = "A01") -> StoredResult:
         job = job_of(plate_id)
@@ -139,6 +142,49 @@ def test_a_session_that_is_over_in_between_gives_way_to_a_minted_one(
     lab.store.commit_well(plate_id, job, "A01", 1, requester="ada")
     assert len(lab.store.results(job, requester="ada")) == 1
     lab.close()
+
+
+@pytest.mark.parametrize("with_minter", [False, True])
+def test_a_connection_that_is_lost_on_the_way_costs_no_living_session(
+    omero: RunningServer, tmp_path: Path, secret: Path, with_minter: bool
+) -> None:
+    lab = Lab(omero, tmp_path, secret if with_minter else None)
+    lab.log_in("ada")
+    plate_id = make_plate(omero)
+    job = job_of(plate_id)
+    write_well(lab.store.results_folder(plate_id, job, "A01", 1, requester="ada"), plate_id)
+    # What a router says to a client that comes by another connection than before.
+    omero.control.tell("fail", operation="IUpdate.saveAndReturnIds", times=1, **{"with": "ObjectNotExist"})
+    assert lab.store.commit_well(plate_id, job, "A01", 1, requester="ada").n_objects == 4
+    assert lab.identities.session_of(Person(user="ada")) == lab.own_key()
+    lab.close()
+
+
+def test_a_way_on_which_connections_are_always_lost_is_told_and_no_session_is_blamed(lab: Lab) -> None:
+    lab.log_in("ada")
+    plate_id = make_plate(lab.server)
+    job = job_of(plate_id)
+    write_well(lab.store.results_folder(plate_id, job, "A01", 1, requester="ada"), plate_id)
+    lab.server.control.tell("fail", operation="IUpdate.saveAndReturnIds", times=None, **{"with": "ObjectNotExist"})
+    with pytest.raises(OmeroUnreachable, match="was lost 3 times"):
+        lab.store.commit_well(plate_id, job, "A01", 1, requester="ada")
+    lab.server.control.tell("forget_faults")
+    lab.store.commit_well(plate_id, job, "A01", 1, requester="ada")
+
+
+def test_a_fellow_reads_what_the_jobs_owner_has(lab: Lab) -> None:
+    lab.server.control.tell("set_permissions", group="lab", permissions="rwra--")
+    for name in ("ada", "grace"):
+        lab.log_in(name)
+    plate_id = make_plate(lab.server)
+    job = job_of(plate_id)
+    lab.store.job_taken(JobOrigin(job=job, plate_id=plate_id, pipeline="nuclei", source=SOURCE, owner="ada"))
+    lab.commit(lab.store, plate_id, "ada")
+    (found,) = lab.store.results(job, requester="grace")
+    assert found.n_objects == 4
+    # Of a job of which it has not heard it knows no owner, and so no more than who asks has.
+    assert lab.store_of("mesh-a").results(job, requester="grace") == ()
+    lab.server.control.tell("set_permissions", group="lab", permissions="rw----")
 
 
 def test_two_meshes_that_count_their_jobs_alike_keep_them_apart(lab: Lab) -> None:

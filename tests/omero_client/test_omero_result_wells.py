@@ -22,6 +22,7 @@ from omero_results import (
 )
 
 from hcs_mesh.plates.labels import COMMENT
+from hcs_mesh.plates.local import seal_well
 from hcs_mesh.plates.local.errors import PlateNotFound, ResultNotFound
 from hcs_mesh.plates.omero.annotations import OmeroAnnotations
 from hcs_mesh.plates.omero.errors import OmeroNothingThere, OmeroNotPermitted
@@ -74,6 +75,22 @@ def test_a_finished_wells_files_are_fetched_where_they_are_not_here(
         if file.path.endswith(".tiff"):
             np.testing.assert_array_equal(tifffile.imread(there / file.path), tifffile.imread(here / file.path))
     assert elsewhere.well_result(job_of(written), "A01") == fetched
+
+
+def test_a_table_comes_back_with_the_columns_and_headers_that_it_had(
+    pool: ConnectionPool, results: OmeroResults, plate_id: int, tmp_path: Path
+) -> None:
+    folder = results.results_folder(plate_id, job_of(plate_id), "A01", 1)
+    result = write_well(folder, plate_id)
+    (folder / "cells.csv").write_text("Well,Image,area/px,,n\nA01,img-1,1.5,red,1\nA02,img-2,2.5,blue,2\n")
+    seal_well(folder, result)
+    assert results.commit_well(plate_id, job_of(plate_id), "A01", 1).notes == ()
+    (fetched,) = results_of(pool, tmp_path / "another host").results(job_of(plate_id))
+    assert Path(fetched.folder, "cells.csv").read_text().splitlines() == [
+        "Well,Image,area/px,,n",
+        "A01,img-1,1.5,red,1",
+        "A02,img-2,2.5,blue,2",
+    ]
 
 
 def test_a_result_of_which_a_part_was_deleted_says_which(

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +23,23 @@ from omero_results import (
     some_table,
 )
 
+from hcs_mesh.plates.local import seal_well, write_ome_tiff
 from hcs_mesh.plates.omero.library import omero_py
 from hcs_mesh.plates.omero.pixels import OmeroPixels
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.pool import ConnectionPool
 from hcs_mesh.plates.omero.result_keys import FILE, LABELS, PIPELINE, RESULTS, TABLE
 from hcs_mesh.plates.omero.results import OmeroResults
+from hcs_mesh.plates.repository import ResultFile, StoredResult
 from omero_server.running import RunningServer, running_server
 
 pytestmark = pytest.mark.needs("omero")
+
+RANGES = """
+select known.name, stats.globalMin, stats.globalMax from Channel c join c.statsInfo stats join c.logicalChannel known
+ join c.pixels pix join pix.image img join img.wellSamples ws join ws.well well join well.plate plate
+where plate.id > :pid order by c.id
+"""
 
 
 @pytest.fixture
@@ -136,6 +145,24 @@ def test_images_have_the_pixel_size_of_their_source(
     derived = max(one.id for one in OmeroPlates(pool).plates())
     assert derived > plate_id
     assert OmeroPlates(pool).plate(derived).pixel_size_um == pytest.approx(0.65)
+
+
+def test_what_was_not_measured_does_not_spoil_the_range_in_which_a_plane_is_drawn(
+    pool: ConnectionPool, results: OmeroResults, plate_id: int
+) -> None:
+    folder = results.results_folder(plate_id, job_of(plate_id), "A01", 1)
+    holed = processed(1, "holed").astype("float32")
+    low, high = float(holed.min()), float(holed.max())
+    holed[np.unravel_index([5, 6, 7], holed.shape)] = np.nan, np.inf, -np.inf
+    files = []
+    for name, plane in (("holed", holed), ("nowhere", np.full_like(holed, np.nan))):
+        write_ome_tiff(folder / f"{name}.ome.tiff", plane)
+        said = {"path": f"{name}.ome.tiff", "output": name, "field": 1, "dtype": "float32"}
+        files.append(ResultFile(**said, kind="plane", height=24, width=32))  # type: ignore[arg-type]
+    well: dict[str, Any] = {"job": job_of(plate_id), "plate_id": plate_id, "well": "A01", "attempt": 1}
+    seal_well(folder, StoredResult(**well, n_objects=0, measurements=(), files=tuple(files)))
+    results.commit_well(plate_id, job_of(plate_id), "A01", 1)
+    assert pool.read(lambda connection: connection.rows(RANGES, pid=plate_id)) == [["holed", low, high]]
 
 
 def test_the_plate_of_results_hangs_in_its_sources_screens(

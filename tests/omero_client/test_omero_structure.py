@@ -39,7 +39,7 @@ def row(
     columns: int | None = 12,
 ) -> list[object]:
     z, c, t = zct
-    return [*well, field, series, pixels, *size, z, c, t, kind, fileset, "a plate", rows, columns, 3]
+    return [*well, field, series, pixels, *size, z, c, t, kind, fileset, "a plate", rows, columns, 3, 100 + pixels, 9]
 
 
 def test_an_image_of_omero_is_its_planes_in_the_order_of_channel_z_and_t() -> None:
@@ -120,7 +120,7 @@ def test_a_plate_without_its_format_is_as_large_as_its_wells_need() -> None:
 
 
 def test_a_plate_without_images_is_empty_and_one_that_is_not_there_is_not_found() -> None:
-    plate = empty_plate(5, [["a plate", 16, 24]], root=ROOT).plate
+    plate = empty_plate(5, [["a plate", 16, 24, 3]], root=ROOT).plate
     assert (plate.name, plate.n_rows, plate.n_columns, plate.n_images) == ("a plate", 16, 24, 0)
     with pytest.raises(PlateNotFound):
         empty_plate(5, [], root=ROOT)

@@ -14,12 +14,14 @@ import omero.rtypes
 from omero_server.certificate import Certificate
 
 ROUTER = "OMERO.Glacier2/router"
+MESSAGE_KB = 250_000
+"""OMERO's own bound; whoever sends more loses the connection."""
 
 
 class Adapter:
     """Listens for clients once ``open`` was called, and knows the servants by identity."""
 
-    def __init__(self, certificate: Certificate, port: int) -> None:
+    def __init__(self, certificate: Certificate, port: int, *, message_kb: int = MESSAGE_KB) -> None:
         settings = {
             "Ice.ImplicitContext": "None",
             "Ice.Plugin.IceSSL": "IceSSL:createIceSSL",
@@ -27,7 +29,7 @@ class Adapter:
             "IceSSL.KeyFile": str(certificate.private),
             "IceSSL.VerifyPeer": "0",
             "IceSSL.Protocols": "tls1_2",
-            "Ice.MessageSizeMax": "250000",
+            "Ice.MessageSizeMax": str(message_kb),
             # A call that waits at the door keeps its thread.
             "Ice.ThreadPool.Server.Size": "8",
             "Ice.ThreadPool.Server.SizeMax": "128",

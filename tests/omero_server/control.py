@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from omero_server.faults import EXCEPTIONS, Fault
@@ -54,7 +55,12 @@ class Control:
 
     def do_counts(self) -> dict[str, Any]:
         door = self._server.door
-        return {"counts": dict(door.counts), "bytes": dict(door.bytes), "queries": list(door.queries.items())}
+        return {
+            "counts": dict(door.counts),
+            "bytes": dict(door.bytes),
+            "queries": list(door.queries.items()),
+            "people": door.people_seen(),
+        }
 
     def do_forget_counts(self) -> None:
         self._server.door.forget_counts()
@@ -91,7 +97,9 @@ class Control:
             return {"expired": self._server.sessions.expire(session, user, reaped=reaped)}
 
     def do_sessions(self) -> dict[str, Any]:
-        return {"sessions": self._server.sessions.described()}
+        server = self._server
+        joined = Counter(one.session.uuid for one in list(server.clients.values()))
+        return {"sessions": [{**one, "connections": joined[one["uuid"]]} for one in server.sessions.described()]}
 
     def do_set_permissions(self, group: str, permissions: str) -> None:
         with self._server.lock:

@@ -120,7 +120,7 @@ def _run(method: Any, name: str, servant: Servant, current: Any, given: list[Any
         # As with Glacier2: who comes by another connection has no session there. A call that has come in goes on,
         # whatever becomes of its caller.
         is_known = servant.session is None or peer(current) in servant.server.connections
-        door.enter(name)
+        door.enter(name, servant.session.user["omeName"] if servant.session is not None else "")
         if method is None:
             raise NotKnown(f"{name} is not implemented")
         with contextlib.nullcontext() if getattr(method, "is_unlocked", False) else servant.server.lock:
@@ -165,6 +165,9 @@ def asked_for(name: str, current: Any) -> Exception:
         return Ice.UnknownException(said)
     if name == "ObjectNotExist":
         return Ice.ObjectNotExistException()
+    if name == "not asked":
+        # Of Ice's SessionRouterI.cpp: all that a router says while it cannot ask the server behind it.
+        return denied_login("internal server error")
     if name == "UnknownLocalException":
         return Ice.UnknownLocalException(said)
     kind = getattr(omero, {"ServerError": "InternalException"}.get(name, name))

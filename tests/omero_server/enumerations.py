@@ -14,7 +14,10 @@ VALUES: dict[str, tuple[str, ...]] = {
         "Adler-32", "CRC-32", "MD5-128", "Murmur3-32", "Murmur3-128", "SHA1-160", "File-Size-64",
     ),
     "EventType": ("Import", "Internal", "Shoola", "User", "Task", "Test", "Processing", "FullText", "Sessions"),
-    "Format": ("OMETiff", "TIFF", "MetaXpress", "Companion/OME-TIFF", "Metamorph", "OMERO", "CellVoyager"),
+    "Format": (
+        "OMETiff", "TIFF", "MetaXpress", "Companion/OME-TIFF", "Metamorph", "OMERO", "CellVoyager", "MetaxpressTiff",
+        "Operetta", "CV7000",
+    ),
     "JobStatus": (
         "Submitted", "Resubmitted", "Queued", "Requeued", "Running", "Error", "Waiting", "Finished", "Cancelled",
     ),

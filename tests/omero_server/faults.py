@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 
 EXCEPTIONS = frozenset({
     "InternalException", "ResourceError", "ServerError", "ConcurrencyException", "DatabaseBusyException",
     "OptimisticLockException", "SecurityViolation", "ValidationException", "ApiUsageException",
-    "SessionTimeoutException", "RemovedSessionException", "UnknownLocalException", "ObjectNotExist", "drop",
+    "SessionTimeoutException", "RemovedSessionException", "UnknownLocalException", "ObjectNotExist", "not asked",
+    "drop",
 })  # fmt: skip
 
 
@@ -44,26 +45,40 @@ class Fault:
         return self.times >= 0
 
 
+@dataclass
+class Seen:
+    """What one person did."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    pixels: Counter[int] = field(default_factory=Counter)
+    """How often each was sent to the person, whole planes or parts of them."""
+    most_connections: int = 0
+    """At once."""
+
+
 class Door:
-    """Counts every call by operation, and holds up, fails or kills at the ones that were named."""
+    """Counts every call by operation and by person, and holds up, fails or kills at the ones that were named."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
         self.queries: Counter[str] = Counter()
+        self.people: defaultdict[str, Seen] = defaultdict(Seen)
         self._faults: dict[str, list[Fault]] = {}
         self._held: set[str] = set()
         self._waiting: Counter[str] = Counter()
         self._changed = threading.Condition()
 
-    def enter(self, operation: str) -> None:
-        """Before the call does anything.
+    def enter(self, operation: str, user: str = "") -> None:
+        """Before the call does anything; ``user`` is empty before there is a session.
 
         Raises:
             Asked: a test wants it to fail.
         """
         with self._changed:
             self.counts[operation] += 1
+            if user:
+                self.people[user].calls[operation] += 1
             self._waiting[operation] += 1
             self._changed.wait_for(lambda: operation not in self._held)
             self._waiting[operation] -= 1
@@ -82,10 +97,33 @@ class Door:
         with self._changed:
             self.bytes[operation] += n_bytes
 
+    def shown(self, user: str, pixels_id: int) -> None:
+        """A person was sent pixels."""
+        with self._changed:
+            self.people[user].pixels[pixels_id] += 1
+
+    def connected(self, user: str, n_connections: int) -> None:
+        """A person has so many connections now."""
+        with self._changed:
+            seen = self.people[user]
+            seen.most_connections = max(seen.most_connections, n_connections)
+
     def asked(self, query: str) -> None:
         """A query was evaluated."""
         with self._changed:
             self.queries[" ".join(query.split())] += 1
+
+    def people_seen(self) -> dict[str, dict[str, object]]:
+        """What each person did since the counts were last forgotten."""
+        with self._changed:
+            return {
+                user: {
+                    "calls": dict(seen.calls),
+                    "pixels": dict(seen.pixels),
+                    "most_connections": seen.most_connections,
+                }
+                for user, seen in self.people.items()
+            }
 
     def set(self, operation: str, fault: Fault) -> None:
         with self._changed:
@@ -109,7 +147,7 @@ class Door:
 
     def forget_counts(self) -> None:
         with self._changed:
-            for counter in (self.counts, self.bytes, self.queries):
+            for counter in (self.counts, self.bytes, self.queries, self.people):
                 counter.clear()
 
     def forget_faults(self) -> None:

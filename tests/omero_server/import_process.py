@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import Ice
 import omero
 import omero.grid
 
 from omero_server import handles
 from omero_server.call import Call
+from omero_server.dispatch import peer
 from omero_server.graph import Row
 from omero_server.handles import Handle
 from omero_server.importing import Import, read, response
@@ -52,8 +54,16 @@ class ImportProcess(Stateful):
         if not 0 <= n < len(self._files):
             raise BadUse(f"there is no file {n} among {len(self._files)}")
         if n not in self._uploads:
+            if self._is_left():
+                # A new store is registered at the client that began the import: where that is gone there is nothing
+                # to be registered at, and the error of that is lost on the way to an answer that leads nowhere.
+                return None
             store = RawFiles(self.server, self.session, closed=partial(self._uploads.pop, n, None))
-            store.hold(self._files[n]).begin()
+            store.hold(self._files[n])
+            if call.current.ctx.get("omero.fs.mode", "rw") == "r":
+                store.only_read()
+            else:
+                store.begin()
             self._uploads[n] = store, opened(self.session, store)
         return self._uploads[n][1]
 
@@ -79,6 +89,14 @@ class ImportProcess(Stateful):
         self._handle = handles.start(call, None, partial(self._import, call), N_STEPS)
         return self._handle
 
+    def _is_left(self) -> bool:
+        """Whether the client that began it has gone: closed, dropped or died."""
+        try:
+            here = peer(self._begun_by) in self.server.connections
+        except Ice.LocalException:
+            return True
+        return not here or self._begun_by.ctx.get("omero.client.uuid", "") not in self.server.clients
+
     def _hash(self, n: int) -> str:
         """What the server noted when the upload was closed; nothing before, or once the fileset is gone."""
         file = self.graph.find("OriginalFile", self._files[n].id)
@@ -91,7 +109,7 @@ class ImportProcess(Stateful):
             work = Import(call, self.fileset, self._settings)
             paths = work.paths()
         handle.step(1)
-        found = read(paths)
+        found = read(paths, self.server.bioformats)
         handle.step(2)
         with self.server.lock, self.graph.changing():
             objects, pixels = work.keep(found)

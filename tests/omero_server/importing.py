@@ -7,6 +7,7 @@ from typing import Any
 
 import omero.grid
 
+from omero_server.bioformats import BioFormats
 from omero_server.call import Call
 from omero_server.graph import Graph, Row
 from omero_server.merging import Merge
@@ -19,20 +20,29 @@ from omero_server.read_fileset import ReadFileset, ReadImage, ReadPlate, Unreada
 from omero_server.refusals import BadData, NotKnown
 from omero_server.wire import Loaded, Wire
 
+NOT_THERE = BioFormats(None)
 READERS = (read_metaxpress, read_ome_tiff, read_plain_tiff)
 TARGETS = {"Dataset": ("DatasetImageLink", "image"), "Screen": ("ScreenPlateLink", "plate")}
 
 
-def read(files: list[Path]) -> ReadFileset:
-    """What the first reader that knows the files makes of them.
+def read(files: list[Path], bioformats: BioFormats = NOT_THERE) -> ReadFileset:
+    """What the first reader that knows the files makes of them, else Bio-Formats.
 
     Raises:
         Unreadable: none does.
     """
+    unknown = f"no reader knows {files[0].name}"
     for reader in READERS:
-        if found := reader(files):
-            return found
-    raise Unreadable(f"no reader knows {files[0].name}")
+        try:
+            if found := reader(files):
+                return found
+        except Unreadable as wrong:
+            unknown = str(wrong)
+            break
+    try:
+        return bioformats.read(files)
+    except Unreadable as wrong:
+        raise Unreadable(f"{unknown}; {wrong}") from None
 
 
 class Import:
@@ -98,7 +108,7 @@ class Import:
             color = _rgba(channel.color)
             make("Channel", pixels=pixels, logicalChannel=known_as, version=0, **color)
         names = [file["path"] + file["name"] for file in self._files]
-        PlaneMap(names, image.places).write(server.folder / "Planes" / f"{pixels.id}.json")
+        PlaneMap(names, image.places, image.series).write(server.folder / "Planes" / f"{pixels.id}.json")
         return row
 
     def _plate(self, plate: ReadPlate, images: list[Row]) -> Row:

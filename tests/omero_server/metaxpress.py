@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tifffile
 
+from omero_server.ome_tiff import is_companion
 from omero_server.plane_files import Place
 from omero_server.read_fileset import ReadChannel, ReadFileset, ReadImage, ReadPlate, ReadWell, Unreadable
 
@@ -17,17 +18,22 @@ _NAME = re.compile(
 
 
 def read_metaxpress(files: list[Path]) -> ReadFileset | None:
-    """The plate, or None where there is no .HTD file.
+    """The plate, or None where there is no .HTD file, or a companion comes first that is not taken for an image of it.
 
     Raises:
-        Unreadable: it has z planes or time points, or a file whose name tells no well.
+        Unreadable: it has z planes or time points, counts none of what there must be one of, or holds a file whose name
+            tells no well.
     """
     described = [path for path in files if path.suffix.lower() == ".htd"]
-    if not described:
+    if not described or (is_companion(files[0]) and not _is_taken_for_an_image(files[0], described)):
         return None
     said = _settings(described[0])
-    for key in ("TimePoints", "ZSteps"):
-        if int(said.get(key, ["1"])[0]) > 1:
+    for key in ("TimePoints", "ZSteps", "NWavelengths"):
+        count = said.get(key, ["1"])[0]
+        # Bio-Formats 7.3.1 makes room for as many, and looks at the first.
+        if not count.isdecimal() or int(count) < 1:
+            raise Unreadable(f"{described[0].name} has {key} {count}")
+        if int(count) > 1 and key != "NWavelengths":
             raise Unreadable(f"{described[0].name} has {key}")
     waves = [said.get(f"WaveName{number + 1}", [""])[0] for number in range(int(said.get("NWavelengths", ["1"])[0]))]
     found: dict[tuple[int, int], dict[int, dict[int, int]]] = {}
@@ -47,6 +53,11 @@ def read_metaxpress(files: list[Path]) -> ReadFileset | None:
     rows, columns = int(said["YWells"][0]), int(said["XWells"][0])
     plate = ReadPlate(said.get("Description", [""])[0] or described[0].stem, wells, rows, columns, ["Run 1"])
     return ReadFileset("MetaXpress", images, [plate])
+
+
+def _is_taken_for_an_image(companion: Path, described: list[Path]) -> bool:
+    """Whether its name begins like an .HTD's and goes on with an underscore: Bio-Formats 7.3.1 asks for no more."""
+    return any(companion.name.lower().startswith(f"{htd.stem.lower()}_") for htd in described)
 
 
 def _settings(path: Path) -> dict[str, list[str]]:

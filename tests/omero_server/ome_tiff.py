@@ -21,18 +21,29 @@ def read_ome_tiff(files: list[Path]) -> ReadFileset | None:
     Raises:
         Unreadable: it says something that the stand-in has not learnt.
     """
-    speaks = next((path for path in files if path.name.lower().endswith(COMPANIONS)), files[0])
-    xml = speaks.read_text(encoding="utf-8") if speaks.name.lower().endswith(COMPANIONS) else _xml(speaks)
+    speaks = next(filter(is_companion, files), files[0])
+    xml = speaks.read_text(encoding="utf-8") if is_companion(speaks) else _xml(speaks)
     if xml is None:
         return None
     root = _Element(ET.fromstring(xml))
     if root.one("BinaryOnly") is not None:
         raise Unreadable(f"{speaks.name} leaves the word to a companion that is not there")
     by_name = {path.name: number for number, path in enumerate(files)}
+    # Where it says a folder too, that is what counts: two of them may hold files of one name.
+    by_name |= {
+        path.relative_to(speaks.parent).as_posix(): number
+        for number, path in enumerate(files)
+        if path.is_relative_to(speaks.parent)
+    }
     images = {one.said("ID"): _image(one, by_name, speaks.name) for one in root.all("Image")}
     numbers = {id: number for number, id in enumerate(images)}
     plates = [_plate(one, numbers) for one in root.all("Plate")]
     return ReadFileset("OMETiff", list(images.values()), plates)
+
+
+def is_companion(path: Path) -> bool:
+    """Whether a file is one of OME-XML alone, by its name."""
+    return path.name.lower().endswith(COMPANIONS)
 
 
 def _xml(path: Path) -> str | None:
@@ -116,9 +127,9 @@ def _places(
     for one in said:
         name = one.one("UUID")
         file = first if name is None else (name.get("FileName") or first)
-        if PurePosixPath(file).name not in files:
+        number = files.get(file, files.get(PurePosixPath(file).name))
+        if number is None:
             raise Unreadable(f"the fileset has no {file}")
-        number = files[PurePosixPath(file).name]
         start = {axis: int(one.get(f"First{axis}", "0") or 0) for axis in "ZCT"}
         page = int(one.get("IFD", "0") or 0)
         is_bare = one.get("IFD") is None and all(one.get(f"First{axis}") is None for axis in "ZCT")

@@ -28,7 +28,7 @@ DEFAULT_SETUP = {
 }
 KNOWN_SETTINGS = frozenset({
     "root_password", "session_timeout_s", "session_lifetime_s", "max_session_timeout_s", "managed_template", "groups",
-    "users", "config", "lists_imports", "has_tables",
+    "users", "config", "lists_imports", "has_tables", "bioformats_jar", "message_kb",
 })  # fmt: skip
 SYSTEM_GROUPS = ((SYSTEM_GROUP, "system", PRIVATE), (USER_GROUP, "user", READ_ONLY), (GUEST_GROUP, "guest", PRIVATE))
 

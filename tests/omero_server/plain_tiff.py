@@ -1,4 +1,4 @@
-"""Reads plain TIFF: one image per file, a plane per page."""
+"""Reads plain TIFF: the one image of a file, a plane per page."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ TYPES = {dtype[1:]: name for name, dtype in DTYPES.items()}
 
 
 def read_plain_tiff(files: list[Path]) -> ReadFileset | None:
-    """One image per file, or None where one of them is no TIFF.
+    """The image of the first file, whatever lies beside it, or None where one of them is no TIFF.
 
     Raises:
         Unreadable: pages differ, or hold colours.
     """
     if not all(path.name.lower().endswith((".tif", ".tiff")) for path in files):
         return None
-    return ReadFileset("TIFF", [_image(path, number) for number, path in enumerate(files)])
+    # Bio-Formats is given this one, and finds nothing in it about the others.
+    return ReadFileset("TIFF", [_image(files[0], 0)])
 
 
 def _image(path: Path, number: int) -> ReadImage:

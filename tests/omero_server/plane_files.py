@@ -107,6 +107,8 @@ class PlaneMap:
     files: list[str]
     """By number, relative to the managed repository."""
     places: list[Place | None]
+    series: int | None = None
+    """The number of the image where Bio-Formats decodes it; there are no places then."""
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -115,7 +117,7 @@ class PlaneMap:
     @classmethod
     def read(cls, path: Path) -> PlaneMap:
         said = json.loads(path.read_text())
-        return cls(said["files"], [place and Place(*place) for place in said["places"]])
+        return cls(said["files"], [place and Place(*place) for place in said["places"]], said.get("series"))
 
 
 class ImportedPlanes:

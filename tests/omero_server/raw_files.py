@@ -46,6 +46,7 @@ class RawFiles(Stateful):
         self._path: Path | None = None
         self._closed = closed
         self._modified = False
+        self._is_writable = True
         self.n_bytes = 0
         """How far the last write went: where an upload goes on."""
 
@@ -60,6 +61,10 @@ class RawFiles(Stateful):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_symlink():  # an import in place: what it leads to is not ours to touch
             path.touch()
+
+    def only_read(self) -> None:
+        """Have nothing written through it."""
+        self._is_writable = False
 
     def setFileId(self, call: Call, id: int) -> None:
         self.hold(call.get("OriginalFile", id))
@@ -170,6 +175,8 @@ class RawFiles(Stateful):
             raise omero.ResourceError("", "ome.conditions.ResourceError", said) from None
 
     def _writable(self, call: Call) -> Path:
+        if not self._is_writable:
+            raise OSError("NonWritableChannelException: it was opened to be read")
         with self.server.lock:
             call.may("edit", self._about())
         return self._where()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import omero
 import omero.api
 from numpy.typing import NDArray
 
+from omero_server.bioformats import DecodedPlanes
 from omero_server.call import Call
 from omero_server.dispatch import unlocked
 from omero_server.graph import Row
@@ -18,6 +18,9 @@ from omero_server.plane_files import DTYPES, ImportedPlanes, NoPlane, PlaneMap, 
 from omero_server.refusals import BadUse, NotKnown
 from omero_server.service_factory import Stateful
 from omero_server.wire import Wire
+
+if TYPE_CHECKING:
+    from omero_server.server import Server
 
 
 def shape_of(pixels: Row) -> Shape:
@@ -33,13 +36,16 @@ def shape_of(pixels: Row) -> Shape:
     return Shape(**size, dtype=DTYPES[type_])
 
 
-def planes_of(folder: Path, pixels: Row) -> Planes:
+def planes_of(server: Server, pixels: Row) -> Planes:
     """Where the pixels of an object are read from."""
     shape = shape_of(pixels)
-    found = folder / "Planes" / f"{pixels.id}.json"
-    if found.exists():
-        return ImportedPlanes(folder / "ManagedRepository", PlaneMap.read(found), shape)
-    return RawPlanes(folder / "Pixels" / str(pixels.id), shape)
+    found = server.folder / "Planes" / f"{pixels.id}.json"
+    if not found.exists():
+        return RawPlanes(server.folder / "Pixels" / str(pixels.id), shape)
+    plane_map = PlaneMap.read(found)
+    if plane_map.series is None:
+        return ImportedPlanes(server.managed, plane_map, shape)
+    return DecodedPlanes(server.bioformats, server.managed / plane_map.files[0], plane_map.series, shape)
 
 
 class RawPixels(Stateful):
@@ -59,7 +65,7 @@ class RawPixels(Stateful):
         self.release()
         self._pixels = call.get("Pixels", id)
         self._shape = shape_of(self._pixels)
-        self._planes = planes_of(self.server.folder, self._pixels)
+        self._planes = planes_of(self.server, self._pixels)
 
     def getPixelsId(self, call: Call) -> int:
         return self._chosen().id
@@ -255,6 +261,7 @@ class RawPixels(Stateful):
     def _sent(self, operation: str, pixels: NDArray[Any]) -> bytes:
         data = pixels.astype(self._shape.dtype, copy=False).tobytes()  # stacking has made them the machine's own
         self.server.door.moved(f"RawPixelsStore.{operation}", len(data))
+        self.server.door.shown(self.session.user["omeName"], self._chosen().id)
         return data
 
     def _digest(self) -> str:

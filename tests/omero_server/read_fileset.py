@@ -30,6 +30,8 @@ class ReadImage:
     channels: list[ReadChannel]
     places: list[Place | None]
     pixel_size_um: dict[str, float] = field(default_factory=dict)
+    series: int | None = None
+    """Its number in the fileset where Bio-Formats decodes it, who alone knows where its planes lie."""
 
 
 @dataclass

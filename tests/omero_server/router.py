@@ -34,6 +34,8 @@ class Router(Servant):
         client = call.current.ctx.get("omero.client.uuid") or str(uuid.uuid4())
         self.server.connections[peer(call.current)] = call.current.con
         factory = self.server.clients[client] = ServiceFactory(self.server, session)
+        n_connections = sum(one.session.user is session.user for one in self.server.clients.values())
+        self.server.door.connected(session.user["omeName"], n_connections)
         proxy = self.server.adapter.add(skeleton(factory), session.uuid, f"session-{client}")
         session.open[proxy.ice_getIdentity()] = factory
         return Glacier2.SessionPrx.uncheckedCast(proxy)

@@ -93,6 +93,11 @@ class RunningServer:
         os.kill(self.pid, signal.SIGKILL)
         self._ended()
 
+    def has_died(self) -> bool:
+        """Whether it has ended by itself, or was killed by somebody else."""
+        assert self._process is not None
+        return self._process.poll() is not None
+
     def stop(self) -> int:
         """Ask it to end; its exit code."""
         assert self._process is not None

@@ -13,7 +13,8 @@ from typing import Any
 import Ice
 
 from omero_server import enumerations
-from omero_server.adapter import Adapter
+from omero_server.adapter import MESSAGE_KB, Adapter
+from omero_server.bioformats import BioFormats
 from omero_server.call import Call
 from omero_server.certificate import certificate
 from omero_server.configuration import DEFAULTS
@@ -50,6 +51,8 @@ class Server:
         self.config = DEFAULTS | setup.get("config", {})
         self.lists_imports: bool = setup.get("lists_imports", True)
         self.has_tables: bool = setup.get("has_tables", True)
+        jar = setup.get("bioformats_jar")
+        self.bioformats = BioFormats(None if jar is None else Path(jar))
         self.template: str = setup.get("managed_template", "%user%_%userId%/%year%-%month%/%day%/%time%")
         self.uuid = _uuid(folder)
         self.lock = threading.RLock()
@@ -82,7 +85,7 @@ class Server:
         self.submit: Callable[[Call, Any], Any] = submit
         self.known_operations = frozenset(_known_operations())
         self.certificate = certificate(folder)
-        self.adapter = Adapter(self.certificate, port)
+        self.adapter = Adapter(self.certificate, port, message_kb=int(setup.get("message_kb", MESSAGE_KB)))
         self.adapter.add_router(skeleton(Router(self, None)))  # type: ignore[arg-type]
         self.control = Control(self, control_port)
         self._closing = threading.Event()
@@ -93,6 +96,7 @@ class Server:
         self._closing.set()
         self.control.close()
         self.adapter.close()
+        self.bioformats.close()
         with self.lock:
             self._kept.close()
 

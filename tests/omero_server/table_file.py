@@ -64,7 +64,7 @@ class TableFile:
         """Have these columns, without a row yet.
 
         Raises:
-            BadTable: it has columns, or one of these has no name.
+            BadTable: it has columns, or one of these has no name, or one that is reserved.
         """
         if self.columns:
             raise BadTable("Already initialized.")
@@ -72,6 +72,9 @@ class TableFile:
             raise BadTable("No columns provided")
         if not all(one.name for one in columns) or len({one.name for one in columns}) < len(columns):
             raise BadTable("Column unnamed, or two of one name")
+        # As omero.hdfstorageV2 has it: there such names are attributes of the file.
+        if reserved := [one.name for one in columns if one.name.startswith("__")]:
+            raise BadTable(f"Reserved column name: {reserved[0]}")
         self._write({"columns": [[one.kind, one.name, one.description, one.size, list(one.values)] for one in columns]})
 
     def add(self, columns: list[Column]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from omero_server.call import Call
 from omero_server.dispatch import unlocked
 from omero_server.graph import Row
-from omero_server.plane_files import ImportedPlanes, NoPlane
+from omero_server.plane_files import NoPlane, RawPlanes
 from omero_server.raw_pixels import planes_of, shape_of
 from omero_server.refusals import BadUse
 from omero_server.service_factory import Stateful
@@ -71,7 +71,7 @@ class Thumbnails(Stateful):
     def _jpeg(self, pixels: Row, width: int, height: int) -> bytes:
         shape = shape_of(pixels)
         rgb = np.zeros((shape.y, shape.x, 3), "u1")
-        planes = planes_of(self.server.folder, pixels)
+        planes = planes_of(self.server, pixels)
         try:
             for c in range(min(3, shape.c)):
                 rgb[..., 2 - c] = _scaled(planes.plane(0, c, 0))
@@ -95,7 +95,7 @@ class Thumbnails(Stateful):
 
     def _has_settings(self) -> bool:
         pixels = self._chosen()
-        return pixels.id in self.server.rendered or isinstance(planes_of(self.server.folder, pixels), ImportedPlanes)
+        return pixels.id in self.server.rendered or not isinstance(planes_of(self.server, pixels), RawPlanes)
 
 
 def _said(size: Any) -> int:

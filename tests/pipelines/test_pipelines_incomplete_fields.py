@@ -21,6 +21,7 @@ from hcs_mesh.pipelines import (
     run_well,
 )
 from hcs_mesh.plates.model import Image, Missing, Plate, build_plate
+from hcs_mesh.plates.planners.named_missing import with_few_named
 from hcs_mesh.plates.planning import plan
 
 FLAT = [
@@ -114,3 +115,17 @@ def test_a_damaged_file_of_a_folder_by_pattern_takes_its_field_out(tmp_path: Pat
         "field 1: not analysed: 1 declared image is missing or damaged (A02_1.tif)"
     ]
     assert result.n_fields == 1
+
+
+def test_a_field_of_which_few_missing_planes_are_named_is_taken_out_all_the_same() -> None:
+    whole = plate_of(
+        *(image(f, z=z) for f in (1, 2) for z in range(4) if (f, z) not in ((2, 1), (2, 2))),
+        missing=(lost(2, z=1), lost(2, z=2), *(lost(f, z=z) for f in (3, 4) for z in range(4))),
+    )
+    compiled = compile_pipeline(STACK, with_few_named(whole, most=1))
+    result = run_well(compiled, "A01", spot)
+    assert (result.n_fields, [str(one) for one in result.failures]) == (
+        1,
+        ["field 2: not analysed: at least 1 declared image is missing or damaged (A01_2_0_1.tif)"],
+    )
+    assert compiled.notes[-1] == "9 more images are missing: fields of which none is there are not all named"

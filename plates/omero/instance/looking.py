@@ -20,8 +20,6 @@ _ICE = b"IceP"
 _MOST_AT_ONCE = 65536
 # A port is answered for by the computer, a handshake by the server: neither takes as long as a login.
 _DOOR_S = 10.0
-# What Glacier2 says while it cannot ask the server about passwords.
-_NOT_ASKED = "internal server error"
 
 
 def look(address: OmeroAddress) -> Sight:
@@ -68,9 +66,7 @@ def _log_in(address: OmeroAddress) -> Sight:
         connection = Connection(address, GUEST)
     except OmeroNotTrusted as error:
         return Sight(reach="untrusted", why=_inner(error))
-    except OmeroLoginRefused as error:
-        if _NOT_ASKED in str(error):
-            return Sight(reach="server", why=_inner(error))
+    except OmeroLoginRefused:
         # It has judged a password, which is all that a login takes; that it wants no guests is its own affair.
         return Sight(reach="login", why="it takes no guests, so its version is not known")
     except OmeroError as error:
