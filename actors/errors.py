@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import MeshError
+from ..config.errors import MeshError
 
 
 class NoSuchSource(MeshError, FileNotFoundError):
@@ -49,6 +49,10 @@ class SourceSilent(MeshError, ConnectionError):
     """The disk that a source lies on does not answer just now."""
 
 
+class OutOfHours(SourceSilent):
+    """A workstation reads its sources at other hours."""
+
+
 class InspectorKeepsDying(MeshError, RuntimeError):
     """Reading a source ends or stalls the process that reads it."""
 
@@ -63,3 +67,7 @@ class JobEnded(MeshError, ValueError):
 
 class NoExecutor(MeshError, RuntimeError):
     """No executor is up to do what was asked."""
+
+
+class MeshFault(MeshError, RuntimeError):
+    """Something that nobody had thought of: a fault of the mesh itself, which the log has with its traceback."""

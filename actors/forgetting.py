@@ -13,7 +13,7 @@ import msgspec
 from ..config import get_logger
 from ..supervisors.journal import JournalFull
 from .ledger import Ledger
-from .retention import LOOK_S, Retention
+from .retention import Retention
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -30,7 +30,7 @@ class Remembering(Protocol):
         """What has ended and is to be forgotten."""
         ...
 
-    def drop_old_keys(self, now_unix_s: float) -> None:
+    def drop_old_keys(self, retention: Retention, now_unix_s: float) -> None:
         """Let the keys go of what was forgotten long ago."""
         ...
 
@@ -38,10 +38,11 @@ class Remembering(Protocol):
 async def keep_forgetting(
     book: Remembering, ledger: Ledger[R], retention: Retention, forgotten: Callable[[str, float], R]
 ) -> None:
-    """Look now and every hour, for as long as the actor lives; ``forgotten`` makes the record."""
+    """Look again and again, for as long as the actor lives; ``forgotten`` makes the record."""
     while True:
+        # Before the first look too: a computer may come up with a clock that is years ahead, until it hears of others.
+        await asyncio.sleep(retention.look_s)
         await forget_now(book, ledger, retention, forgotten)
-        await asyncio.sleep(LOOK_S)
 
 
 async def forget_now(
@@ -53,7 +54,7 @@ async def forget_now(
         JournalPoisoned: the disk failed.
     """
     now_unix_s = time.time()
-    book.drop_old_keys(now_unix_s)
+    book.drop_old_keys(retention, now_unix_s)
     names = iter(book.outlived(retention, now_unix_s))
     try:
         while some := tuple(islice(names, AT_ONCE)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ..config import InspectorSettings
 from ..messages.imports import DecodedPlane, PlanSource, ProbePlane, ProbePlanes
@@ -75,6 +77,25 @@ class Inspection:
         question = ProbePlanes(planes=_first_and_last(plan, folder, follow_links=follow_links), reach=reach)
         decoded: tuple[DecodedPlane, ...] = await self._ask(question, source, import_id, say, asker)
         return decoded
+
+    async def probe_copies(
+        self,
+        plan: Plan,
+        folder: Path,
+        copies: Mapping[str, str],
+        import_id: str,
+        say: Callable[[str], None],
+        asker: str,
+    ) -> tuple[DecodedPlane, ...]:
+        """The same of copies below ``folder`` that have names of their own; of files without a copy nothing is opened.
+
+        Raises:
+            MeshError: as ``probe`` says.
+        """
+        planes = [one for one in _first_and_last(plan, folder) if one.file in copies]
+        question = ProbePlanes(planes=tuple(msgspec.structs.replace(one, file=copies[one.file]) for one in planes))
+        found: tuple[DecodedPlane, ...] = await self._ask(question, str(folder), import_id, say, asker)
+        return tuple(msgspec.structs.replace(one, file=plane.file) for plane, one in zip(planes, found, strict=True))
 
     async def _ask(
         self, question: PlanSource | ProbePlanes, source: str, import_id: str, say: Callable[[str], None], asker: str

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from ..config import MeshError, get_logger
+from ..config import get_logger
 from ..supervisors import Context
 from ..supervisors.journal import DISK, Disk, Journal, JournalClosed, JournalFull, JournalPoisoned
 from .changes import Changes
@@ -88,17 +88,16 @@ class Ledger(Generic[R]):
         except asyncio.CancelledError:
             # Cancelled once more here, it is on its way for good: nobody knows then whether the journal has it.
             await asyncio.wait([appending])
-            self._n_writing -= 1
             if not appending.cancelled() and appending.exception() is None:
                 self._take_in(record)
             raise
-        except MeshError as error:
-            self._n_writing -= 1
-            if isinstance(error, JournalPoisoned):
-                # Who asked is told as well; told alone, everybody after would be told the same for good.
-                self._context.spawn(_fail(error))
+        except JournalPoisoned as error:
+            # Who asked is told as well; told alone, everybody after would be told the same for good.
+            self._context.spawn(_fail(error))
             raise
-        self._n_writing -= 1
+        finally:
+            # Whatever came of it, be it no record at all: it is on its way no more.
+            self._n_writing -= 1
         self._take_in(record)
         if self._is_too_long():
             self._context.spawn(self._shorten())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -9,19 +10,20 @@ from typing import Any, assert_never
 
 import msgspec
 
-from ..messages.metadata import GetLabels, GetPlate, ListPlates, PlatesStored
+from ..messages.metadata import GetLabels, GetPlate, ListPlates, PlatesStored, SurveyPlates
 from ..plates.local.errors import PlateNotFound
 from ..plates.model import Plate, PlateSummary
 from ..plates.plate_source import Freshness, PlateIndex
 from ..plates.structure_shelf import Known, StructureShelf
+from ..plates.survey import PlatesIncomplete, PlateSurvey
 from ..supervisors import Actor
 from ..transport import INNER
 from .threads import Threads
 
-Inbox = GetPlate | GetLabels | ListPlates | PlatesStored
+Inbox = GetPlate | GetLabels | ListPlates | SurveyPlates | PlatesStored
 
 MAX_BYTES = 256 << 20
-"""Columns held in memory; the plate that was asked for longest ago goes first."""
+"""What plates held in memory may take; the one that was asked for longest ago goes first."""
 MAX_LISTS = 256
 """Lists held in memory, of places where each person has another."""
 
@@ -49,6 +51,7 @@ class MetadataCache(Actor[Inbox]):
         # A place on the network may keep all of these waiting, and nobody who asks for what lies here.
         self._threads_elsewhere = Threads("metadata elsewhere", n_threads=8)
         self._plates: OrderedDict[tuple[int, str], Known] = OrderedDict()
+        self._bytes_of: dict[tuple[int, str], int] = {}
         self._changed: set[int] = set()
         self._lists: OrderedDict[str, tuple[float, tuple[PlateSummary, ...]]] = OrderedDict()
         self._n_bytes = 0
@@ -67,11 +70,14 @@ class MetadataCache(Actor[Inbox]):
                 whose, where = self._whose(requester), self._where(self._index.freshness(plate_id))
                 return self.defer(where.run(lambda: self._index.labels(plate_id, whose)))
             case ListPlates(requester=requester):
-                return self._list(self._whose(requester))
+                return self._list(self._whose(requester), whole=True)
+            case SurveyPlates(requester=requester):
+                return self._list(self._whose(requester), whole=False)
             case PlatesStored(plate_ids=plate_ids):
                 # What was being loaded meanwhile may be of before: a new epoch asks anew.
                 self._epoch += 1
-                self._changed.update(plate_ids)
+                # Only of what lies elsewhere there is something on the shelf.
+                self._changed.update(one for one in plate_ids if self._index.freshness(one).fresh_s is not None)
                 self._lists.clear()
                 for key in [key for key in self._plates if key[0] in plate_ids]:
                     self._forget(key)
@@ -112,14 +118,18 @@ class MetadataCache(Actor[Inbox]):
             ("plate", *key, self._epoch), lambda _: self._load(key, requester, freshness, self._epoch)
         )
 
-    def _list(self, requester: str) -> Any:
+    def _list(self, requester: str, *, whole: bool) -> Any:
         freshness = self._index.freshness()
         viewer = requester if freshness.is_private else ""
         listed_at_s, summaries = self._lists.get(viewer, (0.0, None))
         if summaries is not None and self._is_fresh(freshness, listed_at_s):
-            return summaries
+            return summaries if whole else PlateSurvey(plates=summaries)
+        if whole:
+            return self.defer_once(
+                ("list", viewer, self._epoch), lambda _: self._load_list(viewer, requester, freshness, self._epoch)
+            )
         return self.defer_once(
-            ("list", viewer, self._epoch), lambda _: self._load_list(viewer, requester, freshness, self._epoch)
+            ("survey", viewer, self._epoch), lambda _: self._survey(viewer, requester, freshness, self._epoch)
         )
 
     def _is_fresh(self, freshness: Freshness, checked_at_s: float) -> bool:
@@ -132,7 +142,9 @@ class MetadataCache(Actor[Inbox]):
     async def _load(self, key: tuple[int, str], requester: str, freshness: Freshness, epoch: int) -> Plate:
         known = self._plates.get(key)
         try:
-            found = await self._where(freshness).run(lambda: self._asked(key[0], requester, freshness, known))
+            found, n_bytes = await self._where(freshness).run(
+                lambda: _weighed(self._asked(key[0], requester, freshness, known))
+            )
         except PlateNotFound:
             # Gone, or not to be seen by this person any more, who is told nothing of before.
             self._forget(key)
@@ -144,7 +156,8 @@ class MetadataCache(Actor[Inbox]):
                 self._lists.clear()
             self._forget(key)
             self._plates[key] = found
-            self._n_bytes += _n_bytes(found.plate)
+            self._bytes_of[key] = n_bytes
+            self._n_bytes += n_bytes
             while self._n_bytes > self._max_bytes and len(self._plates) > 1:
                 self._forget(next(iter(self._plates)))
         return found.plate
@@ -165,15 +178,8 @@ class MetadataCache(Actor[Inbox]):
             if known is not None and self._is_fresh(freshness, known.checked_at_s):
                 return known
         try:
-            # Before the plate: what changes between the two is seen the next time.
-            stamp = self._index.stamp(plate_id, requester)
-            self._n_stamps += 1
-            if known is None or not stamp or known.stamp != stamp:
-                plate = self._index.plate(plate_id, requester)
-                self._n_loads += 1
-                known = Known(plate=plate, stamp=stamp, checked_at_s=now_s, viewer=viewer)
-            else:
-                known = msgspec.structs.replace(known, checked_at_s=now_s)
+            known = self._loaded(plate_id, requester) if known is None else self._renewed(known, plate_id, requester)
+            known = msgspec.structs.replace(known, checked_at_s=now_s, viewer=viewer)
         except PlateNotFound:
             if self._shelf is not None:
                 self._shelf.forget(plate_id, viewer)
@@ -181,6 +187,23 @@ class MetadataCache(Actor[Inbox]):
         if self._shelf is not None:
             self._shelf.write(known)
         return known
+
+    def _loaded(self, plate_id: int, requester: str) -> Known:
+        """A plate of which nothing is known; places that answer for its stamp as well are asked once."""
+        plate, stamp = self._index.stamped(plate_id, requester)
+        self._n_loads += 1
+        return Known(plate=plate, stamp=stamp, checked_at_s=0.0)
+
+    def _renewed(self, known: Known, plate_id: int, requester: str) -> Known:
+        """What is known where its stamp still says so, else the plate as it is now."""
+        # Before the plate: what changes between the two is seen the next time.
+        stamp = self._index.stamp(plate_id, requester)
+        self._n_stamps += 1
+        if stamp and known.stamp == stamp:
+            return known
+        plate = self._index.plate(plate_id, requester)
+        self._n_loads += 1
+        return Known(plate=plate, stamp=stamp, checked_at_s=0.0)
 
     async def _load_list(
         self, viewer: str, requester: str, freshness: Freshness, epoch: int
@@ -198,6 +221,14 @@ class MetadataCache(Actor[Inbox]):
                 self._lists.popitem(last=False)
         return summaries
 
+    async def _survey(self, viewer: str, requester: str, freshness: Freshness, epoch: int) -> PlateSurvey:
+        try:
+            return PlateSurvey(plates=await self._load_list(viewer, requester, freshness, epoch))
+        except PlatesIncomplete as found:
+            # Never kept: who logs in is to see the rest at once.
+            survey = found.survey
+            return msgspec.structs.replace(survey, plates=tuple(self._counted(one, viewer) for one in survey.plates))
+
     def _counted(self, summary: PlateSummary, viewer: str) -> PlateSummary:
         """A line of the list, with the counts of a plate that its place has not looked into for it."""
         freshness = self._index.freshness(summary.id)
@@ -214,10 +245,19 @@ class MetadataCache(Actor[Inbox]):
         return msgspec.structs.replace(summary, n_wells=n_wells, n_fields=plate.n_fields, n_images=plate.n_images)
 
     def _forget(self, key: tuple[int, str]) -> None:
-        known = self._plates.pop(key, None)
-        if known is not None:
-            self._n_bytes -= _n_bytes(known.plate)
+        if self._plates.pop(key, None) is not None:
+            self._n_bytes -= self._bytes_of.pop(key)
 
 
-def _n_bytes(plate: Plate) -> int:
-    return 11 * len(plate.c_column) + sum(len(file) for file in plate.files)
+def _weighed(known: Known) -> tuple[Known, int]:
+    return known, _n_bytes(known)
+
+
+def _n_bytes(value: object) -> int:
+    """What it takes in memory with everything in it: of a small plate the columns are the least."""
+    n = sys.getsizeof(value)
+    if isinstance(value, tuple):
+        return n + sum(map(_n_bytes, value))
+    if isinstance(value, msgspec.Struct):
+        return n + sum(_n_bytes(getattr(value, name)) for name in value.__struct_fields__)
+    return n

@@ -10,11 +10,15 @@ DAY_S = 86_400.0
 FRESH_S = 3_600.0
 """What ended within this time is kept, however many there are: those who wait for an end must be able to ask for it."""
 
-KEY_S = 30 * DAY_S
-"""For so long after an import or job was forgotten its key still gets its id, and nothing is done twice."""
-
 LOOK_S = 3_600.0
-"""Time between two looks at what may be forgotten."""
+"""The longest time between two looks at what may be forgotten."""
+LOOKS = 10
+"""Looks in the time for which something is kept, where that is shorter than some hours; one a second at the most."""
+
+
+def settling_s(kept_s: float) -> float:
+    """For how long after a start nothing is held for ``kept_s`` old: a computer may come up with a wrong clock."""
+    return min(LOOK_S, kept_s / LOOKS)
 
 
 class Retention(NamedTuple):
@@ -22,6 +26,18 @@ class Retention(NamedTuple):
 
     keep_days: float = 365.0
     keep_ended: int = 1_000
+    keep_keys_days: float = 30.0
+    """For so long after an import or job was forgotten its key still gets its id, and nothing is done twice."""
+
+    @property
+    def look_s(self) -> float:
+        """Time between two looks at what may be forgotten."""
+        return min(LOOK_S, max(1.0, min(self.keep_days, self.keep_keys_days) * DAY_S / LOOKS))
+
+    @property
+    def key_s(self) -> float:
+        """How long the key of something forgotten is known."""
+        return self.keep_keys_days * DAY_S
 
 
 def outlived(ended: Iterable[tuple[str, float]], retention: Retention, now_unix_s: float) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from ...plates.local.errors import BadName
 from ...plates.local.names import checked_id
 from ...supervisors import Actor, Deferred
 from ...transport import SILENCE_S, AskTimedOut, Link, PeerGone, Principal
+from ...transport.codec import encode
 from ..imports.serving_agents import FOLDERS, ServingAgent, ServingAgents
 
 log = get_logger(__name__)
@@ -33,11 +34,20 @@ RELEASE_S = 10.0
 """How long a workstation's disks may take to let go of what is over, and again for what it owes, before it counts as
 there all the same; both together are less than its uplink waits for an answer."""
 
+MOST_OFFER_BYTES = 256 << 10
+"""What one workstation offers is remembered while it is away, and over restarts of the mesh."""
+MOST_OF_ONE_KEY = 100
+"""Workstations under one key, told apart by their labels; each is remembered."""
+
 Inbox = OfferFolders | AgentBeat | LeaveAgents | ListAgents | LookForAgents | AgentLost
 
 
 class AgentThere(MeshError, ValueError):
     """Another agent has this name, and is there."""
+
+
+class TooMuchOffered(MeshError, ValueError):
+    """What is offered is more than a mesh remembers of one workstation, or of one key."""
 
 
 class AgentDesk(Actor[Inbox]):
@@ -89,6 +99,11 @@ class AgentDesk(Actor[Inbox]):
         if link is None:
             raise AgentThere(f"{asker.name} offers folders over a link", hint="hcs-mesh agent")
         name = agent_name(asker.name, message.label)
+        if (n_bytes := len(encode(message.offer))) > MOST_OFFER_BYTES:
+            raise TooMuchOffered(
+                f"what {name} offers takes {n_bytes} bytes to tell, and no more than {MOST_OFFER_BYTES} are kept",
+                hint="serve a folder above these, or let everybody import who has a key",
+            )
         terms = AgentTerms(name=name, beat_s=min(BEAT_S, self._silence_s / 4))
         agent = self._agents.agents.get(name)
         before, now = agent.offer if agent is not None else message.offer, message.offer
@@ -99,6 +114,11 @@ class AgentDesk(Actor[Inbox]):
         if message.trial:
             return terms
         if agent is None:
+            if self._agents.n_of(asker.name) >= MOST_OF_ONE_KEY:
+                raise TooMuchOffered(
+                    f"{asker.name} has {MOST_OF_ONE_KEY} workstations here already",
+                    hint="give further ones a key of their own: hcs-mesh keys new NAME --role agent",
+                )
             agent = self._agents.met(name, asker.name, message.offer)
         elif agent.link is not link:
             self._away(agent, "it has come anew")
@@ -142,18 +162,21 @@ class AgentDesk(Actor[Inbox]):
 
         It could not let go of it in time where its disk was away, or a life ended before it wrote the hold down.
         """
-        if self._agents.alive is None:
+        imports = self._agents.imports
+        if imports is None:
             return
         try:
-            gone = await link.ask(FOLDERS, SweepHeld(alive=tuple(self._agents.alive(agent.name))), timeout_s=RELEASE_S)
+            swept = await link.ask(FOLDERS, SweepHeld(over=imports.over()), timeout_s=RELEASE_S)
         except PeerGone:
             raise
         except MeshError as error:
             # It goes on there by itself, if that it did not answer in time is all.
             log.warning("links to files of ended imports stay", agent=agent.name, reason=str(error))
             return
-        if gone:
-            log.info("held files of ended imports were let go of", agent=agent.name, imports=", ".join(gone))
+        if swept.gone:
+            log.info("held files of ended imports were let go of", agent=agent.name, imports=", ".join(swept.gone))
+        if unknown := imports.unknown(swept.kept):
+            log.warning("files are held for imports that nobody knows", agent=agent.name, imports=", ".join(unknown))
 
     def _beat(self, name: str) -> bool:
         agent = self._spoken_for(name)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, assert_never
 
-from ...config import InspectorSettings, MeshError
+from ...config import ImportSettings, InspectorSettings, MeshError
 from ...messages.agents import (
     CHUNK_BYTES,
     AskFreeSpace,
     AskHeldSpace,
+    AskUnwritten,
     ChunkSum,
     CloseFile,
     CompareFiles,
     DeleteFiles,
+    FindChanged,
     HoldFiles,
     LetGoFiles,
     ListFiles,
@@ -34,13 +35,13 @@ from ...messages.agents import (
 )
 from ...messages.agents import Chunk as SentChunk
 from ...messages.imports import DecodedPlane, PlanSource
-from ...plates.pace import MIB, UNLIMITED, TokenBucket
+from ...plates.holding import NeedsReading
 from ...plates.planners import Plan
 from ...plates.repository import SourceFile
 from ...supervisors import Actor, Deferred
 from ..errors import NotAllowed
 from ..inspection import Inspection
-from ..threads import Threads
+from .folder_threads import FolderThreads
 from .letting_go import release_apart, sweep_apart
 from .served_file import ServedFile
 from .served_source import ServedSource
@@ -52,8 +53,8 @@ MAX_OPEN = 64
 MAX_SUMS = 200_000
 """Checksums that are remembered; others are found out again."""
 
-OfSource = LookAtSource | ScanFolder | PlanFolder | ProbeFolder | ListFiles | WhichDevice | DeleteFiles
-OfHold = HoldFiles | AskHeldSpace | AskFreeSpace | LetGoFiles | ReleaseFiles | SweepHeld | CompareFiles
+OfSource = LookAtSource | ScanFolder | PlanFolder | ProbeFolder | ListFiles | WhichDevice | AskUnwritten | DeleteFiles
+OfHold = HoldFiles | AskHeldSpace | AskFreeSpace | LetGoFiles | ReleaseFiles | SweepHeld | CompareFiles | FindChanged
 OfFile = OpenFile | ReadChunk | SumChunk | LookAtFile | CloseFile
 Inbox = OfSource | OfHold | OfFile
 
@@ -71,19 +72,19 @@ class FolderAgent(Actor[Inbox]):
         *,
         inspector: InspectorSettings,
         end_inspector: Callable[[str], None],
-        limit_mib_s: float = 0.0,
         may_delete: bool = False,
+        silent_s: float = ImportSettings().silent_s,
     ) -> None:
-        """Serve ``source``, at most ``limit_mib_s`` of it (0: all that the link carries)."""
+        """Serve ``source``; a folder whose disk does not answer for ``silent_s`` is told to be silent."""
         self._source = source
         self._limits = inspector
         self._end_inspector = end_inspector
-        self._bucket = TokenBucket(limit_mib_s * MIB or UNLIMITED)
         self._may_delete = may_delete
-        self._threads = Threads("serve", n_threads=4)
+        self._threads = FolderThreads(source.folders, silent_s)
         self._open: dict[int, ServedFile] = {}
         self._sums: dict[tuple[str, str, str], tuple[int, str]] = {}
         self._n_bytes = 0
+        self._ended = False
 
     async def started(self) -> None:
         """Have the inspector of this workstation at hand."""
@@ -91,13 +92,15 @@ class FolderAgent(Actor[Inbox]):
 
     async def ended(self) -> None:
         """Close what is open."""
-        await self._threads.finish()
+        # Whoever waits for a guest's turn at the disk reads on, and is done.
+        self._ended = True
+        await self._threads.close()
         for file in self._open.values():
             file.close()
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """What was sent, and what is open."""
-        return {"bytes_sent": self._n_bytes, "files_open": len(self._open)}
+        return {"bytes_sent": self._n_bytes, "files_open": len(self._open), "slow": self._source.guest.why_slow()}
 
     async def receive(self, message: Inbox) -> Any:
         """Handle one message."""
@@ -108,57 +111,67 @@ class FolderAgent(Actor[Inbox]):
         return self._of_source(message)
 
     def _of_source(self, message: OfSource) -> Deferred[Any]:
-        run, source = self._threads.run, self._source
+        at, source = self._threads.look, self._source
         match message:
-            case LookAtSource(path=path):
-                return self.defer(run(lambda: str(source.folders.resolve(path))))
-            case ScanFolder(path=path, only=only, exclude=exclude):
-                return self.defer(run(lambda: source.scan(path, only, exclude)))
+            case LookAtSource(path=path, reads=reads):
+                if reads:
+                    source.guest.check_hours()
+                return self.defer(at(path, lambda: str(source.folders.resolve(path))))
+            case ScanFolder(path=path, only=only, exclude=exclude, depth=depth):
+                return self.defer(at(path, lambda: source.scan(path, only, exclude, depth)))
             case PlanFolder():
                 return self.defer(self._plan(message))
             case ProbeFolder():
                 return self.defer(self._probe(message))
             case ListFiles(root=root, plan=plan):
-                return self.defer(run(lambda: source.files(root, plan)))
+                return self.defer(at(root, lambda: source.files(root, plan)))
             case WhichDevice(root=root):
-                return self.defer(run(lambda: source.device(root)))
+                return self.defer(at(root, lambda: source.device(root)))
+            case AskUnwritten(import_id=import_id, root=root):
+                return self.defer(at(root, lambda: source.unwritten_only(import_id, root)))
             case DeleteFiles(path=path, root=root, files=stored, device=device):
                 if not self._may_delete:
                     raise NotAllowed(
                         "this workstation's agent deletes nothing", hint="it was not started with --may-delete"
                     )
-                return self.defer(run(lambda: source.delete(path, root, stored, device)))
+                return self.defer(at(root, lambda: source.delete(path, root, stored, device), group=path))
             case _:
                 assert_never(message)
 
     def _of_hold(self, message: OfHold) -> Deferred[Any]:
-        run, source = self._threads.run, self._source
+        at, source = self._threads.look, self._source
         match message:
             case HoldFiles(import_id=import_id, root=root, files=files):
-                return self.defer(run(lambda: source.hold(import_id, root, files)))
+                return self.defer(at(root, lambda: source.hold(import_id, root, files), group=import_id))
             case AskHeldSpace(hold=hold):
-                return self.defer(run(lambda: source.held_space(hold)))
+                return self.defer(at(hold.source, lambda: source.held_space(hold)))
             case AskFreeSpace(root=root):
-                return self.defer(run(lambda: source.free_bytes(root)))
+                return self.defer(at(root, lambda: source.free_bytes(root)))
             case LetGoFiles(hold=hold):
-                return self.defer(run(lambda: source.let_go(hold)))
+                return self.defer(at(hold.source, lambda: source.let_go(hold), group=hold.import_id))
             case ReleaseFiles(hold=hold):
                 self._forget(hold.import_id)
                 # Once however often it is asked for, as where its disk does not answer.
                 return self.defer_once(hold, lambda hold: release_apart(source, hold))
-            case SweepHeld(alive=alive):
-                return self.defer(sweep_apart(source, alive))
+            case SweepHeld(over=over):
+                return self.defer(sweep_apart(source, over))
             case CompareFiles():
                 return self.defer(self._compare(message))
+            case FindChanged():
+                # Who asks again, as after a break, waits for the look that is under way: it may read for hours.
+                return self.defer_once(message, self._changed)
             case _:
                 assert_never(message)
 
     def _of_file(self, message: OfFile) -> Deferred[Any] | None:
+        if isinstance(message, OpenFile | ReadChunk | SumChunk):
+            # Told and not waited for: the mesh would take a workstation that is silent for hours for one that is away.
+            self._source.guest.check_hours()
         match message:
             case OpenFile():
                 return self.defer(self._opened(message))
             case ReadChunk(handle=handle, offset=offset, n_bytes=n_bytes):
-                return self.defer(self._paced(self._file(handle), lambda file: file.read(offset, _bounded(n_bytes))))
+                return self.defer(self._sent(self._file(handle), lambda file: file.read(offset, _bounded(n_bytes))))
             case SumChunk(handle=handle, offset=offset, n_bytes=n_bytes):
                 return self.defer(self._in_turn(self._file(handle), lambda file: file.sum(offset, _bounded(n_bytes))))
             case LookAtFile(handle=handle):
@@ -170,7 +183,7 @@ class FolderAgent(Actor[Inbox]):
                 assert_never(message)
 
     async def _plan(self, message: PlanFolder) -> Plan:
-        path = await self._threads.run(lambda: self._source.folders.resolve(message.path))
+        path = await self._threads.look(message.path, lambda: self._source.folders.resolve(message.path))
         question = PlanSource(
             path=str(path),
             pattern=message.pattern,
@@ -184,7 +197,7 @@ class FolderAgent(Actor[Inbox]):
         return await self._inspection.plan(question, message.import_id, lambda reason: None)
 
     async def _probe(self, message: ProbeFolder) -> tuple[DecodedPlane, ...]:
-        root = await self._threads.run(lambda: self._source.planned_root(message.plan))
+        root = await self._threads.look(message.plan.root, lambda: self._source.planned_root(message.plan))
         return await self._inspection.probe(
             message.plan,
             root,
@@ -197,42 +210,46 @@ class FolderAgent(Actor[Inbox]):
 
     async def _opened(self, message: OpenFile) -> OpenedFile:
         def open_it() -> tuple[ServedFile, SourceFile]:
-            opened = self._source.open(message.import_id, message.root, message.path, message.staging, message.held)
-            file = ServedFile(opened, message.import_id, message.path, message.algorithm)
+            opened = self._source.open(
+                message.import_id,
+                message.root,
+                message.path,
+                message.staging,
+                message.held,
+                lambda: self._ended,
+                in_hours=False,
+            )
+            file = ServedFile(opened, message.import_id, message.root, message.path, message.algorithm)
             try:
                 return file, file.look()
             except MeshError:
                 file.close()
                 raise
 
-        file, now = await self._threads.run(open_it)
+        file, now = await self._threads.look(message.root, open_it)
         while len(self._open) >= MAX_OPEN:
             self._close(next(iter(self._open)))
         # By chance: a handle of the life before names nothing in this one.
         handle = secrets.randbits(62)
         self._open[handle] = file
         n_bytes = _bounded(message.n_bytes)
-        chunk = await self._paced(file, lambda file: file.read(0, n_bytes)) if n_bytes else None
+        chunk = await self._sent(file, lambda file: file.read(0, n_bytes)) if n_bytes else None
         return OpenedFile(handle=handle, file=now, chunk=chunk)
 
-    async def _paced(self, file: ServedFile, work: Callable[[ServedFile], SentChunk]) -> SentChunk:
-        """Read, and wait until so much may be sent."""
+    async def _sent(self, file: ServedFile, work: Callable[[ServedFile], SentChunk]) -> SentChunk:
         chunk = await self._in_turn(file, work)
-        n_bytes = len(chunk.data)
-        self._n_bytes += n_bytes
-        wait_s = self._bucket.take(n_bytes, self.context.now())
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        self._n_bytes += len(chunk.data)
+        self._source.guest.sent(len(chunk.data))
         return chunk
 
     async def _in_turn(self, file: ServedFile, work: Callable[[ServedFile], R]) -> R:
         # In the order of the asks: the file is hashed as it is read.
         async with file.turn:
-            return await self._threads.run(lambda: work(file))
+            return await self._threads.read(file.root, lambda: work(file))
 
     async def _look(self, file: ServedFile) -> SourceFile:
         async with file.turn:
-            now = await self._threads.run(file.look)
+            now = await self._threads.read(file.root, file.look)
         checksum = file.checksum(now.size)
         if checksum and len(self._sums) < MAX_SUMS:
             self._sums[file.import_id, file.path, file.algorithm] = now.size, checksum
@@ -258,7 +275,22 @@ class FolderAgent(Actor[Inbox]):
                 if differs(one.path, one.size, one.checksum, known)
             )
 
-        return await self._threads.run(compare)
+        if None in sums:
+            self._source.guest.check_hours()
+        return await self._threads.look(message.root, compare, reads=None in sums)
+
+    async def _changed(self, message: FindChanged) -> tuple[str, ...]:
+        hold, source = message.hold, self._source
+
+        def look(*, reads: bool) -> tuple[str, ...]:
+            return source.changed(hold, message.files, message.device, reads=reads)
+
+        # It only reads: left behind where the disk hangs, it does no harm.
+        try:
+            return await self._threads.look(hold.source, lambda: look(reads=False))
+        except NeedsReading:
+            self._source.guest.check_hours()
+            return await self._threads.look(hold.source, lambda: look(reads=True), reads=True)
 
     def _file(self, handle: int) -> ServedFile:
         file = self._open.pop(handle, None)

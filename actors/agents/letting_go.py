@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ...config import get_logger
-from ...plates.holding import Hold
+from ...plates.holding import Hold, Swept
 from ..apart import run_apart
 from .served_source import ServedSource
 
@@ -24,17 +24,20 @@ async def release_apart(source: ServedSource, held: Hold) -> None:
     await run_apart(lambda: source.release(held), f"release {held.import_id}")
 
 
-async def sweep_apart(source: ServedSource, alive_ids: Collection[str]) -> tuple[str, ...]:
-    """Let go of what is held for other imports than these, on each disk by itself, and name them.
+async def sweep_apart(source: ServedSource, over_ids: Collection[str]) -> Swept:
+    """Let go of what is held for these imports, on each disk by itself; see ``sweep``.
 
     A disk that has not come back from the sweep before is left alone.
     """
 
-    async def swept(home: Path) -> tuple[str, ...]:
+    async def swept(home: Path) -> Swept:
         if not source.sweeps.begin(home):
             log.warning("held files of ended imports stay: the disk has not answered yet", staging=str(home))
-            return ()
-        return await run_apart(lambda: source.sweep(home, alive_ids), f"sweep {home}")
+            return Swept()
+        return await run_apart(lambda: source.sweep(home, over_ids), f"sweep {home}")
 
-    gone = await asyncio.gather(*(swept(home) for home in sorted(source.homes())))
-    return tuple(import_id for ids in gone for import_id in ids)
+    found = await asyncio.gather(*(swept(home) for home in sorted(source.homes())))
+    return Swept(
+        tuple(import_id for one in found for import_id in one.gone),
+        tuple(import_id for one in found for import_id in one.kept),
+    )

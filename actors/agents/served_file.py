@@ -15,8 +15,9 @@ from ...plates.repository import OpenSource, SourceFile
 class ServedFile:
     """One open file; its calls block, and are made one after the other in the order of ``turn``."""
 
-    def __init__(self, opened: OpenSource, import_id: str, path: str, algorithm: Algorithm) -> None:
+    def __init__(self, opened: OpenSource, import_id: str, root: str, path: str, algorithm: Algorithm) -> None:
         self.import_id = import_id
+        self.root = root
         self.path = path
         self.algorithm = algorithm
         self.turn = asyncio.Lock()

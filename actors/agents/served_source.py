@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
 from ...config import get_logger
+from ...messages.agents import ScannedFolder
 from ...plates.certificate import Device
 from ...plates.checksums import Algorithm, new_digest
 from ...plates.devices import device_of
-from ...plates.errors import SourceNotFound, SourceUnreadable
+from ...plates.errors import SourceNotFound
 from ...plates.exclusion import Exclusion
 from ...plates.holding import (
     HeldReader,
@@ -21,53 +22,65 @@ from ...plates.holding import (
     Hold,
     StagingFailed,
     StagingNotOurs,
+    Swept,
+    changed_since_held,
     check_home,
     choose_staging,
     held_space,
     hold,
     let_go,
+    look_only,
     release,
     staging_of,
     sweep,
+    unwritten_only,
 )
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import STAGED, HeldFile
 from ...plates.local import FolderReader
 from ...plates.local.disk import free_bytes
+from ...plates.local.disk_file import disk_buffer
 from ...plates.local.names import checked_id, checked_path
+from ...plates.pace_reader import Pace
 from ...plates.planners import Plan
-from ...plates.repository import OpenSource, SourceFile
+from ...plates.repository import OpenSource, SourceFile, SourceReader, StoredFile, never
 from ...plates.served_folders import NotServed, ServedFolders
 from ...plates.source_names import HELD_FOLDER
-from ..imports.scanning import manifest, scan_source
+from ..imports.scanning import look_error, manifest, scan_source
+from .guest_reading import GuestReading
 from .sweeps import Sweeps
 
 log = get_logger(__name__)
-
-BUFFER_BYTES = 1 << 20
 
 
 class ServedSource:
     """The folders of one workstation; links that hold files lie on their disks, or in ``data``."""
 
-    def __init__(self, folders: ServedFolders, data: Path) -> None:
+    def __init__(self, folders: ServedFolders, data: Path, pace: Pace | None = None) -> None:
+        """Serve ``folders`` at a ``pace``; without it, as fast as can be."""
         self.folders = folders
         self.sweeps = Sweeps()
         self._data = data
+        self.guest = GuestReading(pace)
 
-    def scan(self, path: str, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[SourceFile, ...]:
+    def scan(self, path: str, only: Sequence[str] = (), exclude: Sequence[str] = (), depth: int = 0) -> ScannedFolder:
         """Every file of a source as it looks now, or those right in it that ``only`` names; not what ``exclude`` does.
+
+        Of a source with a ``depth`` what lies deeper is no matter.
 
         Raises:
             NotServed: the path leads elsewhere.
             PatternError: what is to be left out is written wrongly.
             SourceNotFound, SourceUnreadable, BadSourceName: it cannot be looked at.
         """
-        seen = scan_source(self.folders.resolve(path), only, exclude=Exclusion(exclude)).files
-        return tuple(
+        found = self.folders.resolve(path)
+        self.guest.expect(found)
+        seen = scan_source(found, only, exclude=Exclusion(exclude), depth=depth)
+        files = tuple(
             SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
-            for path, (size, mtime_ns, inode) in seen.items()
+            for path, (size, mtime_ns, inode) in seen.files.items()
         )
+        return ScannedFolder(files=files, came_ns=seen.came_ns)
 
     def files(self, root: str, plan: Plan) -> tuple[SourceFile, ...]:
         """Every file of a plan as it looks now.
@@ -102,13 +115,13 @@ class ServedSource:
 
         Raises:
             NotServed: the path leads elsewhere.
-            SourceNotFound: it cannot be looked at.
+            SourceNotFound, SourceUnreadable: it cannot be looked at.
         """
         folder = self.folders.resolve(root)
         try:
             return device_of(folder)
         except OSError as error:
-            raise SourceNotFound(f"{folder} cannot be looked at: {error.strerror}") from error
+            raise look_error(error, folder) from error
 
     def hold(self, import_id: str, root: str, files: Sequence[SourceFile]) -> Hold:
         """Guard files as well as can be here.
@@ -135,6 +148,20 @@ class ServedSource:
         """
         return held_space(self._own(held))
 
+    def unwritten_only(self, import_id: str, root: str) -> str:
+        """Say what lies nowhere else but in links to a source of which no hold was written down.
+
+        Raises:
+            NotServed: the path leads elsewhere.
+        """
+        # The source itself may be gone, as where only its links are there.
+        folder = Path(os.path.realpath(root))
+        served = self.folders.holding(folder)
+        if served is None or not self.folders.serves(folder):
+            raise NotServed(f"{root} is not served by this workstation")
+        homes = (staging_of(self._data, above / HELD_FOLDER) for above in (Path(served.path), self._data))
+        return unwritten_only(homes, checked_id(import_id), str(folder))
+
     def free_bytes(self, root: str) -> int:
         """How many bytes are free on the disk of a source.
 
@@ -149,7 +176,7 @@ class ServedSource:
             # The source itself may be gone: only its links are there then.
             return free_bytes(Path(folder.path))
         except OSError as error:
-            raise SourceUnreadable(f"{folder.path} cannot be looked at: {error.strerror}") from error
+            raise look_error(error, folder.path) from error
 
     def let_go(self, held: Hold) -> Hold:
         """Give up what can be read again from the source.
@@ -174,21 +201,35 @@ class ServedSource:
                 release(held)
         except StagingNotOurs as error:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
+        finally:
+            self.guest.forget(Path(held.source))
 
-    def sweep(self, home: Path, alive_ids: Collection[str]) -> tuple[str, ...]:
-        """Let go of what one of ``homes`` holds for other imports than these, and name them: none asks for it any more.
+    def sweep(self, home: Path, over_ids: Collection[str]) -> Swept:
+        """Let go of what one of ``homes`` holds for these imports: none asks for it any more. See ``sweep``.
 
         What is held while this takes its time is kept, whoever is on the list.
         """
         with self.sweeps.of(home) as spared:
             try:
-                return sweep(home, alive_ids, spared=spared)
+                return sweep(home, over_ids, spared=spared)
             except (StagingNotOurs, StagingFailed) as error:
                 log.warning("held files of ended imports stay", staging=str(home), reason=str(error))
-                return ()
+                return Swept()
 
-    def open(self, import_id: str, root: str, path: str, staging: str, held: HeldFile | None) -> OpenSource:
-        """Open one file of a source, by its link where it is held.
+    def open(
+        self,
+        import_id: str,
+        root: str,
+        path: str,
+        staging: str,
+        held: HeldFile | None,
+        cancelled: Callable[[], bool] = never,
+        *,
+        in_hours: bool = True,
+    ) -> OpenSource:
+        """Open one file of a source, by its link where it is held; it is read at the pace that a guest keeps.
+
+        ``cancelled`` ends every wait of its reads; one that is not ``in_hours`` waits for no hours.
 
         Raises:
             NotServed: it lies elsewhere.
@@ -200,7 +241,7 @@ class ServedSource:
         if not self.folders.serves(folder):
             raise NotServed(f"{root} is not served by this workstation")
         if held is None:
-            opened: OpenSource = FolderReader(folder).open(path)
+            reader: SourceReader = FolderReader(folder)
         else:
             hold = Hold(import_id=import_id, source=str(folder), staging=staging, files=(held,))
             if held.path != path:
@@ -208,7 +249,8 @@ class ServedSource:
             if held.guarantee in STAGED:
                 self._check_staging(import_id, staging)
                 check_home(Path(staging).parent)
-            opened = HeldReader(hold).open(path)
+            reader = HeldReader(hold)
+        opened = self.guest.reader(reader, folder, cancelled, in_hours=in_hours).open(path)
         if held is None or held.guarantee not in STAGED:
             self._check_inside(folder / path, opened)
         return opened
@@ -222,7 +264,7 @@ class ServedSource:
             MeshError: it cannot be read, or is not what was held any more.
         """
         digest = new_digest(algorithm)
-        buffer = memoryview(bytearray(BUFFER_BYTES))
+        buffer = disk_buffer()
         size = 0
         with closing(self.open(import_id, root, path, staging, held)) as opened:
             before = opened.look()
@@ -231,6 +273,29 @@ class ServedSource:
                 size += n
             opened.look()
         return size, digest.hexdigest()
+
+    def changed(
+        self, held: Hold, stored: Sequence[StoredFile], device: Device, *, reads: bool = True
+    ) -> tuple[str, ...]:
+        """The files of a hold whose names lead to other bytes by now than were stored.
+
+        Raises:
+            NeedsReading: it cannot be told by a look, and the call ``reads`` nothing.
+            NotServed: its source is not served.
+            SourceFailed, SourceUnreadable: it cannot be looked at, or the ``device`` is away on which it lay.
+        """
+        for file in stored:
+            checked_path(file.path)
+        folder = Path(os.path.realpath(held.source))
+        if not self.folders.serves(folder):
+            raise NotServed(f"{held.source} is not served by this workstation")
+        held = msgspec.structs.replace(held, source=str(folder))
+
+        def reader() -> SourceReader:
+            # Only what has to be read has a pace.
+            return self.guest.reader(FolderReader(folder, self.folders.reach), folder)
+
+        return changed_since_held(held, stored, reader if reads else look_only, device)
 
     def delete(self, path: str, root: str, files: Sequence[HeldFile], device: Device) -> int:
         """Delete a source that is certified, and lay on a ``device`` when it was held.

@@ -27,7 +27,7 @@ from ...pipelines import (
 from ...plates.local import seal_well, write_ome_tiff
 from ...plates.local.errors import repository_errors
 from ...plates.model import Image, Plate
-from ...plates.plane_readers import read_any_plane
+from ...plates.plane_readers import is_read_here_only, plane_counts, read_any_plane
 from ...plates.repository import ResultFile, StoredResult
 from ...supervisors import Actor
 from ..threads import Threads
@@ -84,7 +84,7 @@ class Executor(Actor[Inbox]):
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
-        return {"device": self._device_name, "wells": self._n_wells, "busy": self._busy}
+        return {"device": self._device_name, "wells": self._n_wells, "busy": self._busy, **plane_counts()}
 
     def _compile(self, message: CompilePipeline) -> str:
         return _compiled(message.source, message.source_name, message.plate, message.wells).pipeline.name
@@ -92,8 +92,7 @@ class Executor(Actor[Inbox]):
     async def _run(self, message: RunWell) -> StoredResult:
         run = message.job, message.well, message.attempt
         self._running.add(run)
-        whose = f" for {message.owner}" if message.owner else ""
-        self._busy = f"well {message.well or 'image'} of plate {message.plate.name}, {message.job}{whose}"
+        self._busy = busy_with(message)
         try:
             result = await self._computing.run(lambda: self._compute(message))
         except OSError as error:
@@ -142,6 +141,13 @@ class Executor(Actor[Inbox]):
                 notes=(*map(str, result.failures), *result.notes),
             ),
         )
+
+
+def busy_with(message: RunWell) -> str:
+    """What everybody is told of a well that is computed: not everybody sees each plate of OMERO, so none is named."""
+    whose = f" for {message.owner}" if message.owner else ""
+    plate = "" if is_read_here_only(message.plate.root) else f" of plate {message.plate.name}"
+    return f"well {message.well or 'image'}{plate}, {message.job}{whose}"
 
 
 class _ResultWriter:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import msgspec
 
 from ...messages.compute import JobState, JobStatus, JobSummary
 from ...messages.listing import bounded, newest_first, number_of
-from ..retention import KEY_S, Retention, outlived
+from ..retention import Retention, outlived
 from .ended_job import EndedJob, summed_up
-from .job_records import Forgotten, Record, Submitted, Summary
+from .job_records import Forgotten, Kept, Record, Submitted, Summary
 from .open_job import Job
 
 
@@ -27,6 +28,7 @@ class JobBook:
         # A key is its owner's own: who guesses another's must neither learn of his job nor be taken for him.
         self._by_key: dict[tuple[str, str], str] = {}
         self._last_number = 0
+        self._n_wells_kept = 0
         self._waits_for = ""
 
     def all_wait_for(self, reason: str) -> tuple[str, ...]:
@@ -54,6 +56,7 @@ class JobBook:
             case Forgotten():
                 self._forget(record)
             case _ if record.job in self.jobs:
+                self._n_wells_kept += isinstance(record, Kept)
                 # Of one that has ended, nothing that was on its way changes anything any more.
                 self._move(self.jobs[record.job], record)
 
@@ -84,14 +87,36 @@ class JobBook:
             return msgspec.structs.replace(status, reason=reason) if reason else status
         return self._ended[name].status() if name in self._ended else None
 
-    def listed(self, *, limit: int, before: str, state: JobState | str) -> tuple[JobSummary, ...]:
-        """The newest jobs in this state, or in any, the newest first, from below ``before`` on."""
+    def listed(
+        self,
+        *,
+        limit: int,
+        before: str,
+        state: JobState | str,
+        shown: Callable[[str, int], bool] = lambda owner, plate_id: True,
+    ) -> tuple[JobSummary, ...]:
+        """The newest jobs in this state, or in any, the newest first, from below ``before`` on.
+
+        Those alone that are ``shown``, which is asked by owner and plate.
+        """
         names = newest_first([*self.jobs, *self._ended], before=before)
-        lines = (self._line(name) for name in names if not state or self._state(name) == state)
+        lines = (
+            self._line(name)
+            for name in names
+            if (not state or self._state(name) == state) and shown(*self._whose(name))
+        )
         return tuple(islice(lines, bounded(limit)))
+
+    def ended(self) -> Iterator[JobSummary]:
+        """The jobs that are over and not forgotten, the oldest first."""
+        return (job.listed for job in self._ended.values())
 
     def _state(self, name: str) -> JobState:
         return self.jobs[name].state if name in self.jobs else self._ended[name].listed.state
+
+    def _whose(self, name: str) -> tuple[str, int]:
+        of = self.jobs[name].submitted if name in self.jobs else self._ended[name].listed
+        return of.owner, of.plate_id
 
     def _line(self, name: str) -> JobSummary:
         if name not in self.jobs:
@@ -116,18 +141,22 @@ class JobBook:
         """The ended jobs that are to be forgotten."""
         return outlived(((name, one.ended_at_unix_s) for name, one in self._ended.items()), retention, now_unix_s)
 
-    def drop_old_keys(self, now_unix_s: float) -> None:
+    def drop_old_keys(self, retention: Retention, now_unix_s: float) -> None:
         """Let the keys go that nobody asks under any more, but the last job's: no job gets its id a second time."""
         last = max(map(number_of, [*self.jobs, *self._ended, *self._forgotten]), default=0)
         for name, forgotten in list(self._forgotten.items()):
-            if forgotten.at_unix_s < now_unix_s - KEY_S and number_of(name) < last:
+            if forgotten.at_unix_s < now_unix_s - retention.key_s and number_of(name) < last:
                 del self._forgotten[name]
                 self._by_key.pop((forgotten.owner, forgotten.key), None)
 
     def statistics(self) -> dict[str, int | float | str]:
-        """How much is remembered."""
-        packed_bytes = sum(len(one.summary.packed) for one in self._ended.values())
-        return {"jobs_ended": len(self._ended), "jobs_ended_bytes": packed_bytes}
+        """How much is remembered, and of how many wells the journal says that results were kept."""
+        return {
+            "wells_kept": self._n_wells_kept,
+            "jobs_ended": len(self._ended),
+            "jobs_ended_bytes": sum(len(one.summary.packed) for one in self._ended.values()),
+            "keys": len(self._by_key),
+        }
 
     def compacted(self) -> tuple[Record, ...]:
         """The records that a checkpoint needs."""

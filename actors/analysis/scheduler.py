@@ -26,12 +26,14 @@ from ...plates.plane_readers import is_read_here_only
 from ...plates.repository import JobOrigin, WellResults
 from ...supervisors import Actor
 from ...supervisors.journal import DISK, SEGMENT_BYTES, Disk
-from ..errors import JobEnded, JobNotFound
+from ...transport import INNER, Principal
+from ..errors import JobEnded
 from ..forgetting import keep_forgetting
 from ..ledger import Ledger
 from ..retention import Retention
 from ..threads import Threads
 from . import job_records as records
+from .job_answers import JobAnswers
 from .job_book import JobBook
 from .job_endings import JobEndings
 from .job_news import JobNews
@@ -65,6 +67,7 @@ class Scheduler(Actor[Inbox]):
         charge_executor: Callable[[str, str], None] = lambda name, blame: None,
         check_results: Callable[[int, str], None] = lambda plate_id, wanted: None,
         away: Callable[[int, str], str] = lambda plate_id, owner: "",
+        is_private: Callable[[int], bool] = lambda plate_id: False,
         job_taken: Callable[[JobOrigin], None] = lambda origin: None,
         patience: Patience | None = None,
         retention: Retention | None = None,
@@ -83,7 +86,8 @@ class Scheduler(Actor[Inbox]):
             charge_executor: Says who pays if one dies now: the well that it is at, or "child".
             check_results: Refuses a plate whose results do not go to the place that was named, or nowhere.
             away: Why nothing of a plate can be done in its owner's name now, if there is a reason; called in threads.
-            job_taken: Hears of each job before its first well, in each life.
+            is_private: Whether a plate's place decides for each person who sees it.
+            job_taken: Hears of each job before its first well, in each life, and of those that have ended.
             retention: How many ended jobs are remembered, and for how long.
             patience: How long trouble with the disk or the catalogue is waited for before a well pays for it.
             disk: Where the journal lies.
@@ -97,6 +101,7 @@ class Scheduler(Actor[Inbox]):
         self._charge_executor = charge_executor
         self._check_results = check_results
         self._away = away
+        self._is_private = is_private
         self._job_taken = job_taken
         self._patience = patience or Patience()
         self._retention = retention or Retention()
@@ -118,6 +123,7 @@ class Scheduler(Actor[Inbox]):
             await self._ledger.rewrite()
         self._news = JobNews(self.context.find)
         self._check = PipelineCheck(self.context, self._scheduling)
+        self._answers = JobAnswers(self.context, self._book, self._ledger, self._is_private)
         endings = JobEndings(self._results, self._threads, self._book, self._ledger, self._news)
         self._runs = WellRuns(
             self.context,
@@ -134,6 +140,12 @@ class Scheduler(Actor[Inbox]):
             self._away,
         )
         unfinished = [job for job in self._book.jobs.values() if not job.closed]
+        for line in self._book.ended():
+            # Nothing is written of it any more, but whose its results are is asked as long as anybody reads them.
+            origin = JobOrigin(
+                job=line.job, plate_id=line.plate_id, pipeline=line.pipeline, source="", owner=line.owner
+            )
+            self._job_taken(origin)
         for job in unfinished:
             self._job_taken(origin_of(job.submitted))
         for name, pid in self._running_executors():
@@ -164,11 +176,7 @@ class Scheduler(Actor[Inbox]):
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counts for console and metrics."""
-        running = [
-            f"{one.job} on {one.submitted.plate_name or one.submitted.plate_id} for {one.submitted.owner}"
-            for one in self._book.jobs.values()
-            if one.state == "running"
-        ]
+        running = [self._told(one.submitted) for one in self._book.jobs.values() if one.state == "running"]
         return {
             "wells_queued": self._scheduling.n_queued(),
             "executors": self._runs.n_executors,
@@ -180,18 +188,20 @@ class Scheduler(Actor[Inbox]):
 
     async def receive(self, message: Inbox) -> Any:
         """Handle one message."""
+        asker = self.context.principal
         match message:
             case SubmitJob():
-                owner = self.context.principal.name
+                owner = asker.name
                 return self.defer_once(("submit", owner, message.key), lambda _: self._submit(message, owner))
-            case GetJob(job=job):
-                return self._status(job)
+            case GetJob(job=job, asker=of_whom):
+                asker = of_whom if of_whom is not None and asker == INNER else asker
+                return self._answers.at_once(job, asker) or self.defer(self._answers.status(job, asker))
             case AwaitJob():
-                return self.defer_wait(self._await(message))
-            case ListJobs(limit=limit, before=before, state=state):
-                return self._book.listed(limit=limit, before=before, state=state)
+                return self.defer_wait(self._answers.awaited(message, asker))
+            case ListJobs():
+                return self._answers.listed(message, asker)
             case CancelJob(job=job):
-                return self.defer(self._cancel(job, self.context.principal.name))
+                return self.defer(self._cancel(job, asker))
             case ExecutorUp(executor=executor, pid=pid):
                 self._executor_up(executor, pid)
             case ExecutorDown(executor=executor, pid=pid):
@@ -232,25 +242,17 @@ class Scheduler(Actor[Inbox]):
         self._runs.note_executors()
         return job
 
-    def _status(self, job: str) -> JobStatus:
-        status = self._book.status(job)
-        if status is None:
-            raise JobNotFound(f"there is no job {job}", hint="hcs-mesh jobs --all lists every one that is still known")
-        return status
+    def _told(self, submitted: records.Submitted) -> str:
+        # Everybody sees what the scheduler is at, and not everybody each plate.
+        plate = "" if self._is_private(submitted.plate_id) else f" on {submitted.plate_name or submitted.plate_id}"
+        return f"{submitted.job}{plate} for {submitted.owner}"
 
-    async def _await(self, message: AwaitJob) -> JobStatus:
-        status = self._status(message.job)
-        if status.revision != message.revision:
-            return status
-        await self._ledger.changes.wait(message.job, message.wait_s)
-        return self._status(message.job)
-
-    async def _cancel(self, name: str, by: str) -> JobStatus:
-        status = self._status(name)
+    async def _cancel(self, name: str, asker: Principal) -> JobStatus:
+        status = await self._answers.decided_by(name, asker)
         was_over = status.state != "running"
         if not was_over:
-            await self._ledger.write(records.Cancelled(job=name, at_unix_s=time.time(), by=by))
-            status = self._status(name)
+            await self._ledger.write(records.Cancelled(job=name, at_unix_s=time.time(), by=asker.name))
+            status = self._answers.known(name)
         if was_over or status.state != "cancelled":
             # Perhaps only just: its end was written before the cancellation.
             raise JobEnded(
@@ -260,7 +262,7 @@ class Scheduler(Actor[Inbox]):
         self._news.tell(
             JobStateChanged(plate_id=status.plate_id, plate_name=status.plate_name, job=name, state="cancelled")
         )
-        return self._status(name)
+        return self._answers.known(name)
 
     def _executor_up(self, executor: str, pid: int) -> None:
         self._check.executor_up()

@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+N_SPARED = 2
+"""How often a well may be lost with the host that it is at before that is charged to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -56,6 +59,7 @@ class _Job:
     running: set[str] = field(default_factory=set)
     committing: set[str] = field(default_factory=set)
     faults: dict[str, int] = field(default_factory=dict)
+    spared: dict[str, int] = field(default_factory=dict)
     cancelled: bool = False
     here_only: bool = False
     held: bool = False
@@ -112,6 +116,17 @@ class Scheduling:
         if at is None:
             return []
         return self._failed(*at, error, final=False, charged=blame_well) + self._dispatch()
+
+    def spares(self, job: str, well: str, executor: str) -> bool:
+        """Note that an executor cannot be reached any more, and whether the well that it was to compute goes free.
+
+        A host that is away is no fault of its well; but one that takes hosts down would go from one to the next.
+        """
+        found = self._jobs.get(job)
+        if found is None or not is_elsewhere(executor):
+            return True
+        found.spared[well] = found.spared.get(well, 0) + 1
+        return found.spared[well] <= N_SPARED
 
     def idle_executor_down(self, executor: str) -> None:
         """An executor is gone; nothing happens if a well is waited for from it, since that tells it as well."""

@@ -16,7 +16,7 @@ from ...messages.metadata import GetPlate
 from ...plates.model import Plate
 from ...plates.repository import WellResults
 from ...supervisors import Context
-from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerGone
+from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerAnew, PeerGone
 from ..ledger import Ledger
 from ..threads import Threads
 from . import job_records as records
@@ -210,10 +210,17 @@ class WellRuns:
             await self._failed(name, well, executor, error, final=not may_pass(error))
             return
         self._logins.got_on(name)
+        if not self._is_wanted(job):
+            await self._failed(name, well, executor, _NotWanted(job.reason), final=True)
+            return
         # The next well need not wait for this one's commit.
         self._charge(executor, "child")
         self.perform(self._scheduling.well_done(name, well, executor))
         await self._keep(job, plate, well, attempt, executor, began)
+
+    def _is_wanted(self, job: Job) -> bool:
+        """Whether a result may still be committed: a job may be cancelled while its executor cannot be told."""
+        return not job.over
 
     async def _keep(self, job: Job, plate: Plate, well: str, attempt: int, executor: str, began: float) -> None:
         """Commit what an executor has sealed."""
@@ -293,16 +300,21 @@ class WellRuns:
         self.perform(self._scheduling.well_failed(name, well, executor, str(error), final=final))
 
     async def _lost(self, name: str, well: str, executor: str, pid: int, error: MeshError) -> None:
-        """The executor died over the well, or never got it, which the well is not charged for."""
-        charged = not self._book.is_over(name) and not isinstance(error, ActorUnknown)
+        """The executor died over the well, or cannot be reached, for which the well goes free a few times."""
+        # By then its host is joined again; in a container every life of it has the same pids.
+        is_back = isinstance(error, PeerAnew)
+        if self._pids.get(executor) == pid and not is_back:
+            # Before anything is waited for: whoever says from here on that it is up means another life of it.
+            del self._pids[executor]
+        spared = isinstance(error, ActorUnknown) and self._scheduling.spares(name, well, executor)
+        charged = not self._book.is_over(name) and not spared
         if charged:
-            await self._fault(name, well, f"{executor} (process {pid}) died over it: {error}")
+            what = "was lost with it" if isinstance(error, ActorUnknown) else f"(process {pid}) died over it"
+            await self._fault(name, well, f"{executor} {what}: {error}")
         self.perform(self._scheduling.executor_down(executor, str(error), blame_well=charged))
-        if self._pids.get(executor, pid) != pid:
+        if executor in self._pids:
             # It came back while we were writing that down.
             self.perform(self._scheduling.executor_up(executor))
-        elif self._pids.get(executor) == pid:
-            del self._pids[executor]
         self.note_executors()
 
     async def _fault(self, name: str, well: str, error: str) -> None:
@@ -310,8 +322,10 @@ class WellRuns:
             await self._ledger.write_surely(records.Faulted(job=name, at_unix_s=time.time(), well=well, error=error))
 
     async def _stop_well(self, job: str, well: str, executor: str) -> None:
-        pid = self._pids.get(executor)
-        self.cancel_well(executor, job, well)
-        await asyncio.sleep(CANCEL_GRACE_S)
-        if self._scheduling.is_at(executor, job, well) and self._pids.get(executor) == pid:
-            self._end_executor(executor, f"{job} was cancelled and well {well} went on")
+        """Have a well given up, however long its executor cannot be told: what is said into a break is lost."""
+        while self._scheduling.is_at(executor, job, well):
+            pid = self._pids.get(executor)
+            self.cancel_well(executor, job, well)
+            await asyncio.sleep(CANCEL_GRACE_S)
+            if pid and self._scheduling.is_at(executor, job, well) and self._pids.get(executor) == pid:
+                self._end_executor(executor, f"{job} was cancelled and well {well} went on")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ...config import get_logger
 from ...messages.console import (
+    RESTART_S,
     ActorDetail,
     GetTrace,
     Hop,
@@ -22,8 +23,10 @@ from ...messages.console import (
     WhoAmI,
 )
 from ...supervisors import Actor
-from ...transport import Link, Request
+from ...transport import ASK_TIMEOUT_S, Link, Principal, Request
+from ..errors import NotAllowed
 from ..nodes.tree_elsewhere import detail_elsewhere
+from ..ownership import is_administrator
 from ..threads import Threads
 from .log_tail import read_journal, read_logs
 
@@ -77,7 +80,11 @@ class Inside(Protocol):
         ...
 
     def journals(self) -> tuple[str, ...]:
-        """The names of the journals that are kept."""
+        """The names of the journals that are kept.
+
+        Raises:
+            JournalsUnreadable: their folder cannot be looked into.
+        """
         ...
 
     def journal(self, name: str) -> Path:
@@ -85,6 +92,7 @@ class Inside(Protocol):
 
         Raises:
             NoSuchJournal: there is none of that name.
+            JournalsUnreadable: their folder cannot be looked into.
         """
         ...
 
@@ -118,8 +126,10 @@ class Inside(Protocol):
 class ConsoleDesk(Actor[Inbox]):
     """Shows the inside of the mesh; what it changes, it logs with the name of who asked."""
 
-    def __init__(self, inside: Inside) -> None:
+    def __init__(self, inside: Inside, *, is_private: bool = False) -> None:
+        """Show ``inside``; where plates are private, logs and journals to administrators alone."""
         self._inside = inside
+        self._is_private = is_private
         self._threads = Threads("console", n_threads=2)
 
     async def ended(self) -> None:
@@ -129,6 +139,8 @@ class ConsoleDesk(Actor[Inbox]):
     async def receive(self, message: Inbox) -> Any:
         """Handle one message."""
         inside = self._inside
+        if isinstance(message, TailLog | TailJournal):
+            self._insist_told(self.context.principal)
         match message:
             case WhoAmI():
                 return self.context.principal
@@ -165,7 +177,8 @@ class ConsoleDesk(Actor[Inbox]):
 
     async def _there(self, message: OwnMessage, there: OtherDesk) -> Any:
         request: Request[Any] = replace(message, actor=there.actor)
-        told = await there.link.ask(DESK, request)
+        timeout_s = RESTART_S if isinstance(message, RestartActor) else ASK_TIMEOUT_S
+        told = await there.link.ask(DESK, request, timeout_s=timeout_s)
         return detail_elsewhere(told, there.node) if isinstance(message, InspectActor) else told
 
     async def _trace(self, trace: str) -> tuple[Hop, ...]:
@@ -173,6 +186,13 @@ class ConsoleDesk(Actor[Inbox]):
             if first.message == trace:
                 return await self._inside.hops(first.trace)
         return await self._inside.hops(trace)
+
+    def _insist_told(self, asker: Principal) -> None:
+        if self._is_private and not is_administrator(asker):
+            raise NotAllowed(
+                f"{asker.name} may not read logs and journals: they tell of everybody's plates, and these are private",
+                hint="ask an administrator; hcs-mesh jobs and imports tell of the own ones",
+            )
 
     def _note(self, message: OwnMessage) -> None:
         # A host that has joined knows the mesh, not who asked it: this is where it is kept.

@@ -9,6 +9,10 @@ class LogUnreadable(MeshError, OSError):
     """A log cannot be read."""
 
 
+class JournalsUnreadable(MeshError, OSError):
+    """The folder of the journals cannot be looked into."""
+
+
 class NoSuchJournal(MeshError, LookupError):
     """The mesh keeps no journal of this name."""
 

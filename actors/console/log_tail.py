@@ -17,6 +17,7 @@ LONGEST_LOOK_BYTES = 8 << 20
 """How far back a log is searched for the lines of one actor."""
 MAX_LINES = 2_000
 MAX_TEXT = 4_000
+TURNED_OVER = ".1"
 _NOT_FIELDS = ("event", "timestamp", "level", "logger", "actor", "exception")
 
 
@@ -49,11 +50,18 @@ def read_log(file: Path, picked: str, *, n_lines: int, since: int = -1) -> LogTa
         raise LogUnreadable(f"cannot read the log {file}: {error.strerror}", hint="who owns it?") from error
 
 
+def turned_over(file: Path) -> Path:
+    """Where the lines before those of a log are, since it was turned over."""
+    return file.with_name(file.name + TURNED_OVER)
+
+
 def _read_end(file: Path, picked: str, n_lines: int, since: int) -> LogTail:
+    before: tuple[LogLine, ...] = ()
     with file.open("rb") as log:
         end = log.seek(0, 2)
         if since > end:
-            # The file was turned over meanwhile: what is in the new one came after.
+            # The file was turned over meanwhile: the rest of the one before, then what is in the new one.
+            before = read_log(turned_over(file), picked, n_lines=n_lines, since=since).lines
             since = 0
         look = PIECE_BYTES
         while True:
@@ -64,7 +72,9 @@ def _read_end(file: Path, picked: str, n_lines: int, since: int) -> LogTail:
             lines = whole.splitlines()[1 if since < 0 and start else 0 :]
             kept = deque((told for one in lines if (told := _told(one, picked)) is not None), n_lines)
             if len(kept) >= n_lines or not start or since >= 0 or look >= LONGEST_LOOK_BYTES:
-                return LogTail(lines=tuple(kept), end=start + len(whole))
+                if since < 0 and not start and len(kept) < n_lines and file.suffix != TURNED_OVER:
+                    before = read_log(turned_over(file), picked, n_lines=n_lines - len(kept)).lines
+                return LogTail(lines=(*before, *kept)[-n_lines:], end=start + len(whole))
             look *= 4
 
 

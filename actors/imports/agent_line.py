@@ -14,7 +14,7 @@ from ...plates.holding.deletion import SourceStays
 from ...plates.local import errors as local_errors
 from ...plates.served_folders import NotServed
 from ...transport import AskFailed, PeerGone, Request
-from ..errors import NotAllowed
+from ..errors import NotAllowed, OutOfHours, SourceSilent
 from .serving_agents import FOLDERS, ServingAgent
 
 R = TypeVar("R")
@@ -29,14 +29,20 @@ _SOURCES: tuple[type[MeshError], ...] = (
     local_errors.SourceFailed,
     local_errors.SourceUnreadable,
     plate_errors.SourceNotFound,
+    plate_errors.SourceFailing,
     plate_errors.BadSourceName,
+    plate_errors.BadSourceTime,
     plate_errors.PlanError,
     plate_errors.NotYetComplete,
     plate_errors.NothingYet,
+    plate_errors.StillOpen,
+    plate_errors.NotBegun,
     holding_errors.NotHeld,
     SourceStays,
     NotAllowed,
     NotServed,
+    SourceSilent,
+    OutOfHours,
 )
 _KINDS = {kind.__name__: kind for kind in _SOURCES}
 """What an agent says of its source, by name: it means the same here."""

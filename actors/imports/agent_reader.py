@@ -30,6 +30,7 @@ from ...plates.holding.guarantees import HeldFile
 from ...plates.local.errors import SourceFailed
 from ...plates.repository import OpenSource, SourceFile
 from ...transport import AskFailed, Request
+from ..errors import OutOfHours
 from .agent_line import AgentLine
 from .serving_agents import AgentAway
 
@@ -178,7 +179,11 @@ class AgentFile:
             try:
                 if not self._handle:
                     self._open()
-                return work()
+                done = work()
+            except OutOfHours:
+                # However long its hours are away, nobody's turn to copy is kept meanwhile.
+                self._forget_pieces()
+                raise
             except AgentAway as away:
                 self._try_again(away)
                 self._line.wait_until_there(self._cancelled)
@@ -191,6 +196,8 @@ class AgentFile:
             except DamagedChunk as error:
                 log.warning("bytes of a file arrived damaged", file=self.name, at=self._at, agent=self._line.agent.name)
                 self._try_again(error)
+            else:
+                return done
 
     def _try_again(self, error: MeshError) -> None:
         self._forget_pieces()
@@ -247,8 +254,11 @@ class AgentFile:
         assert piece.sum is not None
         assert self._there is not None
         told = self._line.wait(piece.sum, self._cancelled)
-        self._there.seek(piece.offset)
-        here = self._there.read(piece.n_bytes)
+        here = b""
+        # What the disk here does not give back comes anew.
+        with suppress(OSError):
+            self._there.seek(piece.offset)
+            here = self._there.read(piece.n_bytes)
         if told.n_bytes == len(here) and told.sha256 == hashlib.sha256(here).hexdigest():
             return memoryview(here)
         # From here on all of it comes anew.

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from ...config import get_logger
+from ...config import MeshError, get_logger
 from ...messages.agents import (
     AskFreeSpace,
     AskHeldSpace,
+    AskUnwritten,
     CompareFiles,
     DeleteFiles,
+    FindChanged,
     HoldFiles,
     LetGoFiles,
     ListFiles,
+    LookAtSource,
     PlanFolder,
     ProbeFolder,
     ReleaseFiles,
     ScanFolder,
+    SweepHeld,
     WhichDevice,
 )
 from ...messages.imports import DecodedPlane
@@ -33,6 +38,8 @@ from ...plates.local.names import PART
 from ...plates.planners import Plan
 from ...plates.repository import ImportRepository, SourceFile, SourceReader, StoredFile
 from ...plates.served_folders import NotServed
+from ...transport import AskTimedOut
+from ..errors import OutOfHours, SourceSilent
 from .agent_line import AgentLine
 from .agent_reader import AgentReader
 from .life import ImportLife
@@ -44,8 +51,12 @@ log = get_logger(__name__)
 
 LOOK_S = 600.0
 """How long a workstation may take to look at a source; that it is away is known long before."""
+AGAIN_S = 5.0
+"""Until a workstation is asked again whether a disk answers that was silent."""
 READ_AGAIN_S = 6 * 3600.0
 """How long it may take to read files again whose checksums it does not remember."""
+FILES_AT_ONCE = 1 << 15
+"""How many files one message asks after: some 250 bytes each, and a message has its bounds."""
 
 
 class AgentSource:
@@ -72,15 +83,33 @@ class AgentSource:
         self._algorithm = algorithm
 
     async def reachable(self) -> None:
-        """Return once the workstation is there."""
-        await self._line.agent.reached()
+        """Return once the workstation is there, or the disk of the source answers it that did not."""
+        if not self._line.agent.here:
+            await self._line.agent.reached()
+            return
+        while True:
+            try:
+                await self._line.ask(LookAtSource(path=self._order.path, reads=True), timeout_s=LOOK_S)
+            except SourceSilent:
+                # Nobody is told when a disk is back, nor when a workstation's hours begin.
+                await asyncio.sleep(AGAIN_S)
+            except MeshError:
+                # It answers whatever else it says; and whether the workstation has gone is found out next.
+                return
+            else:
+                return
+
+    def closed_s(self, since_unix_s: float) -> float:
+        """None that is known: a workstation tells of its hours only whether they are over."""
+        return 0.0
 
     async def scan(self) -> Scan:
         """Look at every file."""
         order = self._order
-        question = ScanFolder(path=order.path, only=order.only, exclude=order.exclude)
-        files = await self._line.ask(question, timeout_s=LOOK_S)
-        return Scan({file.path: (file.size, file.mtime_ns, file.inode) for file in files})
+        question = ScanFolder(path=order.path, only=order.only, exclude=order.exclude, depth=order.depth)
+        seen = await self._line.ask(question, timeout_s=LOOK_S)
+        files = {file.path: (file.size, file.mtime_ns, file.inode) for file in seen.files}
+        return Scan(files, seen.came_ns)
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
         """Ask the workstation's inspector what it holds."""
@@ -150,6 +179,18 @@ class AgentSource:
                 log.warning("links to files of an ended import stay", agent=agent.name, reason=str(error))
             return
 
+    async def unwritten_only(self, plan: Plan) -> str:
+        """Have the workstation say what lies nowhere else but in links of which no hold was written down."""
+        question = AskUnwritten(import_id=self._import_id, root=plan.root)
+        told = await self._line.ask(question, timeout_s=LOOK_S)
+        return f"{told} on {self._line.agent.name}" if told else ""
+
+    async def release_unwritten(self) -> None:
+        """Let links go of which no hold was written down; one that is away does so when it is back."""
+        # It is swept when it comes: the import is over.
+        with suppress(AgentAway):
+            await self._line.ask(SweepHeld(over=(self._import_id,)), timeout_s=LOOK_S)
+
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Have the workstation compare what it has read with what was written here.
 
@@ -172,6 +213,43 @@ class AgentSource:
                 f"{len(different)} files are not what the workstation has read, the first is {different[0]}",
                 hint="The import takes them over once more; when it happens again, test the memory of both computers.",
             )
+
+    async def changed(
+        self,
+        held: Hold,
+        files: tuple[StoredFile, ...],
+        cancelled: Callable[[], bool],
+        say: Callable[[str], None],
+    ) -> tuple[str, ...]:
+        """Have the workstation say which files are others by now."""
+        device = self._life.source_device or Device()
+        held_at = {file.path: file for file in held.files}
+        changed: list[str] = []
+        for begin in range(0, len(files), FILES_AT_ONCE):
+            batch = files[begin : begin + FILES_AT_ONCE]
+            part = tuple(held_at[file.path] for file in batch if file.path in held_at)
+            question = FindChanged(hold=msgspec.structs.replace(held, files=part), files=batch, device=device)
+            try:
+                others = await self._line.ask(question, timeout_s=READ_AGAIN_S)
+            except AskTimedOut:
+                await self._refuse_closed()
+                raise
+            changed += others
+        return tuple(changed)
+
+    async def _refuse_closed(self) -> None:
+        """Promise that it is no matter of hours, for which it waits within a file, that the workstation says nothing.
+
+        Raises:
+            OutOfHours: it is.
+        """
+        try:
+            await self._line.ask(LookAtSource(path=self._order.path, reads=True), timeout_s=LOOK_S)
+        except OutOfHours:
+            raise
+        except MeshError:
+            # Whatever else it says is said again when it is asked what was to be known.
+            return
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
         """Have the workstation delete what is certified, if it may."""
@@ -196,6 +274,10 @@ class AgentSource:
             cancelled=cancelled,
         )
         return self._places.paced(reader, None, cancelled)
+
+    def why_slow(self) -> str:
+        """Why nothing is read just now, there or here, or slowly; empty when it is as fast as can be."""
+        return self._places.why_slow()
 
     def local_root(self, plan: Plan) -> Path | None:
         """None: the files are on another host."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import msgspec
 
-from ...messages.imports import ImportState, ImportStatus
+from ...messages.imports import ImportOrder, ImportState, ImportStatus
 from ...messages.listing import bounded, newest_first, number_of
-from ..retention import KEY_S, Retention, outlived
+from ...plates.repository import SourceFile
+from ..retention import Retention, outlived
 from .life import ImportLife
 from .records import Accepted, Forgotten, Record, Settled, Summary, Told
+
+_OWN_ID = re.compile(r"import-[0-9]{4,12}")
+"""An id that a mesh may have given: others name what they hold as they like, and must not use its numbers up."""
 
 
 class _Brief(msgspec.Struct, frozen=True):
     digest: str = ""
     owner: str = ""
+
+
+class _Ordered(msgspec.Struct, frozen=True):
+    order: ImportOrder
 
 
 class EndedImport:
@@ -28,6 +37,8 @@ class EndedImport:
         brief = msgspec.msgpack.decode(summary.status, type=_Brief)
         self.digest = brief.digest
         """What tells its manifest from others."""
+        self.owner = brief.owner
+        """Whose it is."""
         self.asker = summary.asker or brief.owner
         """Who handed it over, in whose name alone its key is known."""
 
@@ -45,6 +56,11 @@ class EndedImport:
     def state(self) -> ImportState:
         """What became of it."""
         return "done"
+
+    @property
+    def in_place(self) -> str:
+        """The path that it has in place; empty if it was copied."""
+        return _place_of(msgspec.msgpack.decode(self.summary.status, type=_Ordered).order)
 
     def status(self) -> ImportStatus:
         """How it ended."""
@@ -65,17 +81,32 @@ class ImportBook:
         for record in records:
             self.apply(record)
 
-    def alive_at(self, agent: str) -> tuple[str, ...]:
-        """The imports from an agent that may still want what is held for them there."""
-        return tuple(
-            one.import_id for one in self.lives.values() if one.order.agent == agent and one.state != "cancelled"
-        )
+    def over(self) -> tuple[str, ...]:
+        """The imports that want nothing any more of what is held for them."""
+        cancelled = (one.import_id for one in self.lives.values() if one.state == "cancelled")
+        return (*self.ended, *self._forgotten, *cancelled)
 
-    def listed(self, *, limit: int, before: str, state: ImportState | str) -> tuple[ImportStatus, ...]:
-        """The newest imports in this state, or in any, the newest first, from below ``before`` on."""
+    def unknown(self, held_ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of these for which something is held and which this book does not know; no new one is called so."""
+        found = tuple(
+            one for one in held_ids if one not in self.lives and one not in self.ended and one not in self._forgotten
+        )
+        # Of a journal that was lost: what is held for them must not be taken for a new import's.
+        self.begin_behind(one for one in found if _OWN_ID.fullmatch(one))
+        return found
+
+    def listed(
+        self,
+        *,
+        limit: int,
+        before: str,
+        state: ImportState | str,
+        shown: Callable[[ImportLife | EndedImport], bool] = lambda one: True,
+    ) -> tuple[ImportStatus, ...]:
+        """The newest imports in this state, or in any, the newest first, from below ``before`` on; those ``shown``."""
         entries: dict[str, ImportLife | EndedImport] = {**self.ended, **self.lives}
         found = (entries[name] for name in newest_first(entries, before=before))
-        lines = (one.status().listed() for one in found if not state or one.state == state)
+        lines = (one.status().listed() for one in found if (not state or one.state == state) and shown(one))
         return tuple(islice(lines, bounded(limit)))
 
     def apply(self, record: Record) -> None:
@@ -92,11 +123,13 @@ class ImportBook:
                 self._note_digest(ended.digest, record.import_id)
             case Forgotten():
                 asker, key = (record.asker, record.key) if record.key else self._key_of(record.import_id)
+                in_place = record.in_place or self._left_in_place(record.import_id)
                 for one in (self.lives.pop(record.import_id, None), self.ended.pop(record.import_id, None)):
                     if one is not None:
                         self._drop_digest(one.digest, record.import_id)
                 self._by_key[asker, key] = record.import_id
-                self._forgotten[record.import_id] = msgspec.structs.replace(record, asker=asker, key=key)
+                forgotten = msgspec.structs.replace(record, asker=asker, key=key, in_place=in_place)
+                self._forgotten[record.import_id] = forgotten
             case _ if record.import_id in self.ended:
                 # What came behind the end changes nothing any more, but for who has heard of it.
                 ended = self.ended[record.import_id]
@@ -144,13 +177,49 @@ class ImportBook:
         return self._by_key.get((asker, key)) if asker else None
 
     def same_as(self, digest: str, *, but: str = "") -> str | None:
-        """An import of the same files that is done or on its way to it, if any; ``but`` is not looked at."""
+        """An import of the same files that is done or on its way to it, if any; ``but`` is not looked at.
+
+        One that failed when its plates may have been there already is as good as done.
+        """
         for import_id in self._by_digest.get(digest, ()) if digest else ():
             life = self.lives.get(import_id)
-            at_work = life is not None and life.digest == digest and life.state not in ("failed", "cancelled")
+            at_work = (
+                life is not None
+                and life.digest == digest
+                and (life.state not in ("failed", "cancelled") or (life.state == "failed" and life.may_have_plates))
+            )
             if import_id != but and (at_work or import_id in self.ended):
                 return import_id
         return None
+
+    def in_place_at(self, path: str, *, ended: bool) -> str:
+        """An import that has what lies at a path in place, or below it or above, or is about to; empty if none has.
+
+        Those that are done count only if ``ended`` says so: the local repository knows better what they have.
+        """
+        return next((name for name, other in self.in_place(ended=ended) if _is_at(other, path)), "")
+
+    def in_place(self, *, ended: bool) -> Iterable[tuple[str, str]]:
+        """The imports that have a path in place, or are about to, each with that path; ``ended`` as in ``in_place_at``.
+
+        One that is off the list has it all the same, however long its key is known.
+        """
+        for import_id, life in self.lives.items():
+            if life.state != "cancelled" and (path := _place_of(life.order)):
+                yield import_id, path
+        if ended:
+            for import_id, one in self.ended.items():
+                if path := one.in_place:
+                    yield import_id, path
+            yield from ((name, one.in_place) for name, one in self._forgotten.items() if one.in_place)
+
+    def has_in_place(self, files: Iterable[SourceFile]) -> str:
+        """An import under way that has, or is about to have, one of these files in place; empty if none has."""
+        marks = {file.mark for file in files if file.mark}
+        for import_id, life in self.lives.items():
+            if life.state != "cancelled" and _place_of(life.order) and any(file.mark in marks for file in life.files):
+                return import_id
+        return ""
 
     def untold(self) -> tuple[str, ...]:
         """The imports of whose end nobody has heard."""
@@ -162,13 +231,21 @@ class ImportBook:
         told = ((name, one.ended_at_unix_s) for name, one in self.ended.items() if not one.untold)
         return outlived(told, retention, now_unix_s)
 
-    def drop_old_keys(self, now_unix_s: float) -> None:
+    def drop_old_keys(self, retention: Retention, now_unix_s: float) -> None:
         """Let the keys go that nobody asks under any more, but the last import's: none gets its id a second time."""
         last = max(map(number_of, [*self.lives, *self.ended, *self._forgotten]), default=0)
         for name, forgotten in list(self._forgotten.items()):
-            if forgotten.at_unix_s < now_unix_s - KEY_S and number_of(name) < last:
-                del self._forgotten[name]
+            if forgotten.at_unix_s < now_unix_s - retention.key_s and number_of(name) < last:
                 self._by_key.pop((forgotten.asker, forgotten.key), None)
+                if forgotten.in_place:
+                    self._forgotten[name] = msgspec.structs.replace(forgotten, asker="", key="")
+                else:
+                    del self._forgotten[name]
+
+    def statistics(self) -> dict[str, int | float | str]:
+        """How much is remembered."""
+        packed_bytes = sum(len(one.summary.status) for one in self.ended.values())
+        return {"imports_ended": len(self.ended), "imports_ended_bytes": packed_bytes, "keys": len(self._by_key)}
 
     def compacted(self) -> tuple[Record, ...]:
         """The records that a checkpoint needs: a summary of each import that is done, everything of the others."""
@@ -179,12 +256,30 @@ class ImportBook:
             *(record for life in self.lives.values() for record in life.records),
         )
 
+    def _left_in_place(self, import_id: str) -> str:
+        """What an import that goes off the list has in place; one that failed may have had its plates made."""
+        life, ended = self.lives.get(import_id), self.ended.get(import_id)
+        if life is not None:
+            return _place_of(life.order) if life.state != "cancelled" and life.may_have_plates else ""
+        return ended.in_place if ended is not None else ""
+
     def _key_of(self, import_id: str) -> tuple[str, str]:
         life = self.lives.get(import_id)
         ended = self.ended.get(import_id)
         if life is not None:
             return life.asker, life.key
         return (ended.asker, ended.summary.key) if ended is not None else ("", "")
+
+
+def _place_of(order: ImportOrder) -> str:
+    """The path that is imported in place; empty for what is copied."""
+    return order.path if order.mode == "in-place" and not order.agent else ""
+
+
+def _is_at(path: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies below the other."""
+    one, two = (f"{each.rstrip('/')}/" for each in (path, other))
+    return one.startswith(two) or two.startswith(one)
 
 
 def _summary(life: ImportLife) -> Summary:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from ...config import get_logger
 from ...messages.imports import DecodedPlane, ImportOrder
+from ...plates.omero.import_into import OmeroImport
 from ...plates.repository import StoredFile
 from ...transport import AskFailed
+from ..errors import InspectorKeepsDying
 from ..inspection import Inspection
 from .life import ImportLife
 from .means import ImportMeans
@@ -16,6 +20,8 @@ from .places import ImportPlaces
 from .progress import ImportProgress
 from .rate import BusyTime, TransferRates
 from .records import Held, Stored, Verified
+
+log = get_logger(__name__)
 
 
 def kind_of(order: ImportOrder) -> tuple[str, str]:
@@ -60,11 +66,12 @@ class ImportCopying:
             await means.enter(life, "transferring")
             loop = asyncio.get_running_loop()
             known = tuple(life.stored.values())
+            source = means.open_source(life)
             progress = ImportProgress(
                 life,
                 means.ledger.changes.tell,
                 n_bytes_done=sum(file.size for file in known),
-                why_slow=self._places.why_slow,
+                why_slow=source.why_slow,
             )
 
             def on_files(files: tuple[StoredFile, ...]) -> None:
@@ -101,7 +108,6 @@ class ImportCopying:
                     cancelled=cancelled,
                 )
 
-            source = means.open_source(life)
             work = adopt if life.order.mode == "in-place" else upload
             busy = BusyTime(means.context.now())
 
@@ -137,6 +143,9 @@ class ImportCopying:
             def on_bytes(n_bytes: int) -> None:
                 progress.add(n_bytes)
                 self._places.count(n_bytes, cancelled)
+                if life.order.mode == "in-place":
+                    # The hours may end within a file that is read where it lies.
+                    self._places.wait_for_hours(cancelled)
 
             def on_linked() -> None:
                 self._places.wait_for_hours(cancelled)
@@ -167,11 +176,25 @@ class ImportCopying:
             return await self._inspection.probe(
                 life.plan, folder, life.order.path, life.import_id, say, asker=life.owner
             )
-        if life.order.agent:
-            # All of it is home: a workstation that is switched off by now is waited for no more.
+        # All of it is home: to have planes opened there, no workstation is waited for that is switched off by now.
+        if not life.order.agent:
+            try:
+                return await means.open_source(life).probe(life.plan, say)
+            except AskFailed:
+                # It opened when it settled, and is held; under its own name it may be gone by now.
+                pass
+        return await self._decoded_copies(life, repository, say) if isinstance(repository, OmeroImport) else ()
+
+    async def _decoded_copies(
+        self, life: ImportLife, at: OmeroImport, say: Callable[[str], None]
+    ) -> tuple[DecodedPlane, ...]:
+        """The same planes of the files that the server keeps, where they can be read here."""
+        copies = await self._means.threads.run(at.copies)
+        if copies is None:
             return ()
         try:
-            return await means.open_source(life).probe(life.plan, say)
-        except AskFailed:
-            # It opened when it settled, and is held; under its own name it may be gone by now.
+            return await self._inspection.probe_copies(life.plan, *copies, life.import_id, say, life.owner)
+        except (AskFailed, InspectorKeepsDying) as error:
+            # What is mounted here may not be what the server has; it is proved without that, and says so.
+            log.warning("no plane of an import is decoded", import_id=life.import_id, reason=str(error))
             return ()

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 import time
-from pathlib import Path
 from typing import Protocol
 
-from ...config import get_logger
+from ...config import MeshError, get_logger
 from ...messages.metadata import PlatesStored
 from ...plates.access import NoSuchAccount, PathNotAllowed
-from ...plates.errors import BadSourceName, PlanError
+from ...plates.certificate import SignedCertificate
+from ...plates.holding import StagingFailed
 from ...plates.holding.deletion import SourceStays
 from ...plates.labels import Target
+from ...plates.local.errors import SourceFailed, TransferCancelled
 from ...plates.served_folders import NotServed
-from ...transport import TransportError
-from ..errors import NoCertificate, NotAllowed
+from ...transport import AskFailed, TransportError
+from ..errors import MeshFault, NoCertificate, NotAllowed, SourceSilent
+from ..mishaps import faults_as_errors
+from .last_look import refuse_changed
+from .late_look import look_for_late
 from .life import ImportLife
 from .means import ImportMeans
-from .notes import late_files
+from .notes import stays_for_late
 from .outline import filesets_of
-from .records import CameLate, Certified, Finished, SourceDeleted
+from .records import Certified, Finished, OffPlates, SourceDeleted
+from .still_linked import refuse_linked
 
 log = get_logger(__name__)
-
-MAX_NAMED = 20
-"""Late files that are kept by name."""
-
-
-UNNAMED = "one whose name is not UTF-8"
-"""What stands for a late file that no message can name."""
 
 
 class Prover(Protocol):
     """What can be proven of an import; every call blocks."""
 
-    def certify(self, life: ImportLife) -> str:
-        """Write the certificate and return its path; the same one if it is there already.
+    def import_ids(self) -> tuple[str, ...]:
+        """The imports that have a certificate, whoever remembers them."""
+
+    def certified(self, life: ImportLife) -> str:
+        """The path of the certificate that an earlier life of the mesh has written; empty if there is none."""
+
+    def issue(self, life: ImportLife) -> SignedCertificate:
+        """Put down and sign what was proved of a registered import; nothing is written yet.
 
         Raises:
             NoCertificate: there can be none, and why.
+            MeshError: the disk refuses.
+        """
+
+    def keep(self, signed: SignedCertificate) -> str:
+        """Write a certificate, once, and return its path.
+
+        Raises:
+            NoCertificate: there is one of this id, of another import.
             MeshError: the disk refuses.
         """
 
@@ -46,13 +60,29 @@ class Prover(Protocol):
 class NoKey:
     """Certifies nothing: for a proxy that was given no key to sign with."""
 
-    def certify(self, life: ImportLife) -> str:
+    def import_ids(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def certified(self, life: ImportLife) -> str:
+        """None."""
+        return ""
+
+    def issue(self, life: ImportLife) -> SignedCertificate:
         """Refuse.
 
         Raises:
             NoCertificate: always.
         """
         raise NoCertificate("this import proxy has no key to sign with")
+
+    def keep(self, signed: SignedCertificate) -> str:
+        """Refuse.
+
+        Raises:
+            NoCertificate: always.
+        """
+        raise NoCertificate("this import proxy keeps no certificates")
 
 
 class ImportEnding:
@@ -76,12 +106,26 @@ class ImportEnding:
             key_values=order.key_values,
             comment=order.comment,
         )
+        loop = asyncio.get_running_loop()
+
+        def while_waiting(reason: str) -> None:
+            if means.stopped(life.import_id):
+                raise TransferCancelled(f"import {life.import_id} waits no longer: {reason}")
+            loop.call_soon_threadsafe(means.waits, life, reason)
+
         life.plate_ids = await means.threads.run(
             lambda: means.repository_of(life).register(
-                life.import_id, filesets, name=order.name, source=order.path, owner=life.owner, target=target
+                life.import_id,
+                filesets,
+                name=order.name,
+                source=order.path,
+                owner=life.owner,
+                target=target,
+                while_waiting=while_waiting,
             ),
             group=life.import_id,
         )
+        self._tell_of(life, "metadata", "publisher")
         life.finish_phase()
 
     async def annotate(self, life: ImportLife) -> None:
@@ -92,6 +136,7 @@ class ImportEnding:
             # Registered before a crash: no record says as what.
             standing = await means.threads.run(lambda: means.repository_of(life).reconcile(life.import_id))
             life.plate_ids = standing.plate_ids
+            self._tell_of(life, "metadata", "publisher")
 
         def annotate() -> None:
             repository = means.repository_of(life)
@@ -107,10 +152,21 @@ class ImportEnding:
                     )
 
         await means.threads.run(annotate, group=life.import_id)
+        await self._note_off_plates(life)
         await self._certify(life)
-        await self._look_for_late(life)
-        await self._delete_source(life)
+        await self._delete_source(life, unknown=await look_for_late(means, life))
         life.finish_phase()
+
+    async def _note_off_plates(self, life: ImportLife) -> None:
+        """Say where images are that nobody finds among the plates."""
+        means = self._means
+        if life.off_plates:
+            return
+        note = await means.threads.run(
+            lambda: means.repository_of(life).off_plates(life.import_id), group=life.import_id
+        )
+        if note:
+            await means.ledger.write(OffPlates(import_id=life.import_id, at_unix_s=time.time(), note=note))
 
     async def _certify(self, life: ImportLife) -> None:
         means = self._means
@@ -118,47 +174,38 @@ class ImportEnding:
             return
         path = note = ""
         try:
-            path = await means.threads.run(lambda: self._prover.certify(life), group=life.import_id)
+            path = await means.threads.run(lambda: self._prover.certified(life))
+            if not path:
+                _refuse_unended(life)
+                signed = await means.threads.run(lambda: self._prover.issue(life), group=life.import_id)
+                # Last, and only where all else is well: a workstation may have to be waited for.
+                await refuse_changed(means, life)
+                path = await means.threads.run(lambda: self._prover.keep(signed), group=life.import_id)
         except NoCertificate as error:
             note = f"not certified: {error}"
         await means.ledger.write(Certified(import_id=life.import_id, at_unix_s=time.time(), path=path, note=note))
 
-    async def _look_for_late(self, life: ImportLife) -> None:
-        """Name what came since the source had settled: it is no failure, and nobody else would say so."""
-        means = self._means
-        # Beside a single file others come and go as they like.
-        if life.order.agent or life.source_deleted or Path(life.plan.root) != Path(life.order.path):
-            return
-        try:
-            scan = await means.open_source(life).scan()
-        except BadSourceName:
-            # It hides the others that came, and must not hide that one did.
-            await self._note_late(life, (UNNAMED,))
-            return
-        except (PlanError, NoSuchAccount, PathNotAllowed):
-            # It is not for the owner to be told of, or was taken away as soon as it was held: nothing came late.
-            return
-        # In a thread: it looks at each of a hundred thousand files, and the others go on meanwhile.
-        late = await means.threads.run(
-            lambda: late_files(life.plan, {path: size for path, (size, _, _) in scan.files.items()})
-        )
-        if late:
-            await self._note_late(life, late)
+    async def _delete_source(self, life: ImportLife, *, unknown: str = "") -> None:
+        """What cannot be deleted stays and is told; the import is safe either way.
 
-    async def _note_late(self, life: ImportLife, late: tuple[str, ...]) -> None:
-        await self._means.ledger.write(
-            CameLate(import_id=life.import_id, at_unix_s=time.time(), n_files=len(late), files=late[:MAX_NAMED])
-        )
-
-    async def _delete_source(self, life: ImportLife) -> None:
-        """What cannot be deleted stays and is told; the import is safe either way."""
+        ``unknown`` says why nobody can tell whether more came since it had settled, if so.
+        """
         means = self._means
         if not life.order.delete_source or life.deletion_tried:
             return
         n_files, note = 0, ""
-        if life.certificate:
+        if life.certificate and life.plan.pending and not life.order.ended:
+            # It may be an acquisition that pauses: nobody has said that nothing more comes.
+            note = f"the source stays: {life.plan.pending[0]}; with --ended it is deleted all the same"
+        elif life.certificate and life.n_late and not life.order.ended:
+            # It goes on: without what is stored the rest would make another plate, and half of one.
+            note = f"the source stays: {stays_for_late(life.n_late, life.late, life.order)}"
+        elif life.certificate and unknown and not life.order.ended:
+            note = f"the source stays: {unknown}"
+        elif life.certificate:
             held = life.hold.files if life.hold is not None else ()
             try:
+                await refuse_linked(means, life)
                 n_files = await means.open_source(life).delete(
                     life.plan, tuple(file for file in held if file.path in life.stored)
                 )
@@ -172,14 +219,55 @@ class ImportEnding:
 
     async def finish(self, life: ImportLife) -> None:
         """Let the source go, and tell those who list plates before those who wait for the import."""
-        means = self._means
-        if life.hold is not None:
-            await means.open_source(life).release(life.hold)
+        await self._release(life)
+        # What stands at the plates has come since they were told of. Viewers of what is new may be at others by now.
+        self._tell_of(life, "metadata")
+        finished = Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids)
+        await self._means.ledger.write(finished)
+
+    def _tell_of(self, life: ImportLife, *listeners: str) -> None:
+        """Say that its plates are there, however long the import has yet to wait: for its source, for instance."""
         stored = PlatesStored(plate_ids=life.plate_ids)
-        for listener in ("metadata", "publisher"):
+        for listener in listeners:
             try:
-                means.context.find(listener).tell(stored)
+                self._means.context.find(listener).tell(stored)
             except TransportError as error:
-                # The import is done whoever hears of it; what they miss they find in the repository.
+                # The import goes on whoever hears of it; what they miss they find in the repository.
                 log.warning("nobody took note of new plates", listener=listener, reason=str(error))
-        await means.ledger.write(Finished(import_id=life.import_id, at_unix_s=time.time(), plate_ids=life.plate_ids))
+
+    async def _release(self, life: ImportLife) -> None:
+        """Let the source go; what its disk keeps goes at the next start, and is no reason to fail what is stored."""
+        if life.hold is None:
+            return
+        try:
+            with faults_as_errors(import_id=life.import_id):
+                await self._means.open_source(life).release(life.hold)
+        except (StagingFailed, SourceFailed, AskFailed, MeshFault) as error:
+            log.warning("held files stay", import_id=life.import_id, reason=str(error))
+        except SourceSilent as silent:
+            log.warning("held files stay for now", import_id=life.import_id, reason=str(silent))
+            self._means.context.spawn(self._release_later(life))
+
+    async def _release_later(self, life: ImportLife) -> None:
+        """Let the source go once its disk answers; a life that ends before leaves it to the next one's start."""
+        try:
+            with faults_as_errors(import_id=life.import_id):
+                await self._means.open_source(life).reachable()
+                # One that comes and goes is not asked without a pause.
+                await asyncio.sleep(self._means.settings.first_retry_s)
+                await self._release(life)
+        except MeshError as error:
+            log.warning("held files stay", import_id=life.import_id, reason=str(error))
+
+
+def _refuse_unended(life: ImportLife) -> None:
+    """Promise that the acquisition has ended, by the word of its microscope or of the person who handed it over.
+
+    Raises:
+        NoCertificate: neither says so; who deletes it may delete what is still being written.
+    """
+    if life.plan.unended and not life.order.ended:
+        raise NoCertificate(
+            f"the microscope had not written that it ended: {life.plan.unended[0]}; hcs-mesh import --force "
+            f"{shlex.quote(life.order.path)} imports it again once it has, and with --ended if nothing more comes"
+        )

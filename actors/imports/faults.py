@@ -5,10 +5,12 @@ from __future__ import annotations
 from enum import Enum
 
 from ...config.errors import MeshError
+from ...plates.errors import ImageFailing, SourceFailing
 from ...plates.local.errors import ChecksumMismatch, RepositoryFailed, RepositoryFull, SourceChanged, SourceFailed
 from ...plates.omero.errors import OmeroBusy, OmeroFailed, OmeroNotAnswering, OmeroSessionEnded, OmeroUnreachable
 from ...transport.errors import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
 from ...transport.failures import AskFailed
+from ..errors import MeshFault
 
 
 class Blame(Enum):
@@ -27,7 +29,12 @@ def blame(error: MeshError) -> Blame:
         return Blame.PERMANENT
     if isinstance(error, OmeroUnreachable | OmeroNotAnswering | OmeroSessionEnded | OmeroBusy | OmeroFailed):
         return Blame.TRANSIENT
-    if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull | RepositoryFailed | SourceFailed):
+    if isinstance(error, PeerGone | ActorUnknown | AskTimedOut | MailboxFull | RepositoryFailed):
+        return Blame.TRANSIENT
+    if isinstance(error, SourceFailed | SourceFailing | ImageFailing):
+        return Blame.TRANSIENT
+    if isinstance(error, MeshFault):
+        # It may have come of what passes, such as memory that was short.
         return Blame.TRANSIENT
     if isinstance(error, AskFailed) and error.failure.retry:
         return Blame.TRANSIENT

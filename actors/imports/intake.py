@@ -9,11 +9,12 @@ from ...messages.imports import ImportOrder, ImportPreview, SubmitImport
 from ...transport import Principal
 from ...transport.messages import ROLES
 from ..errors import KeyTaken, NoGroups, NotTheirs
+from ..ownership import is_administrator
 from .copying import kind_of
 from .life import ImportLife
 from .means import ImportMeans
 from .notes import plan_notes
-from .places import ImportPlaces, is_administrator
+from .places import ImportPlaces
 from .rate import TransferRates
 from .readiness import manifest_digest
 from .records import Accepted

@@ -17,10 +17,13 @@ from .records import (
     CameLate,
     Cancelled,
     Certified,
+    Closed,
     Entered,
     Failed,
     Finished,
     Held,
+    Noted,
+    OffPlates,
     Record,
     Retried,
     Returned,
@@ -30,6 +33,7 @@ from .records import (
     Stumbled,
     Told,
     Verified,
+    without_findings,
 )
 
 TURNS = (Entered, Returned, Stumbled, Failed, Retried, Cancelled, Finished)
@@ -57,6 +61,7 @@ class ImportLife:
         self.hint = ""
         self.attempts = 0
         self.n_returns = 0
+        self.n_copies = 0
         self.n_failures = 0
         self.untold = ""
         self.certificate = ""
@@ -82,8 +87,9 @@ class ImportLife:
         self.stored: dict[str, StoredFile] = {}
         self.decoded: tuple[DecodedPlane, ...] = ()
         self.source_device: Device | None = None
-        self.verified_at_unix_s = 0.0
+        self.verified_at_unix_s = self.closed_s = 0.0
         self.n_bytes_held = 0
+        self.off_plates = ""
         self.n_late = 0
         self.late: tuple[str, ...] = ()
         self.n_bytes_done = 0
@@ -101,6 +107,16 @@ class ImportLife:
             return None
         return self.phase if self._unfinished else IMPORT_PHASES[IMPORT_PHASES.index(self.phase) + 1]
 
+    @property
+    def may_have_plates(self) -> bool:
+        """Whether its plates may be in the repository: none is taken out of it again."""
+        return IMPORT_PHASES.index(self.phase) >= IMPORT_PHASES.index("importing")
+
+    @property
+    def was_copied(self) -> bool:
+        """Whether all of it was copied: what is copied from here on is copied anew."""
+        return IMPORT_PHASES.index(self.phase) >= IMPORT_PHASES.index("verifying")
+
     def finish_phase(self) -> None:
         """The phase's effects are all there; volatile, since a phase that runs again finds its effects."""
         self._unfinished = False
@@ -108,9 +124,12 @@ class ImportLife:
 
     def apply(self, record: Record) -> None:
         """Move by one record."""
+        begins_anew = isinstance(record, Returned) or (isinstance(record, Retried) and self.state == "cancelled")
         self.revision += 1
         self.records.append(record)
         note = self._turn(record) if isinstance(record, TURNS) else self._learn(record)
+        if begins_anew:
+            self.records = list(without_findings(self.records))
         if note is not None:
             self.history.append(PhaseEntry(at_unix_s=record.at_unix_s, phase=self.phase, state=self.state, note=note))
 
@@ -127,15 +146,21 @@ class ImportLife:
             case Stored(files=stored):
                 self.stored.update((file.path, file) for file in stored)
             case Verified(planes=planes, at_unix_s=at_unix_s):
-                self.decoded, self.verified_at_unix_s = planes, at_unix_s
+                self.decoded, self.verified_at_unix_s, self.closed_s = planes, at_unix_s, 0.0
+            case Closed(closed_s=closed_s):
+                self.closed_s += closed_s
             case Certified(path=path, note=note):
                 self.certificate, self.certificate_note = path, note
                 return note or f"certified: {path}"
             case SourceDeleted(n_files=n_files, note=note):
                 self.source_deleted, self.deletion_tried, self.deletion_note = not note, True, note
                 return note or f"the source's {n_files} files were deleted, as ordered"
+            case OffPlates(note=note):
+                self.off_plates = note
             case CameLate(n_files=n_files, files=late):
                 self.n_late, self.late = n_files, late
+            case Noted(note=note):
+                return note
             case Told(of=of):
                 # Of an earlier failure, it says nothing of how it ended since.
                 self.untold = "" if of == self.untold else self.untold
@@ -147,6 +172,8 @@ class ImportLife:
             case Entered(phase=phase, note=note):
                 if phase != self.phase:
                     self.attempts = 0
+                if phase == "transferring" and self.was_copied:
+                    self.n_copies += 1
                 self.phase, self.state, self.reason, self.hint = phase, "running", "", ""
                 self._unfinished = True
                 return note
@@ -170,7 +197,7 @@ class ImportLife:
                     self._begin()
                     self.phase = "accepted"
                 self.state, self.reason, self.hint, self.attempts = "running", "", "", 0
-                self.n_returns = 0
+                self.n_returns = self.n_copies = 0
                 return f"taken up again by {by}" if by else "taken up again"
             case Cancelled(by=by):
                 self.n_bytes_held = 0
@@ -219,7 +246,11 @@ class ImportLife:
             source_deleted=self.source_deleted,
             deletion_note=self.deletion_note,
             digest=self.digest,
-            notes=(*self._notes, *late_notes(self.n_late, self.late, self.order.path)),
+            notes=(
+                *self._notes,
+                *filter(None, (self.off_plates,)),
+                *late_notes(self.n_late, self.late, self.order),
+            ),
             history=tuple(self.history),
             revision=self.revision,
         )

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ...config import get_logger
 from ...messages.imports import DecodedPlane, PlanSource
 from ...plates.certificate import Device
-from ...plates.devices import device_of
-from ...plates.errors import SourceNotFound
+from ...plates.devices import device_of, mount_above
 from ...plates.exclusion import Exclusion
 from ...plates.holding import (
     HeldReader,
     HeldSpace,
     Hold,
+    NeedsReading,
     StagingNotOurs,
+    changed_since_held,
     choose_staging,
     held_space,
     hold,
     let_go,
+    look_only,
     release,
+    sweep,
+    unwritten_only,
 )
 from ...plates.holding.deletion import delete_source
 from ...plates.holding.guarantees import HeldFile
@@ -35,7 +38,7 @@ from .life import ImportLife
 from .looks import LooksAt
 from .places import ImportPlaces
 from .readiness import Scan
-from .scanning import manifest, scan_source
+from .scanning import look_error, manifest, scan_source
 
 log = get_logger(__name__)
 
@@ -56,6 +59,10 @@ class LocalSource:
         """Return once its disk answers."""
         await self._threads.answered()
 
+    def closed_s(self, since_unix_s: float) -> float:
+        """By the hours that a guest keeps here."""
+        return self._places.closed_s(since_unix_s)
+
     async def scan(self) -> Scan:
         """Look at every file, each one that its owner could read himself: nothing is told of others."""
         order = self._order
@@ -63,7 +70,7 @@ class LocalSource:
 
         def look() -> Scan:
             self._places.expect(self._folder())
-            scan = scan_source(Path(order.path), order.only, exclude=exclude)
+            scan = scan_source(Path(order.path), order.only, exclude=exclude, depth=order.depth)
             self._check(scan)
             return scan
 
@@ -71,12 +78,11 @@ class LocalSource:
 
     def _check(self, scan: Scan) -> None:
         """Refuse what is not for the owner; a file that was looked at is looked at again once it is in the plan."""
-        order = self._order
         known = self._allowed.files if self._allowed is not None else {}
         new = [
             SourceFile(path=path, size=size, mtime_ns=mtime_ns, inode=inode)
             for path, (size, mtime_ns, inode) in scan.files.items()
-            if (path not in known or known[path][2] != inode) and not 0 < order.depth <= path.count(os.sep)
+            if path not in known or known[path][2] != inode
         ]
         self._places.check_files(
             self._life.owner,
@@ -88,9 +94,17 @@ class LocalSource:
         self._allowed = scan
 
     def _folder(self) -> Path:
-        """The folder that the order names, or that the file lies in which it names."""
+        """The folder that the order names, or that the file lies in which it names.
+
+        Raises:
+            SourceUnreadable, SourceFailing: it cannot be looked at, or not now.
+        """
         named = Path(self._order.path)
-        return named if named.is_dir() else named.parent
+        try:
+            return named if named.is_dir() else named.parent
+        except OSError as error:
+            # As from a folder above it that is closed, or a mount that has gone stale.
+            raise look_error(error, named) from error
 
     async def plan(self, say: Callable[[str], None]) -> Plan:
         """Ask the inspector what it holds, never of what its owner could not read."""
@@ -146,7 +160,7 @@ class LocalSource:
             try:
                 return device_of(Path(plan.root))
             except OSError as error:
-                raise SourceNotFound(f"{plan.root} cannot be looked at: {error.strerror}") from error
+                raise look_error(error, plan.root) from error
 
         return await self._threads.run(look)
 
@@ -190,8 +204,45 @@ class LocalSource:
             # Also where its disk is silent, and the files stay for now: nothing is read there any more.
             self._places.unpaced(Path(held.source))
 
+    async def unwritten_only(self, plan: Plan) -> str:
+        """Say what lies nowhere else but in links of which no hold was written down."""
+        return await self._threads.run(lambda: unwritten_only(self._stagings(), self._import_id, plan.root))
+
+    async def release_unwritten(self) -> None:
+        """Let links go of which no hold was written down."""
+        await self._threads.run(lambda: [sweep(staging, (self._import_id,)) for staging in self._stagings()])
+
+    def _stagings(self) -> list[Path]:
+        """Where links to this source may lie: on its own file system, and no other disk is asked."""
+        mount = mount_above(self._order.path)
+        return [one for one in self._places.stagings() if mount_above(str(one)) == mount]
+
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Say nothing: what was stored is what was read in the same process."""
+
+    async def changed(
+        self,
+        held: Hold,
+        files: tuple[StoredFile, ...],
+        cancelled: Callable[[], bool],
+        say: Callable[[str], None],
+    ) -> tuple[str, ...]:
+        """The files that are others by now; they are read at the pace that a guest keeps."""
+
+        def reader() -> SourceReader:
+            # Only what has to be read has a pace.
+            return self.reader(self._life.plan, None, cancelled)
+
+        def look(reader: Callable[[], SourceReader]) -> tuple[str, ...]:
+            return changed_since_held(held, files, reader, self._life.source_device)
+
+        # It only reads: left behind where the disk hangs, it does no harm.
+        try:
+            return await self._threads.run(lambda: look(look_only))
+        except NeedsReading:
+            slow = self._places.why_slow()
+            say(f"its source is read again before its certificate{f': {slow}' if slow else ''}")
+            return await self._threads.run(lambda: look(reader), reads=True)
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
         """Delete the files that are certified, as far as that is (still) allowed, and their owner could himself."""
@@ -210,6 +261,10 @@ class LocalSource:
         reach, root = self._reach_now(), Path(plan.root)
         reader: SourceReader = HeldReader(held, reach) if held is not None else FolderReader(root, reach)
         return self._places.paced(reader, root, cancelled, writes=self._order.mode == "upload")
+
+    def why_slow(self) -> str:
+        """Why nothing is read just now, or slowly; empty when it is as fast as can be."""
+        return self._places.why_slow()
 
     def local_root(self, plan: Plan) -> Path | None:
         """The folder that a plan's files are relative to."""

@@ -18,11 +18,14 @@ T = TypeVar("T")
 
 AT_ONCE = 4
 """Looks at one mount: a server that hangs keeps as many threads, and no more."""
+READS_AT_ONCE = 2
+"""Whole files are read in places of their own: what takes hours, at a guest's pace, keeps no look waiting."""
 
 
 @dataclass(eq=False)
 class _Mount:
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
     touch: asyncio.Task[None] | None = None
     is_silent: bool = False
 
@@ -54,8 +57,10 @@ class SourceLooks:
         """What works at this path."""
         return LooksAt(self, path)
 
-    async def run(self, path: str, work: Callable[[], T], *, group: str = "") -> T:
+    async def run(self, path: str, work: Callable[[], T], *, group: str = "", reads: bool = False) -> T:
         """Call ``work``, which touches nothing but what is at ``path``; in a ``group`` it is never left behind.
+
+        What ``reads`` files and does not only look at them waits for others that do, and not for looks.
 
         Raises:
             SourceSilent: the mount does not answer; the thread goes on for as long as it takes.
@@ -67,7 +72,7 @@ class SourceLooks:
 
         async def look() -> T:
             nonlocal begun
-            async with mount.places:
+            async with mount.reads if reads else mount.places:
                 begun = True
                 return await run_apart(work, f"at {path}")
 
@@ -140,9 +145,9 @@ class LooksAt:
         self._looks = looks
         self._path = path
 
-    async def run(self, work: Callable[[], T], *, group: str = "") -> T:
+    async def run(self, work: Callable[[], T], *, group: str = "", reads: bool = False) -> T:
         """See ``SourceLooks.run``."""
-        return await self._looks.run(self._path, work, group=group)
+        return await self._looks.run(self._path, work, group=group, reads=reads)
 
     async def answered(self) -> None:
         """Return once the path's mount is not silent any more."""

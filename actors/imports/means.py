@@ -68,15 +68,31 @@ class ImportMeans:
         """
         same = None if life.order.forced else self.book.same_as(digest, but=life.import_id)
         if same is not None:
+            twin = self.book.lives.get(same)
+            if twin is not None and twin.state == "failed":
+                hint = f"hcs-mesh imports retry {same} ends it: its plates may be there; --force imports them once more"
+            else:
+                hint = f"hcs-mesh imports {same} shows where they are; --force imports them once more"
             raise ImportedAlready(
-                f"{life.order.path} holds the files of {same}, by their names, sizes and times",
-                hint=f"hcs-mesh imports {same} shows where they are; --force imports them once more",
+                f"{life.order.path} holds the files of {same}, by their names, sizes and times", hint=hint
             )
 
     async def finish(self, import_id: str) -> None:
         """Wait for all that is at work for an import; what only looks at its source is left behind."""
         for each in (self.threads, self.copying_threads, self.looks):
             await each.finish(import_id)
+
+    async def finished(self, import_id: str, *, within_s: float) -> bool:
+        """Wait for what works for an import at the repository, and for ``within_s`` for the rest; whether it ended.
+
+        A disk may never answer; the repository's own is waited for, since nothing can be said of the import before.
+        """
+        await self.threads.finish(import_id)
+        finishing = asyncio.create_task(self.finish(import_id))
+        done, _ = await asyncio.wait({finishing}, timeout=within_s)
+        if not done:
+            finishing.cancel()
+        return bool(done)
 
     def waits(self, life: ImportLife, reason: str) -> None:
         """Show people why nothing moves just now."""

@@ -9,9 +9,12 @@ from ...config import MeshError, get_logger
 from ...messages.imports import ImportStatus
 from ...messages.notices import NoticeFacts, SendNotice
 from ...plates.errors import PlaceRefused
+from ...plates.local.errors import RepositoryFailed
 from ...plates.model import PlateSummary
 from ...plates.omero.errors import OmeroError
-from ...transport import ActorUnknown, AskFailed, AskTimedOut, MailboxFull, PeerGone
+from ...transport import ActorUnknown, AskTimedOut, MailboxFull, PeerGone
+from ..errors import MeshFault
+from ..mishaps import faults_as_errors
 from .holds import only_copies
 from .means import ImportMeans
 from .records import Told
@@ -20,6 +23,8 @@ log = get_logger(__name__)
 
 AGAIN_S = 1.0
 """The wait for a notifier that is between two lives."""
+LONGEST_AGAIN_S = 60.0
+"""The longest wait for one that takes nothing: each is twice the one before."""
 
 
 class ImportNews:
@@ -46,19 +51,19 @@ class ImportNews:
             self._telling.discard(import_id)
 
     async def _hand_over(self, notice: SendNotice, import_id: str) -> None:
+        """Return once the outbox has it on its disk, and not before: then it counts as told."""
+        again_s = AGAIN_S
         while True:
             try:
-                await self._means.context.find("notifier").ask(notice)
+                return await self._means.context.find("notifier").ask(notice)
             except (ActorUnknown, PeerGone, AskTimedOut, MailboxFull):
                 # Its next life takes it: the key makes asking again harmless.
-                await asyncio.sleep(AGAIN_S)
-                continue
-            except AskFailed as error:
-                if error.failure.retry:
-                    await asyncio.sleep(AGAIN_S)
-                    continue
-                log.exception("nobody can be told how an import ended", import_id=import_id)
-            return
+                again_s = AGAIN_S
+            except MeshError as error:
+                # Its journal's disk may have failed, and its next life opens that anew.
+                log.warning("the end of an import is not told yet", import_id=import_id, reason=str(error))
+            await asyncio.sleep(again_s)
+            again_s = min(2 * again_s, LONGEST_AGAIN_S)
 
     async def _notice(self, status: ImportStatus, end: str) -> SendNotice:
         means = self._means
@@ -81,6 +86,8 @@ class ImportNews:
                 certificate=status.certificate,
                 only_copy=await self._only_copy(status) if end != "done" else "",
                 source_deleted=status.source_deleted,
+                # Nothing is written down between the certificate and the end of the deletion.
+                deletion_begun=bool(status.order.delete_source and status.certificate and not status.source_deleted),
                 reason=status.reason,
                 hint=status.hint,
                 notes=(*status.notes, *filter(None, (status.certificate_note, status.deletion_note))),
@@ -93,18 +100,24 @@ class ImportNews:
         if not mine:
             return []
         try:
-            seen = await means.threads.run(lambda: means.repository.plates(status.owner))
-        except (OmeroError, PlaceRefused) as error:
+            with faults_as_errors(import_id=status.import_id):
+                seen = await means.threads.run(lambda: means.repository.plates(status.owner))
+        except (OmeroError, PlaceRefused, RepositoryFailed, MeshFault) as error:
             # That it is done is worth more than what its plates are called.
             log.warning("an import is told without its plates", import_id=status.import_id, reason=str(error))
             return []
         return [one for one in seen if one.id in mine]
 
     async def _only_copy(self, status: ImportStatus) -> str:
-        """What of the source lies nowhere else any more; empty where that cannot be told now."""
+        """What of the source lies nowhere else any more, also where nobody can tell now; empty if nothing does."""
         life = self._means.book.lives.get(status.import_id)
-        try:
-            return await only_copies(self._means, life) if life is not None else ""
-        except (MeshError, OSError) as error:
-            log.warning("what is held cannot be looked at", import_id=status.import_id, reason=str(error))
+        if life is None:
             return ""
+        try:
+            with faults_as_errors(import_id=status.import_id):
+                return await only_copies(self._means, life)
+        except MeshError as error:
+            log.warning("what is held cannot be looked at", import_id=status.import_id, reason=str(error))
+            where = life.hold.staging if life.hold is not None else "the staging folder"
+            where = f"{where} on {life.order.agent}" if life.order.agent else where
+            return f"It cannot be told now whether files of it lie anywhere but in {where}"

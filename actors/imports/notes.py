@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
+from ...messages.imports import ImportOrder
 from ...plates.planners import Plan
 from ...plates.planners.plan import THUMBNAIL
 
@@ -16,23 +17,38 @@ def plan_notes(plan: Plan) -> tuple[str, ...]:
     return (*_of_plates(plan), *_stayed_behind(plan))
 
 
-def late_notes(n_files: int, named: tuple[str, ...], source: str) -> tuple[str, ...]:
+def late_notes(n_files: int, named: tuple[str, ...], order: ImportOrder) -> tuple[str, ...]:
     """What came after the source had settled; nothing if nothing did."""
     if not n_files:
         return ()
+    return (f"{_what_came(n_files, named)}; {_again(order)} imports it again",)
+
+
+def stays_for_late(n_files: int, named: tuple[str, ...], order: ImportOrder) -> str:
+    """Why a source stays of which more came after it had settled, and how all of it is imported and deleted."""
+    again = f"{_again(order, '--delete-source ')} imports and deletes all of it"
+    return f"{_what_came(n_files, named)}, so that it may not have ended; once nothing more comes, {again}"
+
+
+def _what_came(n_files: int, named: tuple[str, ...]) -> str:
     shown = ", ".join(named[:N_SHOWN]) + (", ..." if n_files > N_SHOWN else "")
-    what = f"{n_files} file{'s' if n_files > 1 else ''} came or grew after it had settled: {shown}"
-    # Quoted: people paste this into a shell, and others chose the name.
-    return (f"{what}; hcs-mesh import --force {shlex.quote(source)} imports it again",)
+    return f"{n_files} file{'s' if n_files > 1 else ''} came or grew after it had settled: {shown}"
 
 
-def late_files(plan: Plan, now: Mapping[str, int]) -> tuple[str, ...]:
+def _again(order: ImportOrder, more: str = "") -> str:
+    """The command that imports a source anew."""
+    # Quoted: people paste this into a shell, and others chose the names.
+    agent = f"--agent {shlex.quote(order.agent)} " if order.agent else ""
+    return f"hcs-mesh import --force {more}{agent}{shlex.quote(order.path)}"
+
+
+def late_files(plan: Plan, now: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     """Of the files that a source holds now, with their sizes, those that are not as the plan takes or leaves them."""
     taken = {file.path: file.n_bytes for fileset in plan.filesets for file in fileset.files}
     left = {one.path for one in plan.left_out}
     late = (
         path
-        for path, size in now.items()
+        for path, size in now
         if (size != taken[path] if path in taken else not left.intersection(_with_folders(path)))
     )
     return tuple(sorted(late))
@@ -49,8 +65,7 @@ def _of_plates(plan: Plan) -> Iterator[str]:
     for plate in plan.plates:
         yield from plate.notes
     for plate in plan.plates:
-        if plate.missing:
-            n = len(plate.missing)
+        if n := plate.n_missing:
             what = "1 image that the metadata declares is" if n == 1 else f"{n} images that the metadata declares are"
             yield f"{plate.name}: {what} missing"
 

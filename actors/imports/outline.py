@@ -18,6 +18,8 @@ def outline_of(life: ImportLife) -> ImportOutline:
             OutlinedFileset(
                 planner=fileset.planner if fileset.plates else "",
                 files=tuple(file.path for file in fileset.files),
+                plates=fileset.plates,
+                misleads=fileset.misleads,
             )
             for fileset in life.plan.filesets
         ),

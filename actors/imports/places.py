@@ -19,6 +19,7 @@ from ...plates.access import (
     root_above,
 )
 from ...plates.holding import staging_of
+from ...plates.pace_kept import RATE_FILE
 from ...plates.pace_reader import Pace
 from ...plates.permissions import Account
 from ...plates.reach import Reach
@@ -27,8 +28,9 @@ from ...plates.source_names import HELD_FOLDER
 from ...transport import INNER, Principal
 from ...transport.messages import ROLES, Role
 from ..errors import NotAllowed, NotTheirs
+from ..ownership import administers, is_administrator
 from .looks import SourceLooks
-from .scanning import check_source
+from .scanning import check_source, look_error
 from .serving_agents import ServingAgents
 
 
@@ -55,7 +57,7 @@ class ImportPlaces:
         self.agents = agents or ServingAgents()
         self._settings = settings
         self._role_of = role_of
-        self._pace = Pace(guest, data) if guest is not None else None
+        self._pace = Pace(guest, data, kept=data / RATE_FILE) if guest is not None else None
 
     def looks(self, *, patient: bool = True) -> SourceLooks:
         """What sources are looked at with."""
@@ -72,7 +74,7 @@ class ImportPlaces:
             NoSuchSource, SourceNotFound, SourceUnreadable: there is nothing, or nothing that can be looked at.
         """
         role = self._role_of_owner(owner, asker)
-        others = owner if owner != asker.name and role is not None and not _administers(role) else ""
+        others = owner if owner != asker.name and role is not None and not administers(role) else ""
         if order.agent:
             self.agents.check(order, asker, others)
             return
@@ -86,14 +88,12 @@ class ImportPlaces:
             resolve_allowed(order.path, self._settings.roots, requester=others, administrator=False)
         if not order.delete_source:
             return
-        if order.mode == "in-place":
-            raise NotAllowed(
-                "what is imported in place is not deleted: the repository has nothing but links to it",
-                hint="import by upload, or leave --delete-source out",
-            )
         self.check_deletion(allowed.path)
         account = self.account_of(owner, administrator=is_administrator(asker))
-        folder = allowed.path if allowed.path.is_dir() else allowed.path.parent
+        try:
+            folder = allowed.path if allowed.path.is_dir() else allowed.path.parent
+        except OSError as error:
+            raise look_error(error, order.path) from error
         refusal = DeletionRight(account).refusal(str(folder))
         if refusal:
             raise NotAllowed(
@@ -213,6 +213,10 @@ class ImportPlaces:
         if self._pace is not None:
             self._pace.wait_for_hours(cancelled)
 
+    def closed_s(self, since_unix_s: float) -> float:
+        """For how many seconds since then a guest might not read sources."""
+        return 0.0 if self._pace is None else self._pace.closed_s(since_unix_s)
+
     def unpaced(self, source: Path) -> None:
         """Look no longer at the disk of a source whose import is over."""
         if self._pace is not None:
@@ -227,12 +231,3 @@ class ImportPlaces:
     def why_slow(self) -> str:
         """Why nothing is read just now, or slowly; empty when it is as fast as can be."""
         return "" if self._pace is None else self._pace.why()
-
-
-def is_administrator(asker: Principal) -> bool:
-    """Whether a key may do what only administrators may."""
-    return _administers(asker.role)
-
-
-def _administers(role: Role) -> bool:
-    return ROLES.index(role) >= ROLES.index("administrator")

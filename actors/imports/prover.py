@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...config import ImportSettings
-from ...plates.certificate import CertifiedPlane, Device, ImportAccount
+from ...plates.certificate import CertifiedPlane, Device, ImportAccount, SignedCertificate
 from ...plates.import_outline import ImportOutline
-from ...plates.local.certifying import certificate_path, issue, keep, store
-from ...plates.local.errors import ImportedInPlace, NothingToCertify, SameDisk
+from ...plates.local.certificate_shelf import certificate_path, certified_ids, keep, kept, store
+from ...plates.local.certifying import issue
+from ...plates.local.errors import CertificateOfAnother, CertificateRefused, CertificateUnreadable
 from ...plates.local.signing import load_or_make_key, sign
 from ...plates.omero.address import OmeroAddress
 from ...plates.omero.certifying import issue as certify_in_omero
@@ -33,13 +34,32 @@ class LocalProver:
         self._keys = keys
         self._settings = settings
 
-    def certify(self, life: ImportLife) -> str:
-        """Write the certificate of a registered import, once, and return its path.
+    def import_ids(self) -> tuple[str, ...]:
+        """The imports that have a certificate.
+
+        Raises:
+            MeshError: the disk refuses.
+        """
+        return certified_ids(self._data)
+
+    def certified(self, life: ImportLife) -> str:
+        """The path of the certificate that was written already; empty if there is none.
+
+        Raises:
+            NoCertificate: there is one of this id, of another import or of none.
+            MeshError: the disk refuses.
+        """
+        return _kept(self._data, life)
+
+    def issue(self, life: ImportLife) -> SignedCertificate:
+        """Put down and sign what was proved of a registered import.
 
         Raises:
             NoCertificate: there can be none, and why.
             MeshError: the disk refuses.
         """
+        if not self._settings.certify_same_disk:
+            _refuse_other_disks(life)
         key = load_or_make_key(self._keys)
         try:
             certificate = issue(
@@ -50,10 +70,18 @@ class LocalProver:
                 planes=planes_of(life),
                 allow_same_disk=self._settings.certify_same_disk,
             )
-        except (ImportedInPlace, SameDisk, NothingToCertify) as error:
+        except CertificateRefused as error:
             raise NoCertificate(str(error), hint=error.hint) from error
-        store(self._data, sign(certificate, key))
-        return str(certificate_path(self._data, life.import_id))
+        return sign(certificate, key)
+
+    def keep(self, signed: SignedCertificate) -> str:
+        """Write a certificate, once, behind all that it vouches for, and return its path.
+
+        Raises:
+            NoCertificate: there is one of this id, of another import.
+            MeshError: the disk refuses.
+        """
+        return _put(self._data, signed, store)
 
 
 class OmeroProver:
@@ -77,13 +105,32 @@ class OmeroProver:
         self._address = address
         self._managed = managed
 
-    def certify(self, life: ImportLife) -> str:
-        """Write the certificate of a finished import, once, and return its path.
+    def import_ids(self) -> tuple[str, ...]:
+        """The imports that have a certificate.
+
+        Raises:
+            MeshError: the disk refuses.
+        """
+        return certified_ids(self._data)
+
+    def certified(self, life: ImportLife) -> str:
+        """The path of the certificate that was written already; empty if there is none.
+
+        Raises:
+            NoCertificate: there is one of this id, of another import or of none.
+            MeshError: the disk refuses.
+        """
+        return _kept(self._data, life)
+
+    def issue(self, life: ImportLife) -> SignedCertificate:
+        """Put down and sign what was proved of a finished import.
 
         Raises:
             NoCertificate: there can be none, and why.
             MeshError: the disk or the server refuses.
         """
+        if not self._settings.certify_same_disk:
+            _refuse_other_disks(life)
         key = load_or_make_key(self._keys)
         try:
             certificate = certify_in_omero(
@@ -97,10 +144,52 @@ class OmeroProver:
                 decoded=planes_of(life),
                 allow_same_disk=self._settings.certify_same_disk,
             )
-        except (ImportedInPlace, SameDisk, NothingToCertify, OmeroPlanesDiffer) as error:
+        except (CertificateRefused, OmeroPlanesDiffer) as error:
             raise NoCertificate(str(error), hint=error.hint) from error
-        keep(self._data, sign(certificate, key))
-        return str(certificate_path(self._data, life.import_id))
+        return sign(certificate, key)
+
+    def keep(self, signed: SignedCertificate) -> str:
+        """Write a certificate, once, and return its path.
+
+        Raises:
+            NoCertificate: there is one of this id, of another import.
+            MeshError: the disk refuses.
+        """
+        return _put(self._data, signed, keep)
+
+
+def _put(data: Path, signed: SignedCertificate, write: Callable[[Path, SignedCertificate], SignedCertificate]) -> str:
+    try:
+        write(data, signed)
+    except (CertificateOfAnother, CertificateUnreadable) as error:
+        raise NoCertificate(str(error), hint=error.hint) from error
+    return str(certificate_path(data, signed.certificate.import_id))
+
+
+def _kept(data: Path, life: ImportLife) -> str:
+    if life.order.mode == "in-place":
+        return ""
+    files = tuple(life.stored[file.path] for file in life.files)
+    try:
+        there = kept(data, life.import_id, files, life.plate_ids)
+    except (CertificateOfAnother, CertificateUnreadable) as error:
+        raise NoCertificate(str(error), hint=error.hint) from error
+    return str(certificate_path(data, life.import_id)) if there else ""
+
+
+def _refuse_other_disks(life: ImportLife) -> None:
+    """Promise that every file lay on the disk that the certificate names.
+
+    Raises:
+        NoCertificate: one lay on another, which is mounted below the source.
+    """
+    device, held = life.source_device, life.hold.files if life.hold is not None else ()
+    for file in held:
+        if device is not None and file.device not in (0, device.number):
+            raise NoCertificate(
+                f"{file.path} lies on another disk than {life.plan.root}, and only of that it is known which it is",
+                hint="Import what is mounted there by itself, or set imports.certify_same_disk = true.",
+            )
 
 
 def account_of(life: ImportLife) -> ImportAccount:

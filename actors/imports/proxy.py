@@ -51,6 +51,9 @@ Inbox = SubmitImport | PreviewImport | GetImport | AwaitImport | ListImports | R
 
 COMPACT_RECORDS = 2_000
 
+MAX_LEFT = 64
+"""Threads that cancelled imports may leave at disks that hang; turns alone bound those of the others."""
+
 MAX_TOLD = 3
 """Imports that are named as what the proxy is at."""
 
@@ -69,11 +72,13 @@ class ImportProxy(Actor[Inbox]):
         inspector_line: InspectorLine | None = None,
         prover: Prover | None = None,
         places: ImportPlaces | None = None,
+        is_private: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         """Import into ``repository``.
 
         ``end_inspector`` is called when a question takes longer than it may; ``prover`` certifies.
+        With ``is_private`` people are told of their own imports alone.
         Who else asks the same inspector stands in the same ``inspector_line``.
         """
         self._repository = repository
@@ -87,7 +92,8 @@ class ImportProxy(Actor[Inbox]):
         self._places = places or ImportPlaces(journal_folder, settings)
         # Apart, so that sources which hang keep nobody from handing over, or from what the repository can answer.
         self._threads = Threads("import")
-        self._copying = Threads("copy", n_threads=settings.copying_at_once)
+        self._copying = Threads("copy", n_threads=settings.copying_at_once + MAX_LEFT)
+        self._is_private = is_private
         self._looks = self._places.looks()
         self._book = ImportBook()
         # A lock is there as long as somebody is at it.
@@ -99,8 +105,10 @@ class ImportProxy(Actor[Inbox]):
     async def started(self) -> None:
         """Replay the journal and take up again what was not finished."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
-        self._places.agents.alive = self._book.alive_at
+        self._places.agents.imports = self._book
         self._book.begin_behind(await self._threads.run(self._repository.import_ids))
+        # Of a repository that tells of no imports the certificates do.
+        self._book.begin_behind(await self._threads.run(self._prover.import_ids))
         self._inspection = Inspection(self.context, self._end_inspector, self._inspector, self._inspector_line)
         means = ImportMeans(
             context=self.context,
@@ -117,7 +125,7 @@ class ImportProxy(Actor[Inbox]):
         news = ImportNews(means)
         phases = ImportPhases(means, self._inspection, self._prover, self._places)
         self._driver = ImportDriver(means, phases, news)
-        self._decisions = ImportDecisions(means, self._driver)
+        self._decisions = ImportDecisions(means, self._driver, is_private=self._is_private)
         self._intake = ImportIntake(means, places=self._places, rates=phases.rates)
         for life in list(self._book.lives.values()):
             if life.next_phase is not None:
@@ -130,12 +138,13 @@ class ImportProxy(Actor[Inbox]):
         for staging in self._places.stagings():
             await holds.sweep(staging)
         self.context.spawn(holds.watch())
-        retention = Retention(self._settings.keep_days, self._settings.keep_ended)
+        settings = self._settings
+        retention = Retention(settings.keep_days, settings.keep_ended, settings.keep_keys_days)
         self.context.spawn(keep_forgetting(self._book, self._ledger, retention, _forgotten))
 
     async def ended(self) -> None:
         """Wait for the threads at work: two lives must not write one file."""
-        self._places.agents.alive = None
+        self._places.agents.imports = None
         await self._copying.finish()
         await self._looks.close()
         await self._threads.finish()
@@ -150,6 +159,7 @@ class ImportProxy(Actor[Inbox]):
             "imports_driving": self._driver.n_driving,
             "bytes_held": sum(one.n_bytes_held for one in lives),
             "busy": ", ".join(at_work[:MAX_TOLD]) + (", ..." if len(at_work) > MAX_TOLD else ""),
+            **self._book.statistics(),
             **self._ledger.statistics(),
         }
 
@@ -162,11 +172,13 @@ class ImportProxy(Actor[Inbox]):
             case PreviewImport(order=order, on_behalf_of=on_behalf_of):
                 return self.defer(self._intake.preview(order, on_behalf_of, asker))
             case GetImport(import_id=import_id):
-                return self._decisions.status(import_id)
+                return self._decisions.status(import_id, asker)
             case AwaitImport():
-                return self.defer_wait(self._await(message))
+                return self.defer_wait(self._await(message, asker))
             case ListImports(limit=limit, before=before, state=state):
-                return self._book.listed(limit=limit, before=before, state=state)
+                return self._book.listed(
+                    limit=limit, before=before, state=state, shown=lambda one: self._decisions.is_shown(one, asker)
+                )
             case RetryImport(import_id=import_id):
                 return self.defer(self._decisions.retry(import_id, asker))
             case CancelImport(import_id=import_id, discard_held=discard):
@@ -186,12 +198,12 @@ class ImportProxy(Actor[Inbox]):
             self._driver.drive(life)
             return life.import_id
 
-    async def _await(self, message: AwaitImport) -> ImportStatus:
-        status = self._decisions.status(message.import_id)
+    async def _await(self, message: AwaitImport, asker: Principal) -> ImportStatus:
+        status = self._decisions.status(message.import_id, asker)
         if status.revision != message.revision:
             return status
         await self._ledger.changes.wait(message.import_id, message.wait_s)
-        return self._decisions.status(message.import_id)
+        return self._decisions.status(message.import_id, asker)
 
     def _source(self, life: ImportLife) -> ImportSource:
         if life.order.agent:

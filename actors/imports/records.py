@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from ...messages.imports import DecodedPlane, ImportOrder, ImportPhase
@@ -77,11 +79,29 @@ class SourceDeleted(ImportRecord, frozen=True, kw_only=True, tag="import.source_
     note: str = ""
 
 
+class OffPlates(ImportRecord, frozen=True, kw_only=True, tag="import.off_plates"):
+    """Some images of it are no plates of the repository; ``note`` says which, and where they are."""
+
+    note: str
+
+
 class CameLate(ImportRecord, frozen=True, kw_only=True, tag="import.came_late"):
     """At its end the source held these files beside what was imported, or in another size; the first are named."""
 
     n_files: int
     files: tuple[str, ...] = ()
+
+
+class Noted(ImportRecord, frozen=True, kw_only=True, tag="import.noted"):
+    """What the history says of something that was found out, and is not true any more."""
+
+    note: str
+
+
+class Closed(ImportRecord, frozen=True, kw_only=True, tag="import.closed"):
+    """For so long its workstation was there and might not read it for the last time: that is no time waited for it."""
+
+    closed_s: float
 
 
 class Returned(ImportRecord, frozen=True, kw_only=True, tag="import.returned"):
@@ -137,6 +157,8 @@ class Forgotten(ImportRecord, frozen=True, kw_only=True, tag="import.forgotten")
     asker: str = ""
     """Who had submitted it under the key; empty in records from before it was noted: nobody's key then."""
     by: str = ""
+    in_place: str = ""
+    """The path that it has in place still."""
 
 
 class Summary(ImportRecord, frozen=True, kw_only=True, tag="import.summary"):
@@ -158,7 +180,10 @@ Record = (
     | Verified
     | Certified
     | SourceDeleted
+    | OffPlates
     | CameLate
+    | Noted
+    | Closed
     | Returned
     | Stumbled
     | Failed
@@ -169,3 +194,18 @@ Record = (
     | Forgotten
     | Summary
 )
+
+
+def without_findings(records: Iterable[Record]) -> Iterator[Record]:
+    """The records of an import that begins anew: of all that was found out before, what its history says of it.
+
+    A pass over a hundred thousand files takes as much memory as the last one, and as much of a checkpoint.
+    """
+    for record in records:
+        match record:
+            case Settled() | Stored() | Verified() | OffPlates() | CameLate() | Closed():
+                continue
+            case Held(import_id=import_id, at_unix_s=at_unix_s, hold=hold):
+                yield Noted(import_id=import_id, at_unix_s=at_unix_s, note=str(hold))
+            case _:
+                yield record

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -14,6 +15,7 @@ from ...config import MeshError, get_logger
 from ...messages.agents import AgentInfo, AgentOffer, LookAtSource
 from ...messages.imports import ImportOrder
 from ...plates.holding import Hold
+from ...plates.local.errors import repository_errors
 from ...transport import AskTimedOut, Link, PeerGone, Principal
 from ...transport.messages import ROLES
 from ..errors import NotAllowed
@@ -92,14 +94,24 @@ class ServingAgent:
         )
 
 
+class KnowsImports(Protocol):
+    """What the book of imports says of those for which something is held."""
+
+    def over(self) -> tuple[str, ...]:
+        """Those that want nothing of it any more."""
+
+    def unknown(self, held_ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of these that were never accepted, as far as is known; none will be called so from now on."""
+
+
 class ServingAgents:
     """All of them; what they offered is remembered while they are away, and over a restart of the mesh."""
 
     def __init__(self, file: Path | None = None) -> None:
         """Remember in ``file``."""
         self._file = file
-        self.alive: Callable[[str], Collection[str]] | None = None
-        """Which imports may still want what is held for them at an agent; None while nobody knows."""
+        self.imports: KnowsImports | None = None
+        """Who knows which imports want no more of what is held for them; None while nobody does."""
         self.agents: dict[str, ServingAgent] = {}
         self._awaited: dict[str, ServingAgent] = {}
         for info, owed in self._remembered():
@@ -142,6 +154,10 @@ class ServingAgents:
         self.agents[name] = agent
         return agent
 
+    def n_of(self, key: str) -> int:
+        """How many agents are remembered of one key."""
+        return sum(agent.key == key for agent in self.agents.values())
+
     def check(self, order: ImportOrder, asker: Principal, owner: str = "") -> None:
         """Promise that somebody may give an order for a workstation's files, also for another ``owner``.
 
@@ -160,11 +176,6 @@ class ServingAgents:
             raise NotAllowed(
                 f"{barred[0]} may not import from the workstation {agent.name}",
                 hint=f"its agent was started with --users {','.join(agent.offer.users)}",
-            )
-        if order.mode == "in-place":
-            raise NotAllowed(
-                "what lies on a workstation cannot be imported in place: the mesh does not see its disk",
-                hint="import by upload",
             )
         if order.delete_source and not agent.offer.may_delete:
             raise NotAllowed(
@@ -187,14 +198,18 @@ class ServingAgents:
             log.info("a workstation went away while it was asked", agent=order.agent, reason=str(error))
 
     def remember(self) -> None:
-        """Write down what is offered; called from a thread."""
+        """Write down what is offered; called from a thread.
+
+        Raises:
+            RepositoryFull, RepositoryNotWritable, RepositoryFailed: the disk of the data folder refuses.
+        """
         if self._file is None:
             return
         new = self._file.with_name(f".{self._file.name}.new")
-        new.write_bytes(
-            msgspec.json.encode(tuple((one.info(), tuple(one.owed.values())) for one in list(self.agents.values())))
-        )
-        new.replace(self._file)
+        told = tuple((one.info(), tuple(one.owed.values())) for one in list(self.agents.values()))
+        with repository_errors(self._file):
+            new.write_bytes(msgspec.json.encode(told))
+            new.replace(self._file)
 
     def _remembered(self) -> _Memory:
         if self._file is None or not self._file.exists():

@@ -24,11 +24,14 @@ class ImportSource(Protocol):
     async def reachable(self) -> None:
         """Return once the source's host is there."""
 
+    def closed_s(self, since_unix_s: float) -> float:
+        """For how many seconds since then it might not be read by a timetable that is known here."""
+
     async def scan(self) -> Scan:
         """Look at every file.
 
         Raises:
-            SourceNotFound, SourceUnreadable: it cannot be looked at.
+            SourceNotFound, SourceUnreadable, SourceFailing: it is not there, or cannot be looked at, or not now.
         """
 
     async def plan(self, say: Say) -> Plan:
@@ -67,11 +70,33 @@ class ImportSource(Protocol):
     async def release(self, held: Hold) -> None:
         """Let the files go."""
 
+    async def unwritten_only(self, plan: Plan) -> str:
+        """Say what lies nowhere else but in links of which no hold was written down; empty if nothing does."""
+
+    async def release_unwritten(self) -> None:
+        """Let such links go: a hold that was cut short."""
+
     async def confirm(self, files: tuple[StoredFile, ...]) -> None:
         """Have what was stored compared with what the source's own host has read.
 
         Raises:
             SourceChanged: a file has another checksum there.
+        """
+
+    async def changed(
+        self,
+        held: Hold,
+        files: tuple[StoredFile, ...],
+        cancelled: Callable[[], bool],
+        say: Callable[[str], None],
+    ) -> tuple[str, ...]:
+        """The files whose names lead to other bytes by now than were stored; what is gone is none of them.
+
+        ``say`` is told why where this takes long.
+
+        Raises:
+            AgentAway, SourceSilent, SourceFailed: it cannot be looked at just now.
+            SourceUnreadable, NotServed, NoSuchAccount, PathNotAllowed: it may not be looked at.
         """
 
     async def delete(self, plan: Plan, files: tuple[HeldFile, ...]) -> int:
@@ -84,6 +109,9 @@ class ImportSource(Protocol):
 
     def reader(self, plan: Plan, held: Hold | None, cancelled: Callable[[], bool]) -> SourceReader:
         """What the files are read through; used from threads, whose waits end once ``cancelled`` says so."""
+
+    def why_slow(self) -> str:
+        """Why its host reads nothing of it just now, as far as it says so; empty while it does."""
 
     def local_root(self, plan: Plan) -> Path | None:
         """The folder that a plan's files are relative to, if it is on this host."""

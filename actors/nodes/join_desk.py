@@ -11,7 +11,6 @@ from typing import assert_never
 
 from ...config import MeshError, get_logger
 from ...messages.compute import ExecutorDown, ExecutorUp
-from ...messages.control import ActorRow
 from ...messages.joining import (
     ActorDown,
     AskTerms,
@@ -23,10 +22,13 @@ from ...messages.joining import (
     NodeLost,
     RunningExecutor,
     WatchActor,
+    WhichLife,
 )
 from ...supervisors import Actor, Deferred
 from ...transport import SILENCE_S, ActorUnknown, Link
-from .joined_nodes import JoinedNodes, RemoteNode, name_elsewhere
+from ...transport.key_ring import check_node_name
+from .joined_nodes import JoinedNodes, Place, RemoteNode, name_elsewhere
+from .lives_elsewhere import is_in, life_of, no_actor, went_down
 
 log = get_logger(__name__)
 
@@ -35,13 +37,15 @@ BEAT_S = 1.0
 GRACE_S = 60.0
 """After this what a node that is away was at goes to others."""
 
-_UP = ("running", "paused")
-
-Inbox = AskTerms | JoinMesh | NodeBeat | WatchActor | LeaveMesh | LookForSilence | NodeLost
+Inbox = AskTerms | JoinMesh | NodeBeat | WhichLife | WatchActor | LeaveMesh | LookForSilence | NodeLost
 
 
 class NotShared(MeshError, ValueError):
     """The mesh's data folder is not the one that lies at the same path on the joining host."""
+
+
+class KeyInUse(MeshError, PermissionError):
+    """A host joins under the key of one that is there."""
 
 
 class JoinDesk(Actor[Inbox]):
@@ -74,23 +78,32 @@ class JoinDesk(Actor[Inbox]):
         """Look after the nodes of the life before."""
         self.context.after(BEAT_S, LookForSilence())
 
-    async def receive(self, message: Inbox) -> Deferred[JoinTerms] | Deferred[None] | Deferred[ActorDown] | bool | None:
+    async def receive(
+        self, message: Inbox
+    ) -> Deferred[JoinTerms] | Deferred[None] | Deferred[ActorDown] | bool | str | None:
         """Handle one message."""
         match message:
             case AskTerms():
+                # A file of the ring that was written by hand may hold any name.
+                check_node_name(self.context.principal.name)
                 return self.defer(self._terms(self.context.principal.name))
             case JoinMesh():
                 return self.defer(self._join(message, self.context.principal.name, self.context.caller))
             case NodeBeat():
                 return self._beat(self.context.principal.name, message)
-            case WatchActor(actor=actor):
-                return self.defer_wait(self._watch(actor))
+            case WhichLife(actor=actor):
+                return self._which_life(actor)
+            case WatchActor(actor=actor, life=life):
+                return self.defer_wait(self._watch(actor, life))
             case LeaveMesh():
                 self._leave(self.context.principal.name)
             case LookForSilence():
                 self._look()
-            case NodeLost(node=node, reason=reason):
-                self._away(self._nodes.node(node), reason)
+            case NodeLost(node=name, n_joins=n_joins, reason=reason):
+                node = self._nodes.node(name)
+                # Else it has joined anew since, and has another link.
+                if node.n_joins == n_joins:
+                    self._away(node, reason)
             case _:
                 assert_never(message)
         return None
@@ -143,19 +156,39 @@ class JoinDesk(Actor[Inbox]):
             raise NotShared(f"{name} joins over a link", hint="hcs-mesh up --join")
         node = self._nodes.node(name)
         if node.link is not None and node.link is not link:
+            if node.life != message.life:
+                # Of one that was killed the connection is known to be closed as soon as something is said over it.
+                node.link.look()
+                if not node.link.gone:
+                    raise self._in_use(node, message.life)
             self._away(node, "it has joined anew")
         node.link, node.heard_s, node.gone = link, self.context.now(), False
+        if node.life != message.life:
+            # They are of the life before, and what is told first of this one is no death.
+            node.life, node.rows = message.life, ()
         node.n_joins += 1
         log.info("a node has joined", node=name, joins=node.n_joins)
-        me = self.context.me
+        me, n_joins = self.context.me, node.n_joins
 
         def lost(why: str) -> None:
             if node.link is link:
-                me.tell(NodeLost(node=name, reason=why))
+                me.tell(NodeLost(node=name, n_joins=n_joins, reason=why))
 
         link.on_lost["nodes", name] = lost
         self._adopt(node, message.executors)
         node.stirred()
+
+    def _in_use(self, node: RemoteNode, life: str) -> KeyInUse:
+        error = KeyInUse(
+            f"another host has joined under the key of {node.name}, and is there",
+            hint="each host needs a key of its own (hcs-mesh keys new NAME --role node); one whose host has died is"
+            f" given up after {self._silence_s:g} s",
+        )
+        if node.refused != life:
+            # It comes again and again.
+            node.refused = life
+            log.warning("a node was refused", node=node.name, reason=str(error), hint=error.hint)
+        return error
 
     def _beat(self, name: str, beat: NodeBeat) -> bool:
         node = self._nodes.node(name)
@@ -165,7 +198,7 @@ class JoinDesk(Actor[Inbox]):
         self._adopt(node, beat.executors)
         before, node.rows = {row.name: row for row in node.rows}, beat.rows
         for row in beat.rows:
-            if _went_down(before.get(row.name), row):
+            if went_down(before.get(row.name), row):
                 # What a host's supervisors see to themselves is told here too: somebody may look in one place only.
                 log.warning(
                     "down elsewhere", child=name_elsewhere(row.name, name), state=row.state, error=row.last_error
@@ -173,21 +206,35 @@ class JoinDesk(Actor[Inbox]):
         node.stirred()
         return True
 
-    async def _watch(self, actor: str) -> ActorDown:
-        place = self._nodes.place(actor)
-        if place is None:
-            raise ActorUnknown(f"no host has joined that has an actor {actor!r}", hint="hcs-mesh ps lists the actors")
-        node, name = place
-        before = node.row(name)
-        while node.link is not None:
+    def _which_life(self, actor: str) -> str:
+        node, name = self._placed(actor)
+        row = node.row(name)
+        if node.link is None:
+            raise node.away()
+        if row is None:
+            raise no_actor(node, name)
+        return life_of(node, row)
+
+    async def _watch(self, actor: str, life: str) -> ActorDown:
+        node, name = self._placed(actor)
+        before, n_joins = node.row(name), node.n_joins
+        while node.link is not None and node.n_joins == n_joins:
             now = node.row(name)
-            if now is None and before is None and node.rows:
-                raise ActorUnknown(f"{node.name} has no actor {name!r}", hint="hcs-mesh ps lists the actors")
-            if (now is None and before is not None) or (now is not None and _went_down(before or now, now)):
-                return ActorDown(actor=actor, reason=now.last_error or now.state if now is not None else "it was ended")
+            if now is None and before is None and node.rows and not life:
+                raise no_actor(node, name)
+            if now is None and (before is not None or node.rows):
+                return ActorDown(actor=actor, reason="it was ended")
+            if now is not None and (went_down(before or now, now) or (life and not is_in(life, node, now))):
+                return ActorDown(actor=actor, reason=now.last_error or now.state)
             before = now
             await node.changed.wait()
         return ActorDown(actor=actor, reason=node.away_because)
+
+    def _placed(self, actor: str) -> Place:
+        place = self._nodes.place(actor)
+        if place is None:
+            raise ActorUnknown(f"no host has joined that has an actor {actor!r}", hint="hcs-mesh ps lists the actors")
+        return place
 
     def _adopt(self, node: RemoteNode, executors: tuple[RunningExecutor, ...]) -> None:
         """Tell the scheduler which executors came and went."""
@@ -235,10 +282,3 @@ class JoinDesk(Actor[Inbox]):
         # A scheduler that is coming up asks who is there.
         with suppress(ActorUnknown):
             self.context.find(SCHEDULER).tell(event)
-
-
-def _went_down(before: ActorRow | None, now: ActorRow) -> bool:
-    """Whether one that ran does not, or is another one by now."""
-    if before is None or now.kind == "supervisor":
-        return False
-    return before.state in _UP and (now.state not in _UP or now.restarts > before.restarts)

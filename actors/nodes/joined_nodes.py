@@ -33,10 +33,16 @@ class RemoteNode:
     heard_s: float = 0.0
     lost_s: float = 0.0
     executors: dict[str, int] = field(default_factory=dict)
+    stood_for: set[str] = field(default_factory=set)
+    """The executors for which an actor of the mesh itself has stood already."""
     rows: tuple[ActorRow, ...] = ()
     """Its tree as it was told last, under the names that it has there."""
     away_because: str = ""
     n_joins: int = 0
+    refused: str = ""
+    """The life that was refused last, because another one was there."""
+    life: str = ""
+    """What tells this life of its process from the one before; a break leaves it, a death does not."""
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 

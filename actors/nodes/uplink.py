@@ -11,7 +11,7 @@ from ...config import MeshError, get_logger
 from ...messages.control import ActorRow
 from ...messages.joining import AskTerms, EndExecutor, JoinMesh, JoinTerms, LeaveMesh, NodeBeat, RunningExecutor
 from ...supervisors import Actor
-from ...transport import Dialer, KeyRefused, Link, NotPermitted, TransportError
+from ...transport import AskFailed, Dialer, KeyRefused, Link, NotPermitted, TransportError
 
 log = get_logger(__name__)
 
@@ -60,17 +60,19 @@ class Uplink(Actor[EndExecutor]):
         end: Callable[[str, str], None],
         rows: Callable[[], tuple[ActorRow, ...]] = tuple,
         n_reports: Callable[[], int] = int,
+        life: str = "",
     ) -> None:
         """Dial by ``dial``, and tell which executors are ``running`` and how the ``rows`` of this node's tree stand.
 
         ``end`` ends an executor, charged to nobody; ``n_reports`` counts what happened to the node's children, of
-        which the mesh hears at once.
+        which the mesh hears at once. ``life`` is the process's own, and the same for every uplink that it has.
         """
         self._dial = dial
         self._running = running
         self._end = end
         self._rows = rows
         self._n_reports = n_reports
+        self._life = life
         self._link: Link | None = None
         self._state = "not joined yet"
         self._n_joins = 0
@@ -102,7 +104,7 @@ class Uplink(Actor[EndExecutor]):
                 reason = "the mesh knows this node no more"
             except MeshError as error:
                 reason = str(error)
-                if isinstance(error, KeyRefused | NotPermitted | NotMounted):
+                if isinstance(error, KeyRefused | NotPermitted | NotMounted | AskFailed):
                     # Somebody has to mend this; a break mends itself.
                     self._tell_refusal(reason, error.hint)
             self._state = f"joining again: {reason}"
@@ -127,7 +129,7 @@ class Uplink(Actor[EndExecutor]):
     async def _join_over(self, link: Link) -> None:
         terms = await link.ask(DESK, AskTerms(), timeout_s=ASK_S)
         token = await answer_terms(terms)
-        await link.ask(DESK, JoinMesh(token=token, executors=self._executors()), timeout_s=ASK_S)
+        await link.ask(DESK, JoinMesh(token=token, life=self._life, executors=self._executors()), timeout_s=ASK_S)
         self._link = link
         self._n_joins += 1
         self._state = f"joined as {terms.node}"

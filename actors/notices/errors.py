@@ -13,6 +13,10 @@ class NoticePutOff(MeshError, ConnectionError):
     """One notice was not taken over now; it may be later, and others may be at once."""
 
 
+class NoticeInDoubt(NoticePutOff):
+    """One notice may have been taken over: all of it was sent, and no answer came."""
+
+
 class NoticeRefused(MeshError, ValueError):
     """One notice will never be taken over for one recipient."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 import uuid
@@ -17,12 +18,15 @@ from ...config.mail_address import is_address
 from ...config.secret_file import read_secret
 from ...config.written_out import plain
 from ...messages.notices import MailTried
-from .errors import NoticePutOff, NoticeRefused, WayClosed
+from .errors import NoticeInDoubt, NoticePutOff, NoticeRefused, WayClosed
 from .mail_text import Attachment, bytes_text, compose, compose_trial, message_id
 from .outbox import Delivery
 
 FOR_GOOD = 500
 """From this code on a mail server means what it says for good."""
+
+GO_ON, TAKEN = 354, 250
+"""What a mail server says to a mail that is about to come, and to one that it has."""
 
 GOODBYE_S = 2.0
 
@@ -77,7 +81,7 @@ class MailWay:
             password = await asyncio.to_thread(
                 read_secret, settings.password_file, of="mail.password_file", error=WayClosed
             )
-        server = aiosmtplib.SMTP(
+        server = _Server(
             hostname=settings.host,
             port=settings.server_port,
             use_tls=settings.security == "tls",
@@ -87,6 +91,7 @@ class MailWay:
             password=password or None,
             timeout=settings.timeout_s,
         )
+        server.answer_s = settings.answer_s
         try:
             await self._connect(server, password)
             yield server
@@ -130,6 +135,8 @@ class MailWay:
     async def _send(self, server: aiosmtplib.SMTP, address: str, mail: bytes) -> str:
         try:
             _, said = await server.sendmail(self._settings.sender, [address], mail)
+        except NoticeInDoubt:
+            raise
         except aiosmtplib.SMTPSenderRefused as error:
             raise WayClosed(
                 f"the mail server refuses the sender {self._settings.sender} ({error.code} {plain(error.message)})",
@@ -161,6 +168,37 @@ class MailWay:
         if len(data) > limit:
             return Attachment(name=file.name, why_not=f"it is larger than {bytes_text(limit)}")
         return Attachment(name=file.name, data=data)
+
+
+class _Server(aiosmtplib.SMTP):
+    """A mail server that may take its time over a mail once it has it, as RFC 5321 (4.5.3.2.6) grants it."""
+
+    answer_s = 0.0
+
+    async def data(self, message: str | bytes, /, *, timeout: object = None) -> aiosmtplib.SMTPResponse:
+        """Send a mail's content; the library would wait as short for this answer as for any.
+
+        Raises:
+            SMTPDataError: it is refused.
+            SMTPServerDisconnected, SMTPTimeoutError: it was not sent.
+            NoticeInDoubt: it was, and no answer came.
+        """
+        told = await self.execute_command(b"DATA")
+        if told.code != GO_ON or self.protocol is None:
+            raise aiosmtplib.SMTPDataError(told.code, told.message)
+        content = message.encode("ascii") if isinstance(message, str) else message
+        self.protocol.write(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
+        try:
+            answer = await self.protocol.read_response(timeout=self.answer_s)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            self.close()
+            raise NoticeInDoubt(
+                f"the mail server had the whole mail and did not answer: {plain(str(error)) or type(error).__name__}",
+                hint="it is sent once more at most, with the same Message-ID",
+            ) from error
+        if answer.code != TAKEN:
+            raise aiosmtplib.SMTPDataError(answer.code, answer.message)
+        return answer
 
 
 def _refusal(code: int, said: str, what: str) -> NoticePutOff | NoticeRefused:

@@ -120,6 +120,11 @@ def _source(facts: NoticeFacts) -> str:
     """What has become of the source of an import that failed, and what to do about that."""
     if facts.source_deleted:
         return "Its source was deleted, as ordered: all files of it are in the repository, and certified."
+    if facts.deletion_begun:
+        return (
+            "Its source may have been deleted in part, as ordered: what is gone of it is in the repository, and "
+            "certified. Do not delete the rest before you have looked at it."
+        )
     if facts.only_copy:
         # By somebody who relied on what is held for him, as he may.
         return f"{shown(facts.only_copy)}: leave them there, and do not delete what is left of the source."

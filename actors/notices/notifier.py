@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -13,7 +14,8 @@ from ...messages.notices import ListNotices, NoticeStatus, RetryNotices, SendNot
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ..ledger import Ledger
-from .errors import NoticeNotFound, NoticePutOff, NoticeRefused, WayClosed
+from ..retention import settling_s
+from .errors import NoticeInDoubt, NoticeNotFound, NoticePutOff, NoticeRefused, WayClosed
 from .outbox import MAIL, Delivery, Outbox, lane_of
 from .records import Delivered, Failed, Posted, Record, Retried
 
@@ -62,11 +64,12 @@ class Notifier(Actor[Inbox]):
         self._news: dict[str, asyncio.Event] = {}
         self._handing_over: dict[str, asyncio.Lock] = {}
         self._stopping = False
+        self._began_s = 0.0
 
     async def started(self) -> None:
         """Replay the journal, and go on with what waits."""
         await self._ledger.open(self.context, self._folder, record_type=Record, segment_bytes=self._segment_bytes)
-        self._outbox.forget(time.time())
+        self._began_s = self.context.now()
         for lane in self._outbox.lanes():
             self._wake(lane)
 
@@ -152,9 +155,10 @@ class Notifier(Actor[Inbox]):
                 async with self._handing_over[lane]:
                     await self._hand_over(lane, delivery)
                 continue
-            for failed in self._outbox.overdue(lane, time.time()):
-                await self._fail(failed)
-            self._outbox.forget(time.time())
+            if self.context.now() - self._began_s >= settling_s(self._outbox.give_up_s):
+                for failed in self._outbox.overdue(lane, time.time()):
+                    await self._fail(failed)
+                self._outbox.forget(time.time())
             wait_s = None if self._stopping else self._outbox.wait_s(lane, time.time())
             waiting = asyncio.ensure_future(news.wait())
             try:
@@ -177,7 +181,9 @@ class Notifier(Actor[Inbox]):
         except NoticePutOff as error:
             self._outbox.opened(lane)
             log.warning("a notice waits", notice=delivery.notice_id, to=delivery.to, reason=str(error))
-            await self._ledger.write_surely(self._outbox.stumbled(delivery, time.time(), str(error), error.hint))
+            doubtful = isinstance(error, NoticeInDoubt)
+            record = self._outbox.stumbled(delivery, time.time(), str(error), error.hint, doubtful=doubtful)
+            await (self._fail(record) if isinstance(record, Failed) else self._ledger.write_surely(record))
         except NoticeRefused as error:
             self._outbox.opened(lane)
             await self._fail(_failed(delivery, error))
@@ -195,17 +201,31 @@ class Notifier(Actor[Inbox]):
                 hint="name it there again, then hcs-mesh notices retry",
             )
         # What speaks HTTP is a tenth of what a mesh loads to come up, and most have no use for it.
-        from .webhook import WebhookWay
+        with _loading("HTTP"):
+            from .webhook import WebhookWay
 
         return WebhookWay(self._webhooks[delivery.to])
 
     def _mail(self) -> MailWay:
         if self._mail_way is None:
             # What speaks SMTP is another tenth, and a mesh that comes up after a crash has others to serve first.
-            from .mail import MailWay
+            with _loading("SMTP"):
+                from .mail import MailWay
 
             self._mail_way = MailWay(self._mail_settings)
         return self._mail_way
+
+
+@contextmanager
+def _loading(protocol: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # No fault of the notifier's: its next life could not even open the journal while no descriptor is free.
+        raise WayClosed(
+            f"what speaks {protocol} cannot be loaded: {error.strerror}",
+            hint="it is tried again; while the mesh has no descriptor free, raise its limit (LimitNOFILE, ulimit -n)",
+        ) from error
 
 
 def _failed(delivery: Delivery, error: MeshError) -> Failed:

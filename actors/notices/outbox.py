@@ -40,6 +40,7 @@ class _Leg(msgspec.Struct):
 
     state: DeliveryState = "waiting"
     attempts: int = 0
+    n_doubts: int = 0
     reason: str = ""
     hint: str = ""
     at_unix_s: float = 0.0
@@ -84,7 +85,7 @@ class Notice:
             self.since_unix_s = record.at_unix_s
             for leg in self.legs.values():
                 if leg.state != "delivered":
-                    leg.state, leg.attempts, leg.at_unix_s = "waiting", 0, 0.0
+                    leg.state, leg.attempts, leg.n_doubts, leg.at_unix_s = "waiting", 0, 0, 0.0
             return
         leg = self.legs[record.to]
         leg.attempts += 1
@@ -96,6 +97,7 @@ class Notice:
                 leg.state, leg.reason, leg.hint = "failed", record.reason, record.hint
             case Stumbled():
                 leg.reason, leg.hint, leg.at_unix_s = record.reason, record.hint, record.again_unix_s
+                leg.n_doubts = record.n_doubts
 
 
 class Outbox:
@@ -187,6 +189,11 @@ class Outbox:
             self._by_key.pop(self._notices.pop(notice_id).posted.notice.key, None)
         return len(old)
 
+    @property
+    def give_up_s(self) -> float:
+        """How long something is tried before it has failed."""
+        return self._settings.give_up_days * DAY_S
+
     # -- lanes -------------------------------------------------------------------------------------
 
     def due(self, lane: str, now_unix_s: float) -> Delivery | None:
@@ -231,7 +238,7 @@ class Outbox:
 
     def overdue(self, lane: str, now_unix_s: float) -> tuple[Failed, ...]:
         """The records by which everything that has been tried for too long on a lane fails."""
-        too_old = now_unix_s - self._settings.give_up_days * DAY_S
+        too_old = now_unix_s - self.give_up_s
         return tuple(
             Failed(
                 notice_id=notice_id,
@@ -244,17 +251,30 @@ class Outbox:
             if notice.since_unix_s <= too_old
         )
 
-    def stumbled(self, delivery: Delivery, now_unix_s: float, reason: str, hint: str) -> Stumbled:
-        """The record by which one delivery is tried again later."""
-        attempts = self._notices[delivery.notice_id].legs[delivery.to].attempts
-        again = now_unix_s + self._backoff_s(attempts)
+    def stumbled(
+        self, delivery: Delivery, now_unix_s: float, reason: str, hint: str, *, doubtful: bool = False
+    ) -> Stumbled | Failed:
+        """The record by which one delivery is tried again later.
+
+        A ``doubtful`` one may have arrived: once more it is tried, and when that is doubtful too, a person has to ask.
+        """
+        leg = self._notices[delivery.notice_id].legs[delivery.to]
+        if doubtful and leg.n_doubts:
+            return Failed(
+                notice_id=delivery.notice_id,
+                at_unix_s=now_unix_s,
+                to=delivery.to,
+                reason=f"maybe delivered, it was sent {leg.n_doubts + 1} times: {reason}",
+                hint=f"ask whether it came; hcs-mesh notices retry {delivery.notice_id} sends it again",
+            )
         return Stumbled(
             notice_id=delivery.notice_id,
             at_unix_s=now_unix_s,
             to=delivery.to,
             reason=reason,
             hint=hint,
-            again_unix_s=again,
+            again_unix_s=now_unix_s + self._backoff_s(leg.attempts),
+            n_doubts=leg.n_doubts + doubtful,
         )
 
     def lanes(self) -> tuple[str, ...]:

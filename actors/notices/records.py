@@ -34,6 +34,8 @@ class Stumbled(NoticeRecord, frozen=True, kw_only=True, tag="notice.stumbled"):
     reason: str
     hint: str = ""
     again_unix_s: float
+    n_doubts: int = 0
+    """How often all of it was sent by then, and no answer came."""
 
 
 class Failed(NoticeRecord, frozen=True, kw_only=True, tag="notice.failed"):

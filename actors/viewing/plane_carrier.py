@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import get_logger
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
-from ...transport import Link
+from ...transport import BadMessage, Link
 from ...transport.planes import PlaneReader, RingError
 from ...transport.planes.packing import BLOSC2, pack
 from .compression import Compression
@@ -21,7 +22,22 @@ from .under_way import UnderWay
 VIEWER = "viewer"
 """The name under which a viewer's process takes its stream."""
 
+log = get_logger(__name__)
+
 Carried = Frame | FactTold | PlaneUnreadable | StreamEnded
+
+
+def tell_what_fits(link: Link, message: Carried) -> None:
+    """Say a part of a stream; of one that cannot travel the viewer hears that its stream is over, and nobody else."""
+    try:
+        link.tell(VIEWER, message)
+    except BadMessage as error:
+        _say_that_it_is_over(link, message, error)
+
+
+def _say_that_it_is_over(link: Link, message: Carried, error: BadMessage) -> None:
+    log.warning("a part of a stream cannot travel, and ends it", viewer=message.viewer, reason=str(error))
+    link.tell(VIEWER, StreamEnded(viewer=message.viewer, reason=str(error)))
 
 
 class PlaneCarrier:
@@ -73,7 +89,7 @@ class PlaneCarrier:
                 if isinstance(message, Frame):
                     await self._send_plane(message)
                 else:
-                    self._link.tell(VIEWER, message)
+                    tell_what_fits(self._link, message)
         finally:
             self._planes.close()
 
@@ -97,7 +113,11 @@ class PlaneCarrier:
         self.n_sent_bytes += body.nbytes
         self.compression.sent(frame.sequence, body.nbytes, time.monotonic(), as_it_is=not codec)
         self._under_way.note(body)
-        self._link.tell_with(VIEWER, told, body)
+        try:
+            self._link.tell_with(VIEWER, told, body)
+        except BadMessage as error:
+            _say_that_it_is_over(self._link, frame, error)
+            return
         self._on_left(frame.sequence)
 
     async def _body(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], str]:
@@ -109,4 +129,4 @@ class PlaneCarrier:
             self.compression.packed(pixels.nbytes, packed.nbytes, time.monotonic() - began_s)
             if self.compression.on or packed.nbytes < pixels.nbytes:
                 return packed, BLOSC2
-        return await asyncio.to_thread(np.copy, pixels), ""
+        return await asyncio.to_thread(self._under_way.copied, pixels), ""

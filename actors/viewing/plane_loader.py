@@ -47,11 +47,12 @@ class PlaneLoader:
         """Take a slot and start to read a plane into it, in the name of ``requester``.
 
         Raises:
-            RingFull: every slot is held just now.
+            RingFull: every slot is held just now, or the requester's part of them.
             PlaneTooLarge: it fits into no slot.
         """
         header = announced.record.header
-        reservation = self._ring.reserve((header.height, header.width), np.dtype(header.dtype))
+        # By key, not by viewer: whoever has one can attach as often as he likes.
+        reservation = self._ring.reserve((header.height, header.width), np.dtype(header.dtype), party=requester)
         loading = Loading(next(_tickets), announced, time.monotonic())
         self._reservations[loading.ticket] = reservation
         self._context.spawn(self._load(viewer, loading, reservation, requester))

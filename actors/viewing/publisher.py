@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import assert_never
 
+from ...config import get_logger
 from ...config.errors import MeshError
 from ...messages.frames import FrameTaken, JobStateChanged, PlanesCommitted, StreamEnded, WellStateChanged
 from ...messages.metadata import PlatesStored
@@ -31,6 +32,11 @@ from .plane_history import PlaneHistory
 from .stream_pump import BRIDGE, OpenedStream, StreamPump
 from .viewer_stream import News
 
+log = get_logger(__name__)
+
+ANYBODY = "anybody"
+"""A key that is not the owner's: how it is called makes no difference to its part."""
+
 Inbox = (
     OpenStream
     | AdoptSnapshot
@@ -52,7 +58,9 @@ class Publisher(Actor[Inbox]):
     """Streams planes from the repository: the snapshot a viewer asks for, then what is committed.
 
     Snapshot and tail come from the same files, so a plane that is shown is one that is durable. Each
-    viewer holds at most ``n_credits`` slots; one that freezes stops its own stream only.
+    viewer holds at most ``n_credits`` slots, and all those of one key no more than are still free to others: one
+    that freezes stops its own stream only, many that freeze those of their own key. So that it does in a small ring,
+    too, no viewer gets all of its key's part, unless that is a single slot.
     """
 
     mailbox = MailboxLimits(max_messages=100_000)
@@ -75,6 +83,14 @@ class Publisher(Actor[Inbox]):
         """Take the ring's memory."""
         self._ring = await asyncio.to_thread(self._make_ring)
         self._pump = StreamPump(self.context, self._ring, self._read)
+        n_credits = self._credits_of(ANYBODY)
+        if n_credits < self._n_credits:
+            log.warning(
+                "the ring is small: a viewer gets fewer credits than are set, or one that freezes would stop others",
+                credits=n_credits,
+                credits_per_viewer=self._n_credits,
+                ring_slots=self._ring.layout.n_slots,
+            )
 
     async def stopping(self) -> None:
         """Give the ring's memory back; viewers keep what they have mapped until they let go."""
@@ -86,7 +102,8 @@ class Publisher(Actor[Inbox]):
         """Handle news of planes, and what the bridge says for its viewers."""
         match message:
             case OpenStream(viewer=viewer, subject=subject, snapshot_bytes=snapshot_bytes, requester=requester):
-                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, self._n_credits, requester)
+                n_credits = self._credits_of(requester)
+                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, n_credits, requester)
                 return self.defer(self._look_up(viewer, subject, snapshot_bytes, requester))
             case AdoptSnapshot():
                 return self._adopt(message)
@@ -121,6 +138,9 @@ class Publisher(Actor[Inbox]):
             "skipped": sum(one.stream.n_skipped for one in self._pump.streams.values()),
         }
 
+    def _credits_of(self, requester: str) -> int:
+        return max(1, min(self._n_credits, self._ring.part(requester) - 1))
+
     async def _look_up(self, viewer: str, subject: Subject, snapshot_bytes: int, requester: str) -> StreamOpened:
         try:
             snapshot = await self._history.of(
@@ -147,7 +167,7 @@ class Publisher(Actor[Inbox]):
         for news in held:
             self._tell(message.viewer, one, news)
         self._pump.move(message.viewer)
-        return StreamOpened(contents=message.snapshot.contents, ring=str(self._ring.path), credits=self._n_credits)
+        return StreamOpened(contents=message.snapshot.contents, ring=str(self._ring.path), credits=one.n_credits)
 
     def _tell_all(self, news: News) -> None:
         for viewer, one in list(self._pump.streams.items()):

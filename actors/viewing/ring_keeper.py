@@ -13,11 +13,12 @@ class RingKeeper:
     A publisher that fails cannot close its ring itself, and its process lives on with the memory.
     """
 
-    def __init__(self, folder: Path | None = None, *, slot_bytes: int, n_slots: int) -> None:
-        """Make rings of this size; ``folder`` None means the host's memory disk."""
+    def __init__(self, folder: Path | None = None, *, slot_bytes: int, n_slots: int, owner: str = "") -> None:
+        """Make rings of this size, with slots kept for ``owner``; ``folder`` None means the host's memory disk."""
         self._folder = folder
         self._slot_bytes = slot_bytes
         self._n_slots = n_slots
+        self._owner = owner
         self._ring: Ring | None = None
 
     def renew(self) -> Ring:
@@ -27,7 +28,7 @@ class RingKeeper:
             RingError: there is no room for it.
         """
         self.close()
-        self._ring = Ring(self._folder, slot_bytes=self._slot_bytes, n_slots=self._n_slots)
+        self._ring = Ring(self._folder, slot_bytes=self._slot_bytes, n_slots=self._n_slots, owner=self._owner)
         return self._ring
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ class OpenedStream:
         self.stream = ViewerStream(subject, n_credits=n_credits)
         self.snapshot_bytes = snapshot_bytes
         self.requester = requester
+        self.n_credits = n_credits
         self.held: dict[int, PlaneRef] = {}
         self.loading: Loading | None = None
         self.shown = False
@@ -85,7 +86,7 @@ class StreamPump:
             try:
                 one.loading = self._loader.begin(viewer, announced, one.requester)
             except RingFull:
-                # Others hold every slot: this stream goes on with the next one that comes back.
+                # Others hold every slot, or its own key its part: it goes on with the next one that comes back.
                 self._starved[viewer] = None
                 return
             except MeshError as error:
@@ -141,7 +142,8 @@ class StreamPump:
             return
         ref = one.held.pop(message.sequence)
         self._ring.acknowledge(ref.slot, ref.generation, message.viewer)
-        self.move(message.viewer)
+        # Behind those who wait for a slot: of two that are at it all the time neither lets a third have one.
+        self._starved[message.viewer] = None
         self._feed_the_starved()
 
     def say_again(self) -> None:

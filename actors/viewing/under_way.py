@@ -7,10 +7,17 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 MOST_BYTES = 32 << 20
 """So much of one link's planes may wait for its peer to read them, and one plane in any case."""
+
+
+MOST_SPARE = 2
+"""The memory of so many planes is kept to be written again: fresh memory costs more than to copy a plane into it."""
+SPARE_S = 10.0
+"""For so long after the last plane."""
 
 
 class UnderWay:
@@ -22,17 +29,25 @@ class UnderWay:
         self._most_bytes = most_bytes
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._spare: list[NDArray[np.uint8]] = []
+        self._dropping: asyncio.TimerHandle | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether the next plane has to wait."""
         return self.n_bytes >= self._most_bytes
 
+    def copied(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        """A plane's bytes in memory that nobody else has; for any thread."""
+        memory = self._memory(pixels.nbytes)
+        np.copyto(memory[: pixels.nbytes].view(pixels.dtype).reshape(pixels.shape), pixels)
+        return memory[: pixels.nbytes]
+
     def note(self, body: NDArray[Any]) -> None:
         """Count this memory for as long as anybody holds it: libzmq lets go of what it has sent or dropped."""
         self.n_bytes += body.nbytes
         # Not by a MessageTracker, which would have to be waited for in a thread, or asked again and again.
-        weakref.finalize(body, self._let_go, body.nbytes).atexit = False
+        weakref.finalize(body, self._let_go, body.nbytes, body.base).atexit = False
 
     async def change(self) -> None:
         """Wait until less is under way, or until somebody has to look again."""
@@ -43,11 +58,24 @@ class UnderWay:
         """Wake who waits for a change."""
         self._changed.set()
 
-    def _let_go(self, n_bytes: int) -> None:
+    def _memory(self, n_bytes: int) -> NDArray[np.uint8]:
+        # Nothing may be spare yet.
+        with suppress(IndexError):
+            memory = self._spare.pop()
+            if memory.nbytes >= n_bytes:
+                return memory
+        return np.empty(n_bytes, np.uint8)
+
+    def _let_go(self, n_bytes: int, memory: Any) -> None:
         # In the thread of whoever held it last, and perhaps after the end of the loop.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._count_out, n_bytes)
+            self._loop.call_soon_threadsafe(self._count_out, n_bytes, memory)
 
-    def _count_out(self, n_bytes: int) -> None:
+    def _count_out(self, n_bytes: int, memory: Any) -> None:
         self.n_bytes -= n_bytes
+        if isinstance(memory, np.ndarray) and len(self._spare) < MOST_SPARE:
+            self._spare.append(memory)
+            if self._dropping is not None:
+                self._dropping.cancel()
+            self._dropping = self._loop.call_later(SPARE_S, self._spare.clear)
         self._changed.set()

@@ -28,7 +28,7 @@ from ...transport import Link
 from ...transport.planes import PlaneReader
 from .death_watch import DeathWatch
 from .errors import ViewerRefused
-from .plane_carrier import VIEWER, Carried, PlaneCarrier
+from .plane_carrier import Carried, PlaneCarrier, tell_what_fits
 from .stream_pump import BRIDGE
 from .under_way import UnderWay
 
@@ -54,6 +54,8 @@ class _Session:
     link: Link
     asked: Attach
     principal: str
+    elsewhere: bool
+    """Its planes come over the link: that of another host's, whatever it says, or one that sees no ring from here."""
     watch: DeathWatch | None = None
     carrier: PlaneCarrier | None = None
     """For a viewer on another host, which cannot open the ring."""
@@ -69,8 +71,9 @@ class ViewerBridge(Actor[Inbox]):
     """Lets viewers in, notices when they are gone, and hands each one its own stream.
 
     Viewers are watched, not owned: they outlive the mesh and may die without harm. A viewer's slots are
-    taken back when it says so, when its link is closed or when its process has ended; never by time. A viewer
-    on another host is proven gone by its connection's end.
+    taken back when it says so, when its link is closed or when its process has ended; never because it is slow.
+    One that stands still for so long that its link is held for lost finds that out by its slots' generations. A
+    viewer on another host is proven gone by its connection's end.
     """
 
     def __init__(self, watch: Callable[[int, Callable[[], None]], DeathWatch] = DeathWatch) -> None:
@@ -142,18 +145,20 @@ class ViewerBridge(Actor[Inbox]):
                 self._forget(viewer)
         viewer = uuid.uuid4().hex
         me = self.context.me
+        # What it says can only take from it: who is of this host is known by its link.
+        elsewhere = asked.elsewhere or not link.here
 
         def gone(why: str = "its process has ended") -> None:
             me.tell(ViewerGone(viewer=viewer, reason=why))
 
         try:
-            watch = None if asked.elsewhere else self._watch(asked.pid, gone)
+            watch = None if elsewhere else self._watch(asked.pid, gone)
         except (ProcessLookupError, PermissionError) as error:
             raise ViewerRefused(
                 f"process {asked.pid} of this viewer cannot be watched from here: {error}",
-                hint="a viewer in a container or on another host says that it is elsewhere",
+                hint="a viewer in a container says that it is elsewhere",
             ) from error
-        session = _Session(viewer, link, asked, principal, watch)
+        session = _Session(viewer, link, asked, principal, elsewhere, watch)
         self._sessions[viewer] = session
         self._n_attached += 1
         link.on_lost[BRIDGE] = gone
@@ -175,7 +180,7 @@ class ViewerBridge(Actor[Inbox]):
         if session.viewer not in self._sessions:
             raise ViewerRefused("the viewer has left, or attached again, since", hint="follow the later stream")
         ring = opened.ring
-        if asked.elsewhere:
+        if session.elsewhere:
             under_way = self._under_way.setdefault(session.link, UnderWay())
             planes = PlaneReader(Path(ring).parent)
             session.carrier = PlaneCarrier(session.link, planes, under_way, on_left=session.shown.add)
@@ -202,7 +207,7 @@ class ViewerBridge(Actor[Inbox]):
                 n_waiting=streams[session.viewer].n_waiting,
                 n_skipped=streams[session.viewer].n_skipped,
                 n_unacknowledged=streams[session.viewer].n_unacknowledged,
-                elsewhere=session.asked.elsewhere,
+                elsewhere=session.elsewhere,
                 compressed=session.carrier is not None and session.carrier.compression.on,
             )
             for session in sessions
@@ -270,4 +275,4 @@ def _tell(session: _Session, message: Carried) -> None:
     if session.carrier is not None:
         session.carrier.put(message)
     else:
-        session.link.tell(VIEWER, message)
+        tell_what_fits(session.link, message)

@@ -15,7 +15,8 @@ class WatchedUnit(msgspec.Struct, frozen=True, kw_only=True, tag="watch.unit"):
 
     A folder's ``unit`` ends in "/"; that of loose files is the first of their ``names``. ``digest`` tells the names
     and sizes that were last taken note of. ``gone`` says that it was taken away; it is remembered, so that what
-    comes under its name later is another generation.
+    comes under its name later is another generation: ``newest_ns``, the time of a folder's latest file when it was last
+    seen, tells a new acquisition of the same names and sizes from what was only moved; 0 where it is not known.
     """
 
     folder: str
@@ -31,6 +32,7 @@ class WatchedUnit(msgspec.Struct, frozen=True, kw_only=True, tag="watch.unit"):
     late: tuple[str, ...] = ()
     n_late: int = 0
     gone: bool = False
+    newest_ns: int = 0
 
     @property
     def key(self) -> str:

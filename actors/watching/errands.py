@@ -16,20 +16,22 @@ from ...plates.planners import Plan
 from ...plates.planners.plain_fileset import is_container
 from ...plates.repository import ImportStore, Taken
 from ...supervisors import Context
-from ...transport import AskFailed
+from ...transport import AskFailed, TransportError
 from ..apart import run_apart
-from ..errors import ImportNotFound, InspectorKeepsDying, NoSuchSource
+from ..errors import ImportNotFound, InspectorKeepsDying, MeshFault, NoSuchSource
 from ..inspection import Inspection
 from ..ledger import Ledger
+from ..mishaps import faults_as_errors
 from .book import WatchedUnit
 from .orders import loose_question, order_of, question_of
+from .pauses import LONGEST_PAUSE_S, Pauses
 from .sight import seen
 from .watched_folder import Compare, Group, HandOver, Instruction, Vanished, WatchedFolder, handed_over
 
 log = get_logger(__name__)
 
-LONGEST_PAUSE_S = 3_600.0
-"""Between two attempts at what ends or stalls its reader; the first is as long as what is new must rest."""
+NO_ANSWER_PAUSE_S = 60.0
+"""At most between two attempts at what nobody answers to: it is over as soon as somebody does."""
 
 N_NAMED = 20
 """Late files that are kept by name."""
@@ -66,37 +68,74 @@ class WatchErrands:
         self._ledger = ledger
         self._inspection = inspection
         self._repository = repository
-        self._pauses: dict[bytes, tuple[float, float]] = {}
-        self._asked_again = False
+        first_s = max(self._settings.quiet_s, self._settings.look_s)
+        self._questions, self._waits = Pauses(first_s), Pauses(first_s)
+        self._refused: set[str] = set()
 
     def begun(self) -> tuple[WatchedUnit, ...]:
         """What is to be handed over once more: a life before may have died over it.
 
         The settings for which one was refused may be others in this life, so that it is asked about once.
         """
-        return tuple(one for one in self._folder.units.not_taken() if one.step != "refused" or not self._asked_again)
+        now_s = self._context.now()
+        return tuple(
+            one
+            for one in self._folder.units.not_taken()
+            if self._waits.is_due((False, one.unit), now_s) and not (one.step == "refused" and one.key in self._refused)
+        )
 
     async def run(self, instructions: Iterable[Instruction]) -> None:
-        """Do them one after the other; what cannot be done now is decided anew at the next look."""
+        """Do them one after the other; what cannot be done now waits alone, and is tried again after a pause."""
+        found = tuple(instructions)
+        # First what was taken away: it would be handed over once more, in vain.
+        for gone in (one for one in found if isinstance(one, Vanished)):
+            await self._run_alone(gone)
+        for each in (*self.begun(), *(one for one in found if not isinstance(one, Vanished))):
+            await self._run_alone(each)
+
+    async def _run_alone(self, one: WatchedUnit | Instruction) -> None:
+        """Do one, or say why not; of a fault of the mesh itself people are told as well."""
+        is_group, now_s = isinstance(one, Group), self._context.now()
+        name = min(one.ready) if isinstance(one, Group) else one.unit
+        # That it is gone, or is back, is written down at once: it says what the pause was waiting for.
+        if not isinstance(one, Vanished) and not self._waits.is_due((is_group, name), now_s):
+            return
         try:
-            begun, self._asked_again = self.begun(), True
-            for unit in begun:
-                await self._submit(unit)
-            for one in instructions:
+            with faults_as_errors(folder=self._settings.path, unit=name):
                 await self._run_one(one)
         except MeshError as error:
-            log.warning("a watched folder waits", folder=self._settings.path, reason=str(error))
+            is_answer = not isinstance(error, TransportError)
+            reason = str(error) if is_answer else f"the mesh does not answer: {error}"
+            longest_s = LONGEST_PAUSE_S if is_answer else NO_ANSWER_PAUSE_S
+            self._folder.fault(name, reason)
+            if self._waits.failed((is_group, name), reason, now_s=now_s, longest_s=longest_s):
+                log.warning("a watched folder waits", folder=self._settings.path, unit=name, reason=reason)
+            if isinstance(error, MeshFault):
+                await self.tell_fault(name, error)
+            return
+        if self._waits.over((is_group, name)):
+            self._folder.fault(name, "")
 
-    async def _run_one(self, one: Instruction) -> None:
+    async def tell_fault(self, name: str, fault: MeshFault) -> None:
+        """Have people told, once, what the mesh itself has failed over; what cannot be told now is at the next time."""
+        path = f"{self._settings.path.rstrip('/')}/{name}"
+        try:
+            await self._notify(f"watch {path} {fault}", NoticeFacts(source=path, reason=str(fault), hint=fault.hint))
+        except MeshError as error:
+            log.warning("nobody is told of a fault yet", folder=self._settings.path, reason=str(error))
+
+    async def _run_one(self, one: WatchedUnit | Instruction) -> None:
         match one:
+            case WatchedUnit():
+                await self._submit(one)
             case HandOver():
                 await self._hand_over(one)
             case Compare():
                 await self._compare(one)
             case Group():
                 await self._group(one)
-            case Vanished(unit=unit, gone=gone):
-                await self._write(self._folder.units[unit], gone=gone)
+            case Vanished(unit=unit, gone=gone, newest_ns=newest_ns):
+                await self._write(self._folder.units[unit], gone=gone, newest_ns=newest_ns)
             case _:
                 assert_never(one)
 
@@ -110,6 +149,7 @@ class WatchErrands:
             forced=one.forced,
             digest=one.digest,
             names=one.names,
+            newest_ns=one.newest_ns,
         )
         await self._ledger.write(unit)
         await self._submit(unit)
@@ -121,11 +161,12 @@ class WatchErrands:
             import_id = await self._context.find("imports").ask(request)
         except AskFailed as error:
             if error.failure.retry or error.failure.kind in GONE:
-                # It went away since it was looked at, perhaps with its mount: the next look tells.
+                # It may have gone away since it was looked at, perhaps with its mount: the next look tells.
                 raise
             if unit.step != "refused":
                 await self._tell(unit, f"it cannot be imported: {error}", error.hint)
             await self._write(unit, step="refused", reason=str(error))
+            self._refused.add(unit.key)
             return
         log.info("a watched folder handed over", folder=self._settings.path, unit=unit.unit, import_id=import_id)
         await self._write(unit, step="handed over", import_id=import_id, reason="")
@@ -209,12 +250,11 @@ class WatchErrands:
         todo, unread = handed_over(filesets, one, self._folder.units)
         self._folder.set_aside(unread)
         for each in todo:
-            await (self._hand_over(each) if isinstance(each, HandOver) else self._compare(each))
+            await self._run_alone(each)
 
     async def _plan(self, question: PlanSource) -> Plan:
         asked, now_s = msgspec.json.encode(question), self._context.now()
-        until_s, pause_s = self._pauses.get(asked, (now_s, self._settings.quiet_s))
-        if now_s < until_s:
+        if not self._questions.is_due(asked, now_s):
             raise Unplannable("it ended or stalled its reader, and is read again after a pause", not_yet=True)
         try:
             plan = await self._inspection.plan(
@@ -222,16 +262,15 @@ class WatchErrands:
             )
         except InspectorKeepsDying as error:
             # It may be damaged for good, or read from a disk that was slow: nothing is given up over it.
-            self._pauses = {one: told for one, told in self._pauses.items() if told[0] + LONGEST_PAUSE_S > now_s}
-            self._pauses[asked] = now_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+            self._questions.failed(asked, str(error), now_s=now_s)
             log.warning("a watched folder cannot be read", folder=self._settings.path, reason=str(error))
             raise Unplannable(str(error), not_yet=True) from error
         except AskFailed as error:
             if error.failure.retry:
                 raise
-            self._pauses.pop(asked, None)
+            self._questions.over(asked)
             raise Unplannable(str(error), not_yet=error.failure.kind in NOT_YET) from error
-        self._pauses.pop(asked, None)
+        self._questions.over(asked)
         return plan
 
     async def _taken(self, unit: WatchedUnit, root: str = "") -> Taken:
@@ -242,18 +281,18 @@ class WatchErrands:
 
     async def _tell(self, unit: WatchedUnit, reason: str, hint: str, *, late: str = "") -> None:
         """Have people told; the key makes it harmless to have it told again."""
-        settings = self._settings
+        source = order_of(self._settings, unit).path
+        await self._notify(
+            f"{unit.key} {late or 'refused'}",
+            NoticeFacts(import_id=unit.import_id, source=source, reason=reason, hint=hint),
+        )
+
+    async def _notify(self, key: str, facts: NoticeFacts) -> None:
         notice = SendNotice(
-            key=f"{unit.key} {late or 'refused'}",
+            key=key,
             kind="import.attention",
-            recipients=(settings.mail,) if settings.mail else (),
-            facts=NoticeFacts(
-                import_id=unit.import_id,
-                owner=settings.owner,
-                source=order_of(settings, unit).path,
-                reason=reason,
-                hint=hint,
-            ),
+            recipients=(self._settings.mail,) if self._settings.mail else (),
+            facts=msgspec.structs.replace(facts, owner=self._settings.owner),
         )
         await self._context.find("notifier").ask(notice)
 

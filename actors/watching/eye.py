@@ -12,7 +12,7 @@ from ...plates.errors import BadSourceName, PatternError
 from ...plates.exclusion import Exclusion
 from ...plates.permissions import within
 from ...plates.planners.plain_fileset import companions
-from ...plates.source_names import check_source_name
+from ...plates.source_names import LAST_NS, check_source_name
 from .sight import Seen, Sight, Wish, seen
 
 COST = 300
@@ -179,13 +179,16 @@ class WatchEye:
     def _scan(self, unit: str) -> Seen:
         """Names and sizes of all the unit's files."""
         times: dict[str, int] = {}
-        result = seen(self._walk(os.path.join(self._folder, unit[:-1]), "", times))  # noqa: PTH118
+        files = list(self._walk(os.path.join(self._folder, unit[:-1]), "", times))  # noqa: PTH118
+        # One that no clock has is no time; that it cannot be imported so, the import says.
+        newest_ns = max((mtime_ns for *_, mtime_ns in files if abs(mtime_ns) <= LAST_NS), default=0)
+        result = seen((name, size) for name, size, _ in files)._replace(newest_ns=newest_ns)
         # Within one tick of the disk's clock (2 s on some) more may come under the same time: once more, then.
         (self._unsure.discard if self._times.get(unit) == times else self._unsure.add)(unit)
         self._times[unit] = times
         return result
 
-    def _walk(self, folder: str, above: str, times: dict[str, int]) -> Iterator[tuple[str, int]]:
+    def _walk(self, folder: str, above: str, times: dict[str, int]) -> Iterator[tuple[str, int, int]]:
         # The time first: what comes while it is listed changes it once more.
         times[folder] = os.stat(folder).st_mtime_ns  # noqa: PTH116
         below: list[tuple[str, str]] = []
@@ -198,7 +201,8 @@ class WatchEye:
                 if entry.is_dir(follow_symlinks=False):
                     below.append((entry.path, f"{path}/"))
                 elif entry.is_file():
-                    yield path, entry.stat().st_size
+                    status = entry.stat()
+                    yield path, status.st_size, status.st_mtime_ns
         for path, prefix in below:
             yield from self._walk(path, prefix, times)
 
@@ -229,7 +233,7 @@ class WatchEye:
             size = os.stat(os.path.join(self._folder, name)).st_size  # noqa: PTH116, PTH118
             for one in companions(name):
                 if f"{one}/" in self._names:
-                    size += sum(size for _, size in self._walk(os.path.join(self._folder, one), "", {}))  # noqa: PTH118
+                    size += sum(size for _, size, _ in self._walk(os.path.join(self._folder, one), "", {}))  # noqa: PTH118
         except (OSError, BadSourceName):
             return None
         return size

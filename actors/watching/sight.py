@@ -8,10 +8,14 @@ from typing import NamedTuple
 
 
 class Seen(NamedTuple):
-    """A unit as a look found it: what tells its names and sizes from others, and how many files it has."""
+    """A unit as a look found it: what tells its names and sizes from others, how many files it has, and their newest.
+
+    ``newest_ns`` is the time of the latest file; 0 where nobody looked.
+    """
 
     digest: str
     n_files: int
+    newest_ns: int = 0
 
 
 class Wish(NamedTuple):

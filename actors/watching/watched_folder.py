@@ -22,6 +22,7 @@ class HandOver(NamedTuple):
     names: tuple[str, ...] = ()
     generation: int = 1
     forced: bool = False
+    newest_ns: int = 0
 
 
 class Compare(NamedTuple):
@@ -41,10 +42,11 @@ class Group(NamedTuple):
 
 
 class Vanished(NamedTuple):
-    """A unit was taken away, or is back as it was."""
+    """A unit was taken away, or is back as it was; ``newest_ns`` is the time of its latest file, where it was seen."""
 
     unit: str
     gone: bool
+    newest_ns: int = 0
 
 
 Instruction = HandOver | Compare | Group | Vanished
@@ -62,8 +64,10 @@ class WatchedFolder:
         self.missing = ""
         self._looked_at_unix_s = 0.0
         self._rest: dict[str, tuple[object, float]] = {}
+        self._newest: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._put_off: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
         self._sizes: Mapping[str, int] = {}
         self._waiting: dict[str, str] = {}
         self._grouped_at_s: float | None = None
@@ -100,6 +104,7 @@ class WatchedFolder:
             self._waiting.clear()
             return ()
         self._waiting = dict(sight.trouble)
+        self._faults = {name: why for name, why in self._faults.items() if name in sight.names}
         found = [*self._gone(sight), *self._units_of(sight, now_s), *self._loose_of(sight, now_s)]
         return tuple(found)
 
@@ -111,6 +116,12 @@ class WatchedFolder:
     def put_off(self, names: Iterable[str], reason: str) -> None:
         """These loose files could not be grouped now; they are asked about again."""
         self._put_off = dict.fromkeys(names, reason)
+
+    def fault(self, name: str, reason: str) -> None:
+        """Say of a unit or loose file why it could not be dealt with, or with an empty reason that it could."""
+        self._faults.pop(name, None)
+        if reason:
+            self._faults[name] = reason
 
     def status(self) -> WatchStatus:
         """How it stands with the folder."""
@@ -133,9 +144,12 @@ class WatchedFolder:
         )
 
     def _told_waiting(self) -> Iterator[tuple[str, str]]:
-        yield from self._waiting.items()
+        yield from ((unit, reason) for unit, reason in self._waiting.items() if unit not in self._faults)
+        yield from self._faults.items()
         for one in self.units.not_taken():
-            yield one.unit, f"refused: {one.reason}" if one.step == "refused" else "the imports do not answer"
+            if one.unit in self._faults:
+                continue
+            yield one.unit, f"refused: {one.reason}" if one.step == "refused" else "it is being handed over"
         for name in sorted(self._aside)[:MAX_ASIDE]:
             yield name, "nothing here reads it as an image"
 
@@ -160,18 +174,21 @@ class WatchedFolder:
             self._gone_at = (sight.names, self.units.revision)
         for unit in found:
             self._rest.pop(unit, None)
-            yield Vanished(unit, gone=True)
+            yield Vanished(unit, gone=True, newest_ns=self._newest.pop(unit, 0) or self.units[unit].newest_ns)
 
     def _units_of(self, sight: Sight, now_s: float) -> Iterator[Instruction]:
         for unit, now in sight.units.items():
             known = self.units.get(unit)
-            if known is not None and known.digest == now.digest:
+            if known is not None and known.digest == now.digest and not _is_new(known, now):
                 self._rest.pop(unit, None)
+                # It may have been touched since it was handed over, and is the same all the same.
+                self._newest[unit] = now.newest_ns
                 if known.gone:
-                    yield Vanished(unit, gone=False)
+                    yield Vanished(unit, gone=False, newest_ns=now.newest_ns)
             elif known is None or known.gone:
                 if self._folder_rests(unit, now, now_s):
-                    yield HandOver(unit, now.digest, generation=known.generation + 1 if known else 1)
+                    generation = known.generation + 1 if known else 1
+                    yield HandOver(unit, now.digest, generation=generation, newest_ns=now.newest_ns)
             elif self._rests(unit, now.digest, now_s):
                 yield Compare(unit, now.digest, known.names)
             else:
@@ -240,6 +257,11 @@ def handed_over(
             before = units.get(names[0])
             found.append(HandOver(names[0], digest, names, before.generation + 1 if before else 1))
     return tuple(found), frozenset(asked.ready - placed)
+
+
+def _is_new(known: WatchedUnit, now: Seen) -> bool:
+    """Whether files of the same names and sizes are others than those that were taken away."""
+    return known.gone and bool(known.newest_ns) and known.newest_ns != now.newest_ns
 
 
 def _related(names: Iterable[str], known: Mapping[str, str]) -> set[str]:

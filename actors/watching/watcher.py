@@ -15,12 +15,16 @@ from ...plates.repository import ImportStore
 from ...supervisors import Actor
 from ...supervisors.journal import SEGMENT_BYTES
 from ..apart import run_apart
+from ..errors import MeshFault
 from ..inspection import Inspection
 from ..inspector_line import InspectorLine
 from ..ledger import Ledger
+from ..mishaps import faults_as_errors
 from .book import WatchBook, WatchedUnit
 from .errands import WatchErrands
 from .eye import WatchEye
+from .pauses import LONGEST_PAUSE_S
+from .sight import Sight
 from .watched_folder import Instruction, WatchedFolder
 
 log = get_logger(__name__)
@@ -102,11 +106,20 @@ class Watcher(Actor[Inbox]):
     async def _watch(self, folder: WatchedFolder, errands: WatchErrands) -> None:
         eye = WatchEye(folder.settings, self._data)
         path = folder.settings.path
-        missing = ""
+        missing, pause_s = "", folder.settings.look_s
         while True:
-            wish, now_s = folder.wish(), self.context.now()
-            sight = await run_apart(lambda wish=wish, now_s=now_s: eye.look(wish, now_s), f"look at {path}")  # type: ignore[misc]
-            instructions = folder.see(sight, now_s=self.context.now(), now_unix_s=time.time())
+            try:
+                with faults_as_errors(folder=path):
+                    instructions = await self._look(folder, eye)
+            except MeshFault as fault:
+                # The others are watched on; the next look at this one begins with what the disk says.
+                eye, sight = WatchEye(folder.settings, self._data), Sight(missing=str(fault))
+                instructions = folder.see(sight, now_s=self.context.now(), now_unix_s=time.time())
+                await errands.tell_fault("", fault)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                pause_s = folder.settings.look_s
             if folder.missing != missing:
                 missing = folder.missing
                 if missing:
@@ -118,6 +131,11 @@ class Watcher(Actor[Inbox]):
                 self._errands[path] = folder.settings.label
                 self.context.spawn(self._run(path, errands, instructions))
             await asyncio.sleep(folder.settings.look_s)
+
+    async def _look(self, folder: WatchedFolder, eye: WatchEye) -> tuple[Instruction, ...]:
+        wish, now_s = folder.wish(), self.context.now()
+        sight = await run_apart(lambda: eye.look(wish, now_s), f"look at {folder.settings.path}")
+        return folder.see(sight, now_s=self.context.now(), now_unix_s=time.time())
 
     async def _run(self, path: str, errands: WatchErrands, instructions: tuple[Instruction, ...]) -> None:
         try:

@@ -113,6 +113,21 @@ async def test_a_journal_is_not_shortened_while_a_record_is_on_its_way(tmp_path:
     assert again.sums == book.sums == {"a": 12}
 
 
+async def test_what_is_no_record_keeps_no_journal_from_being_shortened(tmp_path: Path) -> None:
+    book, child = Sums(), Child()
+    ledger: Ledger[Noted] = Ledger(book, name_of=lambda record: record.name, compact_records=10)
+    await ledger.open(cast(Context, child), tmp_path / "journal", record_type=Noted, segment_bytes=SEGMENT_BYTES)
+    with pytest.raises(OverflowError):
+        await ledger.write(Noted("a", 1 << 80))
+    for _ in range(35):
+        await ledger.write(Noted("a", 1))
+        while child.spawned:
+            await child.spawned.pop()
+    await ledger.close()
+    assert len(list(show(tmp_path / "journal"))) <= 11
+    assert book.sums == {"a": 35}
+
+
 async def test_a_record_whose_writer_is_cancelled_counts_all_the_same(tmp_path: Path) -> None:
     book = Sums()
     ledger = await opened(tmp_path / "journal", book)

@@ -18,6 +18,7 @@ from hcs_mesh.actors.agents.folder_agent import FolderAgent
 from hcs_mesh.actors.agents.served_source import ServedSource
 from hcs_mesh.actors.agents.uplink import AgentUplink
 from hcs_mesh.actors.imports.agent_source import AgentSource
+from hcs_mesh.actors.imports.book import ImportBook
 from hcs_mesh.actors.imports.life import ImportLife
 from hcs_mesh.actors.imports.outline import outline_of
 from hcs_mesh.actors.imports.places import ImportPlaces
@@ -26,7 +27,7 @@ from hcs_mesh.actors.imports.serving_agents import FOLDERS, ServingAgent, Servin
 from hcs_mesh.config import ImportSettings, InspectorSettings
 from hcs_mesh.messages.agents import AgentOffer, HoldFiles, LookAtSource, ReleaseFiles, SweepHeld
 from hcs_mesh.messages.imports import ImportOrder
-from hcs_mesh.plates.holding import Hold, staging_of
+from hcs_mesh.plates.holding import Hold, Swept, staging_of
 from hcs_mesh.plates.holding.private_folder import OpenFolder
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.planning import plan
@@ -37,6 +38,7 @@ from hcs_mesh.supervisors import Actor, Deferred, Node
 from hcs_mesh.transport import AskTimedOut, Dialer, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair
 
 HOLD = Hold(import_id="import-0001", source="/served/plate", staging="/served/held/import-0001", files=())
+OVER = ("import-0001", "import-0002")
 N_THREADS = 4
 """Of an agent, for all that it is asked."""
 
@@ -71,7 +73,7 @@ async def test_a_workstation_is_there_though_one_of_its_disks_does_not_answer(
     ring = KeyRing(tmp_path / "keys")
     ring.allow(Principal(name="scope", role="agent"), pair.public)
     hub, workstation, agents = Node("hub"), Node("workstation"), ServingAgents()
-    agents.alive = lambda name: ()
+    agents.imports = ImportBook()
     agent = agents.agents["scope"] = ServingAgent("scope", "scope", AgentOffer(folders=()))
     agent.owed["import-0001"] = HOLD
     hub.listen_front(endpoint, server, ring)
@@ -109,13 +111,13 @@ class Disk:
         self.n_waiting = 0
         self._sweep = served_source.sweep
 
-    def sweep(self, staging: Path, alive_ids: Collection[str], **how: Any) -> tuple[str, ...]:
+    def sweep(self, staging: Path, over_ids: Collection[str], **how: Any) -> Swept:
         if staging == self.home:
             self.n_waiting += 1
             self.asked.set()
             self.answers.wait()
             self.n_waiting -= 1
-        return self._sweep(staging, alive_ids, **how)
+        return self._sweep(staging, over_ids, **how)
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def nas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
 
 
 def hold(served: ServedSource, import_id: str, name: str) -> Hold:
-    found = served.hold(import_id, f"{name}/plate", served.scan(f"{name}/plate"))
+    found = served.hold(import_id, f"{name}/plate", served.scan(f"{name}/plate").files)
     assert found.staging
     return found
 
@@ -155,18 +157,18 @@ async def test_a_disk_that_hangs_keeps_one_thread_and_none_that_others_need(serv
     agent = node.find(FOLDERS)
     try:
         with pytest.raises(AskTimedOut):
-            await agent.ask(SweepHeld(alive=()), timeout_s=1.0)
+            await agent.ask(SweepHeld(over=OVER), timeout_s=1.0)
         await eventually(lambda: not is_held(over), within_s=20.0, what="the sweep of the other disk")
         later = hold(served, "import-0002", "own")
 
         async def swept() -> bool:
-            await agent.ask(SweepHeld(alive=()), timeout_s=20.0)
+            await agent.ask(SweepHeld(over=OVER), timeout_s=20.0)
             return not is_held(later)
 
         await eventually(swept, within_s=20.0, what="another sweep of the other disk")
         # As whenever its uplink offers its folders again.
         for _ in range(N_THREADS):
-            assert await agent.ask(SweepHeld(alive=()), timeout_s=20.0) == ()
+            assert await agent.ask(SweepHeld(over=OVER), timeout_s=20.0) == Swept()
         assert nas.n_waiting == 1
         assert await agent.ask(LookAtSource(path="own/plate"), timeout_s=20.0)
     finally:
@@ -179,14 +181,14 @@ async def test_a_disk_that_hangs_keeps_one_thread_and_none_that_others_need(serv
 def test_a_sweep_that_was_held_up_keeps_what_was_held_meanwhile(served: ServedSource, nas: Disk) -> None:
     over = hold(served, "import-0001", "nas")
     with ThreadPoolExecutor() as threads:
-        # Of a list from before the other import was accepted.
-        sweeping = threads.submit(served.sweep, nas.home, ())
+        # Of a list from before the other import, which was cancelled, was taken up again.
+        sweeping = threads.submit(served.sweep, nas.home, OVER)
         try:
             assert nas.asked.wait(20.0)
             held = hold(served, "import-0002", "nas")
         finally:
             nas.answers.set()
-        assert sweeping.result(timeout=20.0) == ("import-0001",)
+        assert sweeping.result(timeout=20.0) == Swept(("import-0001",))
     assert (is_held(over), is_held(held)) == (False, True)
 
 
@@ -204,7 +206,7 @@ def test_nothing_is_held_for_an_import_while_its_links_are_taken_away(
     monkeypatch.setattr(OpenFolder, "remove", remove_slowly)
     nas.answers.set()
     with ThreadPoolExecutor() as threads:
-        sweeping = threads.submit(served.sweep, nas.home, ())
+        sweeping = threads.submit(served.sweep, nas.home, OVER)
         try:
             assert removing.wait(20.0)
             # Taken up again.
@@ -213,6 +215,6 @@ def test_nothing_is_held_for_an_import_while_its_links_are_taken_away(
             wait([holding], timeout=0.5)
         finally:
             goes_on.set()
-        assert sweeping.result(timeout=20.0) == ("import-0001",)
+        assert sweeping.result(timeout=20.0) == Swept(("import-0001",))
         held = holding.result(timeout=20.0)
     assert all(Path(held.path_of(file)).exists() for file in held.files)

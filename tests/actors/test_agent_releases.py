@@ -13,6 +13,7 @@ from waiting import eventually
 from hcs_mesh.actors.agents.desk import AgentDesk
 from hcs_mesh.actors.agents.uplink import AgentUplink
 from hcs_mesh.actors.imports.agent_source import AgentSource
+from hcs_mesh.actors.imports.book import ImportBook
 from hcs_mesh.actors.imports.life import ImportLife
 from hcs_mesh.actors.imports.outline import outline_of
 from hcs_mesh.actors.imports.places import ImportPlaces
@@ -21,7 +22,7 @@ from hcs_mesh.actors.imports.serving_agents import FOLDERS, ServingAgent, Servin
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.messages.agents import AgentOffer, ReleaseFiles, SweepHeld
 from hcs_mesh.messages.imports import ImportOrder
-from hcs_mesh.plates.holding import Hold
+from hcs_mesh.plates.holding import Hold, Swept
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import Dialer, KeyRing, Link, Principal, ServerKey, ipc_endpoint, new_pair
@@ -79,12 +80,12 @@ class Folders(Actor[SweepHeld | ReleaseFiles]):
         self._agents = agents
         self.released: list[Hold] = []
 
-    async def receive(self, message: SweepHeld | ReleaseFiles) -> tuple[str, ...] | None:
+    async def receive(self, message: SweepHeld | ReleaseFiles) -> Swept | None:
         if isinstance(message, ReleaseFiles):
             self.released.append(message.hold)
             return None
         self._agents.agents["scope"].owed["import-0001"] = HOLD
-        return ()
+        return Swept()
 
 
 async def test_what_a_workstation_comes_to_owe_while_it_comes_back_is_asked_of_it(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ async def test_what_a_workstation_comes_to_owe_while_it_comes_back_is_asked_of_i
     ring = KeyRing(tmp_path / "keys")
     ring.allow(Principal(name="scope", role="agent"), pair.public)
     hub, workstation, agents = Node("hub"), Node("workstation"), ServingAgents()
-    agents.alive = lambda name: ()
+    agents.imports = ImportBook()
     agents.agents["scope"] = ServingAgent("scope", "scope", AgentOffer(folders=()))
     hub.listen_front(endpoint, server, ring)
     folders = Folders(agents)

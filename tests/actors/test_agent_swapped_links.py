@@ -8,7 +8,7 @@ import pytest
 
 from hcs_mesh.actors.agents.letting_go import sweep_apart
 from hcs_mesh.actors.agents.served_source import ServedSource
-from hcs_mesh.plates.holding import Hold, StagingFailed
+from hcs_mesh.plates.holding import Hold, StagingFailed, Swept
 from hcs_mesh.plates.served_folders import ServedFolder, ServedFolders
 
 IMPORT = "import-0001"
@@ -25,7 +25,7 @@ def served(tmp_path: Path) -> ServedSource:
 
 @pytest.fixture
 def held(served: ServedSource, tmp_path: Path) -> Hold:
-    found = served.hold(IMPORT, str(tmp_path / "served" / "plate"), served.scan("plates/plate"))
+    found = served.hold(IMPORT, str(tmp_path / "served" / "plate"), served.scan("plates/plate").files)
     assert found.staging
     return found
 
@@ -61,13 +61,15 @@ def test_an_agent_reads_no_link_where_it_has_not_made_it(served: ServedSource, h
     assert other.exists()
 
 
-def test_an_agent_keeps_what_imports_want_and_sweeps_the_rest(served: ServedSource, held: Hold, tmp_path: Path) -> None:
-    gone = served.hold("import-0002", str(tmp_path / "served" / "plate"), served.scan("plates/plate"))
-    assert asyncio.run(sweep_apart(served, (IMPORT,))) == ("import-0002",)
+def test_an_agent_sweeps_what_was_held_for_imports_that_are_over_and_nothing_else(
+    served: ServedSource, held: Hold, tmp_path: Path
+) -> None:
+    gone = served.hold("import-0002", str(tmp_path / "served" / "plate"), served.scan("plates/plate").files)
+    assert asyncio.run(sweep_apart(served, ("import-0002",))) == Swept(("import-0002",), (IMPORT,))
     assert (Path(held.staging).exists(), Path(gone.staging).exists()) == (True, False)
 
 
 def test_an_agent_sweeps_nothing_that_it_has_not_held(served: ServedSource, other: Path) -> None:
     before = sorted(other.iterdir())
-    assert asyncio.run(sweep_apart(served, ())) == ()
+    assert asyncio.run(sweep_apart(served, (IMPORT,))) == Swept()
     assert sorted(other.iterdir()) == before != []

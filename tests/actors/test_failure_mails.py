@@ -29,6 +29,12 @@ def test_a_failure_says_where_the_only_copy_lies_first_of_all() -> None:
     assert "nothing in what it was imported from" not in "\n".join(rest)
 
 
+def test_a_failure_in_the_middle_of_the_deletion_that_was_ordered_says_so() -> None:
+    opening, *_ = mail_of(deletion_begun=True)
+    assert "may have been deleted in part" in opening
+    assert "changed nothing" not in opening
+
+
 def test_a_failure_after_the_deletion_that_was_ordered_says_so() -> None:
     opening, *_ = mail_of(source_deleted=True)
     assert "Its source was deleted, as ordered" in opening

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -66,9 +69,13 @@ class Place:
         self.repository.may_copy = threading.Event()
         self.node = Node("hub")
         self.imports: Ref = self.node.find("imports")
+        self.has_inspector = False
 
     async def start(self, settings: ImportSettings) -> None:
-        await self.node.start_actor("inspector", Inspector)
+        if not self.has_inspector:
+            # It outlives the proxy, as a process of its own does.
+            self.has_inspector = True
+            await self.node.start_actor("inspector", Inspector)
         self.life = await self.node.start_actor(
             "imports", lambda: ImportProxy(self.repository, self.folder / "journal", settings)
         )
@@ -137,7 +144,7 @@ async def test_a_source_that_is_deleted_once_it_is_held_is_imported_all_the_same
     assert not list(place.folder.rglob(".hcs-mesh-held/*/import-*")), "what is stored is held no longer"
 
 
-async def test_a_full_disk_is_relieved_of_what_can_be_read_again(place: Place) -> None:
+async def test_a_full_disk_takes_no_links_which_cost_nothing(place: Place) -> None:
     settings = ImportSettings(
         settle_s=0.01, held_look_s=0.02, held_floor_gib=1e6, copying_at_once=1, first_retry_s=0.01
     )
@@ -280,6 +287,67 @@ async def test_nothing_is_given_up_while_the_disk_is_away_that_may_hold_the_only
     with pytest.raises(AskFailed, match="nowhere any more but in"):
         await place.imports.ask(ForgetImport(import_id=import_id))
     (place.folder / "unmounted").rename(home)
+    assert links(place) == held
+
+
+async def test_an_import_is_not_forgotten_before_what_it_stored_is_removed(place: Place) -> None:
+    import_id, [changed] = await held_and_deleted(place, n_left=1)
+    changed.chmod(0o600)
+    place.repository.may_copy.set()
+    assert (await place.until_over(import_id)).state == "failed"
+    stored = place.repository.files_folder(import_id).parent
+    assert stored.exists()
+    place.repository.n_refusals = 1
+    with pytest.raises(AskFailed, match="the disk refuses to remove it"):
+        await place.imports.ask(ForgetImport(import_id=import_id, discard_held=True))
+    assert (await place.status(import_id)).state == "failed", "it is on the list for as long as its files are there"
+    await place.imports.ask(ForgetImport(import_id=import_id, discard_held=True))
+    assert not stored.exists()
+
+
+async def test_what_a_hold_that_was_cut_short_has_linked_is_neither_lost_unasked_nor_left_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, n_left = os.link, [1]
+
+    def dying(*given: Any, **named: Any) -> None:
+        n_left[0] -= 1
+        if n_left[0] < 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        link(*given, **named)
+
+    monkeypatch.setattr(os, "link", dying)
+    await place.start(ImportSettings(settle_s=0.01, held_look_s=0.02, first_retry_s=0.01))
+    source = place.source("plate")
+    import_id = await place.submitted(source)
+    assert (await place.until_over(import_id)).state == "failed"
+    assert len(links(place)) == 1
+    [linked] = [path for path in source.rglob("*") if path.is_file() and path.stat().st_nlink == 2]
+    linked.unlink()
+    with pytest.raises(AskFailed, match=f"1 of its files are nowhere any more but in .*{import_id}"):
+        await place.imports.ask(CancelImport(import_id=import_id))
+    assert len(links(place)) == 1
+    await place.imports.ask(CancelImport(import_id=import_id, discard_held=True))
+    assert not links(place)
+
+
+async def test_what_a_lost_journal_knew_of_stays_and_is_not_taken_for_a_new_import_s(place: Place) -> None:
+    before, _ = await held_and_deleted(place)
+    held = links(place)
+    stopping = asyncio.create_task(place.life.stop())
+    place.repository.may_copy.set()
+    await stopping
+    await place.life.wait()
+    place.repository.discard(before)
+    for path in (place.folder / "journal").iterdir():
+        if path.name != ".hcs-mesh-held":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    await place.start(ImportSettings(settle_s=0.01))
+    assert links(place) == held
+    # The same names below a folder of the same name: under the same id they would have the links' place.
+    after = await place.submitted(place.source("plate"))
+    assert after != before
+    assert (await place.until_over(after)).state == "done"
     assert links(place) == held
 
 

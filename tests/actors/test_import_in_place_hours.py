@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,20 @@ class PatientRepository(LocalRepository):
 
     asked: threading.Event
     may_verify: threading.Event
+    on_first_bytes: Callable[[], None] | None = None
 
     def verify(self, *given: Any, **named: Any) -> None:
         self.asked.set()
         assert self.may_verify.wait(60.0)
-        super().verify(*given, **named)
+        on_bytes = named.pop("on_bytes")
+
+        def told(n_bytes: int) -> None:
+            if self.on_first_bytes is not None:
+                self.on_first_bytes()
+                self.on_first_bytes = None
+            on_bytes(n_bytes)
+
+        super().verify(*given, on_bytes=told, **named)
 
 
 class Place:
@@ -77,6 +86,12 @@ class Place:
         found: ImportStatus = await eventually(waits, 60.0, what=f"an import that waits for its hours while {phase}")
         return found
 
+    async def done(self) -> None:
+        async def is_done() -> bool:
+            return (await self.status()).state == "done"
+
+        await eventually(is_done, 60.0, what="the import that is done")
+
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
@@ -108,8 +123,19 @@ async def test_files_in_place_are_read_and_verified_in_the_hours_alone(place: Pl
     assert (await place.waits_for_its_hours("verifying")).n_bytes_done == 0
 
     place.hour = 18
+    await place.done()
 
-    async def done() -> bool:
-        return (await place.status()).state == "done"
 
-    await eventually(done, 60.0, what="the import that is done")
+async def test_a_large_file_in_place_is_not_verified_on_once_its_hours_are_over(place: Place) -> None:
+    for n in range(3):
+        (place.source / f"{n}.bin").unlink()
+    (place.source / "large.bin").write_bytes(bytes(24 << 20))
+    place.hour = 18
+    place.repository.on_first_bytes = lambda: setattr(place, "hour", 12)
+    place.repository.may_verify.set()
+    order = ImportOrder(path=str(place.source), as_files=True, mode="in-place")
+    assert await place.imports.ask(SubmitImport(order=order, key="one")) == "import-0001"
+    status = await place.waits_for_its_hours("verifying")
+    assert status.n_bytes_done < status.n_bytes
+    place.hour = 18
+    await place.done()

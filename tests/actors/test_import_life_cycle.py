@@ -7,17 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcs_mesh.actors.errors import MeshFault
 from hcs_mesh.actors.imports.book import ImportBook
 from hcs_mesh.actors.imports.faults import Blame, blame
 from hcs_mesh.actors.imports.life import ImportLife
 from hcs_mesh.actors.imports.records import (
     Accepted,
+    CameLate,
     Cancelled,
+    Closed,
     Entered,
     Failed,
     Finished,
     Forgotten,
     Held,
+    OffPlates,
     Record,
     Retried,
     Returned,
@@ -27,8 +31,9 @@ from hcs_mesh.actors.imports.records import (
     Stumbled,
     Summary,
     Told,
+    Verified,
 )
-from hcs_mesh.actors.retention import DAY_S, KEY_S, Retention
+from hcs_mesh.actors.retention import DAY_S, Retention
 from hcs_mesh.config import MeshError
 from hcs_mesh.messages.imports import IMPORT_PHASES, ImportOrder, ImportStatus
 from hcs_mesh.plates.certificate import Device
@@ -139,6 +144,53 @@ def test_what_is_told_of_a_source_is_what_it_settled_as_the_last_time() -> None:
     assert told(life) == (1, 5, "")
 
 
+def one_pass() -> list[Record]:
+    """What is found out and told of a source that is looked at and copied."""
+    return [
+        record(Entered, phase="settling"),
+        SETTLED,
+        record(Entered, phase="held"),
+        record(Held, hold=Hold(import_id="import-0001", source="/plate"), source_device=Device()),
+        record(Entered, phase="transferring"),
+        record(Stumbled, reason="busy", wait_s=0.5),
+        record(Stored, files=STORED),
+        record(Verified),
+        record(OffPlates, note="1 image is on no plate"),
+        record(CameLate, n_files=1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "begins_anew",
+    [(record(Returned, reason="changed"),), (record(Cancelled, by="ada"), record(Retried, by="ada"))],
+)
+def test_of_an_import_that_begins_anew_nothing_is_kept_but_its_history(begins_anew: tuple[Record, ...]) -> None:
+    records = [ACCEPTED, *one_pass(), *begins_anew, *one_pass(), *begins_anew]
+    kept = ImportBook(records).compacted()
+    assert kept == tuple(ImportBook(records).lives["import-0001"].records)
+    assert not [one for one in kept if isinstance(one, Settled | Held | Stored | Verified | OffPlates | CameLate)]
+    for behind in ([], one_pass()):
+        status, again = (
+            msgspec.structs.replace(ImportBook([*before, *behind]).lives["import-0001"].status(), revision=0)
+            for before in (records, kept)
+        )
+        assert again == status
+        assert [entry.phase for entry in again.history if "nothing to hold" in entry.note] == ["held"] * (
+            2 + bool(behind)
+        )
+
+
+def test_what_is_copied_anew_is_counted_until_somebody_takes_the_import_up_again() -> None:
+    life = lived(record(Entered, phase="transferring"), record(Entered, phase="transferring"))
+    assert life.n_copies == 0, "the next life goes on with the copy that was begun"
+    for n in (1, 2):
+        life.apply(record(Entered, phase="verifying"))
+        life.apply(record(Entered, phase="transferring", note="a.tif is not what was read"))
+        assert (life.n_copies, life.next_phase) == (n, "transferring")
+    life.apply(record(Retried))
+    assert life.n_copies == 0
+
+
 def test_waiting_for_something_is_no_record_but_a_change() -> None:
     life = lived(record(Entered, phase="settling"))
     before = life.revision
@@ -231,19 +283,46 @@ def test_a_forgotten_import_keeps_its_key_for_thirty_days_and_its_number_for_goo
     assert book.outlived(Retention(keep_days=1.0, keep_ended=9), at + 2 * DAY_S) == tuple(book.ended)
     for n in (1, 2, 3):
         book.apply(Forgotten(import_id=f"import-{n:04d}", at_unix_s=at))
-    book.drop_old_keys(at + KEY_S - 1.0)
+    kept = Retention()
+    book.drop_old_keys(kept, at + kept.key_s - 1.0)
     assert book.by_key("ada", "key 1") == "import-0001"
-    book.drop_old_keys(at + KEY_S + 1.0)
+    book.drop_old_keys(kept, at + kept.key_s + 1.0)
     assert book.by_key("ada", "key 1") is None
     again = ImportBook(book.compacted())
     assert len(again.compacted()) == 1
     assert again.new_id() == "import-0004"
 
 
+def test_what_others_call_what_they_hold_never_uses_up_the_numbers_of_imports() -> None:
+    book = ImportBook()
+    made_up = ("import-999999999999999999", "import-1000000000000", "job-0077", "import-0077 ", "import-٠٠٧٧")
+    assert book.unknown(made_up) == made_up
+    assert book.new_id() == "import-0001"
+    assert book.unknown(("import-0041", "import-999999999999", "import-0007")), "a mesh may have given these"
+    last = book.new_id()
+    replayed = ImportBook([Accepted(import_id=last, at_unix_s=1.0, key="k", order=ImportOrder(path="/data/plate"))])
+    assert replayed.new_id() == "import-1000000000001", "none is given a second time"
+
+
 def test_an_import_of_whose_end_nobody_has_heard_is_not_forgotten() -> None:
     book = three_done()
     book.apply(Summary(import_id="import-0004", at_unix_s=1.0, key="k", status=status_bytes(), untold="done"))
     assert book.outlived(Retention(keep_days=1.0), 1e12) == ("import-0001", "import-0002", "import-0003")
+
+
+def test_closed_hours_add_up_until_another_proof() -> None:
+    life = ImportLife(ACCEPTED)
+    n_entries = len(life.history)
+    for records, closed_s in (
+        ([record(Verified), record(Closed, closed_s=3600.0), record(Closed, closed_s=60.0)], 3660.0),
+        ([record(Verified)], 0.0),
+        ([record(Closed, closed_s=5.0), record(Returned, reason="changed")], 0.0),
+    ):
+        for one in records:
+            life.apply(one)
+        assert life.closed_s == closed_s
+    assert len(life.history) == n_entries + 1, "the going back alone"
+    assert not any(isinstance(one, Closed) for one in life.records)
 
 
 def status_bytes() -> bytes:
@@ -260,6 +339,7 @@ def status_bytes() -> bytes:
         (PeerGone("it died"), Blame.TRANSIENT),
         (ActorUnknown("it is between two lives"), Blame.TRANSIENT),
         (AskTimedOut("no answer"), Blame.TRANSIENT),
+        (MeshFault("MemoryError"), Blame.TRANSIENT),
         (MailboxFull("busy"), Blame.TRANSIENT),
         (OmeroUnreachable("it is down"), Blame.TRANSIENT),
         (OmeroSessionEnded("it was idle"), Blame.TRANSIENT),

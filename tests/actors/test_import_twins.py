@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.imports.readiness import manifest_digest
@@ -84,6 +85,25 @@ async def test_a_failed_import_whose_files_came_in_otherwise_is_not_taken_up_aga
     with pytest.raises(AskFailed, match=f"holds the files of {other}"):
         await twins.imports.ask(RetryImport(import_id="import-0001"))
     assert len(twins.repository.plates()) == 1
+
+
+async def test_what_failed_once_its_plates_may_have_been_there_is_not_imported_again_beside_it(twins: Twins) -> None:
+    found = await asyncio.to_thread(plan, twins.source)
+    files = await asyncio.to_thread(manifest, found)
+    await _written(
+        twins.journal,
+        Accepted(import_id="import-0001", at_unix_s=1.0, key="a", order=twins.order, administrator=True),
+        Entered(import_id="import-0001", at_unix_s=2.0, phase="settling"),
+        Settled(import_id="import-0001", at_unix_s=3.0, plan=found, files=files, digest=manifest_digest(files)),
+        Entered(import_id="import-0001", at_unix_s=4.0, phase="annotating"),
+        Failed(import_id="import-0001", at_unix_s=5.0, reason="the key that signs can be read by others"),
+    )
+    await twins.start()
+    other = await twins.until_over(await twins.imports.ask(SubmitImport(order=twins.order, key="b")))
+    assert (other.state, "holds the files of import-0001" in other.reason) == ("failed", True)
+    assert "imports retry import-0001" in other.hint
+    forced = replace(twins.order, forced=True)
+    assert (await twins.until_over(await twins.imports.ask(SubmitImport(order=forced, key="c")))).state == "done"
 
 
 async def _written(folder: Path, *records: Record) -> None:

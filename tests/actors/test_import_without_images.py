@@ -15,16 +15,17 @@ from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
 from hcs_mesh.messages.imports import GetImport, ImportOrder, ImportStatus, RetryImport, SubmitImport
 from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def importing(folder: Path) -> AsyncIterator[Node]:
+async def importing(folder: Path, *, pending_patience_s: float = 1e6) -> AsyncIterator[Node]:
     node, repository = Node("hub"), LocalRepository(folder / "data")
     # Longer ago than the test data can have been fetched.
-    settings = ImportSettings(settle_s=0.01, pending_patience_s=1e6, longest_patience_s=1e6)
+    settings = ImportSettings(settle_s=0.01, pending_patience_s=pending_patience_s, longest_patience_s=1e6)
     lives = [
         await node.start_actor("inspector", Inspector),
         await node.start_actor("imports", lambda: ImportProxy(repository, folder / "journal", settings)),
@@ -69,3 +70,42 @@ async def test_metadata_alone_are_waited_for_and_ended_does_not_help(tmp_path: P
         done = await until(node, import_id, state="done")
         assert len(done.plate_ids) == 1
         assert any("5 images that the metadata declares are missing" in note for note in done.notes)
+
+
+def cut(htd: Path, *, at: str) -> None:
+    """Leave an .HTD as it is while it is written."""
+    htd.write_bytes(htd.read_bytes().partition(at.encode())[0])
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("no image", "declares 2 images and none of their files is there, for example"),
+        ("no image, and the .HTD to its last line", 'has no line "EndFile" yet'),
+        ("half of the .HTD", 'ends before its line "EndFile"'),
+        ("nothing of the .HTD", 'ends before its line "EndFile"'),
+    ],
+)
+async def test_a_metaxpress_folder_without_images_is_waited_for_as_an_acquisition_that_has_only_begun(
+    tmp_path: Path, written: str, says: str
+) -> None:
+    whole, source = tmp_path / "whole", tmp_path / "plate"
+    write_plate(whole, Recipe(name="plate", n_rows=1, n_columns=1, n_fields=1, size_px=64))
+    for htd in whole.rglob("*.HTD"):
+        target = source / htd.relative_to(whole)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(htd, target)
+        if "its last line" in written:
+            cut(target, at='"EndFile"')
+        elif "half" in written:
+            cut(target, at='"XWells"')
+        elif "nothing" in written:
+            target.write_bytes(b"")
+    async with importing(tmp_path, pending_patience_s=0.0) as node:
+        order = ImportOrder(path=str(source))
+        import_id = await node.find("imports").ask(SubmitImport(order=order, key="1"))
+        waits = await until(node, import_id, state="waiting", says="the acquisition has not ended")
+        assert says in waits.reason
+        assert "--ended" not in waits.reason, "it would fail at once"
+        shutil.copytree(whole, source, dirs_exist_ok=True)
+        assert len((await until(node, import_id, state="done")).plate_ids) == 1

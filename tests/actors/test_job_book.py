@@ -21,7 +21,7 @@ from hcs_mesh.actors.analysis.job_records import (
     Submitted,
     Summary,
 )
-from hcs_mesh.actors.retention import DAY_S, FRESH_S, KEY_S, Retention, outlived
+from hcs_mesh.actors.retention import DAY_S, FRESH_S, LOOK_S, Retention, outlived
 from hcs_mesh.messages.compute import JobStatus, JobSummary, RunningWell, WellStatus
 from hcs_mesh.messages.listing import LONGEST_LISTED, MOST_LISTED
 from hcs_mesh.plates.repository import ResultFile, StoredResult
@@ -198,6 +198,7 @@ def test_what_comes_behind_the_end_changes_nothing() -> None:
 
 
 AGES = Retention(keep_days=10.0, keep_ended=2)
+KEY_S = AGES.key_s
 
 
 def test_what_is_too_old_or_too_much_is_forgotten_but_what_ended_just_now() -> None:
@@ -207,6 +208,15 @@ def test_what_is_too_old_or_too_much_is_forgotten_but_what_ended_just_now() -> N
     assert outlived([("c", hours + 2), ("a", hours), ("b", hours + 1)], AGES, NOW) == ("a",)
     assert outlived([("a", fresh), ("b", fresh), ("c", fresh)], AGES, NOW) == ()
     assert outlived([("a", hours), ("b", fresh), ("c", fresh)], AGES, NOW) == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("days", "key_days", "look_s"), [(365.0, 30.0, LOOK_S), (0.1, 30.0, 864.0), (365.0, 0.01, 86.4), (1e-9, 30.0, 1.0)]
+)
+def test_who_keeps_things_for_a_short_time_looks_often_but_not_all_the_time(
+    days: float, key_days: float, look_s: float
+) -> None:
+    assert Retention(keep_days=days, keep_keys_days=key_days).look_s == pytest.approx(look_s)
 
 
 def test_open_jobs_are_never_forgotten() -> None:
@@ -225,11 +235,20 @@ def test_a_forgotten_job_is_off_the_list_and_its_key_still_gets_its_id() -> None
 
 def test_a_key_is_known_for_thirty_days_after_its_job_was_forgotten() -> None:
     book = book_of(*done(1), *done(2), Forgotten(job="job-0001", at_unix_s=NOW))
-    book.drop_old_keys(NOW + KEY_S - 1.0)
+    book.drop_old_keys(AGES, NOW + KEY_S - 1.0)
     assert book.by_key("eva", "key 1") == "job-0001"
-    book.drop_old_keys(NOW + KEY_S + 1.0)
+    book.drop_old_keys(AGES, NOW + KEY_S + 1.0)
     assert book.by_key("eva", "key 1") is None
     assert [type(record) for record in book.compacted()] == [Summary], "nothing of it is left in the journal either"
+
+
+def test_a_key_is_known_for_as_long_as_the_settings_say() -> None:
+    shorter = Retention(keep_keys_days=2.0)
+    book = book_of(*done(1), *done(2), Forgotten(job="job-0001", at_unix_s=NOW))
+    book.drop_old_keys(shorter, NOW + 2.0 * DAY_S - 1.0)
+    assert book.by_key("eva", "key 1") == "job-0001"
+    book.drop_old_keys(shorter, NOW + 2.0 * DAY_S + 1.0)
+    assert book.by_key("eva", "key 1") is None
 
 
 def test_no_job_gets_an_id_again_although_all_are_forgotten_long_ago() -> None:
@@ -238,7 +257,7 @@ def test_no_job_gets_an_id_again_although_all_are_forgotten_long_ago() -> None:
         book.apply(Forgotten(job=f"job-{n:04d}", at_unix_s=NOW))
     # An id that was taken for a job that never got into the journal holds nothing.
     book.new_id()
-    book.drop_old_keys(NOW + 10 * KEY_S)
+    book.drop_old_keys(AGES, NOW + 10 * KEY_S)
     again = book_of(*book.compacted())
     assert names(again) == []
     assert again.new_id() == "job-0004"

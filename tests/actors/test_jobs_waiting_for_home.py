@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hcs_mesh.actors.analysis.patience import Patience
@@ -196,6 +197,8 @@ async def test_after_a_restart_a_job_says_what_it_waits_for_and_goes_on(tmp_path
         await lab.until(job, waits)
         house.away = ""
         assert (await lab.until(job, lambda one: one.state != "running")).state == "done"
+    async with opened(tmp_path / "journal", house) as lab:
+        assert (await lab.scheduler.ask(GetJob(job=job))).state == "done"
     told = JobOrigin(job=job, plate_id=AWAY, pipeline="counting", source="P()", owner="mesh")
-    # In each life, before anything is done.
-    assert house.origins == [told, told]
+    # In each life, before anything is done; when it is over too, for its results are read on.
+    assert house.origins == [told, told, msgspec.structs.replace(told, source="")]

@@ -2,160 +2,21 @@
 
 import asyncio
 import itertools
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from host_lab import PLATE, THERE, hosts, row, well
 from waiting import eventually
 
-from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
-from hcs_mesh.actors.analysis.remote_executor import RemoteExecutor
-from hcs_mesh.actors.nodes.join_desk import JoinDesk
-from hcs_mesh.actors.nodes.joined_nodes import JoinedNodes, RemoteNode
 from hcs_mesh.actors.nodes.remote_ref import RemoteRef
 from hcs_mesh.actors.nodes.tree_elsewhere import rows_with
-from hcs_mesh.actors.nodes.uplink import NotMounted, Uplink, answer_terms
-from hcs_mesh.messages.compute import CancelWell, CompilePipeline, ExecutorDown, ExecutorUp, RunWell
-from hcs_mesh.messages.control import ActorRow
+from hcs_mesh.actors.nodes.uplink import NotMounted, answer_terms
+from hcs_mesh.messages.compute import CompilePipeline
 from hcs_mesh.messages.joining import JoinTerms, LeaveMesh, WatchActor
-from hcs_mesh.plates.model import Plate, build_plate
-from hcs_mesh.plates.repository import StoredResult
-from hcs_mesh.supervisors import Actor, Node
-from hcs_mesh.transport import (
-    ActorUnknown,
-    AskTimedOut,
-    KeyRing,
-    PeerGone,
-    Principal,
-    ServerKey,
-    new_pair,
-    tcp_endpoint,
-)
+from hcs_mesh.transport import ActorUnknown, AskTimedOut, PeerGone
 
 pytestmark = pytest.mark.anyio
-
-PLATE: Plate = build_plate([], id=1, name="p", channels=(), root="/")
-THERE = "executor.cpu0@hostb"
-
-
-class Scheduler(Actor[ExecutorUp | ExecutorDown]):
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str, int]] = []
-
-    async def receive(self, message: ExecutorUp | ExecutorDown) -> None:
-        self.heard.append((type(message).__name__, message.executor, message.pid))
-
-
-class Executor(Actor[CompilePipeline | RunWell | CancelWell]):
-    """Computes when it is let, and counts."""
-
-    def __init__(self) -> None:
-        self.n_runs = 0
-        self.may_end = asyncio.Event()
-        self.dies = False
-
-    async def receive(self, message: CompilePipeline | RunWell | CancelWell) -> Any:
-        return self.defer(self._run(message)) if isinstance(message, RunWell) else "nuclei"
-
-    async def _run(self, message: RunWell) -> StoredResult:
-        self.n_runs += 1
-        await self.may_end.wait()
-        if self.dies:
-            raise PeerGone("the executor's process ended")
-        return StoredResult(job=message.job, plate_id=1, well=message.well, attempt=message.attempt, n_objects=7)
-
-
-def well(name: str = "A01") -> RunWell:
-    return RunWell(job="job-1", well=name, attempt=1, source="", source_name="", plate=PLATE, folder="/results")
-
-
-def row(name: str, parent: str = "", **more: Any) -> ActorRow:
-    return ActorRow(**{"name": name, "parent": parent, "kind": "process", "pid": None, "state": "running", **more})
-
-
-class Hosts:
-    """Host A with its desk, and host B with an executor and an uplink, in one process."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.a, self.b = Node("hub"), Node("hub")
-        self.scheduler, self.executor = Scheduler(), Executor()
-        self.nodes = JoinedNodes()
-        self.running = [("executor.cpu0", 11)]
-        self.rows = [row("node", kind="supervisor"), row("executor.cpu0", "node", pid=11)]
-        self.n_reports = 0
-        self.ended: list[str] = []
-        self.appeared: list[str] = []
-        self.starting: list[asyncio.Task[Any]] = []
-        self.uplink: Any = None
-
-    def appear(self, name: str, node: RemoteNode) -> None:
-        if name not in self.appeared:
-            self.appeared.append(name)
-            self.starting.append(asyncio.ensure_future(self.a.start_actor(name, lambda: RemoteExecutor(name, node))))
-
-    async def start(self, *, grace_s: float) -> None:
-        mesh, host = new_pair(), new_pair()
-        ring = KeyRing(self.data / "keys")
-        ring.allow(Principal(name="hostb", role="node"), host.public)
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
-        await self.a.start_actor("scheduler", lambda: self.scheduler)
-        desk = JoinDesk(self.data, self.nodes, hang_up=self.a.hang_up, appear=self.appear, grace_s=grace_s)
-        await self.a.start_actor("nodes", lambda: desk)
-        self.a.listen_front(endpoint, mesh, ring)
-        await self.b.start_actor("executor.cpu0", lambda: self.executor)
-        await self.b.start_actor("door.cpu0", lambda: ExecutorDoor("executor.cpu0"))
-
-        def uplink() -> Uplink:
-            return Uplink(
-                lambda: self.b.dial(endpoint, host, ServerKey(public=mesh.public)),
-                lambda: tuple(self.running),
-                lambda name, why: self.ended.append(name),
-                lambda: tuple(self.rows),
-                lambda: self.n_reports,
-            )
-
-        self.uplink = await self.b.start_actor("uplink", uplink)
-        await self.joined()
-
-    async def joined(self) -> None:
-        await eventually(lambda: self.nodes.running() and self.appeared and THERE in self.a.cells, what="joining")
-        # The desk knows it before its answer has come.
-        await eventually(lambda: self.uplink.actor.statistics()["state"] == "joined as hostb", what="its answer")
-
-    def become(self, *rows: ActorRow) -> None:
-        """Let something happen to the children of host B."""
-        self.rows[1:] = rows
-        self.n_reports += 1
-
-    def cut(self) -> None:
-        """Let the link break, as a partition does once it is noticed."""
-        node = self.nodes.node("hostb")
-        assert node.link is not None
-        self.a.hang_up(node.link, "cut")
-
-
-@asynccontextmanager
-async def hosts(data: Path, *, grace_s: float = 30.0) -> AsyncIterator[Hosts]:
-    made = Hosts(data)
-    try:
-        await made.start(grace_s=grace_s)
-        yield made
-    finally:
-        made.executor.may_end.set()
-        for node in (made.b, made.a):
-            for cell in node.cells.values():
-                life: Any = cell.life
-                if life is not None:
-                    await life.kill()
-                    await life.wait()
-        await made.b.close()
-        await made.a.close()
 
 
 async def test_a_node_that_beats_pushes_nobodys_traces_out(tmp_path: Path) -> None:
@@ -198,6 +59,32 @@ async def test_a_node_whose_key_is_revoked_says_so_a_few_times_only(
         await eventually(lambda: n_dialled > 5, within_s=45.0)
     assert told[:3] == [1, 2, 4]
     assert told == [2**n for n in range(len(told))]
+
+
+async def test_a_second_host_under_the_key_of_one_that_is_there_is_refused_until_that_is_gone(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        made.life = "another host"
+        second: Any = await made.begin("uplink of another host")
+        await eventually(lambda: "another host has joined under the key of hostb" in second.actor.statistics()["state"])
+        # The first one's beats go on over the connection that it has.
+        heard_s = made.nodes.node("hostb").heard_s
+        await eventually(lambda: made.nodes.node("hostb").heard_s > heard_s + 1.0)
+        assert (made.nodes.node("hostb").n_joins, made.nodes.node("hostb").life) == (1, "the first")
+        await made.uplink.kill()
+        await eventually(lambda: second.actor.statistics()["state"] == "joined as hostb", within_s=30.0)
+
+
+async def test_a_key_by_whose_name_no_actor_would_be_found_is_refused(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        keys = tmp_path / "keys"
+        text = (keys / "hostb.toml").read_text().replace("hostb", "hostb@lab")
+        await made.uplink.kill()
+        (keys / "hostb.toml").write_text(text)
+        again: Any = await made.begin("uplink of a renamed host")
+        await eventually(
+            lambda: "'hostb@lab' is no name for the key of a node" in again.actor.statistics()["state"], within_s=30.0
+        )
+        assert set(made.nodes.nodes) == {"hostb"}
 
 
 async def test_the_scheduler_hears_of_executors_elsewhere_by_their_name_in_the_mesh(tmp_path: Path) -> None:
@@ -245,6 +132,21 @@ async def test_after_the_grace_a_well_goes_to_others_and_is_not_charged(tmp_path
         made.cut()
         with pytest.raises(ActorUnknown):
             await asyncio.wait_for(answer, 10)
+
+
+async def test_a_pipeline_is_not_checked_by_a_host_that_is_away_nor_waited_for(tmp_path: Path) -> None:
+    async with hosts(tmp_path) as made:
+        check = CompilePipeline(source="", source_name="", plate=PLATE, wells=())
+        assert await made.a.find(THERE).ask(check) == "nuclei"
+        made.executor.checks = asyncio.get_running_loop().create_future()
+        under_way = asyncio.ensure_future(made.a.find(THERE).ask(check))
+        await eventually(lambda: made.executor.n_checks == 2)
+        await made.uplink.kill()
+        with pytest.raises(PeerGone):
+            await asyncio.wait_for(under_way, 10)
+        await eventually(lambda: made.nodes.node("hostb").link is None, what="the end of its connection")
+        with pytest.raises(ActorUnknown, match="hostb is away"):
+            await asyncio.wait_for(made.a.find(THERE).ask(check), 10)
 
 
 async def test_a_node_that_leaves_is_not_waited_for(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The metadata cache of places that others write to, and of places where each person sees other plates."""
 
 import os
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import pytest
 import zmq
 
 from hcs_mesh.actors.metadata_cache import MetadataCache
-from hcs_mesh.messages.metadata import GetLabels, GetPlate, ListPlates, PlatesStored
+from hcs_mesh.messages.metadata import GetLabels, GetPlate, ListPlates, PlatesStored, SurveyPlates
 from hcs_mesh.plates.errors import PlaceAway
 from hcs_mesh.plates.labels import Labels
 from hcs_mesh.plates.local.errors import no_plate
 from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
-from hcs_mesh.plates.plate_source import Freshness
+from hcs_mesh.plates.plate_source import Freshness, Stamped
 from hcs_mesh.plates.structure_shelf import Known, StructureShelf
+from hcs_mesh.plates.survey import PlatesIncomplete, PlateSurvey, UnlistedPlace
 from hcs_mesh.supervisors import Node
 from hcs_mesh.transport import AskFailed, Dialer, KeyRing, Principal, ServerKey, ipc_endpoint, new_pair
 
@@ -34,15 +36,23 @@ class Place:
         self.version = 1
         self.away = False
         self.asked: list[str] = []
+        self.unlisted: tuple[UnlistedPlace, ...] = ()
 
     def plates(self, requester: str = "") -> tuple[PlateSummary, ...]:
         self._ask("plates", requester, seen=True)
         seen = requester in self.seen_by
-        return (PlateSummary(id=1, name="P", n_wells=0, n_fields=0, n_images=0),) if seen else ()
+        found = (PlateSummary(id=1, name="P", n_wells=0, n_fields=0, n_images=0),) if seen else ()
+        if self.unlisted:
+            raise PlatesIncomplete(PlateSurvey(plates=found, unlisted=self.unlisted))
+        return found
 
     def plate(self, plate_id: int, requester: str = "") -> Plate:
         self._ask("plate", requester)
         return build_plate(IMAGES, id=plate_id, name=f"version {self.version} for {requester}", root="shelf://1")
+
+    def stamped(self, plate_id: int, requester: str = "") -> Stamped:
+        stamp = self.stamp(plate_id, requester)
+        return Stamped(self.plate(plate_id, requester), stamp)
 
     def labels(self, plate_id: int, requester: str = "") -> Labels:
         self._ask("labels", requester)
@@ -207,6 +217,26 @@ async def test_who_may_see_a_plate_no_longer_is_told_that_there_is_none(lab: Lab
     assert await lab.name("bob") == "version 1 for bob"
 
 
+async def test_a_survey_tells_what_is_listed_and_which_place_lists_nothing_until_it_does(lab: Lab) -> None:
+    await lab.name("ada")
+    lab.place.unlisted = (UnlistedPlace(place="far", error="nobody logged in", hint="log in"),)
+    for _ in range(2):
+        with pytest.raises(AskFailed, match="the plates of 'far' cannot be listed: nobody logged in"):
+            await lab.metadata.ask(ListPlates(requester="ada"))
+        survey = await lab.metadata.ask(SurveyPlates(requester="ada"))
+        assert survey.unlisted == lab.place.unlisted
+        # What is known of them is told as in a whole list.
+        assert [(one.id, one.n_images) for one in survey.plates] == [(1, 2)]
+    lab.place.unlisted = ()
+    survey = await lab.metadata.ask(SurveyPlates(requester="ada"))
+    assert ([one.id for one in survey.plates], survey.unlisted) == ([1], ())
+    assert await lab.metadata.ask(ListPlates(requester="ada")) == survey.plates
+    # A whole one is told from memory.
+    lab.questions()
+    assert await lab.metadata.ask(SurveyPlates(requester="ada")) == survey
+    assert lab.questions() == []
+
+
 async def test_a_plate_that_the_mesh_changed_is_asked_for_at_once(lab: Lab) -> None:
     await lab.name()
     lab.place.version = 2
@@ -242,3 +272,22 @@ def test_the_shelf_has_a_bound(tmp_path: Path) -> None:
     assert shelf.read(5, "bob") is None
     shelf.forget(5)
     assert shelf.read(5, "ada") is None
+
+
+async def test_small_plates_are_counted_with_all_that_they_are(tmp_path: Path) -> None:
+    max_bytes = 1 << 20
+    node = Node("hub")
+    life = await node.start_actor("metadata", lambda: MetadataCache(Place(is_private=False), max_bytes=max_bytes))
+    tracemalloc.start()
+    try:
+        for plate_id in range(1, 2001):
+            await node.find("metadata").ask(GetPlate(plate_id=plate_id))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    counts = life.statistics()
+    await life.stop()
+    await life.wait()
+    await node.close()
+    assert counts["plates"] > 100
+    assert held < 1.5 * max_bytes

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -261,6 +262,40 @@ async def test_a_server_that_dies_before_its_answer_gets_the_very_same_mail_agai
     assert first.message["Message-ID"] == second.message["Message-ID"]
 
 
+async def test_a_server_that_looks_through_a_mail_for_long_before_it_answers_gets_it_once(tmp_path: Path) -> None:
+    async with mail_server() as server, notifying(tmp_path, to(server, timeout_s=0.5)) as told:
+        server.may_answer.clear()
+
+        def slowly(mail: Any) -> str:
+            asyncio.get_running_loop().call_later(1.5, server.may_answer.set)
+            return "250 taken"
+
+        server.data = slowly
+        await told.send("k")
+        done = await told.until("delivered")
+    assert (len(server.mails), done.deliveries[0].attempts) == (1, 1)
+
+
+@pytest.mark.parametrize("said", ["nothing", "drop"])
+async def test_a_mail_that_may_have_been_delivered_is_sent_once_more_at_most(tmp_path: Path, said: str) -> None:
+    async with mail_server() as server:
+        server.data = lambda mail: said
+        if said == "nothing":
+            server.may_answer.clear()
+        async with notifying(tmp_path, to(server, answer_s=0.2 if said == "nothing" else 60.0)) as told:
+            await told.send("k")
+            failed = await told.until("failed")
+            assert "maybe delivered, it was sent 2 times" in failed.deliveries[0].last_error
+            assert f"notices retry {failed.notice_id}" in failed.deliveries[0].hint
+            first, second = server.mails
+            assert first.raw == second.raw
+            server.data = lambda mail: "250 taken"
+            server.may_answer.set()
+            await told.retry()
+            await told.until("delivered")
+    assert len(server.mails) == 3
+
+
 async def test_an_ordered_stop_waits_for_the_answer_so_that_nothing_is_sent_twice(tmp_path: Path) -> None:
     async with mail_server() as server:
         server.may_answer.clear()
@@ -294,6 +329,23 @@ async def test_what_was_tried_for_too_long_has_failed_until_somebody_retries(tmp
         assert told.node.cells["notifier"].statistics()["deliveries_failed"] == 1
         async with mail_server(port=port) as server:
             await told.retry()
+            await told.until("delivered")
+            assert len(server.mails) == 1
+
+
+async def test_a_clock_that_is_ahead_after_a_start_gives_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with mail_server() as gone:
+        port = gone.port
+    async with notifying(tmp_path, to(gone)) as told:
+        await told.send("k")
+        await told.until("waiting")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 10 * 365 * 86_400.0)
+    async with notifying(tmp_path, to(gone)) as told:
+        await told.until("waiting", lambda one: bool(one.deliveries[0].last_error))
+        async with mail_server(port=port) as server:
             await told.until("delivered")
             assert len(server.mails) == 1
 

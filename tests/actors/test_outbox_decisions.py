@@ -65,6 +65,22 @@ def test_a_notice_that_is_put_off_lets_the_others_pass() -> None:
     assert box.due("mail", AT + 10) == first
 
 
+def test_a_doubtful_delivery_is_tried_once_more_at_most_whatever_comes_between() -> None:
+    box = outbox(posted(1))
+    delivery = box.due("mail", AT)
+    assert delivery
+    box.apply(box.stumbled(delivery, AT, "no answer", "", doubtful=True))
+    # Refused, it was not sent again: the doubt is the first one's still, in the next life as well.
+    box.apply(box.stumbled(delivery, AT, "busy", ""))
+    box = outbox(*box.compacted())
+    again = box.stumbled(delivery, AT, "no answer", "", doubtful=True)
+    assert isinstance(again, Failed)
+    assert again.reason == "maybe delivered, it was sent 2 times: no answer"
+    box.apply(again)
+    box.apply(Retried(notice_id="notice-0001", at_unix_s=AT))
+    assert isinstance(box.stumbled(delivery, AT, "no answer", "", doubtful=True), Stumbled)
+
+
 def test_what_is_overdue_fails_with_the_last_reason_and_a_retry_begins_anew() -> None:
     box = outbox(posted(1))
     box.closed("mail", AT, "down", "")

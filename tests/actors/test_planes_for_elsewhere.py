@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -102,6 +103,16 @@ async def carried(folder: Path, under_way: UnderWay | None = None) -> AsyncItera
         stream.bodies.clear()
         await task
         stream.ring.close()
+
+
+async def test_a_plane_whose_words_cannot_travel_ends_its_stream_and_not_what_carries_it(tmp_path: Path) -> None:
+    async with carried(tmp_path / "ring") as stream:
+        # As a path whose bytes are no text.
+        stream.carrier.put(msgspec.structs.replace(frame(1, stream.put(OWN)), job="\udcff"))
+        await eventually(lambda: stream.n_without == 1)
+        stream.carrier.put(StreamEnded(viewer="ada", reason="it is over"))
+        await eventually(lambda: stream.n_without == 2)
+        assert not stream.bodies
 
 
 @pytest.mark.parametrize("n_before", [0, 1], ids=["packed", "as it is"])

@@ -13,12 +13,13 @@ import pytest
 import tifffile
 import zmq
 
+from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.messages.frames import Fact, Frame, JobStateChanged, PlanesCommitted, PlaneUnreadable, WellStateChanged
 from hcs_mesh.messages.planes import PlaneAddress, acquired_planes, result_planes
 from hcs_mesh.messages.streaming import PlaneLoaded
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
 from hcs_mesh.plates.repository import ResultFile, StoredResult
-from hcs_mesh.transport import AskFailed
+from hcs_mesh.transport import ActorGivenUp, AskFailed
 from hcs_mesh.viewers.follower import Follower
 
 SIDE = 64
@@ -57,8 +58,8 @@ class Notebook:
 
 
 @asynccontextmanager
-async def following(mesh: Any, subject: Subject, *, snapshot_bytes: int = 0) -> AsyncIterator[Notebook]:
-    notebook = Notebook()
+async def following(mesh: Any, subject: Subject, *, snapshot_bytes: int = 0, screen: Any = None) -> AsyncIterator[Any]:
+    notebook = screen or Notebook()
     context: zmq.Context[Any] = zmq.Context()
     follower = Follower(
         functools.partial(mesh.dial, context), notebook, kind="recorder", subject=subject, snapshot_bytes=snapshot_bytes
@@ -198,6 +199,62 @@ async def test_a_viewer_comes_back_by_itself_when_the_mesh_does(tmp_path: Path, 
         await mesh.start()
         await streaming.until(lambda: len(seen.planes) == 4)
         assert seen.states[-1] == "following"
+
+
+async def test_a_viewer_comes_back_by_itself_when_viewing_was_set_aside_and_is_started_again(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1)) as seen:
+        await streaming.until(lambda: len(seen.planes) == 4)
+        bridge = mesh.lives.pop()
+        await bridge.stop()
+        await bridge.wait()
+        mesh.node.give_up("viewers", "viewing was set aside")
+        await streaming.until(lambda: any("viewing was set aside" in state for state in seen.states), 30)
+        seen.planes.clear()
+        mesh.lives.append(await mesh.node.start_actor("viewers", ViewerBridge))
+        await streaming.until(lambda: len(seen.planes) == 4, 30)
+        assert seen.states[-1] == "following"
+
+
+async def test_a_viewer_that_comes_while_viewing_is_set_aside_is_told_so(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh:
+        mesh.node.give_up("viewers", "viewing was set aside")
+        context: zmq.Context[Any] = zmq.Context()
+        follower = Follower(
+            functools.partial(mesh.dial, context), Notebook(), kind="recorder", subject=Subject(plate_id=1)
+        )
+        with pytest.raises(ActorGivenUp, match="viewing was set aside"):
+            await follower.run()
+        context.term()
+
+
+class Slow(Notebook):
+    """Is held for gone while it looks at its first plane, whose slot is used for another meanwhile."""
+
+    def __init__(self, mesh: Any) -> None:
+        super().__init__()
+        self._mesh = mesh
+        self.n_mixed = 0
+
+    def plane(self, frame: Frame, pixels: Any) -> None:
+        if not self.n_mixed:
+            self.n_mixed += 1
+            ring = self._mesh.keeper._ring
+            ring.release_all(frame.viewer)
+            while pixels[0, 0] != 7:
+                ring.let_go(ring.put(np.full((SIDE, SIDE), 7, np.uint16)))
+        super().plane(frame, pixels)
+
+
+async def test_a_plane_whose_slot_is_used_again_while_it_is_looked_at_is_shown_anew(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, Subject(plate_id=1), screen=Slow(mesh)) as seen:
+        await streaming.until(lambda: len(seen.states) > 1 and len(seen.planes) == 4 and 7 not in seen.planes.values())
+        assert seen.n_mixed == 1
+        assert len(seen.contents) == 2
+        assert mesh.statistics("viewers")["attached_ever"] == 2
 
 
 async def test_leaving_gives_every_slot_back(tmp_path: Path, streaming: Any) -> None:

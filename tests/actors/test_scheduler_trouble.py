@@ -1,6 +1,7 @@
 """What the scheduler does about trouble that is not the well's: it waits, says so, and loses nobody."""
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -9,27 +10,40 @@ from typing import Any
 
 import msgspec
 import pytest
-from job_lab import WELLS, Lab, opened
+from job_lab import WELLS, Bench, Lab, opened
 from waiting import eventually
 
 from hcs_mesh.actors.analysis.ended_job import summed_up
 from hcs_mesh.actors.analysis.job_records import Record, Summary
-from hcs_mesh.actors.retention import DAY_S
+from hcs_mesh.actors.retention import DAY_S, Retention
 from hcs_mesh.messages.compute import (
     AwaitJob,
     CancelJob,
+    CancelWell,
+    CompilePipeline,
     ExecutorDown,
     ExecutorUp,
     GetJob,
     JobStatus,
     ListJobs,
+    RunWell,
     SubmitJob,
     WellStatus,
 )
 from hcs_mesh.plates.errors import PlaceAway
 from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
-from hcs_mesh.supervisors.journal import Journal
-from hcs_mesh.transport import INNER, ActorGivenUp, AskFailed, AskTimedOut, BadMessage, MailboxFull, PeerGone
+from hcs_mesh.supervisors.journal import Disk, Journal
+from hcs_mesh.transport import (
+    INNER,
+    ActorGivenUp,
+    ActorUnknown,
+    AskFailed,
+    AskTimedOut,
+    BadMessage,
+    MailboxFull,
+    PeerAnew,
+    PeerGone,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +145,81 @@ async def test_the_well_pays_while_it_is_in_work_and_the_executor_when_it_is_idl
     assert lab.charges == [f"well A01 of {job}", "child", f"well A02 of {job}", "child"]
 
 
+async def test_a_well_that_is_lost_with_its_host_again_and_again_is_set_aside(lab: Lab) -> None:
+    there, pid = "executor.cpu0@hostb", 1
+    await lab.node.start_actor(there, lab.bench)
+    lab.scheduler.tell(ExecutorUp(executor=there, pid=pid))
+    lab.scheduler.tell(ExecutorDown(executor="executor.cpu0", pid=1))
+    lab.at_executor.extend([ActorUnknown("the node hostb is away")] * 9)
+    job = await lab.submit("A01")
+
+    async def is_over() -> bool:
+        nonlocal pid
+        pid += 1
+        lab.scheduler.tell(ExecutorUp(executor=there, pid=pid))
+        return (await lab.scheduler.ask(GetJob(job=job))).state != "running"
+
+    await eventually(is_over, within_s=30.0, what="the end of the job")
+    ended = await lab.scheduler.ask(GetJob(job=job))
+    assert ended.state == "failed"
+    assert ended.faults == (f"A01: {there} was lost with it: the node hostb is away",) * 3
+    assert ended.wells[0].attempts == 5, "twice it went free"
+
+
+async def test_an_executor_that_is_back_with_its_host_under_the_pid_that_it_had_goes_on(lab: Lab) -> None:
+    lab.at_executor.append(PeerAnew("the node hostb died"))
+    job = await lab.submit("A01")
+    ended = await lab.until_over(job)
+    assert ended.state == "done"
+    assert ended.faults == ("A01: executor.cpu0 (process 1) died over it: the node hostb died",)
+
+
+class HeldDisk(Disk):
+    """Writes nothing for good while somebody holds it."""
+
+    def __init__(self) -> None:
+        self.is_free, self.is_waited_for = threading.Event(), threading.Event()
+        self.is_free.set()
+
+    def sync_data(self, descriptor: int) -> None:
+        if not self.is_free.is_set():
+            self.is_waited_for.set()
+            assert self.is_free.wait(60.0), "nobody let go of it"
+        super().sync_data(descriptor)
+
+
+class Dying(Bench):
+    """Dies over its wells, and the disk is held from then on."""
+
+    def __init__(self, disk: HeldDisk, troubles: deque[Exception]) -> None:
+        super().__init__(troubles)
+        self._disk = disk
+
+    async def receive(self, message: CompilePipeline | RunWell | CancelWell) -> Any:
+        if isinstance(message, RunWell) and self.troubles:
+            self._disk.is_free.clear()
+        return await super().receive(message)
+
+
+async def test_an_executor_that_is_back_while_its_death_is_written_down_goes_on(tmp_path: Path) -> None:
+    disk = HeldDisk()
+    async with opened(tmp_path / "journal", disk=disk) as lab:
+        deaths: deque[Exception] = deque([PeerGone("it died")])
+        await lab.node.start_actor("executor.cpu1", lambda: Dying(disk, deaths))
+        lab.scheduler.tell(ExecutorUp(executor="executor.cpu1", pid=7))
+        lab.scheduler.tell(ExecutorDown(executor="executor.cpu0", pid=1))
+        job = await lab.submit("A01")
+        await eventually(disk.is_waited_for.is_set, what="its death being written down")
+        # In a container every life of it may have the same pid.
+        lab.scheduler.tell(ExecutorDown(executor="executor.cpu1", pid=7))
+        lab.scheduler.tell(ExecutorUp(executor="executor.cpu1", pid=7))
+        await lab.scheduler.ask(GetJob(job=job))
+        disk.is_free.set()
+        ended = await asyncio.wait_for(lab.until_over(job), 30)
+        assert ended.state == "done"
+        assert ended.faults == ("A01: executor.cpu1 (process 7) died over it: it died",)
+
+
 async def test_who_has_no_time_left_to_wait_for_a_job_is_not_waited_for(lab: Lab) -> None:
     status = await lab.until_over(await lab.submit("A01"))
     waiting = lab.scheduler.ask(AwaitJob(job=status.job, revision=status.revision, wait_s=86_400.0), timeout_s=0.1)
@@ -166,12 +255,13 @@ async def test_what_ended_long_ago_is_off_the_list_and_not_computed_again(tmp_pa
     async with await Journal[Record].open(tmp_path / "journal", record_type=Record) as journal:
         await journal.append(summed_up(job, str(()), long_ago))
 
-    async with opened(tmp_path / "journal") as lab:
+    # A tenth of the time passes before the first look.
+    async with opened(tmp_path / "journal", retention=Retention(keep_days=20 / DAY_S)) as lab:
 
         async def off_the_list() -> bool:
             return await lab.scheduler.ask(ListJobs()) == ()
 
-        await eventually(off_the_list, within_s=60.0, what="the end of job-0007 on the list")
+        await eventually(off_the_list, within_s=40.0, what="job-0007 being off the list")
         key = str(())
         again = SubmitJob(plate_id=7, source="", key=key, wells=WELLS)
         assert await lab.scheduler.ask(again) == "job-0007", "under its key nothing is computed a second time"

@@ -22,6 +22,15 @@ def test_wells_are_handed_out_in_their_order_as_executors_come_up() -> None:
     assert scheduling.well_done("job-1", "A01", "cpu0") == [Run("job-1", "A03", "cpu0")]
 
 
+def test_a_well_that_is_lost_with_one_host_after_the_other_goes_free_twice() -> None:
+    scheduling = Scheduling()
+    scheduling.add_job("job-1", "ada", ("A01", "A02"))
+    spared = [scheduling.spares("job-1", "A01", f"cpu0@host{number}") for number in range(4)]
+    assert spared == [True, True, False, False]
+    assert scheduling.spares("job-1", "A02", "cpu0@host0"), "each well has its own"
+    assert all(scheduling.spares("job-1", "A02", "cpu0") for _ in range(9)), "an executor here takes no host with it"
+
+
 def test_the_user_with_fewest_wells_in_work_is_next() -> None:
     scheduling = Scheduling()
     scheduling.executor_up("cpu0")

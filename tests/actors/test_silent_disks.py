@@ -7,20 +7,38 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.actors.errors import SourceSilent
+from hcs_mesh.actors.imports.book import ImportBook
 from hcs_mesh.actors.imports.looks import AT_ONCE, SourceLooks
+from hcs_mesh.actors.imports.means import ImportMeans
+from hcs_mesh.actors.imports.news import ImportNews
 from hcs_mesh.actors.imports.places import ImportPlaces
 from hcs_mesh.actors.imports.proxy import ImportProxy
+from hcs_mesh.actors.imports.records import Accepted, Held
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.actors.metadata_cache import MetadataCache
 from hcs_mesh.config import ImportSettings
-from hcs_mesh.messages.imports import AwaitImport, CancelImport, GetImport, ImportOrder, ImportStatus, SubmitImport
+from hcs_mesh.messages.imports import (
+    AwaitImport,
+    CancelImport,
+    ForgetImport,
+    GetImport,
+    ImportOrder,
+    ImportStatus,
+    SubmitImport,
+)
+from hcs_mesh.plates.certificate import Device
 from hcs_mesh.plates.devices import mount_above
+from hcs_mesh.plates.holding import Hold
 from hcs_mesh.plates.local import LocalRepository
+from hcs_mesh.plates.repository import SourceReader
+from hcs_mesh.plates.source_names import HELD_FOLDER
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
 from hcs_mesh.transport import AskFailed
@@ -107,6 +125,20 @@ async def test_what_must_not_be_left_behind_is_waited_for(server: Server) -> Non
     await looks.close()
 
 
+async def test_the_news_of_a_failure_do_not_say_that_all_is_there_while_nobody_can_tell(server: Server) -> None:
+    looks = SourceLooks(0.05, mount_of=first_folder, touch=server.ask)
+    with pytest.raises(SourceSilent):
+        await looks.run("/nas/plate", server.ask)
+    accepted = Accepted(import_id="import-0001", at_unix_s=1.0, key="k", order=ImportOrder(path="/nas/plate"))
+    hold = Hold(import_id="import-0001", source="/nas/plate", staging="/nas/held/import-0001")
+    book = ImportBook([accepted, Held(import_id="import-0001", at_unix_s=2.0, hold=hold, source_device=Device())])
+    news = ImportNews(cast(ImportMeans, SimpleNamespace(book=book, looks=looks)))
+    told = await news._only_copy(book.lives["import-0001"].status())
+    assert told == "It cannot be told now whether files of it lie anywhere but in /nas/held/import-0001"
+    server.answers.set()
+    await looks.close()
+
+
 class PlacesOnServer(ImportPlaces):
     """Places of which those below one folder lie on a server; what is asked of it waits for its answer."""
 
@@ -115,6 +147,7 @@ class PlacesOnServer(ImportPlaces):
         self._server = server
         self._mount = mount
         self.asked_at_intake = False
+        self.readers: Server | None = None
 
     def looks(self, *, patient: bool = True) -> SourceLooks:
         # The folder stands for a mount, which takes rights that a test has not.
@@ -136,6 +169,11 @@ class PlacesOnServer(ImportPlaces):
         if root.is_relative_to(self._mount):
             self._server.ask()
         super().check_files(owner, root, *others, **more)
+
+    def paced(self, reader: SourceReader, source: Path | None, *others: Any, **more: Any) -> SourceReader:
+        if self.readers is not None and source is not None and source.is_relative_to(self._mount):
+            self.readers.ask()
+        return super().paced(reader, source, *others, **more)
 
 
 class Lab:
@@ -171,6 +209,11 @@ class Lab:
             status = await self.imports.ask(AwaitImport(import_id=import_id, revision=status.revision))
         return status
 
+    async def until_phase(self, import_id: str, phase: str) -> None:
+        status: ImportStatus = await self.imports.ask(GetImport(import_id=import_id))
+        while status.phase != phase:
+            status = await self.imports.ask(AwaitImport(import_id=import_id, revision=status.revision))
+
 
 @pytest.fixture
 async def lab(tmp_path: Path, server: Server) -> AsyncIterator[Lab]:
@@ -198,6 +241,26 @@ async def test_imports_of_a_silent_server_wait_and_say_so_and_all_others_go_on(l
         assert (await lab.until(import_id, state="done")).state == "done"
 
 
+async def test_a_server_that_is_silent_once_all_is_certified_keeps_no_import_from_its_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.server.answers.set()
+    annotate = lab.repository.annotate
+
+    def annotate_last(*words: Any, **options: Any) -> Any:
+        lab.server.answers.clear()
+        return annotate(*words, **options)
+
+    monkeypatch.setattr(lab.repository, "annotate", annotate_last)
+    import_id = await lab.submit(lab.mount / "plate", "nas")
+    status = await lab.until(import_id, state="done")
+    assert status.held.startswith(("hard link", "reflink"))
+    held = [path for path in (lab.mount.parent / "data").rglob(import_id) if HELD_FOLDER in path.parts]
+    assert held
+    lab.server.answers.set()
+    await eventually(lambda: not any(path.exists() for path in held), what="the links to go")
+
+
 async def test_who_hands_over_from_a_silent_server_is_told_and_keeps_nobody_waiting(lab: Lab) -> None:
     lab.places.asked_at_intake = True
     refused = [asyncio.create_task(lab.submit(lab.mount / "plate", f"nas{n}")) for n in range(12)]
@@ -207,6 +270,32 @@ async def test_who_hands_over_from_a_silent_server_is_told_and_keeps_nobody_wait
             await one
         assert told.value.failure.kind == SourceSilent.__name__
     assert (await lab.until(other, state="done")).state == "done"
+
+
+async def test_an_import_whose_disk_hangs_while_it_is_read_can_be_cancelled_and_keeps_no_place(lab: Lab) -> None:
+    lab.server.answers.set()
+    lab.places.readers = hung = Server()
+    try:
+        waiting = [await lab.submit(lab.mount / "plate", f"nas{n}") for n in range(lab.settings.copying_at_once)]
+        for import_id in waiting:
+            await lab.until_phase(import_id, "transferring")
+        await eventually(lambda: hung.n_waiting == len(waiting), what="the readers that hang")
+        for import_id in waiting:
+            async with asyncio.timeout(20):
+                assert (await lab.imports.ask(CancelImport(import_id=import_id))).state == "cancelled"
+        with pytest.raises(AskFailed, match=r"does not answer, at which import .* is still at work"):
+            await lab.imports.ask(ForgetImport(import_id=waiting[0]))
+        other = await lab.submit(lab.plate, "other")
+        assert (await lab.until(other, state="done")).state == "done"
+        assert list(lab.places.data.glob(f".hcs-mesh-held/*/{waiting[0]}"))
+    finally:
+        hung.answers.set()
+    for import_id in waiting:
+        await eventually(
+            lambda name=import_id: not list(lab.places.data.glob(f".hcs-mesh-held/*/{name}")),  # type: ignore[misc]
+            what="what it held to be let go of",
+        )
+    await lab.imports.ask(ForgetImport(import_id=waiting[0]))
 
 
 async def test_a_mesh_ends_although_a_server_is_silent(lab: Lab) -> None:

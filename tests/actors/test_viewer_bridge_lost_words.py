@@ -134,6 +134,19 @@ async def test_a_viewer_that_finds_no_room_when_it_comes_asks_again(tmp_path: Pa
             await streaming.until(lambda: screen.n_planes == 4, 30)
 
 
+async def test_a_viewer_waits_while_the_place_of_its_plate_is_away(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path / "data") as mesh:
+        screen = Screen()
+        async with following(mesh, screen) as follower:
+            await streaming.until(lambda: screen.n_planes == 4, 30)
+            mesh.away.add(1)
+            await mesh.restart_publisher()
+            await streaming.until(lambda: any("where nobody answers" in state for state in screen.states), 30)
+            mesh.away.clear()
+            await streaming.until(lambda: screen.n_planes == 8, 30)
+            assert follower.n_sessions == 2
+
+
 async def test_a_plane_that_a_later_one_has_overtaken_is_not_said_to_be_let_go_of() -> None:
     counted = LetGo()
     for sequence, through in ((2, 0), (3, 0), (1, 3), (5, 3), (4, 5)):

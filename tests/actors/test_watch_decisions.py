@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hcs_mesh.actors.watching.book import WatchBook, WatchedUnit
+from hcs_mesh.actors.watching.pauses import Pauses
 from hcs_mesh.actors.watching.sight import Sight, seen
 from hcs_mesh.actors.watching.watched_folder import Compare, Group, HandOver, Vanished, WatchedFolder, handed_over
 from hcs_mesh.config import ConfigError, Settings, WatchSettings
@@ -78,6 +79,19 @@ def test_what_comes_back_as_it_was_is_the_same_and_what_does_not_is_another_gene
     assert folder.see(1.0, units={"p/": TWO}) == (HandOver("p/", TWO.digest, generation=2),)
 
 
+def test_what_comes_back_with_other_times_is_another_generation_although_names_and_sizes_are_the_same() -> None:
+    folder = Folder(quiet_s=0.0)
+    folder.known("p/", newest_ns=1)
+    # Touched while it is there, it is what it was.
+    assert folder.see(0.0, units={"p/": ONE._replace(newest_ns=2)}) == ()
+    (vanished,) = folder.see(1.0, names=frozenset({"other.tif"}))
+    assert vanished == Vanished("p/", gone=True, newest_ns=2)
+    folder.known("p/", gone=True, newest_ns=2)
+    assert folder.see(2.0, units={"p/": ONE._replace(newest_ns=2)}) == (Vanished("p/", gone=False, newest_ns=2),)
+    again = HandOver("p/", ONE.digest, generation=2, newest_ns=3)
+    assert folder.see(3.0, units={"p/": ONE._replace(newest_ns=3)}) == (again,)
+
+
 def test_loose_files_are_asked_about_when_one_rests_and_not_again_until_it_pays() -> None:
     folder = Folder()
     assert folder.see(0.0, loose={"a.tif": 1, "b.tif": 1}) == ()
@@ -117,6 +131,38 @@ def test_a_fileset_waits_for_its_last_file_and_one_with_a_unit_s_file_is_that_un
     assert (compare.unit, compare.names) == ("a1.tif", ("a1.tif", "a2.tif"))
     assert isinstance(new, HandOver)
     assert (new.unit, new.names, unread) == ("b.tif", ("b.tif",), {"d.txt"})
+
+
+def test_each_failure_of_one_doubles_its_own_pause_and_a_reason_is_news_once() -> None:
+    pauses = Pauses(10.0)
+    assert pauses.failed("p/", "no disk", now_s=0.0)
+    assert [pauses.is_due("p/", now_s) for now_s in (9.0, 10.0)] == [False, True]
+    assert not pauses.failed("p/", "no disk", now_s=10.0)
+    assert [pauses.is_due("p/", now_s) for now_s in (29.0, 30.0)] == [False, True]
+    assert pauses.failed("p/", "no room", now_s=30.0, longest_s=15.0)
+    assert [pauses.is_due("p/", now_s) for now_s in (44.0, 45.0)] == [False, True]
+    assert pauses.is_due("q/", 0.0)
+    assert (pauses.over("p/"), pauses.over("p/"), pauses.is_due("p/", 31.0)) == (True, False, True)
+
+
+def test_a_pause_that_nobody_waited_for_is_forgotten() -> None:
+    pauses = Pauses(10.0)
+    for number in range(100):
+        pauses.failed(f"{number}.tif", "no disk", now_s=1000.0 * number)
+    assert len(pauses) < 10
+
+
+def test_why_a_unit_could_not_be_handed_over_is_said_until_it_is_away() -> None:
+    folder = Folder()
+    folder.known("p/", step="handing over", import_id="")
+    folder.known("q/")
+    folder.see(0.0, units={"p/": ONE, "q/": ONE})
+    assert [one.reason for one in folder.folder.status().waiting] == ["it is being handed over"]
+    folder.folder.fault("p/", "there is nothing")
+    assert [one.reason for one in folder.folder.status().waiting] == ["there is nothing"]
+    assert folder.see(1.0, units={"q/": ONE}) == (Vanished("p/", gone=True),)
+    folder.known("p/", step="handing over", import_id="", gone=True)
+    assert folder.folder.status().waiting == ()
 
 
 def test_the_latest_record_of_a_unit_counts_and_a_checkpoint_keeps_that_alone() -> None:

@@ -341,6 +341,30 @@ async def test_another_plate_under_the_name_of_one_that_was_taken_away_is_import
     await microscope.until(3)
 
 
+async def test_a_new_acquisition_of_the_same_names_and_sizes_is_imported_and_what_was_only_moved_is_not(
+    microscope: Microscope,
+) -> None:
+    plate = microscope.acquire("one")
+    microscope.acquire("two")
+    await microscope.up()
+    await microscope.until(2)
+
+    async def until_there(n: int) -> None:
+        await eventually(lambda: microscope.node.cells["watches"].statistics()["units"] == n, what=f"{n} units")
+
+    aside = plate.rename(microscope.incoming.parent / "aside")
+    await until_there(1)
+    aside.rename(plate)
+    await until_there(2)
+    assert len(await microscope.imports()) == 2
+    shutil.rmtree(plate)
+    await until_there(1)
+    # One protocol, uncompressed images: only the pixels and the times are others.
+    microscope.acquire("one")
+    *_, again = await microscope.until(3)
+    assert again.order.path == str(plate)
+
+
 class AwayAtFirst(Actor[SubmitImport | GetImport]):
     """Imports that find nothing there when they are asked for the first time."""
 
