@@ -155,7 +155,10 @@ def verify(
 
 @app.command()
 def plates(data: Data = None, key: Key = None, as_json: Json = False) -> None:
-    """List the plates."""
+    """List the plates; ends with 3 where a place cannot list its own, which is told with the others.
+
+    Images in OMERO that lie on no plate are not listed, and not analysed.
+    """
     from .command_line import asking
 
     asking.plates(asking.Question(data, key, as_json))

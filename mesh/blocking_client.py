@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from .asker import PATIENCE_S
 from .client import MESSAGE_BYTES, Client
-from .messages.compute import JobState, JobStatus, JobSummary
+from .messages.compute import JobState, JobStatus, JobSummary, WellStatus
 from .messages.console import ActorDetail, Hop, JournalLine, LogTail
 from .messages.control import ActorRow, MeshStatus
 from .messages.imports import ImportOrder, ImportPreview, ImportState, ImportStatus
@@ -21,6 +21,7 @@ from .messages.watches import WatchStatus
 from .own_loop import OwnLoop
 from .plates.labels import Labels
 from .plates.model import Plate, PlateSummary
+from .plates.survey import PlateSurvey
 from .transport import ASK_TIMEOUT_S, MeshCard, NodeMissing, Principal, Request
 
 R = TypeVar("R")
@@ -144,8 +145,20 @@ class BlockingClient:
         self._run(self._client.resume(actor))
 
     def plates(self) -> tuple[PlateSummary, ...]:
-        """Every plate."""
+        """Every plate.
+
+        Raises:
+            AskFailed: a place cannot list its plates; ``survey_plates`` answers with those of the others.
+        """
         return self._run(self._client.plates())
+
+    def survey_plates(self) -> PlateSurvey:
+        """Every plate that can be listed now, and the places that cannot list theirs.
+
+        Raises:
+            AskFailed: there is one place alone, and it cannot.
+        """
+        return self._run(self._client.survey_plates())
 
     def plate(self, plate_id: int) -> Plate:
         """What one plate holds.
@@ -217,6 +230,14 @@ class BlockingClient:
     def job(self, job: str) -> JobStatus:
         """How one job stands."""
         return self._run(self._client.job(job))
+
+    def fetch_well(self, job: str, well: str) -> WellStatus:
+        """A finished well with its files in a folder of the mesh's host: they may have been let go of to make room.
+
+        Raises:
+            AskFailed: it is not finished, or the place that keeps it does not hand it out to the asker now.
+        """
+        return self._run(self._client.fetch_well(job, well))
 
     def cancel_job(self, job: str) -> JobStatus:
         """Stop a job."""

@@ -96,9 +96,13 @@ async def _run_node(spec: ChildSpec, node: Node) -> Exit:
             lag_s = max(0.0, loop.time() - before - BEAT_S)
             dialer.link.say(Kind.BEAT, body=sign_of_life(node, spec.name, spec.device, loop_lag_s=lag_s))
 
-    beating = loop.create_task(beat())
+    beating, living = loop.create_task(beat()), loop.create_task(life.wait())
     try:
-        return await life.wait()
+        await asyncio.wait((beating, living), return_when=asyncio.FIRST_COMPLETED)
+        if beating.done():
+            # Without a sign of life it would be killed as hung: rather it ends now, with what befell the beat.
+            beating.result()
+        return await living
     finally:
         beating.cancel()
         await node.close()

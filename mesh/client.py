@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,6 +23,7 @@ from .transport import (
     ServerKey,
     load_pair,
 )
+from .transport.contexts import end_context
 from .transport.whereabouts import find_mesh, owner_secret
 
 R = TypeVar("R")
@@ -92,7 +92,7 @@ class Client(Commands):
         if self._dialer is not None:
             self._dialer.close()
         if self._context is not None:
-            await asyncio.to_thread(self._context.term)
+            await end_context(self._context)
 
     async def ask(self, actor: str, request: Request[R], *, timeout_s: float = ASK_TIMEOUT_S) -> R:
         """Ask an actor of the mesh.

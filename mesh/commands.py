@@ -9,8 +9,20 @@ from typing import Literal
 from .asker import PATIENCE_S
 from .config import MeshError
 from .import_calls import ImportCalls
-from .messages.compute import AwaitJob, CancelJob, GetJob, JobState, JobStatus, JobSummary, ListJobs, SubmitJob
+from .messages.compute import (
+    AwaitJob,
+    CancelJob,
+    FetchWell,
+    GetJob,
+    JobState,
+    JobStatus,
+    JobSummary,
+    ListJobs,
+    SubmitJob,
+    WellStatus,
+)
 from .messages.console import (
+    RESTART_S,
     ActorDetail,
     GetTrace,
     Hop,
@@ -27,7 +39,7 @@ from .messages.console import (
 )
 from .messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from .messages.listing import LISTED
-from .messages.metadata import GetLabels, GetPlate, ListPlates
+from .messages.metadata import GetLabels, GetPlate, ListPlates, SurveyPlates
 from .messages.notices import ListNotices, MailTried, NoticeStatus, RetryNotices, TryMail
 from .messages.omero import HandInSession, SessionHeld, TakeBackSession
 from .messages.viewing import ListViewers, ViewerInfo
@@ -36,12 +48,13 @@ from .pages import paged
 from .plates.labels import Labels
 from .plates.local.errors import check_plate_id
 from .plates.model import Plate, PlateSummary
+from .plates.survey import PlateSurvey
 from .transport import Principal
 
-RESTART_S = 180.0
-"""How long a restart may take: what stops in order is given its time."""
-TRY_MAIL_S = 120.0
-"""How long a mail server may take over a test mail."""
+TRY_MAIL_S = 720.0
+"""How long a mail server may take over a test mail: ten minutes once it has it, and what comes before."""
+FETCH_S = 900.0
+"""How long it may take until a well's files are here again: planes by the gigabyte, from a server that others use."""
 HAND_IN_S = 120.0
 """How long OMERO may take to say whose a session is."""
 
@@ -112,8 +125,20 @@ class Commands(ImportCalls):
     # -- plates (the calls about imports are in import_calls.py) --------------------------------------
 
     async def plates(self) -> tuple[PlateSummary, ...]:
-        """Every plate."""
+        """Every plate.
+
+        Raises:
+            AskFailed: a place cannot list its plates; ``survey_plates`` answers with those of the others.
+        """
         return await self.ask("metadata", ListPlates())
+
+    async def survey_plates(self) -> PlateSurvey:
+        """Every plate that can be listed now, and the places that cannot list theirs.
+
+        Raises:
+            AskFailed: there is one place alone, and it cannot.
+        """
+        return await self.ask("metadata", SurveyPlates())
 
     async def plate(self, plate_id: int) -> Plate:
         """What one plate holds.
@@ -207,6 +232,14 @@ class Commands(ImportCalls):
     async def job(self, job: str) -> JobStatus:
         """How one job stands."""
         return await self.ask("scheduler", GetJob(job=job))
+
+    async def fetch_well(self, job: str, well: str) -> WellStatus:
+        """A finished well with its files in a folder of the mesh's host: they may have been let go of to make room.
+
+        Raises:
+            AskFailed: it is not finished, or the place that keeps it does not hand it out to the asker now.
+        """
+        return await self.ask("results", FetchWell(job=job, well=well), timeout_s=FETCH_S)
 
     async def cancel_job(self, job: str) -> JobStatus:
         """Stop a job."""

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from .actors.agents.folder_agent import FolderAgent
 from .actors.agents.served_source import ServedSource
 from .actors.agents.uplink import AgentUplink, offer_folders
@@ -20,6 +22,9 @@ from .layout import DataLayout
 from .mesh import Mesh
 from .mesh_node import MeshNode
 from .messages.agents import AgentOffer
+from .plates.pace import MIB
+from .plates.pace_kept import RATE_FILE
+from .plates.pace_reader import Pace
 from .plates.served_folders import ServedFolder, ServedFolders
 from .processes import Processes
 from .served_mesh import bind_to_mesh, check_mesh
@@ -51,7 +56,8 @@ class FolderNode(Mesh):
         """Prepare to serve folders to the mesh of ``card`` with a key of the role "agent".
 
         ``data`` is this agent's own folder, ``users`` may import from here (all who have a key, if nobody is named),
-        ``label`` tells several agents with one key apart, ``limit_mib_s`` bounds what is sent.
+        ``label`` tells several agents with one key apart, ``limit_mib_s`` bounds what is read, as ``guest.limit_mib_s``
+        of the settings does: it reads as a guest beside the acquisition.
 
         Raises:
             ConfigError: a setting is wrong.
@@ -59,6 +65,9 @@ class FolderNode(Mesh):
             NotServed: there is nothing to serve, or two folders have one name.
         """
         super().__init__(settings, data=data)
+        guest = self.settings.guest
+        # The option is the more particular word.
+        self._guest = msgspec.structs.replace(guest, limit_mib_s=limit_mib_s or guest.limit_mib_s)
         self._card = card
         self._pair = load_pair(key)
         self._folders = ServedFolders(serve, own=self.data)
@@ -67,7 +76,7 @@ class FolderNode(Mesh):
             folders=self._folders.folders,
             users=users,
             may_delete=may_delete,
-            limit_mib_s=limit_mib_s,
+            limit_mib_s=self._guest.limit_mib_s,
             host=socket.gethostname(),
             place=str(self.data),
         )
@@ -98,15 +107,16 @@ class FolderNode(Mesh):
         self._repository_kind = f"none: agent {terms.name} of the mesh at {self._card.address}"
 
         # For all lives of the agent: what one was sweeping goes on in its thread, and spares what the next one holds.
-        source = ServedSource(self._folders, self.data)
+        pace = Pace(self._guest, self.data, free_rate=self._guest.limit_mib_s * MIB, kept=self.data / RATE_FILE)
+        source = ServedSource(self._folders, self.data, pace)
 
         def agent() -> FolderAgent:
             return FolderAgent(
                 source,
                 inspector=settings.inspector,
                 end_inspector=lambda why: processes.end("inspector", why),
-                limit_mib_s=self._offer.limit_mib_s,
                 may_delete=self._offer.may_delete,
+                silent_s=settings.imports.silent_s,
             )
 
         return Supervisor(

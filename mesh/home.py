@@ -14,12 +14,15 @@ from .actors.imports.prover import LocalProver, OmeroProver
 from .config import Settings
 from .layout import DataLayout
 from .plates.local import LocalRepository
+from .plates.local.errors import repository_errors
 from .plates.plate_source import PlateSource
 from .plates.repository import ImportStore, ResultStore
 from .whose_numbers import LOCAL, Numbers, claim
 
 if TYPE_CHECKING:
     from .plates.omero.identities import Identities
+
+PRIVATE, OPEN_TO_OTHERS = 0o700, 0o077
 
 AtTheEnd = Callable[[Callable[[], None]], object]
 
@@ -73,6 +76,16 @@ def open_home(settings: Settings, layout: DataLayout, at_the_end: AtTheEnd) -> H
     return _at_omero(settings, layout, local, at_the_end)
 
 
+def _close_to_others(layout: DataLayout) -> None:
+    """Keep from other accounts of this host what is derived from plates that people see each for themselves."""
+    for folder in (layout.omero_results, layout.logs, layout.certificates):
+        with repository_errors(folder):
+            folder.mkdir(mode=PRIVATE, exist_ok=True)
+            # One that an earlier version made, or the usual mask, may be open to everybody.
+            if folder.stat().st_mode & OPEN_TO_OTHERS:
+                folder.chmod(PRIVATE)
+
+
 def _at_omero(settings: Settings, layout: DataLayout, local: LocalRepository, at_the_end: AtTheEnd) -> Home:
     # Imported where it is wanted; the client's library loads with the first connection.
     from .plates.omero.address import address_of
@@ -85,6 +98,7 @@ def _at_omero(settings: Settings, layout: DataLayout, local: LocalRepository, at
     from .plates.omero.source import OmeroSource
 
     must_be_installed()
+    _close_to_others(layout)
     omero = settings.omero
     managed = Path(omero.managed_repository) if omero.managed_repository else None
     opened = ExitStack()

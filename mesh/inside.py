@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from .actors.console.console_desk import DESK, OtherDesk
-from .actors.console.errors import CannotPause, NoSuchJournal
+from .actors.console.errors import CannotPause, JournalsUnreadable, NoSuchJournal
 from .actors.nodes.joined_nodes import UPLINK, JoinedNodes
 from .actors.nodes.node_desk import set_paused, told_hops
 from .actors.nodes.tree_elsewhere import hop_elsewhere, rows_with
@@ -28,6 +28,7 @@ DESK_S = 2.0
 MAX_INCIDENTS = 500
 ANSWERS_FIRST = (DESK, UPLINK)
 """Without these the answer to whoever had them restarted would not arrive."""
+UNREADABLE = "ask again; while the mesh has no descriptor free, raise its limit (LimitNOFILE, ulimit -n)"
 NEVER_PAUSED = {DESK: "it is what resumes others", "control": "status, ps, down and the console ask it"}
 """Whoever paused one of these would be locked out."""
 
@@ -130,15 +131,25 @@ class MeshInside:
         return ((self._layout.logs / f"{actor}.log", ""), hub) if row.kind == "process" else (hub,)
 
     def journals(self) -> tuple[str, ...]:
-        """The names of the journals that are kept; a node that has joined a mesh keeps none."""
+        """The names of the journals that are kept; a node that has joined a mesh keeps none.
+
+        Raises:
+            JournalsUnreadable: their folder cannot be looked into.
+        """
         home = self._layout.journal("x").parent
-        return tuple(sorted(one.name for one in home.iterdir())) if home.is_dir() else ()
+        try:
+            return tuple(sorted(one.name for one in home.iterdir())) if home.is_dir() else ()
+        except OSError as error:
+            raise JournalsUnreadable(
+                f"cannot look into the folder of the journals {home}: {error.strerror}", hint=UNREADABLE
+            ) from error
 
     def journal(self, name: str) -> Path:
         """The folder of a journal.
 
         Raises:
             NoSuchJournal: there is none of that name.
+            JournalsUnreadable: their folder cannot be looked into.
         """
         names = self.journals()
         if name not in names:

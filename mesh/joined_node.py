@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,10 @@ class JoinedNode(Mesh):
                 on_exhausted="quarantine",
             )
 
+        life = secrets.token_hex(8)
+
         def uplink() -> Uplink:
-            return Uplink(dial, processes.running, processes.end, self.rows, lambda: incidents.n)
+            return Uplink(dial, processes.running, processes.end, self.rows, lambda: incidents.n, life)
 
         return Supervisor(
             "node",

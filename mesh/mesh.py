@@ -42,7 +42,7 @@ from .transport import (
     load_or_create_pair,
     tcp_endpoint,
 )
-from .transport.whereabouts import DataLock, Whereabouts, owner_secret, publish, withdraw
+from .transport.whereabouts import OWNER, DataLock, Whereabouts, owner_secret, publish, withdraw
 from .tree import mesh_tree
 
 log = get_logger(__name__)
@@ -76,6 +76,8 @@ class Mesh(Commands):
         self._started_at_unix_s = 0.0
         self._inside: MeshInside | None = None
         self._repository_kind = "local"
+        # Once: to look it up takes a descriptor, and whoever asks for the status is told it where none is free too.
+        self._version = importlib.metadata.version("hcs-mesh")
         self._leave_off: Callable[[], None] = lambda: None
 
     def add(self, name: str, factory: Callable[[], Actor[Any]]) -> Self:
@@ -118,7 +120,7 @@ class Mesh(Commands):
         """What the mesh is, but for its viewers, which only their bridge can count: ``status()`` asks it."""
         rows = self.rows()
         return MeshStatus(
-            version=importlib.metadata.version("hcs-mesh"),
+            version=self._version,
             pid=os.getpid(),
             data=str(self.data),
             endpoints=self.endpoints,
@@ -194,7 +196,7 @@ class Mesh(Commands):
         for wrong in ring.wrong:
             log.warning("a file among the allowed keys lets nobody in", fault=str(wrong), hint=wrong.hint)
         if ring.by_public(owner_key.public) is None:
-            ring.allow(Principal(name="owner", role="administrator"), owner_key.public)
+            ring.allow(Principal(name=OWNER, role="administrator"), owner_key.public)
         sockets = layout.sockets
         self._stack.callback(_remove_sockets, sockets, self.data)
         joined = JoinedNodes()
@@ -230,7 +232,7 @@ class Mesh(Commands):
                 pid=os.getpid(),
                 endpoints=self.endpoints,
                 public_key=ServerKey(public=mesh_key.public).public,
-                version=importlib.metadata.version("hcs-mesh"),
+                version=self._version,
                 started_at_unix_s=self._started_at_unix_s,
             ),
         )

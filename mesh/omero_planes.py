@@ -38,7 +38,13 @@ def omero_planes(
 @contextmanager
 def lent_planes(reading: OmeroReading, node: Node) -> Iterator[None]:
     """Read planes in a child process, in sessions that its hub lends."""
-    sessions = LentSessions(reading.address, borrower(node.find, node.loop), n_connections=reading.n_connections)
+    sessions = LentSessions(
+        reading.address,
+        borrower(node.find, node.loop),
+        n_connections=reading.n_connections,
+        lent_s=reading.lent_s,
+        let_go_s=reading.let_go_s,
+    )
     try:
         with planes_of_this_process().at(reading.address, sessions, managed=_managed(reading)):
             yield

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from .actors.agents.desk import AgentDesk
-from .actors.analysis.remote_executor import RemoteExecutor
+from .actors.analysis.executors_elsewhere import ExecutorsElsewhere
+from .actors.analysis.result_desk import ResultDesk
 from .actors.analysis.scheduler import Scheduler
 from .actors.console.console_desk import ConsoleDesk, Inside
 from .actors.console.control_desk import ControlDesk
@@ -16,7 +16,6 @@ from .actors.imports.serving_agents import ServingAgents
 from .actors.inspector_line import InspectorLine
 from .actors.metadata_cache import MetadataCache
 from .actors.nodes.join_desk import JoinDesk
-from .actors.nodes.joined_nodes import RemoteNode
 from .actors.notices.notifier import Notifier
 from .actors.omero.login_desk import LoginDesk
 from .actors.retention import Retention
@@ -40,7 +39,8 @@ from .supervisors.intensity import RestartIntensity
 from .supervisors.reports import Reporter
 from .supervisors.supervisor import Supervisor
 from .transport import ActorUnknown
-from .transport.keys import role_in
+from .transport.key_ring import role_in
+from .transport.whereabouts import OWNER
 
 
 def mesh_tree(
@@ -75,28 +75,17 @@ def mesh_tree(
         _tell(node, ExecutorDown(executor=name, pid=pid))
 
     joined = node.joined
+    is_private = home.source.freshness().is_private
     inspector_line = InspectorLine()
     agents = ServingAgents(layout.data / "agents.json")
-    elsewhere = Supervisor("executors elsewhere", on_exhausted="quarantine")
-    appearing: set[asyncio.Task[object]] = set()
-
-    def appear(name: str, at: RemoteNode) -> None:
-        """Make an executor of another host one of this mesh's actors, by its name there and its host's."""
-        if name not in node.cells:
-            child = node.actor(name, lambda: RemoteExecutor(name, at), kind=RemoteExecutor)
-            # The mailbox opens at once; its supervisor has it running in a moment.
-            node.open_mailbox(name, RemoteExecutor)
-            task: asyncio.Task[object] = node.loop.create_task(elsewhere.start_child(child), name=f"appear {name}")
-            appearing.add(task)
-            task.add_done_callback(appearing.discard)
-
-    rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots)
+    elsewhere = ExecutorsElsewhere(node, Supervisor("executors elsewhere", on_exhausted="quarantine"))
+    rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots, owner=OWNER)
     history = PlaneHistory(places)
     return Supervisor(
         "mesh",
         [
             node.actor("control", lambda: ControlDesk(describe, rows, stop), kind=ControlDesk),
-            node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
+            node.actor("console", lambda: ConsoleDesk(inside, is_private=is_private), kind=ConsoleDesk),
             Supervisor(
                 "catalogue",
                 [
@@ -110,6 +99,7 @@ def mesh_tree(
                         lambda: LoginDesk(home.identities, server=home.server, rest_s=settings.omero.rest_after_s),
                         kind=LoginDesk,
                     ),
+                    node.actor("results", lambda: ResultDesk(places.fetch_well), kind=ResultDesk),
                     *lending,
                 ],
                 on_exhausted="quarantine",
@@ -170,6 +160,7 @@ def mesh_tree(
                             places=ImportPlaces(
                                 layout.data, settings.imports, settings.guest, agents, role_in(layout.allowed_keys)
                             ),
+                            is_private=is_private,
                             prover=home.prover,
                             segment_bytes=settings.journal.segment_bytes,
                             end_inspector=lambda why: processes.end("inspector", why),
@@ -224,7 +215,7 @@ def mesh_tree(
                         ],
                         on_exhausted="quarantine",
                     ),
-                    elsewhere,
+                    elsewhere.supervisor,
                     # Behind them, so that it ends first: a well that an ordered stop cuts short is nobody's fault.
                     node.actor(
                         "scheduler",
@@ -238,8 +229,11 @@ def mesh_tree(
                             charge_executor=processes.charge,
                             check_results=places.check_results,
                             away=places.away,
+                            is_private=places.is_private,
                             job_taken=places.job_taken,
-                            retention=Retention(settings.jobs.keep_days, settings.jobs.keep_ended),
+                            retention=Retention(
+                                settings.jobs.keep_days, settings.jobs.keep_ended, settings.jobs.keep_keys_days
+                            ),
                         ),
                         kind=Scheduler,
                         shutdown_s=settings.shutdown_s,
@@ -256,7 +250,7 @@ def mesh_tree(
                             layout.data,
                             joined,
                             hang_up=node.hang_up,
-                            appear=appear,
+                            appear=elsewhere.appear,
                             silence_s=settings.front.silence_s,
                             grace_s=settings.front.node_grace_s,
                         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import psutil
 
@@ -29,9 +30,26 @@ def sign_of_life(node: Node, actor: str, device: str, *, loop_lag_s: float) -> B
     )
 
 
+class _Memory:
+    """What this process holds in memory, as it was seen last; 0 before."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._seen_bytes = 0
+
+    def look(self) -> int:
+        # Where no descriptor is free to look, what was seen last is an answer too.
+        with suppress(OSError):
+            self._seen_bytes = int(self._process.memory_info().rss)
+        return self._seen_bytes
+
+
+_MEMORY = _Memory()
+
+
 def memory_bytes() -> int:
-    """What this process holds in memory."""
-    return int(psutil.Process().memory_info().rss)
+    """What this process holds in memory; what it held before, where the system does not let it look."""
+    return _MEMORY.look()
 
 
 def gpu_memory(device: str) -> tuple[int, int]:

@@ -14,10 +14,24 @@ from numpy.typing import NDArray
 
 from ..messages.frames import ContentsChanged, FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from ..messages.viewing import Attach, Attached, Detach, StartStream, StillAttached, Subject, ViewerKind
-from ..transport import AskTimedOut, BadMessage, Dialer, Envelope, Kind, Link, MailboxFull, NodeMissing, PeerGone
+from ..transport import (
+    ActorUnknown,
+    AskFailed,
+    AskTimedOut,
+    BadMessage,
+    Dialer,
+    Envelope,
+    HeldOff,
+    KeyRefused,
+    Kind,
+    Link,
+    MailboxFull,
+    NodeMissing,
+    PeerGone,
+)
 from ..transport.codec import decode, union_decoder
 from ..transport.deliveries import Deliver
-from ..transport.planes import BadPlane, PlaneReader, RingError
+from ..transport.planes import BadPlane, PlaneReader, RingError, StaleFrame
 from ..transport.planes.packing import unpack
 from .let_go import LetGo
 from .screen import Screen
@@ -28,6 +42,8 @@ BRIDGE = "viewers"
 ATTACH_TIMEOUT_S = 20.0
 LOOK_EVERY_S = 1.0
 COME_BACK_EVERY_S = 0.5
+REFUSED_EVERY_S = 3.0
+"""After a refusal more slowly: each handshake of it stands in the mesh's log."""
 
 _STREAM = union_decoder((Frame, FactTold, PlaneUnreadable, StreamEnded))
 
@@ -62,20 +78,41 @@ class Follower:
 
         Raises:
             NodeMissing, PeerGone, AskTimedOut: there was no mesh to begin with; one that is full is asked again.
-            AskFailed, KeyRefused, NotPermitted: the mesh does not let this viewer see the subject.
+            ActorUnknown: there was no viewing to begin with.
+            AskFailed: what is to be shown does not exist, or its place was away when this viewer first came.
+            KeyRefused: the mesh did not let this viewer in to begin with; one that holds it off for a while is asked
+                again.
+            NotPermitted: the mesh does not let this viewer see the subject.
         """
         while True:
-            state = "the mesh is away"
+            state, again_s = "the mesh is away", COME_BACK_EVERY_S
             try:
                 await self._one_session()
             except MailboxFull:
                 state = "the mesh has too much to do"
+            except HeldOff as error:
+                state, again_s = str(error), REFUSED_EVERY_S
+            except KeyRefused as error:
+                # Its key may be allowed again, and a mesh that has no room for another connection may have some.
+                if self.n_sessions == 0:
+                    raise
+                state, again_s = str(error), REFUSED_EVERY_S
             except (NodeMissing, PeerGone, AskTimedOut):
                 if self.n_sessions == 0:
                     raise
+            except ActorUnknown as error:
+                # Viewing may be set aside, until somebody has mended the cause and starts it again.
+                if self.n_sessions == 0:
+                    raise
+                state = str(error)
+            except AskFailed as error:
+                # Where the plate lies may be away as the mesh may, such as a server that is started again with it.
+                if self.n_sessions == 0 or not error.failure.retry:
+                    raise
+                state = str(error)
             self._screen.state(state)
             # Deliberate: a mesh that starts says nothing until it is up.
-            await asyncio.sleep(COME_BACK_EVERY_S)
+            await asyncio.sleep(again_s)
 
     async def _one_session(self) -> None:
         dialer = self._dial(self._deliver)
@@ -163,7 +200,14 @@ class Follower:
 
     def _take(self, link: Link, frame: Frame) -> None:
         began_s = time.monotonic()
-        self._screen.plane(frame, self._pixels(link, frame))
+        try:
+            self._screen.plane(frame, self._pixels(link, frame))
+            if self._ring is not None:
+                self._ring.check(frame.ref)
+        except StaleFrame:
+            # While this viewer stood still the mesh held it for gone, and has used the slot again: all is shown anew.
+            self._ended.set()
+            return
         held_s = time.monotonic() - began_s
         link.tell(BRIDGE, FrameTaken(viewer=frame.viewer, sequence=frame.sequence, held_s=held_s))
 

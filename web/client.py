@@ -7,6 +7,7 @@ from typing import Protocol
 from ..messages.compute import JobStatus, JobSummary
 from ..messages.control import ActorRow, MeshStatus
 from ..plates.model import Plate, PlateSummary
+from ..plates.survey import PlateSurvey
 
 
 class MeshClient(Protocol):
@@ -22,6 +23,10 @@ class MeshClient(Protocol):
 
     async def plates(self) -> tuple[PlateSummary, ...]:
         """One line for each plate."""
+        ...
+
+    async def survey_plates(self) -> PlateSurvey:
+        """The plates that can be listed, and the places that cannot list theirs."""
         ...
 
     async def plate(self, plate_id: int) -> Plate:

@@ -9,7 +9,7 @@ from html import escape
 
 from ..messages.compute import JobSummary
 from ..messages.control import MeshStatus
-from ..plates.model import PlateSummary
+from ..plates.survey import PlateSurvey
 
 STYLE = """
 body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: #1f2933; background: #f4f6f8; }
@@ -26,13 +26,13 @@ _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'"
 
 
-def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Sequence[JobSummary]) -> str:
+def render_overview(status: MeshStatus, plates: PlateSurvey, jobs: Sequence[JobSummary]) -> str:
     """The page; every value is escaped."""
     told = f"{status.version} · {status.n_actors} actors · {status.n_processes} processes · "
     told += f"{status.n_restarts} restarts · {'?' if status.n_viewers is None else status.n_viewers} viewers"
     plate_rows = [
         {"id": one.id, "name": one.name, "wells": one.n_wells, "fields": one.n_fields, "images": one.n_images}
-        for one in plates
+        for one in plates.plates
     ]
     job_rows = [
         {
@@ -49,7 +49,16 @@ def render_overview(status: MeshStatus, plates: Sequence[PlateSummary], jobs: Se
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>hcs-mesh</title>'
         f"<style>{STYLE}</style></head>\n<body><header><h1>hcs-mesh</h1><p>{escape(told)}</p></header>\n"
-        f"{_table('Plates', 'plates', 'id', plate_rows)}{_table('Jobs', 'jobs', 'job', job_rows)}</body></html>\n"
+        f"{_table('Plates', 'plates', 'id', plate_rows)}{_unlisted(plates)}"
+        f"{_table('Jobs', 'jobs', 'job', job_rows)}</body></html>\n"
+    )
+
+
+def _unlisted(plates: PlateSurvey) -> str:
+    """Why a table is not all there is."""
+    return "".join(
+        f'<section><p class="quiet">Not all plates: {escape(one.error)}<br>{escape(one.hint)}</p></section>\n'
+        for one in plates.unlisted
     )
 
 

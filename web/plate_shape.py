@@ -22,6 +22,7 @@ def plate_shape(plate: Plate) -> dict[str, Any]:
         "name": plate.name,
         "kind": plate.kind,
         "wells": {well: {"fields": [fields[key] for key in sorted(fields)]} for well, fields in wells.items()},
+        "n_missing": plate.n_missing,
         "missing": plate.missing,
         "notes": plate.notes,
     }

@@ -14,6 +14,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from ..config.errors import MeshError
+from ..plates.survey import PlateSurvey, UnlistedPlace
+from ..transport import AskFailed
 from .client import MeshClient
 from .overview import POLICY, render_overview
 from .plate_shape import plate_shape
@@ -29,8 +31,15 @@ def build(client: MeshClient, allowed_hosts: Sequence[str]) -> Starlette:
     async def job(request: Request) -> object:
         return await client.job(request.path_params["job_id"])
 
+    async def survey() -> PlateSurvey:
+        try:
+            return await client.survey_plates()
+        except AskFailed as error:
+            # The jobs are there to be seen all the same.
+            return PlateSurvey(unlisted=(UnlistedPlace(place="", error=str(error), hint=error.hint),))
+
     async def overview(request: Request) -> Response:
-        page = render_overview(await client.status(), await client.plates(), await client.jobs())
+        page = render_overview(await client.status(), await survey(), await client.jobs())
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
     return Starlette(

@@ -21,7 +21,8 @@ def agent(
         str, typer.Option("--users", metavar="A,B", help="Whose imports may come from here; else all who have a key.")
     ] = "",
     limit_mib_s: Annotated[
-        float, typer.Option("--limit-mib-s", metavar="N", min=0.0, help="Send at most so much; 0: no limit.")
+        float,
+        typer.Option("--limit-mib-s", metavar="N", min=0.0, help="Read at most so much; 0: guest.limit_mib_s."),
     ] = 0.0,
     may_delete: Annotated[
         bool, typer.Option("--may-delete", help="Let imports delete certified sources here, where they ask for it.")

@@ -14,9 +14,11 @@ from ..messages.imports import ImportState
 from ..messages.viewing import ViewerInfo
 from ..plates.labels import Labels
 from ..plates.model import Plate
+from ..plates.survey import PlatesIncomplete
 from ..transport import TransportError
 from . import machine_form as machine
 from . import text_form as text
+from .errors import ListedInPart
 from .import_text import print_import, print_imports
 from .options import full_id
 from .printing import print_json
@@ -110,9 +112,18 @@ def forget_import(question: Question, given: str, *, discard_held: bool = False)
 
 
 def plates(question: Question) -> None:
-    """List the plates."""
-    answer = question.ask(lambda mesh: mesh.plates())
-    print_json([machine.summary_form(one) for one in answer]) if question.as_json else text.print_plates(answer)
+    """List the plates that can be listed.
+
+    Raises:
+        ListedInPart: some places cannot list theirs.
+        MeshError: none can.
+    """
+    answer = question.ask(lambda mesh: mesh.survey_plates())
+    rows = answer.plates
+    print_json([machine.summary_form(one) for one in rows]) if question.as_json else text.print_plates(rows)
+    if answer.unlisted:
+        told = PlatesIncomplete(answer)
+        raise ListedInPart(str(told), hint=told.hint)
 
 
 def plate(question: Question, plate_id: int) -> None:

@@ -52,7 +52,7 @@ class CommandLine(TyperGroup):
             raise _told_usage(error) from error
         except MeshError as error:
             tell(str(error), error.hint, for_machine=for_machine)
-            raise typer.Exit(1) from error
+            raise typer.Exit(getattr(error, "exit_code", 1)) from error
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ..client import Client
 from ..config.errors import MeshError
 from ..config.mail_address import NoAddress
 from ..config.written_out import shown
-from ..messages.compute import JobStatus
-from ..messages.imports import ImportPreview, ImportStatus
+from ..messages.compute import JobStatus, WellStatus
+from ..messages.imports import ImportOrder, ImportPreview, ImportStatus
 from ..plates.errors import BadSourceName
 from ..transport import AskFailed, NotPermitted
 from . import machine_form as machine
@@ -26,7 +27,7 @@ from .orders import MAX_SHOWN, Wish
 from .preview_form import preview_machine_form, print_preview
 from .printing import console, print_json
 from .reaching import elsewhere
-from .results import copy_planes, results_form, write_results
+from .results import fetch_results, must_have_results, results_form, write_results
 
 
 class Refusal(NamedTuple):
@@ -46,8 +47,6 @@ def hand_over(question: Question, wishes: Sequence[Wish], *, wait: bool, single:
         CommandFailed: the mesh refused one, the others went on; or one that was waited for failed or was cancelled.
         MeshError: the mesh refused the only one.
     """
-    if not single:
-        _check_there(wishes)
 
     async def submit(mesh: Client) -> list[str | Refusal] | list[ImportStatus | Refusal]:
         taken: list[str | Refusal] = []
@@ -84,20 +83,23 @@ def _show(answers: Sequence[str | ImportStatus | Refusal], *, single: bool) -> N
             print(one)
 
 
-def _check_there(wishes: Sequence[Wish]) -> None:
+def absence(order: ImportOrder) -> str:
+    """Say that a mesh of this host would find nothing at an order's path; empty where it would, or nobody can tell."""
+    if elsewhere() is not None or order.agent or os.path.lexists(order.path):
+        return ""
+    return shown(f"there is nothing at {order.path}")
+
+
+def check_there(wishes: Sequence[Wish]) -> None:
     """Promise that a mesh of this host will find every path, before the first is handed over.
 
     Raises:
         CommandFailed: there is nothing at one of them.
     """
-    if elsewhere() is not None:
-        return
-    absent = [one for one in wishes if not one.order.agent and not os.path.lexists(one.order.path)]
+    absent = list(filter(None, (absence(one.order) for one in wishes)))
     if absent:
         raise CommandFailed(
-            "\n".join(
-                shown(f"{one.place or 'import'}: there is nothing at {one.order.path}") for one in absent[:MAX_SHOWN]
-            ),
+            "\n".join(f"import: {one}" for one in absent[:MAX_SHOWN]),
             hint="nothing was handed over; give the paths of folders or image files",
         )
 
@@ -209,6 +211,7 @@ def take_results(question: Question, given: str, *, out: Path | None, planes: bo
 
     Raises:
         CommandFailed: no well of the job is done yet.
+        MeshError: results that are not here any more are not handed out to the asker now.
         OSError: a table cannot be read, or the folder cannot be written.
     """
     name = full_id("job", given)
@@ -219,8 +222,15 @@ def take_results(question: Question, given: str, *, out: Path | None, planes: bo
     job, n_restarts = question.ask(gather)
     plate = question.ask(lambda mesh: mesh.plate(job.plate_id))
     folder = out or Path(f"{job.job}-results")
-    files = write_results(job, plate, folder, n_restarts=n_restarts)
-    copied = copy_planes(job, folder) if planes else []
+    copies = folder / "planes" if planes else None
+
+    def fetch(well: str) -> WellStatus:
+        return question.ask(lambda mesh: mesh.fetch_well(name, well))
+
+    must_have_results(job, folder)
+    with TemporaryDirectory(prefix="hcs-mesh-results-") as shelf:
+        told, copied = fetch_results(job, fetch, Path(shelf), copies)
+        files = write_results(told, plate, folder, n_restarts=n_restarts)
     if question.as_json:
         print_json(results_form(job, files, copied))
         return

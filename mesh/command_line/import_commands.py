@@ -140,7 +140,11 @@ def import_(
         named = [usual._replace(order=orders.placed(usual.order, path, Path())) for path in paths or ()]
     except orders.WrongOrder as error:
         raise typer.BadParameter(str(error)) from error
-    wishes = orders.read_list(bulk, usual) if bulk is not None else tuple(named)
+    # With --dry-run a path that is not there keeps the others from no preview.
+    seen = orders.unseen if dry_run else handing_over.absence
+    wishes = orders.read_list(bulk, usual, absence=seen) if bulk is not None else tuple(named)
+    if len(named) > 1 and not dry_run:
+        handing_over.check_there(wishes)
     question = asking.Question(data, key, as_json)
     if dry_run:
         handing_over.preview(question, wishes)

@@ -22,7 +22,8 @@ from ..transport import (
     parse_address,
     save_pair,
 )
-from ..transport.keys import check_name, check_public
+from ..transport.key_ring import check_name
+from ..transport.keys import check_public
 from ..transport.whereabouts import find_mesh, owner_secret
 from .errors import CommandFailed
 from .options import folder_of
@@ -30,6 +31,7 @@ from .printing import print_json
 
 ANYWHERE = ("0.0.0.0", "[::]", "*")  # noqa: S104
 """Where a mesh listens that listens on every address: no host can dial that."""
+OWNER = "owner"
 
 
 def new(data: Path | None, name: str, *, role: Role | None, out: Path | None, as_json: bool) -> None:
@@ -37,12 +39,15 @@ def new(data: Path | None, name: str, *, role: Role | None, out: Path | None, as
 
     Raises:
         KeyFileError: the file exists, or the name does not do; or, once it is done, another file of the ring is no key.
+        CommandFailed: somebody of this name is let in already.
     """
     check_name(name)
     path = (out or Path(f"{name}.secret")).absolute()
+    ring = _ring(data) if role is not None else None
+    if ring is not None:
+        _check_free(ring, name)
     pair = new_pair()
     save_pair(path, pair)
-    ring = _ring(data) if role is not None else None
     if ring is not None and role is not None:
         try:
             ring.allow(Principal(name=name, role=role), pair.public)
@@ -111,6 +116,7 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
 
     Raises:
         KeyFileError: name or key have not the form of one; or, once it is done, another file of the ring is no key.
+        CommandFailed: the key is somebody else's, or the name the owner's, whose key is another.
     """
     given = Path(public)
     if len(public) != 40 and given.is_file():
@@ -122,6 +128,8 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
         raise CommandFailed(
             f"this key is let in already, as {known.name} ({known.role})", hint=f"hcs-mesh keys revoke {known.name}"
         )
+    if name == OWNER and known is None:
+        raise _is_the_owners()
     ring.allow(Principal(name=name, role=role), public)
     if as_json:
         print_json({"name": name, "role": role, "public": public})
@@ -140,7 +148,7 @@ def revoke(data: Path | None, name: str, *, as_json: bool) -> None:
     ring = _ring(data)
     folder = folder_of(data)
     secret = owner_secret(folder)
-    if name == "owner" and secret.exists():
+    if name == OWNER and secret.exists():
         raise CommandFailed(
             "the owner's key lies in the data folder, and whoever can read that is let in again at the next start",
             hint=f"to exchange it, stop the mesh, remove {secret} and start it again",
@@ -174,6 +182,23 @@ def list_all(data: Path | None, *, as_json: bool) -> None:
 def _ring(data: Path | None) -> KeyRing:
     # One file that is no key must keep nobody from locking another one out: the work is done, then it is told.
     return KeyRing(DataLayout(folder_of(data)).allowed_keys, lenient=True)
+
+
+def _check_free(ring: KeyRing, name: str) -> None:
+    if name == OWNER:
+        raise _is_the_owners()
+    known = next((one for one, _ in ring.allowed() if one.name == name), None)
+    if known is not None:
+        raise CommandFailed(
+            f"{known.name} is let in already ({known.role}), and would be no longer by the key of before",
+            hint=f"hcs-mesh keys revoke {known.name} first, or choose another name",
+        )
+
+
+def _is_the_owners() -> CommandFailed:
+    return CommandFailed(
+        "the owner's key is made by the mesh, and lies in its data folder", hint="choose another name for this key"
+    )
 
 
 def _tell_wrong(ring: KeyRing) -> None:

@@ -66,6 +66,7 @@ def plate_form(plate: Plate, labels: Labels = UNLABELLED) -> dict[str, Any]:
         "wells": {
             well: {"fields": _fields_form(plate, fields, with_t=with_t)} for well, fields in wells.items() if well
         },
+        "n_missing": plate.n_missing,
         "missing": [msgspec.to_builtins(one) for one in plate.missing],
         "notes": list(plate.notes),
         "metadata": dict(plate.metadata),

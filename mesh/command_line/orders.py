@@ -92,8 +92,15 @@ def placed(order: ImportOrder, path: str, folder: Path) -> ImportOrder:
     return msgspec.structs.replace(order, path=path if order.agent else str((folder / path).absolute()))
 
 
-def read_list(file: Path, usual: Wish) -> tuple[Wish, ...]:
+def unseen(order: ImportOrder) -> str:
+    """Nothing: nobody has looked whether there is anything at an order's path."""
+    return ""
+
+
+def read_list(file: Path, usual: Wish, *, absence: Callable[[ImportOrder], str] = unseen) -> tuple[Wish, ...]:
     """The orders of a list: columns apart by tabs, named in its first line; ``usual`` fills what a line leaves empty.
+
+    ``absence`` says of an order that there is nothing at its path, if so.
 
     Raises:
         CommandFailed: the list cannot be read, or a line cannot be meant; every such line is named.
@@ -115,7 +122,7 @@ def read_list(file: Path, usual: Wish) -> tuple[Wish, ...]:
     first: dict[tuple[str, str], str] = {}
     for place, cells in _lines(file, text):
         try:
-            wish = _wish(cells, usual, file.absolute().parent, place)
+            wish = _wish(cells, usual, file.absolute().parent, place, absence)
         except WrongOrder as error:
             wrong.append(f"{place}: {error}")
             continue
@@ -182,7 +189,9 @@ def _columns(cells: list[str], place: str) -> list[str]:
     return names
 
 
-def _wish(cells: Mapping[str, str], usual: Wish, folder: Path, place: str) -> Wish:
+def _wish(
+    cells: Mapping[str, str], usual: Wish, folder: Path, place: str, absence: Callable[[ImportOrder], str]
+) -> Wish:
     changes: dict[str, object] = {}
     wrong: list[str] = []
     for column, cell in cells.items():
@@ -190,14 +199,22 @@ def _wish(cells: Mapping[str, str], usual: Wish, folder: Path, place: str) -> Wi
             changes |= _change(column, cell, cells)
         except WrongOrder as error:
             wrong.append(str(error))
-    if wrong:
-        # All of them: who mends one after the other hands the list over as often.
-        raise WrongOrder("; ".join(wrong))
-    order = placed(msgspec.structs.replace(usual.order, **changes), cells.get("path", ""), folder)
+    order = msgspec.structs.replace(usual.order, **changes)
+    try:
+        order = placed(order, cells.get("path", ""), folder)
+    except WrongOrder as error:
+        wrong.append(str(error))
+    else:
+        # Where the cell that names a workstation is wrong, the path is none of this host's.
+        absent = "" if "agent" in cells and "agent" not in changes else absence(order)
+        wrong += [absent] if absent else []
     try:
         check_order(order)
     except MeshError as error:
-        raise WrongOrder(shown(str(error))) from error
+        wrong.append(shown(str(error)))
+    if wrong:
+        # All of them: who mends one after the other hands the list over as often.
+        raise WrongOrder("; ".join(wrong))
     return Wish(order, cells.get("for", usual.on_behalf_of), place)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..config.written_out import shown
-from .printing import bytes_text, console, counted, row, table
+from .printing import bytes_text, console, counted, named_of, row, table
 
 if TYPE_CHECKING:
     from ..messages.imports import ImportOrder, ImportPreview
@@ -50,6 +50,7 @@ def _plate_form(plate: Plate, order: ImportOrder) -> dict[str, Any]:
         "n_z": len({one.z for one in images if one.kind == "plane"}),
         "n_t": len({one.t for one in images}),
         "n_images": len(images),
+        "n_missing": plate.n_missing,
         "missing": [msgspec.to_builtins(one) for one in plate.missing],
     }
 
@@ -78,7 +79,7 @@ def print_preview(order: ImportOrder, preview: ImportPreview) -> None:
         listed = table("plate", "kind", *numbers, right=numbers)
         for one in told:
             counts = (one[f"n_{name}"] for name in ("wells", "fields", "channels", "z", "t", "images"))
-            row(listed, one["name"], one["kind"], *counts, len(one["missing"]) or "")
+            row(listed, one["name"], one["kind"], *counts, one["n_missing"] or "")
         out.print(listed)
     for fileset in plan.filesets:
         if not fileset.plates:
@@ -87,8 +88,10 @@ def print_preview(order: ImportOrder, preview: ImportPreview) -> None:
     for plate, image in missing[:MAX_MISSING]:
         place = f"{image.well} field {image.field} c {image.c} z {image.z} t {image.t}"
         say("missing:", f"{_name(plate, order)} {place}", image.file)
-    if len(missing) > MAX_MISSING:
-        say(f"... and {len(missing) - MAX_MISSING} more missing images (--json lists them all)")
+    n_missing = sum(plate.n_missing for plate in plan.plates)
+    if n_missing > MAX_MISSING:
+        n_more = n_missing - len(missing[:MAX_MISSING])
+        say(f"... and {n_more} more missing images (--json lists {named_of(len(missing), n_missing)})")
     for left in plan.left_out[:MAX_LEFT_OUT]:
         say("stays behind:", f"{left.path}: {left.reason}")
     if len(plan.left_out) > MAX_LEFT_OUT:

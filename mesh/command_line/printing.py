@@ -76,6 +76,11 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
+def named_of(n_named: int, n: int) -> str:
+    """How many of ``n`` things a list names: all of them, or so many."""
+    return "them all" if n_named >= n else f"{n_named} of them"
+
+
 def bytes_text(n_bytes: int) -> str:
     """A number of bytes as people say it."""
     size = float(n_bytes)

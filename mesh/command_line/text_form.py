@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..config.written_out import shown
 from ..plates.labels import UNLABELLED, Labels
 from .machine_form import IMAGE_KEY
-from .printing import console, moment_text, row, state_text, table
+from .printing import console, moment_text, named_of, row, state_text, table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -94,7 +94,7 @@ def print_plates(plates: Iterable[PlateSummary]) -> None:
     listed = table("id", "name", "kind", "wells", "fields", "images", right=numbers)
     for one in plates:
         row(listed, one.id, one.name, one.kind, one.n_wells, one.n_fields, one.n_images)
-    print_listed(listed, "no plates yet: hcs-mesh import PATH")
+    print_listed(listed, "no plates yet: hcs-mesh import PATH (images in OMERO that lie on no plate are not listed)")
 
 
 def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
@@ -119,7 +119,7 @@ def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
     out.print("files in:", shown(plate.root), markup=False, soft_wrap=True)
     numbers = ("planes", "projections", "missing")
     listed = table("well", "fields", "channels", "z", "t", "planes", "projections", "missing", right=numbers)
-    missing = Counter(one.well for one in plate.missing)
+    missing = Counter(one.well for one in plate.missing) + Counter(dict(plate.more_missing))
     for well in plate.declared_wells:
         images = list(plate.images(well=well))
         kinds = Counter(image.kind for image in images)
@@ -139,8 +139,9 @@ def print_plate(plate: Plate, labels: Labels = UNLABELLED) -> None:
     for one in plate.missing[:10]:
         place = f"{one.well} field {one.field} c {one.c} z {one.z} t {one.t}"
         out.print("missing:", place, shown(one.file), markup=False, soft_wrap=True)
-    if len(plate.missing) > 10:
-        out.print(f"... and {len(plate.missing) - 10} more missing images (--json lists them all)")
+    if plate.n_missing > 10:
+        told = named_of(len(plate.missing), plate.n_missing)
+        out.print(f"... and {plate.n_missing - len(plate.missing[:10])} more missing images (--json lists {told})")
     for note in plate.notes:
         out.print("note:", note, markup=False, soft_wrap=True)
 

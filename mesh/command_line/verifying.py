@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..config.written_out import shown
-from ..plates.local.certifying import certificate_path, load, verify_certificate
+from ..plates.local.certificate_shelf import certificate_path, load
+from ..plates.local.certifying import verify_certificate
 from ..plates.local.repository import LocalRepository
-from ..plates.local.signing import check_signature, load_public_key
+from ..plates.local.signing import check_signature, load_former_keys, load_public_key
 from .errors import CommandFailed
 from .following import progress_bar
 from .options import folder_of, full_id
 from .printing import bytes_text, print_json
 
 if TYPE_CHECKING:
-    from ..plates.certificate import Certificate, Verdict
+    from ..plates.certificate import Certificate, SignedCertificate, Verdict
+
+Signer = Literal["due", "own", "former", "unknown"]
+"""Whose key has signed a certificate, by what is known of it here."""
 
 SHOWN = 20
 """Differences that people are shown; --json lists them all."""
@@ -28,7 +32,7 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
 
     Raises:
         CommandFailed: a file is not what the certificate says, or nobody says whose key has signed it.
-        CertificateForged: the certificate is not what was signed, or not by the key of this data folder.
+        CertificateForged: the certificate is not what was signed, or not by a key that this data folder has or had.
         CertificateUnreadable, RepositoryFailed: it cannot be read, or the repository cannot.
     """
     folder = folder_of(data)
@@ -38,15 +42,8 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
         _check_data(folder)
         path = certificate_path(folder, full_id("import", given))
     signed = load(path)
-    ours = load_public_key(folder / "keys")
-    check_signature(signed, public_key=ours)
+    key = _check_signer(signed, folder / "keys", fingerprint)
     certificate = signed.certificate
-    if fingerprint and fingerprint != certificate.key_fingerprint:
-        raise CommandFailed(
-            f"the certificate was signed by the key {certificate.key_fingerprint}, and {fingerprint} is due",
-            hint="delete nothing on its word, and ask the mesh's owner whose key that is",
-        )
-    known_key = ours is not None or bool(fingerprint)
     verdict, duration_s = None, 0.0
     if not signature_only:
         _must_lie_here(certificate)
@@ -55,19 +52,50 @@ def verify(data: Path | None, given: str, *, signature_only: bool, as_json: bool
         verdict = _read_again(folder, certificate, for_machine=as_json)
         duration_s = time.perf_counter() - start
     if as_json:
-        print_json(_machine_form(certificate, verdict, duration_s, known_key=known_key))
+        print_json(_machine_form(certificate, verdict, duration_s, key=key))
     else:
-        _print(certificate, verdict, duration_s, known_key=known_key)
+        _print(certificate, verdict, duration_s, key=key)
     if verdict is not None and not verdict.good:
         raise CommandFailed(
             f"{len(verdict.differences)} of {verdict.n_files} files are not what the certificate says",
             hint="keep the source: it may be the only good copy; import it again, and check the repository's disk",
         )
-    if not known_key:
+    if key == "unknown":
         raise CommandFailed(
             "the signature is good, and nothing here says whose key it is: anybody could have made it",
             hint=f"ask the mesh's owner for the fingerprint and give it: --fingerprint {certificate.key_fingerprint}",
         )
+
+
+def _check_signer(signed: SignedCertificate, keys: Path, due: str) -> Signer:
+    """Whose key has signed: the one that is due, this data folder's own, or a former one of it.
+
+    Raises:
+        CommandFailed: it is not the key that a person says is due.
+        CertificateForged: the certificate is not what was signed, or by none of those keys.
+    """
+    if due:
+        # A person's word counts, whatever lies here: keys get lost, and the certificates of others are looked at too.
+        check_signature(signed)
+        if due != signed.certificate.key_fingerprint:
+            raise CommandFailed(
+                f"the certificate was signed by the key {signed.certificate.key_fingerprint}, and {due} is due",
+                hint="delete nothing on its word, and ask the mesh's owner whose key that is",
+            )
+        return "due"
+    # Never what the certificate brings along itself: only what lies among this mesh's own keys.
+    ours = load_public_key(keys)
+    if ours is not None and ours.hex() == signed.public_key:
+        check_signature(signed, public_key=ours)
+        return "own"
+    former = load_former_keys(keys)
+    for one in former:
+        if one.hex() == signed.public_key:
+            check_signature(signed, public_key=one)
+            return "former"
+    # None of them: it says so where there is one to compare with.
+    check_signature(signed, public_key=ours or next(iter(former), None))
+    return "unknown"
 
 
 def _check_data(folder: Path, part: str = "") -> None:
@@ -115,14 +143,15 @@ def _read_again(data: Path, certificate: Certificate, *, for_machine: bool) -> V
 
 
 def _machine_form(
-    certificate: Certificate, verdict: Verdict | None, duration_s: float, *, known_key: bool
+    certificate: Certificate, verdict: Verdict | None, duration_s: float, *, key: Signer
 ) -> dict[str, object]:
     return {
         "certificate": certificate.certificate_id,
         "import": certificate.import_id,
         "signature": "good",
         "key": certificate.key_fingerprint,
-        "known_key": known_key,
+        "known_key": key != "unknown",
+        "former_key": key == "former",
         "verified": None if verdict is None else verdict.good,
         "n_files": certificate.n_files,
         "n_bytes": certificate.n_bytes,
@@ -131,11 +160,13 @@ def _machine_form(
     }
 
 
-def _print(certificate: Certificate, verdict: Verdict | None, duration_s: float, *, known_key: bool) -> None:
+def _print(certificate: Certificate, verdict: Verdict | None, duration_s: float, *, key: Signer) -> None:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(certificate.verified_at_unix_s))
     # Anybody can sign a certificate with a key of his own: nothing that it says is printed as it is.
     print(shown(f"certificate {certificate.certificate_id} of {certificate.import_id}: the signature is good"))
-    if not known_key:
+    if key == "former":
+        print(shown(f"signed by a former key of this mesh, {certificate.key_fingerprint}"))
+    if key == "unknown":
         told = f"this data folder has no key to compare with: ask the mesh's owner for {certificate.key_fingerprint}"
         print(shown(told))
     print(shown(f"source: {certificate.source_host}:{certificate.source}, verified {when}, {certificate.held}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from hcs_mesh.command_line import import_text, machine_form, text_form
@@ -64,6 +65,15 @@ def test_an_image_on_no_plate_has_its_fields_at_the_top() -> None:
         "image_5/s001_z000_c000_t000.tif",
         "image_5/s001_z000_c000_t001.tif",
     ]
+
+
+def test_missing_images_that_are_not_named_are_counted_at_their_wells(capsys: pytest.CaptureFixture[str]) -> None:
+    plate = msgspec.structs.replace(RAGGED, more_missing=(("C01", 7), ("D01", 92)))
+    assert machine_form.plate_form(plate)["n_missing"] == 100
+    text_form.print_plate(plate)
+    said = capsys.readouterr().out
+    assert "... and 99 more missing images (--json lists 1 of them)" in said
+    assert [line.split()[-1] for line in said.splitlines() if line.startswith(("C01", "D01"))] == ["8", "92"]
 
 
 def test_a_job_is_told_by_well_with_whole_paths() -> None:
@@ -184,3 +194,12 @@ def test_people_read_where_a_plate_belongs_without_its_control_characters(capsys
     assert "Kinases" in told
     assert "dose=5 uM" in told
     assert "\x1b" not in told
+
+
+def test_who_finds_no_plates_is_told_what_makes_some_and_which_images_are_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text_form.print_plates(())
+    said = capsys.readouterr().out
+    assert "hcs-mesh import PATH" in said
+    assert "images in OMERO that lie on no plate are not listed" in " ".join(said.split())

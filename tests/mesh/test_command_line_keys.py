@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hcs_mesh.command_line import keys
+from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.transport import KeyFileError, KeyRing, Principal, Role
 from hcs_mesh.transport.keys import new_pair
@@ -104,3 +105,22 @@ def test_a_key_file_that_was_copied_under_another_name_goes_with_its_original(tm
     (folder / "annas copy.toml").write_text((folder / "anna.toml").read_text(encoding="utf-8"), encoding="utf-8")
     keys.revoke(tmp_path, "anna", as_json=True)
     assert list(folder.iterdir()) == []
+
+
+def test_a_new_key_takes_nobodys_name(tmp_path: Path) -> None:
+    public = let_in(tmp_path, "anna")
+    with pytest.raises(CommandFailed, match="anna is let in already") as refused:
+        keys.new(tmp_path, "anna", role="viewer", out=tmp_path / "anna.secret", as_json=True)
+    assert "keys revoke anna" in refused.value.hint
+    assert not (tmp_path / "anna.secret").exists()
+    ring = KeyRing(DataLayout(tmp_path).allowed_keys)
+    assert ring.allowed() == ((Principal(name="anna", role="user"), public),)
+
+
+def test_the_owners_name_takes_no_other_key(tmp_path: Path) -> None:
+    public = let_in(tmp_path, "owner")
+    with pytest.raises(CommandFailed, match="made by the mesh"):
+        keys.new(tmp_path, "owner", role="viewer", out=tmp_path / "owner.secret", as_json=True)
+    with pytest.raises(CommandFailed, match="made by the mesh"):
+        keys.allow(tmp_path, "owner", new_pair().public, role="administrator", as_json=True)
+    assert [one for _, one in KeyRing(DataLayout(tmp_path).allowed_keys).allowed()] == [public]

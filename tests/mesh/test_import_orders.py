@@ -33,10 +33,11 @@ def test_a_line_holds_every_option(tmp_path: Path) -> None:
         tmp_path,
         "path|plate|pattern|screen|project|dataset|description|comment|tag|key-value|mail|mode|priority|depth|exclude"
         "|as-files|ended|force|delete-source|agent|for",
-        'D:\\P|p1|{well}.tif|s|pr|d|"a ""word"""|c|a; b|k=v;x=y=z|a@b.org|in-place|high|2|*.db;t/*|no|x|1|no|pc3|eva',
-        "b|||||||||||||||yes|||||",
+        'D:\\P|p1|{well}.tif|s|pr|d|"a ""word"""|c|a; b|k=v;x=y=z|a@b.org|upload|high|2|*.db;t/*|no|x|1|no|pc3|eva',
+        "b|||||||||||in-place||||yes|||||",
     )
     assert (unread.order.path, unread.order.as_files, wish.order.as_files) == (str(tmp_path / "b"), True, False)
+    assert unread.order.mode == "in-place"
     assert wish == Wish(
         ImportOrder(
             path="D:\\P",
@@ -50,7 +51,6 @@ def test_a_line_holds_every_option(tmp_path: Path) -> None:
             tags=("a", "b"),
             key_values=(("k", "v"), ("x", "y=z")),
             mail="a@b.org",
-            mode="in-place",
             priority="high",
             depth=2,
             exclude=("*.db", "t/*"),
@@ -83,6 +83,9 @@ def test_what_a_line_leaves_empty_is_as_the_command_says(tmp_path: Path) -> None
         (("path|exclude", "a|/abs"), ("line 2: '/abs' excludes nothing",)),
         (("path|pattern|as-files", "a|{well}.tif|yes"), ("line 2: what is stored as files is not read",)),
         (("path|name", f"a|{'x' * 256}"), ("line 2: the name has 256 characters",)),
+        (("path|mode|delete-source", "a|upload|yes", "b|in-place|yes"), ("line 3: what is imported in place is not",)),
+        (("path|mode|agent", "a|in-place|pc3"), ("line 2: what lies on a workstation cannot be imported in place",)),
+        (("path|mail|pattern", "a|nobody|{nix}"), ("'nobody' is no mail", "; pattern '{nix}'")),
         (("path|mail|mode|depth", "a|nobody|copy|-1"), ("'nobody' is no", "; mode is", "; depth is '-1'")),
         (("path|force", "a|perhaps"), ("line 2: force is 'perhaps'",)),
         (("path|key-value", "a|cells"), ("line 2: 'cells' is no key and value",)),
@@ -104,6 +107,36 @@ def test_a_wrong_line_is_named(tmp_path: Path, lines: tuple[str, ...], said: tup
         listed(tmp_path, *lines)
     assert [part for part in said if part not in str(told.value)] == []
     assert told.value.hint
+
+
+def test_absent_paths_are_told_with_all_else_that_is_wrong_before_any_mesh_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "list.tsv"
+    lines = (
+        *("path|mail|mode|delete-source|agent", "a|a@b.org|upload|no|", "b||||", "c|nobody|||", "d||in-place|yes|"),
+        *("a/../e||||", "far||||pc3", "g||||\x1bpc3"),
+    )
+    file.write_text("\n".join(lines).replace("|", "\t"))
+    done = CliRunner().invoke(app, ["import", "--bulk", str(file), "--data", str(tmp_path / "no-mesh"), "--json"])
+    assert done.exit_code == 1
+    told = json.loads(done.stderr)
+    deleted = "what is imported in place is not deleted: the repository has nothing but links to it"
+    assert told["error"].splitlines() == [
+        f"list.tsv line 3: there is nothing at {tmp_path / 'b'}",
+        f"list.tsv line 4: 'nobody' is no mail address, such as ada@example.org; there is nothing at {tmp_path / 'c'}",
+        f"list.tsv line 5: there is nothing at {tmp_path / 'd'}; {deleted}",
+        f"list.tsv line 6: there is nothing at {tmp_path / 'a/../e'}",
+        "list.tsv line 8: agent holds control characters: '\\x1bpc3'",
+    ]
+    assert "nothing was handed over" in told["hint"]
+
+
+def test_of_several_paths_those_that_are_absent_are_told_before_any_mesh_is_asked(tmp_path: Path) -> None:
+    words = [*map(str, (tmp_path, tmp_path / "b", tmp_path / "c")), "--data", str(tmp_path / "no-mesh"), "--json"]
+    done = CliRunner().invoke(app, ["import", *words])
+    assert done.exit_code == 1
+    said = json.loads(done.stderr)["error"].splitlines()
+    assert said == [f"import: there is nothing at {tmp_path / name}" for name in ("b", "c")]
 
 
 def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:
@@ -243,3 +276,13 @@ def test_none_in_a_state_is_not_none_at_all(capsys: pytest.CaptureFixture[str]) 
     assert "no import is waiting: hcs-mesh imports lists the others" in said
     assert "no job is failed: hcs-mesh jobs lists the others" in said
     assert "yet" not in said
+
+
+def test_a_preview_counts_the_missing_images_that_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
+    plate = msgspec.structs.replace(PLATE, more_missing=(("C01", 70), ("D01", 29)))
+    fileset = msgspec.structs.replace(PREVIEW.plan.filesets[0], plates=(plate,))
+    preview = msgspec.structs.replace(PREVIEW, plan=msgspec.structs.replace(PREVIEW.plan, filesets=(fileset,)))
+    (told,) = preview_machine_form(ImportOrder(path="/s"), preview)["plates"]
+    assert (told["n_missing"], len(told["missing"])) == (100, 1)
+    print_preview(ImportOrder(path="/s"), preview)
+    assert "... and 99 more missing images (--json lists 1 of them)" in capsys.readouterr().out

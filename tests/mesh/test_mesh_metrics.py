@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import urllib.request
 from pathlib import Path
@@ -69,11 +70,20 @@ async def test_a_port_in_use_is_told() -> None:
         await first.close()
 
 
-async def test_a_mesh_serves_metrics_where_its_settings_say(tmp_path: Path) -> None:
+def statistics_of_the_dashboard(checkout: Path) -> set[str]:
+    board = json.loads((checkout / "docs" / "grafana" / "hcs-mesh.json").read_text(encoding="utf-8"))
+    asked = "".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    return {name for names in re.findall(r'statistic=~?"([^"]+)"', asked) for name in names.split("|")}
+
+
+async def test_a_mesh_serves_the_metrics_of_the_dashboard_where_its_settings_say(
+    tmp_path: Path, checkout: Path
+) -> None:
     port = free_port()
     settings = Settings(devices=DeviceSettings(cpu_slots=0, gpu="off"), metrics=MetricsSettings(port=port))
     async with Mesh(settings, data=tmp_path):
         text = await asyncio.to_thread(scraped, port)
+    assert statistics_of_the_dashboard(checkout) - set(re.findall(r'statistic="(\w+)"', text)) == set()
     assert 'hcs_mesh_running{kind="actor",name="imports"} 1.0' in text
     assert 'hcs_mesh_statistic{name="imports",statistic="journal_n_records"}' in text
     assert 'hcs_mesh_memory_bytes{kind="supervisor",name="mesh"}' in text

@@ -27,9 +27,17 @@ WRONG: dict[str, tuple[type[MeshError], str, dict[str, object]]] = {
     "exclude": (PatternError, "excludes nothing", {"exclude": ("/abs",)}),
     "mail": (NoAddress, "nobody", {"mail": "nobody"}),
     "files and pattern": (BadOrder, "means nothing", {"as_files": True}),
+    "in place and deleted": (BadOrder, "is not deleted", {"mode": "in-place", "delete_source": True}),
+    "in place elsewhere": (BadOrder, "does not see its disk", {"mode": "in-place", "agent": "pc3"}),
     "depth below": (BadOrder, "the depth is -1", {"depth": -1}),
     "depth above": (BadOrder, "the depth is 1001", {"depth": 1_001}),
     "path": (BadOrder, "the path has 32768 characters", {"path": "/" * 32_768}),
+    "path with NUL": (BadOrder, "'/a\\x00b' is no path", {"path": "/a\0b"}),
+    "only, empty": (BadOrder, "'' is not the name of a file", {"only": ("a.tif", "")}),
+    "only, a path": (BadOrder, "'sub/a.tif' is not the name", {"only": ("sub/a.tif",)}),
+    "only, above": (BadOrder, "'..' is not the name", {"only": ("..",)}),
+    "only, NUL": (BadOrder, "'a\\x00b' is not the name", {"only": ("a\0b",)}),
+    "names": (BadOrder, "2 names have 10000001 characters", {"only": ("x" * 10_000_000, "y")}),
     "long name": (BadOrder, "the name has 200000 characters, and no more than 255", {"name": "x" * 200_000}),
     "escape": (BadOrder, "the name holds characters that would not show: 'a\\x1b[2J'", {"name": "a\x1b[2J"}),
     "lines of a name": (BadOrder, "'a\\nb'", {"dataset": "a\nb"}),
@@ -51,6 +59,9 @@ WRONG: dict[str, tuple[type[MeshError], str, dict[str, object]]] = {
 def test_what_people_write_is_taken() -> None:
     check_order(GOOD)
     check_order(msgspec.structs.replace(GOOD, pattern="", as_files=True))
+    check_order(msgspec.structs.replace(GOOD, mode="in-place"))
+    check_order(msgspec.structs.replace(GOOD, agent="pc3", delete_source=True))
+    check_order(msgspec.structs.replace(GOOD, only=("a.tif", "..b c 試料.tif")))
 
 
 @pytest.mark.parametrize(("kind", "said", "changes"), WRONG.values(), ids=WRONG)

@@ -14,6 +14,7 @@ from hcs_mesh.config.errors import MeshError
 from hcs_mesh.messages.compute import JobStatus, JobSummary, WellStatus
 from hcs_mesh.messages.control import ActorRow, MeshStatus
 from hcs_mesh.plates.model import Image, Plate, PlateSummary, build_plate
+from hcs_mesh.plates.survey import PlateSurvey, UnlistedPlace
 from hcs_mesh.transport import ActorUnknown, AskFailed, Failure
 from hcs_mesh.web.app import create_app
 
@@ -52,6 +53,7 @@ class Remembered:
     def __init__(self, failure: Exception | None = None, name: str = "Demo24") -> None:
         self.failure = failure
         self.name = name
+        self.shut: AskFailed | None = None
 
     async def status(self) -> MeshStatus:
         """Up, or the failure."""
@@ -66,6 +68,13 @@ class Remembered:
     async def plates(self) -> tuple[PlateSummary, ...]:
         """One plate."""
         return (PlateSummary(id=3, name=self.name, n_wells=1, n_fields=1, n_images=2),)
+
+    async def survey_plates(self) -> PlateSurvey:
+        """The same, beside a place that is shut."""
+        if self.shut:
+            raise self.shut
+        shut = UnlistedPlace(place="far", error="<b>nobody</b> logged in", hint="log in there")
+        return PlateSurvey(plates=await self.plates(), unlisted=(shut,))
 
     async def plate(self, plate_id: int) -> Plate:
         """Plate 3 only."""
@@ -169,8 +178,18 @@ def test_the_page_lists_plates_and_jobs_and_names_stay_text() -> None:
     assert answer.headers["content-type"].startswith("text/html")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
     assert "<script" not in answer.text
+    assert "Not all plates: &lt;b&gt;nobody&lt;/b&gt; logged in<br>log in there" in answer.text
     assert 'href="/api/jobs/j-1"' in answer.text
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_the_page_shows_the_jobs_where_no_plate_can_be_listed() -> None:
+    mesh = Remembered()
+    mesh.shut = AskFailed(Failure(kind="OmeroAwaitsLogin", message="nobody may act", hint="hcs-mesh omero login"))
+    answer = get("/", mesh)
+    assert answer.status_code == 200
+    assert "Not all plates: nobody may act<br>hcs-mesh omero login" in answer.text
+    assert 'href="/api/jobs/j-1"' in answer.text
 
 
 def test_a_request_that_names_another_host_is_refused() -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
-from ...transport import ROLES
 from ..errors import NotInControl, TextualMissing
 from .mesh import ConsoleMesh
-
-MAY_CONTROL = ROLES[ROLES.index("administrator") :]
 
 
 async def open_app(mesh: ConsoleMesh, *, control: bool) -> None:
@@ -22,7 +19,7 @@ async def open_app(mesh: ConsoleMesh, *, control: bool) -> None:
     if importlib.util.find_spec("textual") is None:
         raise TextualMissing("the console needs Textual, which is not installed", hint="pip install textual")
     principal = await mesh.who_am_i()
-    if control and principal.role not in MAY_CONTROL:
+    if control and principal.role != "administrator":
         raise NotInControl(
             f"{principal.name} is {principal.role}, and only an administrator's key may control the mesh",
             hint="leave --control out to look, or give an administrator's key with --key",
