@@ -156,7 +156,10 @@ def agent(folder: Path, source: Path) -> Iterator[AgentLine]:
     node, life = asyncio.run_coroutine_threadsafe(listen(), loop).result()
     words = [sys.executable, "-P", "-m", "hcs_mesh", "--mesh", f"tcp://127.0.0.1:{port}"]
     words += ["--mesh-key", keys.server.public, "--key", str(folder / "scope.secret"), "agent", "--quiet"]
-    words += ["--serve", f"plates={source}", "--data", str(folder / "agent")]
+    # Both ends share a disk here: what the mesh writes would be made way for.
+    settings = folder / "agent.toml"
+    settings.write_text('[guest]\nnice = 0\nio_class = "none"\nback_off = false\n', encoding="utf-8")
+    words += ["--serve", f"plates={source}", "--data", str(folder / "agent"), "--config", str(settings)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     try:
         while "scope" not in agents.agents or not agents.agents["scope"].here:

@@ -161,6 +161,7 @@ def one_round(
         speeds["alone"] = written(frames, gap_s)
 
     def together() -> None:
+        # Known to a mesh that has imported before: it keeps the rate over its restarts.
         pace = Pace(GuestSettings(), folder / "data", free_rate=speeds["free"] * MIB)
         with Importing(repository, source, files, pace) as importing:
             speeds["guest"] = importing.rate_while(lambda: speeds.update(beside=written(frames, gap_s)))

@@ -45,7 +45,7 @@ keep_ended = {N_JOBS}
 """
 
 
-def life(n: int, chance: random.Random) -> Iterator[records.Record]:
+def life(n: int, chance: random.Random, wells: tuple[str, ...] = WELLS) -> Iterator[records.Record]:
     """What the journal holds of one job, from its submission to its end."""
     job, now = f"job-{n:04d}", time.time()
     yield records.Submitted(
@@ -58,9 +58,9 @@ def life(n: int, chance: random.Random) -> Iterator[records.Record]:
         source=SOURCE,
         source_name="nuclei.py",
         owner="eva",
-        wells=WELLS,
+        wells=wells,
     )
-    for well in WELLS:
+    for well in wells:
         yield records.Attempted(job=job, at_unix_s=now, well=well, attempt=1, executor="executor.cpu0")
         names = ("mean area", "median area", "mean intensity", "total intensity", "nuclei per field")
         files = tuple(

@@ -1,4 +1,4 @@
-"""Importing into OMERO, beside the bare calls that carry the same bytes: ``python bench/omero_import.py``."""
+"""Uploads into OMERO, beside the bare calls that carry the same bytes: ``python bench/omero_import.py``."""
 
 import hashlib
 import sys
@@ -18,12 +18,14 @@ from rounds import paired
 from rows import Row
 
 from hcs_mesh.plates.omero.errors import OmeroMissing
+from hcs_mesh.plates.omero.imports import N_THREADS
 from hcs_mesh.plates.omero.library import omero_py
 from hcs_mesh.plates.planners import Plan
 from hcs_mesh.plates.planners.plan import Fileset, PlannedFile
 from omero_server.running import running_server
 
-NAME = "OMERO: import, 8 files of 16 MiB: the raw upload loop"
+# Of an import this is the upload alone, without the second reading by the server and the images that it makes.
+NAME = f"OMERO: upload of 8 x 16 MiB, {N_THREADS} at a time: the loop, 1 at a time"
 N_FILES, FILE_BYTES = 8, 16 * 2**20
 N_ROUNDS = 5
 CHUNK_BYTES = 5_000_000

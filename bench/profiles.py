@@ -39,6 +39,22 @@ async def _asks(profile: cProfile.Profile) -> None:
     await node.close()
 
 
+async def _asks_alone(profile: cProfile.Profile) -> None:
+    from echo import Answer, Echo
+
+    from hcs_mesh.supervisors import Node
+
+    node = Node("bench")
+    life = await node.start_actor("echo", Echo)
+    ask = node.find("echo").ask
+    profile.enable()
+    for number in range(N_ALONE):
+        await ask(Answer(number=number))
+    profile.disable()
+    await life.stop()
+    await node.close()
+
+
 async def _asks_over_a_link(profile: cProfile.Profile) -> None:
     from echo import Answer, Echo
 
@@ -90,6 +106,24 @@ async def _events(profile: cProfile.Profile) -> None:
     await node.close()
 
 
+async def _appends(profile: cProfile.Profile) -> None:
+    from journal import Moved, _record
+
+    from hcs_mesh.supervisors.journal import Journal
+
+    async def writer() -> None:
+        for number in range(PER_CALLER):
+            await journal.append(_record(number))
+
+    # Of the event loop's thread: the bytes are written and synced in another one.
+    with tempfile.TemporaryDirectory(prefix="hcs-mesh-bench-") as name:
+        async with await Journal[Moved].open(Path(name), record_type=Moved) as journal:
+            list(journal.replay())
+            profile.enable()
+            await asyncio.gather(*(writer() for _ in range(64)))
+            profile.disable()
+
+
 async def _small_files(profile: cProfile.Profile) -> None:
     from many_files import _make_small
 
@@ -124,9 +158,11 @@ async def _small_files(profile: cProfile.Profile) -> None:
 
 
 PROFILES: dict[str, Callable[[cProfile.Profile], Awaitable[None]]] = {
+    "ask, one process: asyncio Queue + Future": _asks_alone,
     "ask, one process, 64 callers: the same": _asks,
-    "ask, two processes, p50: raw DEALER/ROUTER": _asks_over_a_link,
+    "ask, two processes, p50: raw DEALER/ROUTER, at its best": _asks_over_a_link,
     "tell, two processes: blocking PUSH/PULL": _events,
+    "journal: 64 writers / sqlite WAL FULL by 64": _appends,
     "import, 10,000 small files, transferring alone: cp -r and sync": _small_files,
 }
 """By the name of the row that they explain; of tell the receiving side, which is the slower one, of an ask both."""

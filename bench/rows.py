@@ -1,6 +1,11 @@
 """One line of the table of measurements: ours beside its reference, both measured in one run."""
 
+from pathlib import Path
+
 import msgspec
+
+LONG_ROWS = Path(__file__).with_name("long_rows.json")
+"""What ``bench/many_files.py --long`` has measured last: the page tells it, and when that was."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,3 +46,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             f"ratio {self.ratio:6.2f} (target {bound} {self.target:g}) {verdict}"
             + (f"\n    {self.parts}" if self.parts else "")
         )
+
+
+class LongRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that take too long for every run, and when, where and under what load they were measured."""
+
+    date: str
+    machine: str
+    load: float
+    took_s: float
+    rows: tuple[Row, ...]

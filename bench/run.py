@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parent))
 
 from profiles import profiled
-from rows import Row
+from rows import LONG_ROWS, LongRows, Row
 
 HERE = Path(__file__).parent
 ROOMS = (
@@ -46,10 +47,11 @@ import importlib, sys, msgspec
 sys.path.insert(0, sys.argv[1])
 sys.stdout.write("\\n" + msgspec.json.encode(importlib.import_module(sys.argv[2]).measure()).decode())
 """
-ASK = "ask, two processes, p50: raw DEALER/ROUTER"
+ASK = "ask, two processes, p50: raw DEALER/ROUTER, at its best"
 STREAM = "planes: publisher to follower / warm memcpy"
 BLOCK = "ring alone: to another process / block per image, at its best"
 MEMCPY = "ring alone: put, one copy / warm memcpy"
+REMOTE = "planes: to another host, CURVE / raw ZMQ with CURVE"
 SMALL = "import, 10,000 small files, transferring alone: cp -r and sync"
 LIBRARIES = ("hcs-mesh", "pyzmq", "msgspec", "uvloop", "numpy", "opencv-python-headless", "scipy", "scikit-image")
 
@@ -113,18 +115,9 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         f"Load average before the run: {load:.1f}; above a few tenths others were running, and waits are long.",
         f"The run took {elapsed_s:.0f} s.",
         "",
-        "| What: the reference | Reference | hcs-mesh | Unit | Ratio | Target | |",
-        "|---|---:|---:|---|---:|---:|---|",
+        *table(rows),
+        *seldom(),
     ]
-    for row in rows:
-        if row.unmeasured:
-            lines.append(f"| {row.name} | | | | | | not measured: {told(row.unmeasured)} |")
-            continue
-        bound = "≥" if row.higher_is_better else "≤"
-        lines.append(
-            f"| {row.name} | {shown(row.reference)} | {shown(row.ours)} | {row.unit} | {row.ratio:.2f} "
-            f"| {bound} {row.target:g} | {verdict(row)} |"
-        )
     missed = {row.name: profiled(row.name) for row in rows if not row.met}
     if any(missed.values()):
         lines += [
@@ -143,6 +136,41 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         lines += [f"- `bench/{room}.py`: {reason}" for room, reason in unmeasured.items()]
     lines += ["", "Libraries: " + ", ".join(f"{name} {version(name)}" for name in LIBRARIES) + ".", ""]
     return "\n".join(lines)
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Rows as the page shows them."""
+    lines = [
+        "| What: the reference | Reference | hcs-mesh | Unit | Ratio | Target | |",
+        "|---|---:|---:|---|---:|---:|---|",
+    ]
+    for row in rows:
+        if row.unmeasured:
+            lines.append(f"| {row.name} | | | | | | not measured: {told(row.unmeasured)} |")
+            continue
+        bound = "≥" if row.higher_is_better else "≤"
+        lines.append(
+            f"| {row.name} | {shown(row.reference)} | {shown(row.ours)} | {row.unit} | {row.ratio:.2f} "
+            f"| {bound} {row.target:g} | {verdict(row)} |"
+        )
+    return lines
+
+
+def seldom() -> list[str]:
+    """The lines that are not of this run: who measures them writes them down."""
+    if not LONG_ROWS.exists():
+        return []
+    long = msgspec.json.decode(LONG_ROWS.read_bytes(), type=LongRows)
+    where = f"{long.machine}, in {long.took_s:.0f} s"
+    return [
+        "",
+        f"Measured apart, on {long.date}, by `python bench/many_files.py --long`, on {where},",
+        f"begun under a load of {long.load:.1f}. Each size is taken once: what others do may hit one side alone.",
+        "",
+        *table(long.rows),
+        "",
+        *(f"- {row.name.partition(':')[0]}: {row.parts}." for row in long.rows if row.parts),
+    ]
 
 
 def explained(rows: dict[str, Row]) -> list[str]:
@@ -175,6 +203,15 @@ def explained(rows: dict[str, Row]) -> list[str]:
             f"Of a plane's {there_us:.0f} us {copy_us:.0f} are the copy and {max(0, put_us - copy_us):.0f} the ring;",
             f"{max(0, there_us - put_us):.0f} pass until the consumer has woken up, looked and answered. To wait for",
             "that is cheaper than to fill another slot meanwhile, which is in no cache.",
+        ]
+    remote = rows.get(REMOTE)
+    if remote and memcpy and remote.reference and not remote.met:
+        raw_us, ours_us, copy_us = (8e6 / speed for speed in (remote.reference, remote.ours, memcpy.reference))
+        lines += [
+            "",
+            f"Of *{REMOTE}*: of a plane's {ours_us:.0f} us {raw_us:.0f} would be the bare",
+            "socket's, which encrypts what nobody changes meanwhile. A copy out of the slot comes first, which takes",
+            f"{copy_us:.0f} us where it is warm (docs/decisions/0028); here it shares one core with the encryption.",
         ]
     small = rows.get(SMALL)
     if small and not small.met:

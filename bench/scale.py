@@ -109,12 +109,16 @@ async def many_nodes(n: int) -> dict[str, float]:
         assert await asyncio.gather(*(ref.ask(Answer(number=i)) for i, ref in enumerate(refs))) == list(range(n))
 
         async def ask_us(ref: PeerRef) -> float:
-            times = []
-            for number in range(500):
-                start = time.perf_counter()
-                await ref.ask(Answer(number=number))
-                times.append(time.perf_counter() - start)
-            return statistics.median(times) * 1e6
+            """The median microseconds of an ask: of the quickest of a few passes, as for actors."""
+            passes = []
+            for _ in range(3):
+                times = []
+                for number in range(500):
+                    start = time.perf_counter()
+                    await ref.ask(Answer(number=number))
+                    times.append(time.perf_counter() - start)
+                passes.append(statistics.median(times))
+            return min(passes) * 1e6
 
         among_us = await ask_us(refs[0])
         own_mib = statistics.median(psutil.Process(one.pid).memory_full_info().uss for one in processes) / 2**20

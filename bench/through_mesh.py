@@ -30,6 +30,10 @@ certify_same_disk = true
 """Nothing computes beside it, no time is spent on watching whether the source still grows, and there is a certificate
 though source and repository share a disk; all else is as it comes, the guest too."""
 
+FLAT_OUT = "[guest]\nback_off = false\n"
+"""For what is compared with others that have just written to the same disk: an import is measured, and not how it makes
+way for them."""
+
 LOOK_EVERY_S = 0.02
 
 
