@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +117,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the tests on the shared data where there is none, and outside CI those that only root can run."""
     if not os.environ.get("CI") and not PARTS["root"].is_there():
         config.stash[WITHOUT_ROOT] = _leave_out(config, items, [item for item in items if "root" in needs(item)])
+    if WITHOUT_OMERO:
+        _leave_out(config, items, [item for item in items if "omero" in needs(item)])
     place = {name: n for n, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
     if SHARED_DATA.is_dir():
@@ -142,6 +144,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for part in sorted(needs(item)):
         if not PARTS[part].is_there():
             pytest.fail(f"{part} is missing here: {PARTS[part].mend}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write out what a worker could not hand on: a log may tell of names that are not UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

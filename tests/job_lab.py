@@ -10,6 +10,7 @@ from typing import Any
 
 from hcs_mesh.actors.analysis.patience import Patience
 from hcs_mesh.actors.analysis.scheduler import Scheduler
+from hcs_mesh.actors.retention import Retention
 from hcs_mesh.config import MeshError
 from hcs_mesh.messages.compute import (
     AwaitJob,
@@ -26,6 +27,7 @@ from hcs_mesh.plates.errors import ResultsGoElsewhere
 from hcs_mesh.plates.model import Image, Plate, build_plate
 from hcs_mesh.plates.repository import StoredResult
 from hcs_mesh.supervisors import Actor, Node
+from hcs_mesh.supervisors.journal import DISK, Disk
 from hcs_mesh.transport import Ref
 
 WELLS = ("A01", "A02", "A03")
@@ -102,7 +104,18 @@ class Bench(Actor[CompilePipeline | RunWell | CancelWell]):
 class Lab:
     """A node with a scheduler and all that it asks."""
 
-    def __init__(self, *, root: str = "/nowhere", patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        root: str = "/nowhere",
+        patience: Patience | None = None,
+        disk: Disk = DISK,
+        retention: Retention | None = None,
+        is_private: bool = False,
+    ) -> None:
+        self._is_private = is_private
+        self._disk = disk
+        self._retention = retention
         self._patience = patience or Patience(first_s=0.01, longest_s=0.02, n_waits=3)
         images = [Image(well, 1, 0, 0, 0, "plane", f"{well}.tif", 0, 8, 8, "uint16") for well in WELLS]
         self.plate = build_plate(images, id=7, name="P", channels=("DNA",), root=root)
@@ -123,7 +136,10 @@ class Lab:
                 journal,
                 charge_executor=lambda name, blame: self.charges.append(blame),
                 check_results=_check_results,
+                retention=self._retention,
                 patience=self._patience,
+                disk=self._disk,
+                is_private=lambda plate_id: self._is_private,
             ),
         )
         self.scheduler.tell(ExecutorUp(executor="executor.cpu0", pid=1))
@@ -155,8 +171,11 @@ async def opened(
     root: str = "/nowhere",
     patience: Patience | None = None,
     at_metadata: Iterable[MeshError] = (),
+    disk: Disk = DISK,
+    retention: Retention | None = None,
+    is_private: bool = False,
 ) -> AsyncIterator[Lab]:
-    found = Lab(root=root, patience=patience)
+    found = Lab(root=root, patience=patience, disk=disk, retention=retention, is_private=is_private)
     found.at_metadata.extend(at_metadata)
     await found.start(journal)
     try:

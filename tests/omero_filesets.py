@@ -66,12 +66,34 @@ def ome_tiff_plate(folder: Path, pixels: NDArray[Any]) -> list[Path]:
     return files
 
 
+def companion_plate(folder: Path, pixels: NDArray[Any]) -> list[Path]:
+    """A plain TIFF per well of ``pixels`` (well, C, Y, X), each in a folder of its own, and a companion that tells."""
+    n_wells, n_channels, height, width = pixels.shape
+    files = [folder / f"well{n}" / "same.tif" for n in range(n_wells)]
+    places = []
+    for n, (file, planes) in enumerate(zip(files, pixels, strict=True)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(file, planes, photometric="minisblack", metadata=None)
+        said = f'<UUID FileName="well{n}/same.tif">urn:uuid:00000000-0000-4000-8000-00000000000{n}</UUID>'
+        places += [
+            "".join(
+                f'<TiffData IFD="{c}" FirstC="{c}" FirstZ="0" FirstT="0" PlaneCount="1">{said}</TiffData>'
+                for c in range(n_channels)
+            )
+        ]
+    companion = folder / "plate.companion.ome"
+    companion.write_text(ome_xml(n_wells, n_channels, height, width, places), encoding="utf-8")
+    return [companion, *files]
+
+
 def metaxpress_plate(folder: Path, pixels: NDArray[Any]) -> list[Path]:
     """A MetaXpress plate of one well with the sites and wavelengths of ``pixels`` (site, wave, Y, X)."""
     folder.mkdir(parents=True, exist_ok=True)
     described = folder / "made.HTD"
     lines = ['"HTSInfoFile", Version 1.0', '"Description", "made"', '"TimePoints", 1', '"ZSteps", 1', '"XWells", 3',
-             '"YWells", 2', '"NWavelengths", 2', '"WaveName1", "DAPI"', '"WaveName2", "FITC"', '"EndFile"']  # fmt: skip
+             '"YWells", 2', '"WellsSelection1", FALSE, FALSE, FALSE', '"WellsSelection2", FALSE, TRUE, FALSE',
+             f'"XSites", {len(pixels)}', '"YSites", 1', f'"SiteSelection1"{", TRUE" * len(pixels)}',
+             '"NWavelengths", 2', '"WaveName1", "DAPI"', '"WaveName2", "FITC"', '"EndFile"']  # fmt: skip
     described.write_text("\r\n".join(lines))
     files = [described]
     for site, waves in enumerate(pixels):

@@ -10,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import tifffile
 from omero_lab import address_of, login
@@ -81,8 +82,11 @@ class Shelf:
 class Hub:
     """The hub, and what people say to it by their keys."""
 
-    def __init__(self, folder: Path, server: RunningServer, identities: Identities) -> None:
+    def __init__(
+        self, folder: Path, server: RunningServer, identities: Identities, lending: dict[str, float] | None = None
+    ) -> None:
         self.folder = folder
+        self.lending = lending or {}
         self.server = server
         self.identities = identities
         self.node = Node("hub")
@@ -96,7 +100,7 @@ class Hub:
     async def start(self, settings: Settings, stack: ExitStack) -> None:
         layout = DataLayout(self.folder)
         layout.logs.mkdir(parents=True)
-        inner = ipc_endpoint(self._sockets, "inner")
+        self.inner = inner = ipc_endpoint(self._sockets, "inner")
         self.node.listen_inner(inner)
         self.node.listen_front(self._front, self._mesh_key, self._ring)
         self.processes = processes = Processes(self.node, inner, layout, settings)
@@ -122,7 +126,13 @@ class Hub:
             self.node.find("scheduler").tell(ExecutorDown(executor=name, pid=pid))
 
         self.node.open_mailbox("scheduler", Scheduler)
-        executor = processes.child(processes.spec("executor", EXECUTOR), on_up=up, on_down=down)
+        spec = processes.spec("executor", EXECUTOR)
+        assert spec.omero is not None
+        executor = processes.child(
+            msgspec.structs.replace(spec, omero=msgspec.structs.replace(spec.omero, **self.lending)),
+            on_up=up,
+            on_down=down,
+        )
         self._root = Supervisor(
             "hub",
             [
@@ -210,9 +220,17 @@ def _minter_secret(folder: Path) -> Path:
 
 @asynccontextmanager
 async def running_hub(
-    folder: Path, server: RunningServer, *, mounted: bool = False, minter: bool = False
+    folder: Path,
+    server: RunningServer,
+    *,
+    mounted: bool = False,
+    minter: bool = False,
+    lending: dict[str, float] | None = None,
 ) -> AsyncIterator[Hub]:
-    """A hub at a server, with the managed repository mounted or not, and a minter or none."""
+    """A hub at a server, with the managed repository mounted or not, and a minter or none.
+
+    ``lending`` says how long the executor goes by what it was lent, where that is not as it is shipped.
+    """
     secret = _minter_secret(folder)
     omero = OmeroSettings(
         host=server.host,
@@ -223,7 +241,7 @@ async def running_hub(
         minter_secret_file=str(secret),
     )
     with open_identities(omero) as identities, ExitStack() as stack:
-        hub = Hub(folder, server, identities)
+        hub = Hub(folder, server, identities, lending)
         await hub.start(Settings(omero=omero), stack)
         try:
             yield hub

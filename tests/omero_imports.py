@@ -1,16 +1,21 @@
 """Imports into an OMERO.server through the calls that the import proxy makes, in its order."""
 
 import asyncio
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from omero_lab import address_of, login
+from omero_lab import Server, account, address_of, login
 from omero_plates import logged_in
 from waiting import eventually
 
@@ -30,9 +35,22 @@ from hcs_mesh.plates.repository import NO_TARGET, ImportStanding, SourceFile, St
 from omero_server.running import RunningServer
 
 METAXPRESS = "metaxpress-htd-9987/9987_Plate_3420"
-"""A real plate of three files, below the measured data."""
+"""A real plate of three files, below the measured data; its .HTD counts no z step, over which Bio-Formats fails."""
 OME_TIFF = "ome-tiff-companion/multifile.companion.ome"
 """Real images on no plate, in six files."""
+
+
+@cache
+def importable(source: Path) -> Path:
+    """A copy of a real plate whose .HTD counts one z step where it counted none, as OMERO's own reader takes it."""
+    above = tempfile.mkdtemp(prefix="hcs-mesh-plates-")
+    atexit.register(shutil.rmtree, above, ignore_errors=True)
+    copy = shutil.copytree(source, Path(above, source.name))
+    for htd in copy.rglob("*.HTD"):
+        seen = htd.stat()
+        htd.write_bytes(htd.read_bytes().replace(b'"ZSteps", 0', b'"ZSteps", 1'))
+        os.utime(htd, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    return copy
 
 
 def source_files(found: Plan) -> tuple[SourceFile, ...]:
@@ -64,7 +82,12 @@ class Import:
         self.root = Path(self.plan.root)
         self.files = source_files(self.plan)
         filesets = tuple(
-            OutlinedFileset(planner=one.planner if one.plates else "", files=tuple(file.path for file in one.files))
+            OutlinedFileset(
+                planner=one.planner if one.plates else "",
+                files=tuple(file.path for file in one.files),
+                plates=one.plates,
+                misleads=one.misleads,
+            )
             for one in self.plan.filesets
         )
         self.outline = ImportOutline(
@@ -172,13 +195,15 @@ FILES = """select fse.clientPath, orig.path, orig.name from FilesetEntry fse joi
  where fse.clientPath like :what"""
 
 
-def ask(client: Any, hql: str, what: str = "") -> list[Any]:
+def ask(client: Any, hql: str, what: str | int = "") -> list[Any]:
     """The rows of a query, asked without any code of ours."""
     from omero.rtypes import unwrap
     from omero.sys import ParametersI
 
     parameters = ParametersI()
-    if what:
+    if isinstance(what, int):
+        parameters.addLong("what", what)
+    elif what:
         parameters.addString("what", what)
     rows: list[Any] = unwrap(client.getSession().getQueryService().projection(hql, parameters, {"omero.group": "-1"}))
     return rows
@@ -230,8 +255,18 @@ class Importing:
         self.identities = identities
         self.imports = imports
 
-    def of(self, import_id: str, source: Path, *, owner: str = "ada", group: str = "", name: str = "") -> Import:
-        return Import(self.imports, import_id, plan(source, name=name or None), owner=owner, group=group)
+    def of(
+        self,
+        import_id: str,
+        source: Path,
+        *,
+        owner: str = "ada",
+        group: str = "",
+        name: str = "",
+        pattern: str | None = None,
+    ) -> Import:
+        found = plan(source, name=name or None, pattern=pattern)
+        return Import(self.imports, import_id, found, owner=owner, group=group)
 
     def empty(self, import_id: str) -> Import:
         """An import of which nothing is settled."""
@@ -240,19 +275,25 @@ class Importing:
 
 @contextmanager
 def importing(
-    server: RunningServer,
+    server: Server,
     *,
     users: tuple[str, ...] = ("ada",),
     minter: Path | None = None,
     origin: str = "this-mesh",
+    n_connections: int = 4,
     **options: Any,
 ) -> Iterator[Importing]:
     """Everything that a mesh holds to import: people who have logged in, or a minter's secret, and their imports."""
     address = address_of(server)
-    identities = Identities(address, minter=Minter(address, "minter", minter) if minter is not None else None)
-    own = [Connection(address, login(user)) for user in users]
+    identities = Identities(
+        address,
+        minter=Minter(address, "minter", minter) if minter is not None else None,
+        n_connections=n_connections,
+        clock=options.get("clock", time.monotonic),
+    )
+    own = [Connection(address, login(user, server)) for user in users]
     for user, connection in zip(users, own, strict=True):
-        identities.logged_in(Person(user=user), connection.key)
+        identities.logged_in(Person(user=account(server, user)[0]), connection.key)
     imports = OmeroImports(identities, origin=origin, **options)
     try:
         yield Importing(identities, imports)

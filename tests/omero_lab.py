@@ -1,10 +1,13 @@
-"""A stand-in server with people in it, and how they are known to it."""
+"""A stand-in server with people in it, or a real one with its own, and how they are known to it."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from omero_real import RealServer
 
 from hcs_mesh.plates.omero.address import OmeroAddress, Password
 from hcs_mesh.plates.omero.secret import Secret
-from omero_server.running import RunningServer
 
 SETUP: dict[str, Any] = {
     "root_password": "the-root",
@@ -19,17 +22,42 @@ SETUP: dict[str, Any] = {
 }
 
 
-def address_of(server: RunningServer, *, connect_s: float = 60.0, call_s: float = 60.0) -> OmeroAddress:
+class Server(Protocol):
+    """Any server that can be spoken with; what else a stand-in can do takes a RunningServer."""
+
+    @property
+    def host(self) -> str:
+        """Its name."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+    @property
+    def certificate(self) -> Any:
+        """What the server's certificate is checked with; None where it is not checked."""
+
+
+def address_of(server: Server, *, connect_s: float = 60.0, call_s: float = 60.0) -> OmeroAddress:
     """The server's address, with its own certificate to check it by."""
     return OmeroAddress(
         host=server.host,
         port=server.port,
-        ca_file=str(server.certificate),
+        verify=server.certificate is not None,
+        ca_file=str(server.certificate or ""),
         connect_s=connect_s,
         call_s=call_s,
     )
 
 
-def login(user: str) -> Password:
+def account(server: Server | None, user: str) -> tuple[str, str]:
+    """The name and the password that one of the people has at a server."""
+    if isinstance(server, RealServer):
+        return server.people[user]
+    return user, f"pw-{user}"
+
+
+def login(user: str, server: Server | None = None) -> Password:
     """The right password of a user."""
-    return Password(user=user, password=Secret(f"pw-{user}"))
+    name, password = account(server, user)
+    return Password(user=name, password=Secret(password))

@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-
-from omero_server.running import RunningServer
+from omero_lab import Server, account
 
 Planes = NDArray[Any]
 
 
 @contextmanager
-def logged_in(server: RunningServer, user: str) -> Iterator[Any]:
+def logged_in(server: Server, user: str) -> Iterator[Any]:
     """A client of omero-py, logged in."""
     from hcs_mesh.plates.omero.library import omero_py
 
     client = omero_py().omero.client(server.host, server.port)
-    client.createSession(user, f"pw-{user}")
+    client.createSession(*account(server, user))
     try:
         yield client
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omero_lab import address_of, login
+from omero_lab import Server, account, address_of, login
 from omero_plates import Planes, logged_in, save_plate
 
 from hcs_mesh.plates.local import seal_well, write_ome_tiff
@@ -19,7 +19,6 @@ from hcs_mesh.plates.omero.pool import ConnectionPool
 from hcs_mesh.plates.omero.result_keys import Provenance
 from hcs_mesh.plates.omero.results import OmeroResults
 from hcs_mesh.plates.repository import ResultFile, StoredResult
-from omero_server.running import RunningServer
 
 SOURCE = "Pipeline(name='nuclei', steps=[Label()])\n"
 
@@ -29,9 +28,9 @@ def job_of(plate_id: int) -> str:
     return f"job-{plate_id}"
 
 
-def pool_of(server: RunningServer, user: str = "ada") -> ConnectionPool:
+def pool_of(server: Server, user: str = "ada") -> ConnectionPool:
     """Connections of one person."""
-    return ConnectionPool(lambda: Connection(address_of(server), login(user)))
+    return ConnectionPool(lambda: Connection(address_of(server), login(user, server)))
 
 
 def provenance(job: str) -> Provenance:
@@ -43,7 +42,7 @@ def results_of(pool: ConnectionPool, spool: Path) -> OmeroResults:
     return OmeroResults(pool, spool, provenance=provenance)
 
 
-def make_plate(server: RunningServer, user: str = "ada", *, group: str = "") -> int:
+def make_plate(server: Server, user: str = "ada", *, group: str = "") -> int:
     """A plate of two wells with two fields, in the user's usual group or another."""
     with logged_in(server, user) as client:
         if group:
@@ -138,12 +137,12 @@ def inventory(client: Any) -> dict[str, int]:
 
 
 @contextmanager
-def gateway(server: RunningServer, user: str = "ada") -> Iterator[Any]:
+def gateway(server: Server, user: str = "ada") -> Iterator[Any]:
     """The gateway of omero-py, as other programs use it."""
     omero_py()
     from omero.gateway import BlitzGateway
 
-    connection = BlitzGateway(user, f"pw-{user}", host=server.host, port=server.port, secure=True)
+    connection = BlitzGateway(*account(server, user), host=server.host, port=server.port, secure=True)
     assert connection.connect(), connection.getLastError()
     try:
         yield connection

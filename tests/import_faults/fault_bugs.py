@@ -21,11 +21,12 @@ from fault_way_bugs import (
     links_not_proven,
     links_not_recorded,
     not_compared_with_the_workstation,
-    nothing_owed,
+    nothing_let_go,
     touched_is_changed,
 )
 from fault_ways import AGENT, CHANGES, DELETING, IN_PLACE, KINDS, UPLOAD, WATCH, way_of
 
+from hcs_mesh.actors.imports import ending
 from hcs_mesh.actors.imports.book import ImportBook
 from hcs_mesh.actors.imports.ending import ImportEnding
 from hcs_mesh.actors.imports.holds import ImportHolds
@@ -34,7 +35,7 @@ from hcs_mesh.actors.ledger import Ledger
 from hcs_mesh.actors.notices.outbox import Outbox
 from hcs_mesh.plates.holding import reader as held_reader
 from hcs_mesh.plates.holding import sweep
-from hcs_mesh.plates.local import certifying, copying, small_files
+from hcs_mesh.plates.local import certificate_shelf, copying, small_files
 from hcs_mesh.plates.local.copying import Copier
 from hcs_mesh.plates.local.folder_reader import OpenFile
 from hcs_mesh.plates.local.import_shelf import ImportShelf
@@ -115,7 +116,7 @@ def _registered_twice() -> Patches:
 
 def _holds_swept_away() -> Patches:
     async def sweep_all(self: Any, staging: Any) -> None:
-        await self._means.threads.run(lambda: sweep(staging, ()))
+        await self._means.threads.run(lambda: sweep(staging, tuple(self._means.book.lives)))
 
     # What was let go of is read from the source, while that is what it was: a bug that would be borne.
     return ((ImportHolds, "sweep", sweep_all), (held_reader, "can_be_read_again", lambda held, file: False))
@@ -182,8 +183,15 @@ def _certified_after_the_end() -> Patches:
     return ((ImportEnding, "_certify", certify),)
 
 
+def _changes_certified() -> Patches:
+    async def refuse_nothing(means: Any, life: Any) -> None:
+        pass
+
+    return ((ending, "refuse_changed", refuse_nothing),)
+
+
 def _half_a_certificate() -> Patches:
-    real = certifying.store
+    real = certificate_shelf.store
 
     def store(data: Any, signed: Any) -> Any:
         files = signed.certificate.files
@@ -220,9 +228,11 @@ PLANTED: dict[str, Planted] = {
     "what links lead to is not proven": Planted(links_not_proven, ("overwrite",), ("transfer byte",), (IN_PLACE,)),
     "what links led to is not written down": Planted(links_not_recorded, KINDS, (), (IN_PLACE,)),
     "a source is deleted before it is certified": Planted(deleted_before_certified, KINDS, (), (DELETING,)),
-    "what changed since is deleted too": Planted(changes_deleted, CHANGES, PROVING, (DELETING,)),
+    "what changed since it was read is certified": Planted(_changes_certified, CHANGES, PROVING, (UPLOAD, AGENT)),
+    # What changed before it was certified is not certified, and so not deleted.
+    "what changed since is deleted too": Planted(changes_deleted, CHANGES, ("import.certified",), (DELETING,)),
     "whether it may be deleted is not asked again": Planted(deletion_not_asked_again, DEATHS, (), (DELETING,)),
-    "a workstation that was away holds on": Planted(nothing_owed, ("kill agent", "cut link"), (), (AGENT,)),
+    "a workstation never lets go": Planted(nothing_let_go, ("kill agent", "cut link"), (), (AGENT,)),
     "a workstation that is away has failed": Planted(away_is_a_failure, ("kill agent", "cut link"), (), (AGENT,)),
     "a workstation is not asked for what is there": Planted(
         not_compared_with_the_workstation, ("reboot",), ("transfer byte",), (AGENT,)

@@ -16,7 +16,8 @@ from hcs_mesh.actors.notices.mail_text import identity, message_id
 from hcs_mesh.config import MeshError
 from hcs_mesh.plates.certificate import SignedCertificate
 from hcs_mesh.plates.local import LocalRepository
-from hcs_mesh.plates.local.certifying import load, verify_certificate
+from hcs_mesh.plates.local.certificate_shelf import load
+from hcs_mesh.plates.local.certifying import verify_certificate
 from hcs_mesh.plates.local.signing import check_signature, load_public_key
 from hcs_mesh.supervisors.journal import check, show
 
@@ -145,7 +146,9 @@ def _certificates(
     if play.plan.way == IN_PLACE:
         yield from (f"{one} is in place, and certified" for one in certified)
     else:
-        yield from (f"{one} is done without a certificate" for one in done - certified)
+        for one in done - certified:
+            if not _has_changed(play, registered.get(one)):
+                yield f"{one} is done without a certificate"
     yield from (f"{one} is certified, and not registered" for one in certified - registered.keys())
     key = load_public_key(data / "keys")
     for import_id in certified & registered.keys():
@@ -158,11 +161,23 @@ def _certificates(
         files = {one.path: one.checksum for one in signed.certificate.files}
         if files != registered[import_id].files:
             yield f"{import_id} is certified for {files}, and registered with {registered[import_id].files}"
+        there_then = play.certifying.get(import_id, {})
+        for path, checksum in files.items():
+            if there_then.get((registered[import_id].source, path), checksum) != checksum:
+                yield f"{path} of {import_id} was another file at the source when it was certified"
         # A disk that loses a bit after the proof is found by whoever asks for the proof again, and by nobody before.
         late = {path for (of, path), early in play.rotten.items() if of == import_id and not early}
         differ = {one.path: one.reason for one in verify_certificate(signed.certificate, repository).differences}
         for path in differ.keys() - late:
             yield f"{path} of {import_id} is certified, and {differ[path]}"
+
+
+def _has_changed(play: Play, registered: Registered | None) -> bool:
+    """Whether the source of an import holds other bytes by now than it was imported with."""
+    source = play.world.sources.get(registered.source) if registered is not None else None
+    if registered is None or source is None:
+        return False
+    return any(sha1(source.contents.get(path, b"")) != checksum for path, checksum in registered.files.items())
 
 
 def _notices(play: Play, by_import: dict[str, Records]) -> Iterator[str]:

@@ -57,6 +57,8 @@ class Play:
         """The imports whose proof has begun."""
         self.proving: dict[str, int] = {}
         """How many changes there had been of the source when the proof of an import began."""
+        self.certifying: dict[str, dict[tuple[str, str], str]] = {}
+        """The checksums of what lay at the sources once each import had its plates, and no certificate."""
         self.delivering: Counter[str] = Counter()
         """The notices on their way, and to how many they still go."""
         self.retried = False
@@ -149,7 +151,7 @@ class Play:
 
     def _next(self, life: Life) -> Report:
         until = time.monotonic() + HUNG_S
-        while (report := life.report(SILENCE_S)) is None:
+        while (report := self.havoc.heard(life, SILENCE_S)) is None:
             self.havoc.heal()
             if time.monotonic() > until:
                 life.kill()
@@ -218,6 +220,10 @@ class Play:
                 self.proving[report.of] = len(self.world.source.changes)
             case "import.entered.transferring", "after":
                 self.verifying.discard(report.of)
+                self.certifying.pop(report.of, None)
+            case "import.entered.annotating", "after":
+                # The first time: in a later life there may be a certificate, and what changes then is too late for it.
+                self.certifying.setdefault(report.of, self.world.checksums())
             case "notice.posted", "after":
                 self.delivering[report.of] = report.facts["n_to"]
             case "notice.delivered", "after":

@@ -7,13 +7,16 @@ import signal
 import time
 from collections.abc import Callable
 
-from fault_schedules import Fault
+from fault_process import Life
+from fault_schedules import Fault, Report
 from fault_workstation import Workstation
 from fault_world import FaultWorld
 
 STOPPED_S = 0.02
 LONG_S = 0.8
 """For so long an agent stands still now and then: the mesh holds it to be away."""
+WRITE_EVERY_S = 0.003
+"""Who goes on writing does so between two looks at a source."""
 TICK_S = 0.004
 """What is written within one tick of a file system's clock may have the time of what was there before."""
 
@@ -30,6 +33,8 @@ class Havoc:
         self.corrupted: tuple[str, str] | None = None
         """The import and the file that were corrupted last."""
         self.source_was_away = False
+        self._writer: random.Random | None = None
+        """Who goes on writing to the source, if somebody does."""
 
     def apply(self, fault: Fault, n_reports: int) -> bool:
         """Have it happen; whether there was anything that it could hit."""
@@ -44,6 +49,10 @@ class Havoc:
                 self.unmount(n_reports + fault.lasts)
             case "kill agent" | "stop agent" | "cut link" if self._workstation is not None:
                 self._hit_workstation(self._workstation, fault, chance, n_reports)
+            case "write on":
+                self._writer = chance
+                self.lasting.append((n_reports + fault.lasts, "writer"))
+                return world.source.append(chance)
             case "corrupt":
                 self.corrupted = world.corrupt(chance)
                 self._say(f"corrupted: {self.corrupted}")
@@ -84,9 +93,20 @@ class Havoc:
             self._say(f"healed: {cure}")
             if cure == "workstation":
                 self.mend_workstation()
+            elif cure == "writer":
+                self._writer = None
             else:
                 getattr(self._world, cure)()
         self.lasting = later
+
+    def heard(self, life: Life, silence_s: float) -> Report | None:
+        """What a life says next, while somebody may go on writing; None after so long a silence."""
+        until_s = time.monotonic() + silence_s
+        while self._writer is not None and time.monotonic() < until_s:
+            if (report := life.report(WRITE_EVERY_S)) is not None:
+                return report
+            self._world.source.append(self._writer)
+        return life.report(max(0.0, until_s - time.monotonic()))
 
     def mend_workstation(self) -> None:
         """Have the agent and its cable there, where there is a workstation."""

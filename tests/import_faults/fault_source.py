@@ -116,6 +116,17 @@ class FaultSource:
         self._noted(path, bytes(data))
         return True
 
+    def append(self, chance: random.Random) -> bool:
+        """Write behind the end of a file, as who has only paused."""
+        if not (there := self._there()):
+            return False
+        path, more = chance.choice(there), chance.randbytes(chance.randrange(1, 2_000))
+        descriptor = os.open(self.folder / path, os.O_WRONLY | os.O_APPEND)
+        os.write(descriptor, more)
+        os.close(descriptor)
+        self._noted(path, self.contents[path] + more)
+        return True
+
     def touch(self, chance: random.Random) -> bool:
         """Give everything another time and another mode, and leave every byte as it is."""
         for path in (there := self._there()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -70,12 +69,9 @@ def deletion_not_asked_again() -> Patches:
     )
 
 
-def nothing_owed() -> Patches:
-    real = AgentSource.release
-
+def nothing_let_go() -> Patches:
     async def release(self: Any, held: Any) -> None:
-        if self._line.agent.here:
-            await real(self, held)
+        pass
 
     async def no_sweep(self: Any, agent: Any, link: Any) -> None:
         pass
@@ -111,9 +107,9 @@ def handed_over_under_another_key() -> Patches:
 def touched_is_changed() -> Patches:
     real = WatchEye._walk
 
-    def walk(self: Any, folder: str, above: str, times: Any) -> Iterator[tuple[str, int]]:
-        for path, _ in real(self, folder, above, times):
-            yield path, os.stat(f"{folder}/{path.removeprefix(above)}").st_mtime_ns  # noqa: PTH116
+    def walk(self: Any, folder: str, above: str, times: Any) -> Iterator[tuple[str, int, int]]:
+        for path, _, mtime_ns in real(self, folder, above, times):
+            yield path, mtime_ns, mtime_ns
 
     async def compare(self: Any, one: Any) -> None:
         unit = self._folder.units[one.unit]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 KINDS = ("kill", "stop", "fill", "unmount", "corrupt", "replace", "truncate", "overwrite", "reboot")
 AT_AGENT = ("kill agent", "stop agent", "cut link")
+WRITE_ON = "write on"
+"""Somebody goes on writing to the source, as an acquisition that had only paused."""
 CHANGES = ("replace", "truncate", "overwrite")
 SIDES = ("before", "after")
 DURING = "during"
@@ -40,6 +42,11 @@ BYTES = ("transfer byte", "verify byte")
 
 N_BYTES = 2
 """Each kind of fault hits as many random bytes of each in a round."""
+
+WRITTEN_ON = tuple(
+    record for record in RECORDS[1 : RECORDS.index("import.certified")] if record != "import.entered.held"
+)
+"""Where that begins of its own; by chance it does anywhere."""
 
 STORED = RECORDS.index("import.stored")
 CERTIFIED = RECORDS.index("import.certified")
@@ -88,6 +95,8 @@ def combinations() -> list[Combination]:
         side = SIDES[n // 2 % 2] if point in RECORDS else DURING
         found += [Combination(kind, point, side, AGENT) for k, kind in enumerate(AT_AGENT) if n % 3 == k]
         found += [Combination("touch", point, side, WATCH)] if n % 3 == 1 else []
+    found += [Combination(WRITE_ON, point, SIDES[n % 2], UPLOAD) for n, point in enumerate(WRITTEN_ON)]
+    found += [Combination(WRITE_ON, point, DURING, UPLOAD) for point in BYTES]
     for side in SIDES:
         found += [Combination(kind, DELETED, side, DELETING) for kind in KINDS if (kind not in CHANGES)]
         for point in WATCHED:
@@ -104,7 +113,7 @@ COMBINATIONS = combinations()
 
 def kinds_of(way: str) -> tuple[str, ...]:
     """What may befall an import on this way."""
-    return KINDS + {AGENT: AT_AGENT, WATCH: ("touch",)}.get(way, ())
+    return KINDS + {UPLOAD: (WRITE_ON,), AGENT: AT_AGENT, WATCH: ("touch",)}.get(way, ())
 
 
 def records_of(way: str) -> tuple[str, ...]:

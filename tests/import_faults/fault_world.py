@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from fault_source import FaultSource
+from fault_source import FaultSource, sha1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NEWNS, _BIND, _DETACH = 0x20000, 4096, 2
@@ -69,6 +69,14 @@ class FaultWorld:
         made = FaultSource(self._disk / ".coming", self._disk / ".spare", sizes, self.chance)
         made.folder = made.folder.rename(self._disk / "second")
         self.sources[str(self.scope / "second")] = made
+
+    def checksums(self) -> dict[tuple[str, str], str]:
+        """What lies at each source, by source and file."""
+        found = {}
+        for source, plate in self.sources.items():
+            there = plate.contents.keys() - plate.missing()
+            found |= {(source, path): sha1(plate.contents[path]) for path in there}
+        return found
 
     # -- the mount of the source --------------------------------------------------------------------
 

@@ -155,7 +155,7 @@ class SimulatedExecutor(Executor):
             raise WellCancelled(f"well {message.well} of {message.job} was cancelled")
         fate = self._lab.world.random.random() if not self._lab.calm else 1.0
         if fate < 0.03 or message.well == self._lab.cursed:
-            self._process.kill()
+            self._lab.strike(self._process)
         elif fate < 0.06:
             raise RuntimeError("a fault of the executor")
         elif fate < 0.1:
@@ -238,6 +238,13 @@ class ObservedLink(Link):
 class Lab:
     """One schedule."""
 
+    commit_grace_s = COMMIT_GRACE_S
+    """After a job is cancelled what was under way may still be committed for so long."""
+    n_troubles = 4
+    cancels = 0.3
+    hangs = 0.02
+    """Shares of the jobs that are cancelled, and of the wells that never end."""
+
     def __init__(self, world: World) -> None:
         self.world = world
         self.calm = False
@@ -257,7 +264,7 @@ class Lab:
         self.frozen_until = 0.0
         # A well that ends whoever computes it.
         self.cursed = world.random.choice((*WELLS[2:], *[""] * 16))
-        self.hub = Hub(world, self._tree, make_link=self._link)
+        self.hub = Hub(world, self._tree, make_link=self._link, make_node=self._node)
         self.crowd = Crowd(world, self.hub)
         self.clients = [self._client(number) for number in range(2)]
 
@@ -265,6 +272,9 @@ class Lab:
         link = ObservedLink(*arguments, **named)
         link.on_run = self._handed_out
         return link
+
+    def _node(self) -> Node:
+        return Node("hub")
 
     def _tree(self, hub: Hub) -> Supervisor:
         self.children = {}
@@ -370,7 +380,7 @@ class Lab:
             if self.acknowledged.setdefault(key, job) != job:
                 raise Violation(f"{key} was taken as {self.acknowledged[key]} and as {job}")
         self.wells_of[job] = len(wells)
-        if chance.random() < 0.3:
+        if chance.random() < self.cancels:
             await asyncio.sleep(chance.random() * 2.0)
             try:
                 status = await self._asked(dialer, CancelJob(job=job))
@@ -378,8 +388,7 @@ class Lab:
                 pass  # it was over
             else:
                 if status.state == "cancelled":
-                    self.world.note(f"{job} is cancelled")
-                    self.cancelled_at[job] = self.world.now
+                    self._cancelled(job)
         while (await self._asked(dialer, GetJob(job=job))).state == "running":  # noqa: ASYNC110 - as people ask
             await asyncio.sleep(0.5)
 
@@ -397,12 +406,20 @@ class Lab:
                 self.world.note(f"{type(request).__name__}: {error}")
             await asyncio.sleep(0.1 + self.world.random.random() * 0.3)
 
+    def _cancelled(self, job: str) -> None:
+        self.world.note(f"{job} is cancelled")
+        self.cancelled_at[job] = self.world.now
+
     # -- what the world does, and what it sees ----------------------------------------------------
+
+    def strike(self, process: Process) -> None:
+        """Let a well end who computes it."""
+        process.kill()
 
     def well_s(self) -> float:
         """How long a device takes over a well."""
         fate = self.world.random.random()
-        if not self.calm and fate < 0.02:
+        if not self.calm and fate < self.hangs:
             return 1e6
         return self.world.random.random() * (6.0 if fate < 0.12 else 0.6)
 
@@ -413,7 +430,7 @@ class Lab:
     def commits(self, job: str, well: str) -> None:
         self.n_commits[job, well] += 1
         cancelled_at = self.cancelled_at.get(job)
-        if cancelled_at is not None and self.world.now > max(cancelled_at, self.frozen_until) + COMMIT_GRACE_S:
+        if cancelled_at is not None and self.world.now > max(cancelled_at, self.frozen_until) + self.commit_grace_s:
             raise Violation(f"well {well} of {job} is committed {self.world.now - cancelled_at:.1f} s after its end")
 
     def _handed_out(self, request: RunWell, answer: asyncio.Future[Any]) -> None:
@@ -421,7 +438,7 @@ class Lab:
         self.world.note(f"well {one} is handed out")
         before = self.handed_out.get(one)
         # An attempt that its executor gave back, for want of room, is made again in the same folder.
-        if before is not None and not _given_back(before):
+        if before is not None and not given_back(before):
             raise Violation(f"attempt {request.attempt} of well {request.well} of {request.job} is handed out twice")
         self.handed_out[one] = answer
         if request.job in self.cancelled_at:
@@ -439,7 +456,7 @@ class Lab:
 
     def play(self) -> None:
         world = self.world
-        for _ in range(world.random.randrange(5)):
+        for _ in range(world.random.randrange(self.n_troubles + 1)):
             world.later(world.random.random() * FAULTS_S, world.random.choice(self._troubles()))
         world.later(FAULTS_S, self._heal)
         world.run_until(lambda: self.calm and all(client.done() for client in self.clients), 300.0)
@@ -465,9 +482,13 @@ class Lab:
         self.hub.run_whole(look, within_s=60.0)
         self._adds_up({status.job: status for status in statuses})
         world.run_until(lambda: False, 0.5)  # the end of the last job is written
+        self._rests()
         self.hub.stop()
         comes_to_rest(world, world.processes)
         self._audit()
+
+    def _rests(self) -> None:
+        """See what must hold while everything is up and nobody wants anything."""
 
     def _troubles(self) -> tuple[Callable[[], None], ...]:
         return (
@@ -599,7 +620,8 @@ class Lab:
                 raise Violation(f"{key} was acknowledged as {job}, and the journal has {kept}")
 
 
-def _given_back(answer: asyncio.Future[Any]) -> bool:
+def given_back(answer: asyncio.Future[Any]) -> bool:
+    """Whether an executor said of a well that it cannot do it."""
     return answer.done() and not answer.cancelled() and isinstance(answer.exception(), AskFailed)
 
 

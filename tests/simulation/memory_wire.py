@@ -55,6 +55,7 @@ class MemoryListener:
             link = self.links[dialer.name] = self._make_link(
                 dialer.name, self._writer(dialer.name), self._deliver, principal=principal
             )
+            link.here = True
         self.dialers[dialer.name] = dialer
         link.hear(batch)
 
@@ -73,6 +74,10 @@ class MemoryListener:
 
     def look_for_lost(self, now: float) -> None:
         """Nobody is silent here without being dead."""
+
+    def is_stalled(self) -> bool:
+        """Nobody here takes nothing."""
+        return False
 
     def statistics(self) -> dict[str, int | float | str]:
         return {"peers": len(self.links)}

@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from hcs_mesh.actors.analysis import job_records, scheduler
+from hcs_mesh.actors.analysis import job_records, remote_executor, scheduler
 from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
+from hcs_mesh.actors.analysis.executors_elsewhere import ExecutorsElsewhere
 from hcs_mesh.actors.analysis.job_book import JobBook
 from hcs_mesh.actors.analysis.job_resumption import JobResumption
+from hcs_mesh.actors.analysis.remote_executor import RemoteExecutor
 from hcs_mesh.actors.analysis.scheduling import Scheduling
 from hcs_mesh.actors.analysis.well_runs import WellRuns
 from hcs_mesh.actors.ledger import Ledger
+from hcs_mesh.actors.nodes import join_desk
+from hcs_mesh.actors.nodes.join_desk import JoinDesk
 from hcs_mesh.actors.viewing.stream_pump import BRIDGE, StreamPump
 from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
 from hcs_mesh.actors.viewing.viewer_stream import ViewerStream
@@ -31,7 +35,7 @@ from hcs_mesh.supervisors.mailbox import Mailbox
 from hcs_mesh.supervisors.roster import Roster
 from hcs_mesh.supervisors.shift import KILL_S, Shift
 from hcs_mesh.supervisors.slot import ChildLife, Slot
-from hcs_mesh.transport import Link
+from hcs_mesh.transport import Link, PeerGone
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.questions import Questions
 from hcs_mesh.transport.wakes import Nap
@@ -409,7 +413,11 @@ def _cancelled_well_committed() -> Patches:
     async def stop_well(self: Any, job: str, well: str, executor: str) -> None:
         pass
 
-    return ((WellRuns, "cancel_well", lambda self, executor, job, well: None), (WellRuns, "_stop_well", stop_well))
+    return (
+        (WellRuns, "cancel_well", lambda self, executor, job, well: None),
+        (WellRuns, "_stop_well", stop_well),
+        (WellRuns, "_is_wanted", lambda self, job: True),
+    )
 
 
 def _death_forgotten() -> Patches:
@@ -484,6 +492,73 @@ def _news_lost_during_a_look_up() -> Patches:
         return ()
 
     return ((ViewerStream, "adopt", adopt),)
+
+
+def _new_life_asked_as_the_old_one() -> Patches:
+    async def run(self: Any, request: Any) -> Any:
+        while True:
+            link = await self._node.reached()
+            try:
+                return await link.ask(self._door, request, timeout_s=remote_executor.WELL_TIMEOUT_S)
+            except PeerGone:
+                if not link.gone:
+                    raise
+
+    return ((RemoteExecutor, "_run", run),)
+
+
+def _asked_again_for_nobody() -> Patches:
+    real = RemoteExecutor.receive
+
+    async def receive(self: Any, message: Any) -> Any:
+        return self.defer(self._run(message)) if isinstance(message, RunWell) else await real(self, message)
+
+    return ((RemoteExecutor, "receive", receive),)
+
+
+def _cancelled_once() -> Patches:
+    async def stop_well(self: Any, job: str, well: str, executor: str) -> None:
+        self.cancel_well(executor, job, well)
+
+    return ((WellRuns, "_stop_well", stop_well),)
+
+
+def _nobody_looks_before_a_commit() -> Patches:
+    return ((WellRuns, "_is_wanted", lambda self, job: True),)
+
+
+def _hosts_always_spared() -> Patches:
+    return ((Scheduling, "spares", lambda self, job, well, executor: True),)
+
+
+def _next_life_is_the_baseline() -> Patches:
+    return ((join_desk, "is_in", lambda life, node, row: True),)
+
+
+def _back_and_not_told() -> Patches:
+    real = JoinDesk._away
+
+    def away(self: Any, node: Any, reason: str) -> None:
+        executors = node.executors
+        real(self, node, reason)
+        node.executors = executors
+
+    return ((JoinDesk, "_away", away),)
+
+
+def _not_planted_again() -> Patches:
+    async def start(self: Any, child: Any) -> None:
+        self.supervisor.children = ()
+        await self.supervisor.start_child(child)
+
+    return ((ExecutorsElsewhere, "_start", start),)
+
+
+def _started_again_unnoticed() -> Patches:
+    async def started(self: Any) -> None:
+        pass
+
+    return ((RemoteExecutor, "started", started),)
 
 
 PLANTED: dict[str, Planted] = {
@@ -563,10 +638,29 @@ PLANTED: dict[str, Planted] = {
         "streaming", _lost_words_not_made_up_for, r"planes are (never shown|held)"
     ),
     "slot reused early": Planted("streaming", _slot_reused_early, r"shows -?\d+, not \d+"),
-    "credit leak on a viewer's death": Planted("streaming", _credit_leak, r"of 4 slots \d are free"),
+    "credit leak on a viewer's death": Planted("streaming", _credit_leak, r"of 5 slots \d are free"),
     "credits without bound": Planted("streaming", _credits_without_bound, r"a viewer with \d credits holds"),
     "a starved stream is forgotten": Planted("streaming", _starved_stream_forgotten, r"planes are never shown"),
     "news lost while a snapshot is looked up": Planted(
         "streaming", _news_lost_during_a_look_up, r"planes are never shown"
+    ),
+    "a host's next life is asked as the one before": Planted(
+        "hosts", _new_life_asked_as_the_old_one, r"is asked of two lives"
+    ),
+    "a well is asked for again for nobody": Planted(
+        "hosts", _asked_again_for_nobody, r"is asked for again, and attempt|is kept, and computed again"
+    ),
+    "a cancellation is said once": Planted("hosts", _cancelled_once, r"is still at well .* was cancelled long ago"),
+    "nobody looks before a commit": Planted("hosts", _nobody_looks_before_a_commit, r"is committed .* after its end"),
+    "the death of a host is never charged": Planted("hosts", _hosts_always_spared, r"a job is never over"),
+    "a watch takes the next life for its own": Planted("hosts", _next_life_is_the_baseline, r"a death is never heard"),
+    "an executor that is back is not told of": Planted(
+        "hosts", _back_and_not_told, r"a job is never over|does not know it"
+    ),
+    "a branch loses what was added to it": Planted(
+        "hosts", _not_planted_again, r"a job is never over|no answer in time"
+    ),
+    "what stands for an executor is back and does not say so": Planted(
+        "hosts", _started_again_unnoticed, r"a job is never over|the scheduler does not know it"
     ),
 }

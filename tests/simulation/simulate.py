@@ -1,5 +1,8 @@
 """Plays schedules, or one again: python tests/simulation/simulate.py [--seed N] [--schedules N] [--planted NAME].
 
+Without --first or --planted they are others every time; the first line says where they begin. They are shared out among
+as many processes as there are cores, so that --first and --schedules play the same ones on every computer.
+
 Always in a process of its own, with hashes that are the same every time: in which order the names of a set come is part
 of a schedule.
 """
@@ -10,12 +13,15 @@ import argparse
 import faulthandler
 import gc
 import importlib
+import itertools
 import json
 import logging
 import os
 import re
 import resource
+import secrets
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +34,13 @@ sys.path.append(str(Path(__file__).parent))
 from planted_bugs import PLANTED, planted
 from virtual_world import Outcome, World, run_schedule
 
-SCENARIOS = ("tills", "analysis", "streaming")
+SCENARIOS = ("tills", "analysis", "streaming", "hosts")
 LONGEST_S = 120.0
 """Of real time, for one schedule: most take a tenth of a second."""
 MOST_BYTES = 4 * 2**30
 """Of address space: a schedule that grows without end is not the end of the computer."""
 HASH_SEED = "0"
+MOST_SEED = 10**9
 
 
 def scenario_of(seed: int) -> str:
@@ -92,7 +99,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, help="play this schedule alone, and show what happened in it")
     parser.add_argument("--schedules", type=int, default=6000)
-    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--first", type=int, help="the seed to begin with; any, if none is given")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--scenario", default="", choices=("", *SCENARIOS))
     parser.add_argument("--planted", default="", help="have this fault in the code: " + ", ".join(PLANTED))
     parser.add_argument("--each-planted", action="store_true", help="one fault after the other, a line for each")
@@ -100,6 +108,11 @@ def main() -> int:
     asked = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": HASH_SEED})
+    alone = asked.json or asked.planted or asked.each_planted or asked.seed is not None
+    if asked.first is None:
+        asked.first = 0 if alone else secrets.randbelow(MOST_SEED)
+    if not alone and asked.processes > 1:
+        return _shared_out(asked.first, asked.schedules, asked.processes, asked.scenario)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     logging.disable(logging.CRITICAL)
     gc.collect()
@@ -131,6 +144,18 @@ def main() -> int:
     print(f"violated by seed {found.seed} after {n} schedules: {found.violation}")
     print(f"to see it again: make simulate SEED={found.seed}" + (f" ARGS='{again.strip()}'" if again else ""))
     return 1
+
+
+def _shared_out(first: int, n_schedules: int, n_processes: int, scenario: str) -> int:
+    """Play an equal share in each process, and say what each found."""
+    print(f"{n_schedules} schedules from seed {first}, in {n_processes} processes", flush=True)
+    bounds = [first + n_schedules * n // n_processes for n in range(n_processes + 1)]
+    command = [sys.executable, __file__, "--processes", "1", "--scenario", scenario]
+    players = [
+        subprocess.Popen([*command, "--first", str(start), "--schedules", str(end - start)])
+        for start, end in itertools.pairwise(bounds)
+    ]
+    return max(player.wait() for player in players)
 
 
 def _each_planted(scenario: str, seeds: range) -> int:

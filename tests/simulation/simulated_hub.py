@@ -31,6 +31,7 @@ class Hub:
         tree: Callable[[Hub], Supervisor],
         *,
         make_link: Callable[..., Link] = Link,
+        make_node: Callable[[], Node] = lambda: Node("hub"),
         principal: Principal = USER,
     ) -> None:
         self.world = world
@@ -47,6 +48,7 @@ class Hub:
         self.supervision: ObservedSupervision
         self._tree = tree
         self._make_link = make_link
+        self._make_node = make_node
         self._principal = principal
         self.begin()
 
@@ -86,7 +88,7 @@ class Hub:
 
     async def _live(self, process: Process) -> None:
         world = self.world
-        self.node = node = Node("hub")
+        self.node = node = self._make_node()
         self.inner = MemoryListener(world, process, node._deliver, make_link=self._make_link)
         self.front = MemoryListener(world, process, node._deliver, principal=self._principal, make_link=self._make_link)
         node.inner = self.inner  # type: ignore[assignment]

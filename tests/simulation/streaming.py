@@ -45,7 +45,8 @@ FAULTS_S = 4.0
 QUICK = Backoff(first_s=0.02, max_s=0.5)
 WELLS = ("A01", "A02", "A03", "B01")
 JOB = "job-0001"
-N_SLOTS, N_CREDITS = 4, 2
+N_SLOTS, N_CREDITS = 5, 2
+# A key has at most three of five: more than the credits of one viewer, which must be what bounds it.
 SIDE = 2
 VIEWER = Principal(name="eve", role="viewer")
 PLATE = build_plate(

@@ -26,7 +26,7 @@ N_TO_FIND = 600
 N_SLOW = 6000
 A_LOT_S = 1700.0
 
-# Beside others on two cores; alone the whole file takes less than a minute.
+# Beside others on two cores; alone the whole file takes about a minute.
 pytestmark = pytest.mark.timeout(300)
 
 

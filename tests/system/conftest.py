@@ -55,20 +55,38 @@ class Answer(NamedTuple):
 class MeshOnData:
     """Commands against the mesh on one data folder."""
 
-    def __init__(self, data: Path, environment: dict[str, str], *, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        data: Path,
+        environment: dict[str, str],
+        *,
+        prefix: tuple[str, ...] = (),
+        person: tuple[str, Path] | None = None,
+    ) -> None:
         self.data = data
         self.environment = environment
         self._prefix = prefix
+        self._person = person
+
+    def asked_by(self, name: str, key: Path) -> "MeshOnData":
+        """The same mesh for somebody with a key; what is imported is handed over by the mesh's owner.
+
+        A person imports what an account of that name may read, and there is none on a computer that runs tests.
+        """
+        return MeshOnData(self.data, self.environment, prefix=self._prefix, person=(name, key))
 
     def __call__(self, *words: object, timeout_s: float = 50) -> Answer:
         """Run one command to its end."""
+        if self._person is not None:
+            name, key = self._person
+            words = (*words, "--for", name) if words[0] == "import" else (*words, "--key", key)
         command = [*self._prefix, sys.executable, "-P", "-m", "hcs_mesh", *map(str, words), "--json"]
         ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout_s)
         return Answer(ended.returncode, ended.stdout, ended.stderr)
 
-    def imported(self, source: Path, *words: object) -> int:
+    def imported(self, source: Path, *words: object, timeout_s: float = 50) -> int:
         """Import a source that holds one plate, imported before or not, and return the plate's id."""
-        told = self("import", source, "--wait", "--force", *words).value
+        told = self("import", source, "--wait", "--force", *words, timeout_s=timeout_s).value
         assert told["state"] == "done"
         (plate,) = told["plates"]
         return int(plate)

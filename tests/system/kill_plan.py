@@ -46,3 +46,17 @@ def plan(seed: int, *, n_sweeps: int = 1, n_pairs: int = 6) -> list[Kill]:
         Kill(number, point, side, kinds, chance.uniform(0.0, LONGEST_DELAY_S) if side == "during" else 0.0)
         for number, (point, side, kinds) in enumerate(combinations)
     ]
+
+
+def plan_at_omero(seed: int) -> list[Kill]:
+    """The server dies once at every point, on one side after the other, and at every third the hub with it."""
+    chance = random.Random(seed)
+    kills = [
+        (point, SIDES[number % len(SIDES)], ("server",) if number % 3 else ("server", "hub"))
+        for number, point in enumerate(POINTS)
+    ]
+    chance.shuffle(kills)
+    return [
+        Kill(number, point, side, kinds, chance.uniform(0.0, LONGEST_DELAY_S) if side == "during" else 0.0)
+        for number, (point, side, kinds) in enumerate(kills)
+    ]

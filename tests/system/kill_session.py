@@ -16,12 +16,14 @@ from typing import Self, TypeVar
 
 import msgspec
 import psutil
+from kills_at_omero import OmeroForKills
 from mesh_that_dies import Kill, Killed
 
 from hcs_mesh import Client, MeshError
+from hcs_mesh.actors.analysis.patience import is_of_home
 from hcs_mesh.messages.compute import AwaitJob, JobStatus, SubmitJob
 from hcs_mesh.messages.imports import AwaitImport, ImportOrder, ImportStatus, SubmitImport
-from hcs_mesh.transport import AskTimedOut, NodeMissing, PeerGone, Request
+from hcs_mesh.transport import AskFailed, AskTimedOut, NodeMissing, PeerGone, Request
 
 R = TypeVar("R")
 
@@ -35,7 +37,8 @@ ANSWER_S = 300.0
 class KillSession:
     """One mesh, its deaths, and everything that was acknowledged meanwhile."""
 
-    def __init__(self, folder: Path, plan: list[Kill]) -> None:
+    def __init__(self, folder: Path, plan: list[Kill], at: OmeroForKills | None = None) -> None:
+        """``at`` is where the plates lie; None: in the local repository of the mesh."""
         self.data = folder / "data"
         self.imports: dict[str, str] = {}
         self.jobs: dict[str, str] = {}
@@ -49,6 +52,8 @@ class KillSession:
         self._recorders_file = folder / "recorders.json"
         self._recorders_file.write_bytes(b"[]")
         self._n_planned = len(plan)
+        self._at = at
+        self.n_server_kills = 0
         self._environment = {**os.environ, MARK: str(folder)}
         self._hub: asyncio.subprocess.Process | None = None
         self._recorders: list[subprocess.Popen[bytes]] = []
@@ -61,7 +66,9 @@ class KillSession:
         up = asyncio.Event()
         self._tasks = [asyncio.create_task(self._keep_up(up))]
         await self._or_broken(up.wait())
-        self._tasks.append(asyncio.create_task(self._keep_recording()))
+        # At a server nobody records: of what is there the mesh's owner, whose key a recorder has, may see nothing.
+        other = self._keep_recording() if self._at is None else self._keep_serving(self._at)
+        self._tasks.append(asyncio.create_task(other))
         return self
 
     async def __aexit__(
@@ -113,12 +120,31 @@ class KillSession:
                 except (PeerGone, AskTimedOut):
                     # The mesh was killed, and says nothing while it starts.
                     await asyncio.sleep(0.02)
+                except AskFailed as error:
+                    if self._at is None or not is_of_home(error):
+                        raise
+                    # The server was killed: what cannot be answered without it is refused until it is there again.
+                    await asyncio.sleep(0.2)
 
         return await self._or_broken(asyncio.wait_for(answer(), ANSWER_S))
 
-    async def round(self, client: Client, source: Path, pipeline: str, number: str) -> JobStatus:
-        """One import and one job of its plate, each done; what is asked twice is done once."""
-        submit = SubmitImport(order=ImportOrder(path=str(source), forced=True), key=f"import of round {number}")
+    def asker(self) -> Client:
+        """A client of whoever the plates are to belong to: at OMERO a person of its own, else the mesh's owner."""
+        return Client.at(self.data, key=self._at.key if self._at is not None else None)
+
+    async def round(
+        self, client: Client, source: Path, pipeline: str, number: str, *, asker: Client | None = None
+    ) -> JobStatus:
+        """One import and one job of its plate, each done; what is asked twice is done once.
+
+        ``client`` hands the import over, for ``asker`` if that is another, who asks for the job.
+        """
+        asker = asker or client
+        submit = SubmitImport(
+            order=ImportOrder(path=str(source), forced=True),
+            key=f"import of round {number}",
+            on_behalf_of=self._at.person if self._at is not None else "",
+        )
         import_id = self.imports[submit.key] = await self.ask(client, "imports", submit)
         imported: ImportStatus = await self._follow(
             lambda revision: self.ask(client, "imports", AwaitImport(import_id=import_id, revision=revision)),
@@ -126,14 +152,14 @@ class KillSession:
         )
         assert imported.state == "done", f"{import_id}: {imported.reason} {imported.history}"
         run = SubmitJob(plate_id=imported.plate_ids[0], source=pipeline, key=f"job of round {number}")
-        job = self.jobs[run.key] = await self.ask(client, "scheduler", run)
+        job = self.jobs[run.key] = await self.ask(asker, "scheduler", run)
         done: JobStatus = await self._follow(
-            lambda revision: self.ask(client, "scheduler", AwaitJob(job=job, revision=revision)),
+            lambda revision: self.ask(asker, "scheduler", AwaitJob(job=job, revision=revision)),
             lambda status: status.state != "running",
         )
         assert done.state == "done", f"{job}: {done.reason} {done.faults}"
         assert await self.ask(client, "imports", submit) == import_id
-        assert await self.ask(client, "scheduler", run) == job
+        assert await self.ask(asker, "scheduler", run) == job
         return done
 
     async def stop(self) -> None:
@@ -174,6 +200,7 @@ class KillSession:
                         sys.executable,
                         str(Path(__file__).with_name("mesh_that_dies.py")),
                         *map(str, (self.data, self._plan_file, self._log, self._recorders_file)),
+                        *([] if self._at is None else [str(self._at.file)]),
                         stdin=asyncio.subprocess.DEVNULL,
                         stdout=output,
                         stderr=output,
@@ -219,6 +246,13 @@ class KillSession:
             new = self._recorders_file.with_suffix(".new")
             new.write_bytes(msgspec.json.encode([recorder.pid for recorder in self._recorders]))
             new.replace(self._recorders_file)
+            await asyncio.sleep(0.05)
+
+    async def _keep_serving(self, at: OmeroForKills) -> None:
+        while True:
+            if at.server.has_died():
+                self.n_server_kills += 1
+                await asyncio.to_thread(at.start_again)
             await asyncio.sleep(0.05)
 
     def _start_recorder(self) -> subprocess.Popen[bytes]:

@@ -1,6 +1,6 @@
 """A mesh that kills itself or its processes at the records of its journals, where a plan says so.
 
-Started by the kill test as ``python mesh_that_dies.py DATA PLAN LOG RECORDERS``. Every phase boundary of an
+Started by the kill test as ``python mesh_that_dies.py DATA PLAN LOG RECORDERS [SERVER]``. Every phase boundary of an
 import or a job is a journal record, so a crash point is a record and a side of its append.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import uvloop
 
 from hcs_mesh import Mesh
@@ -24,10 +25,12 @@ from hcs_mesh.config import (
     ImportSettings,
     InspectorSettings,
     LogSettings,
+    OmeroSettings,
     Settings,
     StreamSettings,
     start_logging,
 )
+from hcs_mesh.plates.omero.imports import OmeroImports
 from hcs_mesh.supervisors.journal import Journal
 
 COME_BACK_S = 30.0
@@ -40,6 +43,22 @@ SETTINGS = Settings(
     streams=StreamSettings(ring_slots=8, slot_bytes=1 << 20),
     log=LogSettings(level="info"),
 )
+
+
+LEFT_UNMADE_S = 2.0
+"""How long images are waited for that nobody makes any more: a quarter of an hour outside of tests."""
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The OMERO.server that the plates lie in, and what process it is now."""
+
+    pid: int
+    settings: OmeroSettings
+
+    def of(self, settings: Settings) -> Settings:
+        """The settings of a mesh at this server."""
+        imports = msgspec.structs.replace(settings.imports, certify_same_disk=True)
+        return msgspec.structs.replace(settings, imports=imports, omero=self.settings)
 
 
 class Kill(msgspec.Struct, frozen=True):
@@ -72,7 +91,8 @@ def point_of(record: Any) -> str:
 class Executioner:
     """Carries a plan out, over as many lives of the mesh as that takes."""
 
-    def __init__(self, mesh: Mesh, plan: Path, log: Path, recorders: Path) -> None:
+    def __init__(self, mesh: Mesh, plan: Path, log: Path, recorders: Path, server: Path | None) -> None:
+        self._server = server
         self.up = False
         self._mesh = mesh
         self._log = log
@@ -80,7 +100,7 @@ class Executioner:
         lines = log.read_bytes().splitlines() if log.exists() else []
         killed = [msgspec.json.decode(line, type=Killed) for line in lines]
         done = {one.number for one in killed}
-        self._dead = {one.pid for one in killed}
+        self._dead = {one.pid: one.at_unix_s for one in killed}
         self._left = [
             kill for kill in msgspec.json.decode(plan.read_bytes(), type=list[Kill]) if kill.number not in done
         ]
@@ -120,7 +140,7 @@ class Executioner:
         os.close(descriptor)
         # The hub comes last: dead, it could kill nobody else.
         for _, pid in sorted(victims, key=lambda victim: victim[0] == "hub"):
-            self._dead.add(pid)
+            self._dead[pid] = now
             os.kill(pid, signal.SIGKILL)
 
     async def _pid(self, kind: str) -> int:
@@ -135,12 +155,27 @@ class Executioner:
     def _victim(self, kind: str) -> int | None:
         if kind == "hub":
             return os.getpid()
-        return next((pid for pid in self._candidates(kind) if pid not in self._dead), None)
+        return next((pid for pid in self._candidates(kind) if self._lives(pid)), None)
+
+    def _lives(self, pid: int) -> bool:
+        """Whether it was not killed; of many processes one gets the number of a dead one."""
+        killed_at = self._dead.get(pid)
+        try:
+            return killed_at is None or psutil.Process(pid).create_time() > killed_at
+        except psutil.NoSuchProcess:
+            return False
 
     def _candidates(self, kind: str) -> list[int]:
+        if kind == "server":
+            return [read_server(self._server).pid] if self._server is not None else []
         if kind == "recorder":
             return msgspec.json.decode(self._recorders.read_bytes(), type=list[int])
         return [row.pid for row in self._mesh.rows() if row.kind == "process" and row.pid and row.name.startswith(kind)]
+
+
+def read_server(path: Path) -> Server:
+    """What is written down of the server."""
+    return msgspec.json.decode(path.read_bytes(), type=Server)
 
 
 def die_at_records(executioner: Executioner) -> None:
@@ -158,12 +193,21 @@ def die_at_records(executioner: Executioner) -> None:
     Journal.append = deadly_append  # type: ignore[method-assign]
 
 
-async def main(data: Path, plan: Path, log: Path, recorders: Path) -> None:
+def wait_briefly() -> None:
+    """Have imports of this process give up soon what a server that was killed was left making."""
+    defaults = OmeroImports.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["patience_s"] = LEFT_UNMADE_S
+
+
+async def main(data: Path, plan: Path, log: Path, recorders: Path, server: Path | None = None) -> None:
     """Be the mesh of ``data`` until it is told to stop."""
+    settings = SETTINGS if server is None else read_server(server).of(SETTINGS)
+    wait_briefly()
     data.joinpath("logs").mkdir(parents=True, exist_ok=True)
     start_logging(SETTINGS.log, file=data / "logs" / "hub.log")
-    mesh = Mesh(SETTINGS, data=data)
-    executioner = Executioner(mesh, plan, log, recorders)
+    mesh = Mesh(settings, data=data)
+    executioner = Executioner(mesh, plan, log, recorders, server)
     die_at_records(executioner)
     async with mesh:
         executioner.up = True

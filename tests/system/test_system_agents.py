@@ -63,7 +63,7 @@ class Place(NamedTuple):
     def agent(self, name: str, **how: Any) -> FolderNode:
         served = ServedFolder(name="plates", path=str(self.folder / how.pop("serve", "served")))
         return FolderNode(
-            Settings(devices=NO_DEVICES),
+            Settings(devices=NO_DEVICES, guest=how.pop("guest", GuestSettings(back_off=False))),
             data=self.folder / f"{name}-data",
             card=self.card,
             key=self.key(name, how.pop("role", "agent")),
@@ -166,9 +166,39 @@ def test_a_source_that_its_workstation_serves_no_more_stays_and_the_import_is_do
                 async for status in there.mesh.follow_import(import_id):
                     last = status
             assert (last.state, last.reason, last.source_deleted) == ("done", "", False)
-            assert last.certificate
-            assert any("the source stays:" in e.note and "is not served by" in e.note for e in last.history)
+            # What nobody may look at any more may have changed since it was read.
+            assert not last.certificate
+            assert "is not known" in last.certificate_note
+            assert "is not served by" in last.certificate_note
+            assert "the source stays:" in last.deletion_note
             assert digests(source) == before
+
+    asyncio.run(program())
+
+
+def test_a_source_to_which_files_come_on_its_workstation_stays_and_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, verify = tmp_path / "served" / "plate", LocalRepository.verify
+
+    def verify_late(*words: Any, **options: Any) -> None:
+        (source / "late.TIF").write_bytes(b"late")
+        verify(*words, **options)
+
+    monkeypatch.setattr(LocalRepository, "verify", verify_late)
+
+    async def program() -> None:
+        async with place(tmp_path) as there:
+            write_plate(source, RECIPE)
+            before = digests(source)
+            async with there.agent("scope", may_delete=True):
+                await eventually(lambda: _here(there, "scope"), within_s=30.0, what="the agent")
+                last = await there.ended(ImportOrder(path="plates/plate", agent="scope", delete_source=True))
+            assert (last.state, last.reason, last.source_deleted) == ("done", "", False)
+            assert last.certificate
+            assert "the source stays: 1 file came or grew after it had settled: late.TIF" in last.deletion_note
+            assert "--delete-source --agent scope plates/plate imports" in last.deletion_note
+            assert before.items() < digests(source).items()
 
     asyncio.run(program())
 
@@ -187,20 +217,27 @@ def test_a_card_that_leads_to_no_mesh_binds_an_agent_to_none(tmp_path: Path) -> 
     asyncio.run(program())
 
 
-def test_an_agent_lets_go_of_what_no_import_of_the_mesh_wants_any_more(tmp_path: Path) -> None:
+def test_an_agent_lets_go_of_what_is_held_for_imports_that_are_over_and_for_no_others(tmp_path: Path) -> None:
     async def program() -> None:
         async with place(tmp_path) as there:
             plate = tmp_path / "served" / "plate"
             write_plate(plate, RECIPE)
+            async with there.agent("scope"):
+                await eventually(lambda: _here(there, "scope"), what="the agent")
+                over = (await there.ended(ImportOrder(path="plates/plate", agent="scope"))).import_id
             agent = there.agent("scope")
             served = ServedFolders([ServedFolder(name="plates", path=str(tmp_path / "served"))])
             source = ServedSource(served, agent.data)
-            # As a life leaves it that died before it wrote the hold down, or whose disk was away at the end.
-            held = source.hold("import-0099", str(plate), source.scan("plates/plate"))
-            assert Path(held.staging).is_dir()  # noqa: ASYNC240
+            # As where its disk was away at the end, and as a journal knew that was lost.
+            held, unknown = (
+                Path(source.hold(import_id, str(plate), source.scan("plates/plate").files).staging)
+                for import_id in (over, "import-0099")
+            )
+            assert held.is_dir()
             async with agent:
                 await eventually(lambda: _here(there, "scope"), what="the agent")
-                assert not Path(held.staging).exists()  # noqa: ASYNC240
+                assert not held.exists()
+                assert unknown.is_dir()
 
     asyncio.run(program())
 
@@ -301,18 +338,21 @@ def test_what_lies_outside_of_the_served_folders_cannot_be_named(tmp_path: Path)
     asyncio.run(program())
 
 
-def test_what_is_excluded_is_not_looked_at_on_a_workstation_either(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limits", [{"exclude": ("scratch",)}, {"depth": 2}])
+def test_what_is_excluded_or_too_deep_is_not_looked_at_on_a_workstation_either(
+    tmp_path: Path, limits: dict[str, Any]
+) -> None:
     plate = tmp_path / "served" / "plate"
     write_plate(tmp_path / "plate", RECIPE)
-    scratch = tmp_path / "plate" / "scratch"
-    scratch.mkdir()
+    scratch = tmp_path / "plate" / "scratch" / "deeper"
+    scratch.mkdir(parents=True)
     Path(os.fsdecode(bytes(scratch) + b"/no text \xff.tmp")).touch()
 
     async def program() -> None:
         async with place(tmp_path) as there, there.agent("scope"):
             await eventually(lambda: _here(there, "scope"), what="the agent")
             shutil.move(tmp_path / "plate", plate)
-            order = ImportOrder(path="plates/plate", agent="scope", ended=True, exclude=("scratch",))
+            order = ImportOrder(path="plates/plate", agent="scope", ended=True, **limits)
             status = await there.ended(order)
             assert (status.state, status.reason) == ("done", "")
             shutil.rmtree(plate / "scratch")

@@ -9,17 +9,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from socket import socket
 from typing import Any, get_origin
 
 import msgspec
 import psutil
 import pytest
-import zmq
 
 import hcs_mesh.messages
 from hcs_mesh import Client
@@ -30,18 +27,10 @@ from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.supervisors import Node
 from hcs_mesh.transport import (
     AskTimedOut,
-    Dialer,
-    Envelope,
-    KeyRing,
-    Link,
     PeerRef,
     Ping,
-    Principal,
     Request,
-    ServerKey,
     ipc_endpoint,
-    new_pair,
-    tcp_endpoint,
 )
 
 SILENCE_S = 15.0
@@ -92,115 +81,6 @@ def test_a_stopped_executor_is_hung_a_busy_one_is_not_and_the_job_is_done(
         assert "no heartbeat" in rows[stopped]["last_error"]
         assert {name for name, row in rows.items() if row["restarts"]} == {stopped}
         assert {one.well: one.attempts for one in ended.wells if one.attempts > 1} in ({}, {well: 2})
-
-
-# -- descriptors ----------------------------------------------------------------------------------
-
-
-SMALL_NODE = """
-import asyncio, resource, sys
-from pathlib import Path
-from hcs_mesh.supervisors import Actor, Node
-from hcs_mesh.transport import KeyRing, load_or_create_pair, tcp_endpoint
-from hcs_mesh.transport import Request
-
-
-class Number(Request[int], frozen=True, kw_only=True, tag="faults.number"):
-    audience = "viewer"
-
-
-class Desk(Actor[Number]):
-    async def receive(self, message):
-        return 7
-
-
-async def main(folder, port):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))
-    node = Node("small")
-    pair = load_or_create_pair(folder / "server")
-    await node.start_actor("desk", Desk)
-    node.listen_front(tcp_endpoint("127.0.0.1", port), pair, KeyRing(folder / "keys"))
-    print(pair.public, flush=True)
-    await asyncio.Event().wait()
-
-
-asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
-"""
-
-
-class Number(Request[int], frozen=True, kw_only=True, tag="faults.number"):
-    """What the small node's desk answers."""
-
-
-def free_port() -> int:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1]) % 30_000 + 20_000
-
-
-@contextmanager
-def crowd(port: int, n: int) -> Iterator[None]:
-    """So many connections that say nothing."""
-    with ExitStack() as stack:
-        for _ in range(n):
-            peer = stack.enter_context(socket())
-            peer.setblocking(False)
-            with suppress(BlockingIOError):
-                peer.connect(("127.0.0.1", port))
-        yield
-
-
-@pytest.mark.anyio
-@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
-async def test_a_node_without_descriptors_answers_who_is_there_and_lets_others_in_when_it_has_some(
-    tmp_path: Path,
-) -> None:
-    keys, pair, port = tmp_path / "keys", new_pair(), free_port()
-    keys.mkdir()
-    KeyRing(keys).allow(Principal(name="anna", role="user"), pair.public)
-    words = [sys.executable, "-c", SMALL_NODE, str(tmp_path), str(port)]
-    with (tmp_path / "stderr").open("wb") as stderr:
-        child = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, stderr=stderr)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    assert child.stdout is not None
-    server = ServerKey(public=(await asyncio.wait_for(child.stdout.readline(), 30.0)).decode().strip())
-
-    def dial(name: str) -> Dialer:
-        return Dialer(context, tcp_endpoint("127.0.0.1", port), never, name=name, key=pair, server=server)
-
-    here = dial("here")
-    try:
-        assert await here.link.ask("desk", Number()) == 7
-        with crowd(port, 300):
-            process = psutil.Process(child.pid)
-            for _ in range(200):
-                assert await here.link.ask("desk", Number(), timeout_s=10.0) == 7
-                if process.num_fds() >= 120:
-                    break
-            assert process.num_fds() >= 118, "the crowd did not fill it"
-            for _ in range(20):
-                assert await here.link.ask("desk", Number(), timeout_s=10.0) == 7
-        late = dial("late")
-        try:
-            assert await late.link.ask("desk", Number(), timeout_s=30.0) == 7
-        finally:
-            late.close()
-        assert child.returncode is None
-        assert "src/" not in (tmp_path / "stderr").read_text(), "libzmq gave up"
-    finally:
-        here.close()
-        context.destroy(linger=0)
-        child.kill()
-        await child.wait()
-
-
-def never(link: Link, envelope: Envelope) -> None:
-    raise AssertionError("nobody asks this peer")
-
-
-def test_a_mesh_may_hold_as_many_descriptors_as_the_system_allows(mesh_up: Callable[..., Any]) -> None:
-    with mesh_up(prefix=("prlimit", "--nofile=1024:4096")) as mesh:
-        assert psutil.Process(mesh("status").value["pid"]).rlimit(psutil.RLIMIT_NOFILE) == (4096, 4096)
 
 
 # -- a time-out in every ask ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import hashlib
 import random
 import secrets
@@ -18,8 +19,9 @@ import tifffile
 
 sys.path.append(str(Path(__file__).parent))
 
-from kill_plan import KINDS, POINTS, SIDES, plan
+from kill_plan import KINDS, POINTS, SIDES, plan, plan_at_omero
 from kill_session import KillSession
+from kills_at_omero import OmeroForKills, omero_for_kills
 from mesh_that_dies import SETTINGS, Kill, Killed
 
 from hcs_mesh import Client, Mesh
@@ -49,7 +51,10 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def findings(result: StoredResult) -> tuple[object, ...]:
+Findings = tuple[object, ...]
+
+
+def findings(result: StoredResult) -> Findings:
     """What was found in a well, whoever computed it; an OME-TIFF has a UUID of its own beside its pixels."""
     folder = Path(result.folder)
     contents = []
@@ -60,7 +65,31 @@ def findings(result: StoredResult) -> tuple[object, ...]:
     return result.n_objects, result.measurements, contents, result.notes
 
 
-async def undisturbed(data: Path, source: Path, pipeline: str) -> dict[str, tuple[object, ...]]:
+def values(result: StoredResult) -> Findings:
+    """The same by its values: a table that comes back out of OMERO has no bytes of its own."""
+    folder = Path(result.folder)
+    contents = [
+        (file.path, rows(folder / file.path) if file.kind == "table" else tifffile.imread(folder / file.path).tobytes())
+        for file in result.files
+    ]
+    return result.n_objects, result.measurements, contents, result.notes
+
+
+def rows(table: Path) -> list[list[str | float]]:
+    with table.open(newline="") as file:
+        return [[number(cell) for cell in row] for row in csv.reader(file)]
+
+
+def number(cell: str) -> str | float:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+async def undisturbed(
+    data: Path, source: Path, pipeline: str, look: Callable[[StoredResult], Findings]
+) -> dict[str, Findings]:
     """The findings of a mesh that nobody kills, by well."""
     async with Mesh(SETTINGS, data=data) as mesh:
         import_id = await mesh.submit_import(source)
@@ -69,7 +98,7 @@ async def undisturbed(data: Path, source: Path, pipeline: str) -> dict[str, tupl
         job = await mesh.submit_job(imported.plate_ids[0], pipeline)
         async for _ in mesh.follow_job(job):
             pass
-    return {result.well: findings(result) for result in stored_results(data, job)}
+    return {result.well: look(result) for result in stored_results(data, job)}
 
 
 def stored_results(data: Path, job: str) -> tuple[StoredResult, ...]:
@@ -81,39 +110,41 @@ def stored_results(data: Path, job: str) -> tuple[StoredResult, ...]:
         repository.close()
 
 
-async def run_under_fire(session: KillSession, source: Path, pipeline: str, chance: random.Random) -> list[JobStatus]:
+async def run_under_fire(
+    session: KillSession, source: Path, pipeline: str, chance: random.Random, n_shots: int
+) -> list[JobStatus]:
     """Import and analyse until every kill of the plan has been carried out, then some more at any moment."""
     done: list[JobStatus] = []
 
-    async def lane(client: Client, name: str) -> None:
+    async def lane(client: Client, asker: Client, name: str) -> None:
         n_rounds = 0
         while session.n_left() and n_rounds < 200:
             n_rounds += 1
-            done.append(await session.round(client, source, pipeline, f"{name}{n_rounds}"))
+            done.append(await session.round(client, source, pipeline, f"{name}{n_rounds}", asker=asker))
 
     async def fire(client: Client) -> None:
-        for _ in range(N_SHOTS):
+        for _ in range(n_shots):
             # A mesh that is shot again before it is up would never get anything done.
             await session.ask(client, "control", GetStatus())
             await asyncio.sleep(chance.uniform(0.0, 0.4))
             session.kill_one(chance)
 
-    async with Client.at(session.data) as client:
-        await asyncio.gather(*(lane(client, f"lane {n} ") for n in range(N_LANES)))
+    async with Client.at(session.data) as client, session.asker() as asker:
+        await asyncio.gather(*(lane(client, asker, f"lane {n} ") for n in range(N_LANES)))
         firing = asyncio.create_task(fire(client))
         while not firing.done():
-            done.append(await session.round(client, source, pipeline, f"any moment {len(done)}"))
+            done.append(await session.round(client, source, pipeline, f"any moment {len(done)}", asker=asker))
         await firing
         # The last of them may have hit the hub: it is up again, and knows them all.
         imports = await session.ask(client, "imports", ListImports(limit=MOST_LISTED))
-        jobs = await session.ask(client, "scheduler", ListJobs(limit=MOST_LISTED))
+        jobs = await session.ask(asker, "scheduler", ListJobs(limit=MOST_LISTED))
     assert sorted(one.import_id for one in imports) == sorted(session.imports.values())
     assert sorted(one.job for one in jobs) == sorted(session.jobs.values())
     return done
 
 
 def check_what_is_left(
-    session: KillSession, source: Path, reference: dict[str, tuple[object, ...]], done: list[JobStatus]
+    session: KillSession, source: Path, reference: dict[str, Findings], done: list[JobStatus]
 ) -> None:
     """Everything that was acknowledged is there once, whole, and nothing else is."""
     data = session.data
@@ -134,16 +165,49 @@ def check_what_is_left(
     assert sorted(committed) == wells
     for job in session.jobs.values():
         assert {result.well: findings(result) for result in stored_results(data, job)} == reference, job
-    for status in done:
-        assert sorted(well.well for well in status.wells if well.state == "done") == sorted(reference)
     folders = [folder for folder in repository.glob("imports/*/results/*/*/*") if folder.is_dir()]
     assert len(folders) == len(wells), sorted(map(str, folders))
     assert not list(repository.rglob("*.part"))
+    check_what_is_told(session, reference, done, n_imports=len(registered))
+
+
+def check_what_is_left_at_omero(
+    session: KillSession, at: OmeroForKills, source: Path, reference: dict[str, Findings], done: list[JobStatus]
+) -> None:
+    """The same of a server: every import is one fileset and one plate, every well of every job has one result."""
+    originals = {path.name: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    filesets = at.filesets()
+    assert len(filesets) == len(session.imports)
+    for fileset in filesets:
+        assert {name: path.read_bytes() for name, path in fileset.items()} == originals
+    # The pipeline keeps labels, which are regions, and no planes: no plates but those that were imported.
+    assert at.ask("select count(plate.id) from Plate plate") == [[len(filesets)]]
+    assert at.ask("select count(image.id) from Image image") == [[len(filesets) * len(reference)]]
+    wells = sorted((job, well) for job in session.jobs.values() for well in reference)
+    assert len(at.records()) == len(set(at.records())) == len(wells)
+    n_objects = 0
+    with at.results(session.data, session.data.parent / "fetched") as results:
+        for job in session.jobs.values():
+            found = results.results(job)
+            assert {result.well: values(result) for result in found} == reference, job
+            n_objects += sum(result.n_objects for result in found)
+    assert at.ask("select count(mask.id) from Mask mask") == [[n_objects]]
+    check_what_is_told(session, reference, done, n_imports=len(filesets))
+
+
+def check_what_is_told(
+    session: KillSession, reference: dict[str, Findings], done: list[JobStatus], *, n_imports: int
+) -> None:
+    """Clients and journals agree: every import was finished once, and every well of every job kept once."""
+    data = session.data
+    n_wells = len(session.jobs) * len(reference)
+    for status in done:
+        assert sorted(well.well for well in status.wells if well.state == "done") == sorted(reference)
     for name, once in (("imports", "import.finished"), ("jobs", "job.kept")):
         assert check(data / "journal" / name)["state"] == "clean"
         records = [one["record"] for one in show(data / "journal" / name) if one["tag"] == once]
         effects = [one["import_id"] if name == "imports" else (one["job"], one["result"]["well"]) for one in records]
-        assert len(effects) == len(set(effects)) == (len(registered) if name == "imports" else len(wells))
+        assert len(effects) == len(set(effects)) == (n_imports if name == "imports" else n_wells)
 
 
 def report(session: KillSession, killed: list[Killed], tell: Callable[[str], None]) -> None:
@@ -151,9 +215,10 @@ def report(session: KillSession, killed: list[Killed], tell: Callable[[str], Non
     counts = Counter((one.point, one.side, one.kind) for one in killed)
     places = sorted({(one.point, one.side) for one in killed}, key=_in_order)
     tell(f"{len(killed)} processes killed: {dict(Counter(one.kind for one in killed))}")
-    tell(f"{'point':<32}{'side':<8}" + "".join(f"{kind:>11}" for kind in KINDS))
+    kinds = list(dict.fromkeys((*KINDS, *(one.kind for one in killed))))
+    tell(f"{'point':<32}{'side':<8}" + "".join(f"{kind:>11}" for kind in kinds))
     for point, side in places:
-        tell(f"{point:<32}{side:<8}" + "".join(f"{counts[point, side, kind]:>11}" for kind in KINDS))
+        tell(f"{point:<32}{side:<8}" + "".join(f"{counts[point, side, kind]:>11}" for kind in kinds))
     comebacks = session.comebacks_s
     tell(f"up to answering: median {statistics.median(comebacks):.2f} s, longest {max(comebacks):.2f} s")
     attempts = [
@@ -169,29 +234,45 @@ def report(session: KillSession, killed: list[Killed], tell: Callable[[str], Non
         tell(f"executor killed at a well to the next: median {median_s:.2f} s, longest {longest_s:.2f} s")
 
 
-async def kill_and_check(folder: Path, kills: list[Kill], seed: int, tell: Callable[[str], None]) -> list[Killed]:
-    """The whole test; returns what was killed."""
+async def kill_and_check(
+    folder: Path,
+    kills: list[Kill],
+    seed: int,
+    tell: Callable[[str], None],
+    *,
+    at: OmeroForKills | None = None,
+    n_shots: int = N_SHOTS,
+) -> list[Killed]:
+    """The whole test, with the plates in the local repository or at a server; returns what was killed."""
     source = folder / "source"
     write_plate(source, RECIPE)
     before = digests(source)
     times = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
     pipeline = PIPELINE.read_text(encoding="utf-8")
-    reference = await undisturbed(folder / "undisturbed", source, pipeline)
-    async with KillSession(folder, kills) as session:
-        done = await run_under_fire(session, source, pipeline, random.Random(seed))
+    look = findings if at is None else values
+    reference = await undisturbed(folder / "undisturbed", source, pipeline, look)
+    if at is not None:
+        at.let_in(folder / "data")
+    async with KillSession(folder, kills, at) as session:
+        done = await run_under_fire(session, source, pipeline, random.Random(seed), n_shots)
         await session.stop()
         killed = session.killed()
         report(session, killed, tell)
         assert session.survivors() == []
         assert session.n_left() == 0
         assert session.n_hub_kills == sum(one.kind == "hub" for one in killed)
+        assert session.n_server_kills == sum(one.kind == "server" for one in killed)
     # A ring bears the number of the process that made it; other meshes of this host keep theirs.
     rings = [path.name for path in default_folder().glob("*.planes")]
     assert [name for name in rings if int(name.partition("-")[0]) in session.hub_pids] == []
     assert [path for path in socket_folder(session.data).iterdir() if path.is_socket()] == []
     assert digests(source) == before
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == times
-    check_what_is_left(session, source, reference, done)
+    if at is None:
+        check_what_is_left(session, source, reference, done)
+    else:
+        # A thread of its own: what asks OMERO is refused on an event loop.
+        await asyncio.to_thread(check_what_is_left_at_omero, session, at, source, reference, done)
     return killed
 
 
@@ -206,6 +287,17 @@ def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(
     assert len(killed) >= 200
     hit = {(one.point, one.side, one.kind) for one in killed}
     assert {(point, side, kind) for point in POINTS for side in SIDES for kind in KINDS} <= hit
+
+
+@pytest.mark.needs("omero")
+@pytest.mark.timeout(900)
+def test_work_at_omero_outlives_the_death_of_the_server_too_at_any_phase_boundary(
+    tmp_path: Path, tell: Callable[[str], None]
+) -> None:
+    with omero_for_kills(tmp_path) as at:
+        killed = asyncio.run(kill_and_check(tmp_path, plan_at_omero(SEED), SEED, tell, at=at, n_shots=0))
+    assert {one.point for one in killed if one.kind == "server"} == set(POINTS)
+    assert {one.kind for one in killed} == {"server", "hub"}
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """OMERO as the home of a mesh: real processes, real plates, and kills of the mesh and of the server."""
 
+import json
 import os
 import shlex
 import signal
@@ -12,17 +13,15 @@ from typing import Any
 
 import pytest
 from omero_home import Household, household, settings_of
-from omero_imports import n_of
+from omero_imports import METAXPRESS, importable, n_of
 from omero_lab import SETUP
 
 from hcs_mesh import BlockingClient
-from hcs_mesh.plates.local.certifying import load
+from hcs_mesh.plates.local.certificate_shelf import load
 from hcs_mesh.transport import AskFailed
 from omero_server.running import RunningServer, running_server
 
 pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
-
-METAXPRESS = "metaxpress-htd-9987/9987_Plate_3420"
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def stored(server: RunningServer) -> list[bytes]:
 
 
 def test_a_real_plate_waits_for_its_owners_login_and_is_then_theirs_alone(home: Household, shared_data: Path) -> None:
-    source = shared_data / METAXPRESS
+    source = importable(shared_data / METAXPRESS)
     import_id = home.hand_over("ada", source, "--screen", "Tuesday")
     waiting = home.until(import_id, "waiting", reason="nobody may act for ada at OMERO before the next login")
     assert "no minter is set" in waiting["reason"]
@@ -87,7 +86,7 @@ def test_a_real_plate_waits_for_its_owners_login_and_is_then_theirs_alone(home: 
 def test_kills_of_mesh_and_server_leave_one_plate(minted: Household, shared_data: Path) -> None:
     server = minted.server
     server.control.tell("hold", operation="ManagedRepository.verifyChecksums")
-    import_id = minted.hand_over("ada", shared_data / METAXPRESS)
+    import_id = minted.hand_over("ada", importable(shared_data / METAXPRESS))
     minted.until(import_id, "running")
     wait_held(server, "ManagedRepository.verifyChecksums")
     os.kill(minted.mesh("status").value["pid"], signal.SIGKILL)
@@ -108,12 +107,33 @@ def test_a_mesh_comes_up_without_its_server_and_goes_on_by_itself(
 ) -> None:
     server.kill()
     with household(mesh_up, server, tmp_path, minter=minter) as home:
-        import_id = home.hand_over("ada", shared_data / METAXPRESS)
+        import_id = home.hand_over("ada", importable(shared_data / METAXPRESS))
         waiting = home.until(import_id, "waiting", reason=f"{server.port}")
         assert waiting["attempts"] == 0
         assert "OMERO" in home.command("ada", "plates").refusal
         server.start()
         home.until(import_id, "done", "failed")
+
+
+FAR = """
+[[http_plates]]
+name = "far"
+url = "http://127.0.0.1:9/far.zarr/"
+"""
+
+
+def test_plates_elsewhere_are_listed_for_who_has_no_session_at_omero(
+    mesh_up: Callable[..., Any], server: RunningServer, tmp_path: Path
+) -> None:
+    with household(mesh_up, server, tmp_path, more=FAR) as home:
+        listed = home.command("ada", "plates")
+        assert listed.code == 3, listed
+        assert [one["name"] for one in json.loads(listed.out)] == ["far"]
+        (told,) = listed.err.strip().splitlines()
+        assert "the plates of 'omero' cannot be listed: nobody may act for ada" in json.loads(told)["error"]
+        assert "goes on by itself" in json.loads(told)["hint"]
+        assert home.log_in("ada").returncode == 0
+        assert [one["name"] for one in home.command("ada", "plates").value] == ["far"]
 
 
 def test_a_data_folder_stays_with_the_numbers_that_it_began_with(
