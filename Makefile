@@ -13,7 +13,7 @@ help:
 	@echo "make demo      the whole mesh at work on a generated plate, with a report at the end"
 	@echo "make test      all tests but the slow ones, on the installed wheel (ARGS='-k name' to choose)"
 	@echo "make test-all  the slow ones too: soak, long chaos, simulation"
-	@echo "make test-omero  tests/omero against the stand-in, or against the server that OMERO_HOST names"
+	@echo "make test-omero  tests/omero and the core of the client, against the stand-in or the server that OMERO_HOST names"
 	@echo "make simulate  schedules of faults in a virtual world (SEED=N replays one exactly)"
 	@echo "make import-faults  faults at every step of an import, as root (SEED=N plays one again)"
 	@echo "make bench     measures against the floors, and writes docs/performance.md"
@@ -32,7 +32,7 @@ test-all: test-environment
 	cd tests && $(SCREEN) ../$(RUN)/pytest -m '' $(ARGS)
 
 test-omero: test-environment
-	cd tests && ../$(RUN)/pytest omero $(ARGS)
+	cd tests && ../$(RUN)/pytest omero omero_client/test_omero_any_server.py $(ARGS)
 
 simulate: test-environment
 	$(RUN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED)) $(ARGS)
