@@ -87,7 +87,9 @@ def _make_home(data: Path, folder: Path) -> None:
             return
         if names:
             raise NotPrivate(errno.EPERM, f"something lies in {folder} and it has no mark of a mesh ({MARK})")
-        home.write(MARK, os.fsencode(f"Links to sources that the mesh of {data.absolute()} imports.\n"))
+        # Another import of this mesh may have been as quick, and its mark is as good.
+        with suppress(FileExistsError):
+            home.write(MARK, os.fsencode(f"Links to sources that the mesh of {data.absolute()} imports.\n"))
 
 
 def make_private(folder: Path, *, durable: bool = True) -> None:

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from hcs_mesh.plates.holding import (
     release,
     sweep,
 )
+from hcs_mesh.plates.holding.private_folder import OpenFolder
 from hcs_mesh.plates.holding.staging import MARK
 from hcs_mesh.plates.local import SourceChanged, SourceMissing
 from hcs_mesh.plates.repository import SourceFile
@@ -282,6 +285,30 @@ def test_meshes_that_share_a_root_keep_their_links_apart(tmp_path: Path) -> None
     source.mkdir(parents=True)
     folders = {choose_staging(source, data=tmp_path / mesh, root=source.parent).folder for mesh in ("one", "two")}
     assert len(folders) == 2
+
+
+def test_two_imports_that_are_the_first_of_a_root_at_once_are_both_held_by_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "root" / "plate"
+    source.mkdir(parents=True)
+    looked_in = OpenFolder.names
+    both_have_looked = threading.Barrier(2, timeout=20.0)
+
+    def names(folder: OpenFolder) -> list[str]:
+        found = looked_in(folder)
+        both_have_looked.wait()
+        return found
+
+    monkeypatch.setattr(OpenFolder, "names", names)
+    with ThreadPoolExecutor(2) as threads:
+        chosen = list(
+            threads.map(lambda _: choose_staging(source, data=tmp_path / "data", root=source.parent), range(2))
+        )
+    assert chosen[0] == chosen[1]
+    assert chosen[0].reason == ""
+    assert chosen[0].folder is not None
+    assert (chosen[0].folder / MARK).exists()
 
 
 def test_a_staging_folder_that_is_a_planted_link_is_not_used(tmp_path: Path) -> None:
