@@ -33,7 +33,7 @@ PLANE_MIB = 8
 N_SLOTS, N_CREDITS = 8, 4
 SECONDS = 0.7
 PATIENCE_S = 0.0002
-ROUNDS = 5
+ROUNDS = 11
 
 COPIED = "block per image, as OpenHCS does"
 AT_BEST = "block per image, at its best"

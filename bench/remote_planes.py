@@ -18,7 +18,7 @@ from rows import Row
 from hcs_mesh.transport import KeyPair, ServerKey, tcp_endpoint
 
 SECONDS = 2.0
-ROUNDS = 5
+ROUNDS = 11
 
 
 def raw() -> float:
