@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from free_ports import free_port
 
 
 class Mail(NamedTuple):
@@ -107,7 +108,7 @@ async def mail_server(
             )
 
     listening = await asyncio.get_running_loop().create_server(
-        session, "127.0.0.1", port, ssl=tls if implicit else None, reuse_address=True
+        session, "127.0.0.1", port or free_port(), ssl=tls if implicit else None, reuse_address=True
     )
     mails.port = listening.sockets[0].getsockname()[1]
     try:

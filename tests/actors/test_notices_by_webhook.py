@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh.actors.notices.notifier import Notifier
@@ -59,7 +60,7 @@ class Hook:
 @asynccontextmanager
 async def hooked(port: int = 0) -> AsyncIterator[Hook]:
     hook = Hook()
-    server = await asyncio.start_server(hook.serve, "127.0.0.1", port)
+    server = await asyncio.start_server(hook.serve, "127.0.0.1", port or free_port())
     hook.port = server.sockets[0].getsockname()[1]
     try:
         yield hook

@@ -263,7 +263,8 @@ async def test_leaving_gives_every_slot_back(tmp_path: Path, streaming: Any) -> 
             await streaming.until(lambda: len(seen.planes) >= 1)
         await streaming.until(lambda: mesh.statistics("viewers")["viewers"] == 0)
         await streaming.until(lambda: mesh.statistics("publisher")["streams"] == 0)
-        assert mesh.slots_held == 0
+        # A plane that was being read gives its slot back once it has been.
+        await streaming.until(lambda: mesh.slots_held == 0)
 
 
 async def test_thousands_of_planes_that_fit_into_no_slot_are_all_reported(tmp_path: Path, streaming: Any) -> None:
@@ -279,7 +280,7 @@ async def test_thousands_of_planes_that_fit_into_no_slot_are_all_reported(tmp_pa
             for z in range(3000)
         ]
         tell(mesh, PlanesCommitted(plate_id=1, planes=tuple(large)))
-        await streaming.until(lambda: len(seen.unread) == 3000)
+        await streaming.until(lambda: len(seen.unread) == 3000, 30)
 
 
 async def test_what_was_read_for_the_life_before_is_no_plane_of_this_one(tmp_path: Path, streaming: Any) -> None:

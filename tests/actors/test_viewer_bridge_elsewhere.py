@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
@@ -64,9 +64,7 @@ async def following(mesh: Any) -> AsyncIterator[tuple[Notes, Follower]]:
 
 
 def over_tcp(mesh: Any) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        mesh.endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
+    mesh.endpoint = tcp_endpoint("127.0.0.1", free_port())
 
 
 async def test_planes_reach_a_viewer_that_dialled_by_tcp(tmp_path: Path, streaming: Any) -> None:

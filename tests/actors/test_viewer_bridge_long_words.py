@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import zmq
+from free_ports import free_port
 
 from hcs_mesh.messages.frames import Fact, FactTold, Frame, PlaneUnreadable, WellStateChanged
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
@@ -55,9 +55,7 @@ async def following(mesh: Any, title: str) -> AsyncIterator[tuple[Screen, Follow
 
 
 def over_tcp(mesh: Any) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        mesh.endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
+    mesh.endpoint = tcp_endpoint("127.0.0.1", free_port())
 
 
 def in_place(mesh: Any) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from free_ports import free_port
 
 from hcs_mesh.messages.frames import Fact, FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from hcs_mesh.messages.planes import PlaneAddress
-from hcs_mesh.messages.viewing import Attach, Attached, Contents, ListViewers, StartStream, Subject
+from hcs_mesh.messages.viewing import Attach, Attached, Contents, ListViewers, StartStream, StillAttached, Subject
 from hcs_mesh.transport import KeyPair, Kind, codec, tcp_endpoint
 from hcs_mesh.viewers.follower import Follower
 
@@ -132,6 +133,8 @@ class Slow:
         ask = Attach(kind="recorder", pid=os.getpid(), subject=Subject(plate_id=1))
         answer = await self._dialer.link.ask("viewers", ask, timeout_s=30.0)
         self._dialer.link.tell("viewers", StartStream(viewer=answer.viewer))
+        # Answered behind it: whatever another viewer says from now on, this one is waiting by then.
+        assert await self._dialer.link.ask("viewers", StillAttached(viewer=answer.viewer), timeout_s=30.0)
 
     def let_go(self) -> None:
         frame = self.frames[-1]
@@ -171,9 +174,7 @@ async def test_who_is_of_this_host_is_known_by_the_way_that_it_came_and_not_by_w
 ) -> None:
     def listen(mesh: Any) -> None:
         host = "127.0.0.1" if here else address_of_this_host()
-        with socket.socket() as one:
-            one.bind((host, 0))
-            mesh.endpoint = tcp_endpoint(host, one.getsockname()[1] % 50_000 + 10_000)
+        mesh.endpoint = tcp_endpoint(host, free_port(host))
 
     async with (
         streaming.mesh(tmp_path, before=listen) as mesh,

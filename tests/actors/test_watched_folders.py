@@ -111,6 +111,11 @@ class Microscope:
 
         return await eventually(reached, what=f"{n} imports {state}")
 
+    async def until_handed_over(self, n: int) -> None:
+        """Wait until the watcher has written down what the imports had said: that goes on beside its looks."""
+        cell = self.node.cells["watches"]
+        await eventually(lambda: int(cell.statistics()["units_handed_over"]) == n, what=f"{n} units handed over")
+
     async def looks(self, n: int = 6) -> None:
         """Let the folder be looked at so often."""
         cell = self.node.cells["watches"]
@@ -134,6 +139,7 @@ async def test_a_plate_that_appears_is_imported_for_its_owner(microscope: Micros
     (done,) = await microscope.until(1)
     assert (done.owner, done.order.path, done.order.priority) == ("ada", str(plate), "low")
     assert (done.order.screen, done.order.tags) == ("Kinases", ("night",))
+    await microscope.until_handed_over(1)
     status = await microscope.status()
     assert (status.state, status.n_units, status.n_handed_over, status.waiting) == ("there", 1, 1, ())
 
@@ -163,7 +169,8 @@ async def test_touch_and_chmod_import_nothing_again(microscope: Microscope) -> N
 
 
 async def test_a_plate_that_grows_is_handed_over_once_and_whole(microscope: Microscope) -> None:
-    await microscope.up(quiet_s=1.5)
+    # At rest for longer than a busy computer stands still.
+    await microscope.up(quiet_s=4.0)
     whole = microscope.acquire("hidden").rename(microscope.journal.parent / "whole")
     files = sorted(path for path in whole.rglob("*") if path.is_file())
     plate = microscope.incoming / "grows"
@@ -172,7 +179,8 @@ async def test_a_plate_that_grows_is_handed_over_once_and_whole(microscope: Micr
         target = plate / path.relative_to(whole)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-        await microscope.looks(1)
+        # The look that is under way may have seen nothing of it.
+        await microscope.looks(2)
         assert not await microscope.imports()
         (waiting,) = (await microscope.status()).waiting
         assert (waiting.unit, waiting.reason[:2]) in (("grows/", "it"), ("grows/", "at"))
@@ -198,6 +206,7 @@ async def test_an_unmounted_folder_forgets_nothing(microscope: Microscope, senti
     microscope.acquire("one")
     await microscope.up(sentinel=sentinel)
     await microscope.until(1)
+    await microscope.until_handed_over(1)
     away = microscope.incoming.rename(microscope.incoming.with_name("away"))
     microscope.incoming.mkdir()
     await microscope.looks()
@@ -215,7 +224,7 @@ async def test_a_death_around_the_handing_over_imports_once(microscope: Microsco
     microscope.acquire("one")
     await microscope.up()
     await microscope.until(1)
-    await microscope.looks()
+    await microscope.until_handed_over(1)
     await microscope.down()
     records = _records(microscope)
     assert [one.step for one in records[:2]] == ["handing over", "handed over"]
@@ -224,6 +233,7 @@ async def test_a_death_around_the_handing_over_imports_once(microscope: Microsco
     async with await Journal.open(microscope.journal / "watches", record_type=WatchedUnit) as journal:
         await journal.append_all(records[:n_records])
     await microscope.up()
+    await microscope.until_handed_over(1)
     await microscope.looks()
     assert ((await microscope.status()).n_handed_over, len(await microscope.imports())) == (1, 1)
 
@@ -235,6 +245,7 @@ async def test_a_life_that_died_before_it_wrote_anything_hands_over_once(microsc
     await microscope.down()
     shutil.rmtree(microscope.journal / "watches")
     await microscope.up()
+    await microscope.until_handed_over(1)
     await microscope.looks()
     assert ((await microscope.status()).n_handed_over, len(await microscope.imports())) == (1, 1)
 
@@ -247,6 +258,7 @@ async def test_loose_files_of_a_set_are_one_import_and_single_ones_one_each(
     await microscope.up()
     done = await microscope.until(2)
     assert sorted(one.n_files for one in done) == [1, 6]
+    await microscope.until_handed_over(2)
     await microscope.looks()
     status = await microscope.status()
     assert status.n_handed_over == 2
@@ -389,6 +401,7 @@ async def test_a_unit_that_was_away_when_it_was_handed_over_is_handed_over_once_
     await microscope.up(imports=False)
     await eventually(lambda: len(imports.keys) == 2, what="the second time")
     assert imports.keys[0] == imports.keys[1]
+    await microscope.until_handed_over(1)
     await microscope.looks()
     status = await microscope.status()
     assert (status.n_handed_over, status.waiting, len(imports.keys)) == (1, (), 2)
@@ -407,6 +420,7 @@ async def test_a_refused_unit_is_asked_about_again_by_the_next_life(microscope: 
     await microscope.down()
     await microscope.up(delete_source=False)
     await microscope.until(1)
+    await microscope.until_handed_over(1)
     assert not (await microscope.status()).waiting
 
 

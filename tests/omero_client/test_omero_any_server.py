@@ -29,7 +29,7 @@ from hcs_mesh.plates.omero.session_keeper import SessionKeeper
 from hcs_mesh.plates.omero.source import OmeroSource
 from hcs_mesh.plates.repository import StoredResult
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 
 PLANES = some_planes(2, 2, 3, 24, 32)
 

@@ -25,7 +25,7 @@ from hcs_mesh.plates.omero.pool import ConnectionPool
 from hcs_mesh.plates.omero.secret import Secret
 from omero_server.running import RunningServer
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(180)]
 
 
 def who(connection: Connection) -> str:
@@ -84,12 +84,12 @@ def test_a_certificate_file_that_is_absent_is_told(omero: RunningServer, tmp_pat
 
 
 def test_a_call_that_takes_too_long_is_left_at_its_deadline(omero: RunningServer) -> None:
-    connection = Connection(address_of(omero, call_s=1.0), login("ada"))
+    connection = Connection(address_of(omero, call_s=5.0), login("ada"))
     omero.control.tell("hold", operation="IAdmin.getEventContext")
     began_s = time.monotonic()
-    with pytest.raises(OmeroNotAnswering, match="1 s a call"):
+    with pytest.raises(OmeroNotAnswering, match="5 s a call"):
         who(connection)
-    assert time.monotonic() - began_s < 15
+    assert time.monotonic() - began_s < 45
     omero.control.tell("release", operation="IAdmin.getEventContext")
     assert who(connection) == "ada"
     connection.close()
@@ -108,7 +108,7 @@ def test_a_frozen_server_is_left_at_the_deadline_of_a_connection(own_omero: Runn
 
 
 def test_a_connection_to_a_frozen_server_is_closed_at_its_deadlines(own_omero: RunningServer) -> None:
-    connection = Connection(address_of(own_omero, connect_s=3.0), login("ada"))
+    connection = Connection(address_of(own_omero, connect_s=6.0), login("ada"))
     assert who(connection) == "ada"
     os.kill(own_omero.pid, signal.SIGSTOP)
     began_s = time.monotonic()
@@ -116,7 +116,7 @@ def test_a_connection_to_a_frozen_server_is_closed_at_its_deadlines(own_omero: R
         close_quietly(connection)
     finally:
         os.kill(own_omero.pid, signal.SIGCONT)
-    # Twice 3 s; Ice's own minute comes with none of them.
+    # Twice 6 s; Ice's own minute comes with none of them.
     assert time.monotonic() - began_s < 45
 
 

@@ -26,7 +26,7 @@ from hcs_mesh.plates.omero.whose_session import REFUSED_FOR_S, AwaitLogin
 from hcs_mesh.supervisors import Node
 from omero_server.running import RunningServer
 
-pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio]
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio, pytest.mark.timeout(300)]
 
 ADA = Person(user="ada", group="lab")
 

@@ -24,7 +24,7 @@ from hcs_mesh.plates.omero.raw_planes import read_raw_plane
 from hcs_mesh.plates.repository import StoredFile
 from omero_server.running import RunningServer
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 __all__ = ["secret"]
 
 

@@ -14,7 +14,7 @@ from omero_plates import logged_in
 
 from omero_server.running import RunningServer
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 __all__ = ["secret"]
 
 STEPS = (

@@ -24,7 +24,7 @@ from hcs_mesh.plates.omero.address import Person
 from hcs_mesh.plates.omero.connection import Connection
 from omero_server.running import RunningServer
 
-pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio]
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio, pytest.mark.timeout(300)]
 __all__ = ["secret"]
 
 

@@ -37,7 +37,7 @@ from hcs_mesh.plates.omero.errors import (
 from hcs_mesh.plates.omero.origin import origin_of
 from omero_server.running import RunningServer, running_server
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 __all__ = ["secret"]
 
 

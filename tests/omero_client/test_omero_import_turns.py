@@ -11,7 +11,7 @@ from omero_proxy import Place
 from hcs_mesh.messages.imports import ImportOrder, RetryImport, SubmitImport
 from omero_server.running import RunningServer
 
-pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio]
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.anyio, pytest.mark.timeout(300)]
 __all__ = ["secret"]
 
 

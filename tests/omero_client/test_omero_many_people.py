@@ -15,7 +15,7 @@ from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.whose_session import AwaitLogin
 from omero_server.running import RunningServer, running_server
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 
 PEOPLE = [f"person{n:02d}" for n in range(50)]
 SETUP = {

@@ -23,7 +23,7 @@ from hcs_mesh.plates.plane_readers import read_any_plane
 from hcs_mesh.plates.plate_source import PlaneReader
 from omero_server.running import RunningServer
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 
 PLANES = some_planes(2, 2, 3, 40, 48)
 

@@ -31,7 +31,7 @@ from hcs_mesh.plates.omero.result_keys import FILE, RESULTS
 from hcs_mesh.plates.omero.results import OmeroResults
 from omero_server.running import RunningServer, running_server
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 
 WRITES = ("IUpdate.", "RawFileStore.", "RawPixelsStore.", "Table.", "SharedResources.", "ThumbnailStore.")
 

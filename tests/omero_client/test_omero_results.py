@@ -33,7 +33,7 @@ from hcs_mesh.plates.omero.results import OmeroResults
 from hcs_mesh.plates.repository import ResultFile, StoredResult
 from omero_server.running import RunningServer, running_server
 
-pytestmark = pytest.mark.needs("omero")
+pytestmark = [pytest.mark.needs("omero"), pytest.mark.timeout(300)]
 
 RANGES = """
 select known.name, stats.globalMin, stats.globalMax from Channel c join c.statsInfo stats join c.logicalChannel known

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
+
 SERVE = Path(__file__).resolve().parent / "serve.py"
 START_S = 60.0
 """A loaded machine takes its time."""
@@ -57,7 +59,7 @@ class RunningServer:
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder = folder
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = free_port()
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         self.pid = 0

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,7 +234,7 @@ def test_a_file_that_went_away_is_named(plate: Path) -> None:
 @pytest.fixture
 def open_plate() -> Iterator[Path]:
     """A plate in a folder that any account can enter, which pytest's own are not."""
-    folder = Path("/var/tmp") / f"hcs-mesh-access-{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="hcs-mesh-access-"))
     plate = folder / "plate"
     plate.mkdir(parents=True)
     for name in ("A01.tif", "A02.tif"):

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -378,8 +379,7 @@ print(held.reason)
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that any account can enter, which pytest's own are not."""
-    folder = Path("/var/tmp") / f"hcs-mesh-test-{os.getpid()}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="hcs-mesh-test-"))
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcs_mesh.config.import_settings import GuestSettings
+from hcs_mesh.plates import pace_looks
 from hcs_mesh.plates.local import FolderReader
 from hcs_mesh.plates.pace import MIB, UNLIMITED, Traffic
 from hcs_mesh.plates.pace_reader import MOST_EXPECTED, Pace
@@ -17,6 +18,12 @@ from hcs_mesh.plates.pace_traffic import IN_FLIGHT_BYTES, TrafficWatch
 
 FREE = 64.0 * MIB
 N_BYTES = 8 * MIB
+
+
+@pytest.fixture(autouse=True)
+def _every_disk_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of these is silent, however long a busy computer stands still within a look."""
+    monkeypatch.setattr(pace_looks, "ANSWER_S", 45.0)
 
 
 class World:
@@ -195,7 +202,7 @@ def test_what_was_counted_and_is_written_after_the_look_is_not_taken_for_somebod
     watch = TrafficWatch(disk, disk)
     watch.look(1.0, 0)
     # Two threads have read a buffer each, and have written none.
-    assert watch.look(1.0, 2 * MIB).foreign_bytes == 0
+    assert watch.look(1.0, 2 * MIB).foreign_bytes < 64 << 10
     (disk / "ours.tif").write_bytes(os.urandom(2 * MIB))
     assert watch.look(1.0, 0).foreign_bytes < 64 << 10
     # That is over by the next look: whoever writes then is somebody else.

@@ -275,7 +275,7 @@ def test_a_drive_that_hangs_holds_up_nobody_but_who_reads_from_it(source: Path) 
     )
     first = threading.Thread(target=read, args=(pace, source))
     first.start()
-    assert hanging.wait(10)
+    assert hanging.wait(45)
     assert len(read(pace, source)) == N_BYTES
     go_on.set()
     first.join()

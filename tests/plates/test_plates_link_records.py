@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,8 +97,7 @@ except UnreadableImage as refused:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that any account can enter, which pytest's own are not."""
-    folder = Path("/var/tmp") / f"hcs-mesh-linked-{os.getpid()}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="hcs-mesh-linked-"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

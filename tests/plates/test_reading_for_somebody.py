@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -71,7 +72,7 @@ class Disks(NamedTuple):
 @pytest.fixture
 def disks() -> Iterator[Disks]:
     """Two file systems that number their files alike, and on each one file of the same number, size and time."""
-    folder = Path("/var/tmp") / f"hcs-mesh-disks-{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="hcs-mesh-disks-"))
     scope, hers = folder / "roots" / "scope", folder / "hers"
     for one in (scope, hers):
         one.mkdir(parents=True)

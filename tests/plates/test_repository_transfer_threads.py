@@ -15,7 +15,7 @@ def test_as_many_files_are_copied_at_once_as_the_setting_says(tmp_path: Path, n_
     source.mkdir()
     for number in range(n_threads):
         (source / f"{number}.tif").write_bytes(b"pixels")
-    together = threading.Barrier(n_threads, timeout=5.0)
+    together = threading.Barrier(n_threads, timeout=45.0)
     repository = LocalRepository(tmp_path / "data", transfer_threads=n_threads)
     repository.transfer(
         "import-1",
