@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from past_runs import PastRun, keep, missed_by, past_runs, swings
 from profiles import profiled
 from rows import LONG_ROWS, LongRows, Row
 
@@ -80,7 +82,7 @@ def verdict(row: Row) -> str:
     """Whether the target is met, missed by 15 % or less, missed within a factor of two, or missed."""
     if row.met:
         return "met"
-    factor = row.target / row.ratio if row.higher_is_better else row.ratio / row.target
+    factor = missed_by(row, row.ratio)
     if factor <= 1.15:
         return "within 15 %"
     return "within two" if factor <= 2 else "missed"
@@ -109,7 +111,8 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         "numbers are medians over the rounds, with deadlines and statistics switched on. A line is *met* when the",
         "ratio reaches its target; *within 15 %* and *within two* say by how much it misses. Sender and receiver are",
         "pinned to two cores, the peers' as ours; the peers run in an environment of their own, started anew in each",
-        "round, ray and dask in one.",
+        "round, ray and dask in one. A machine that shares its cores with others swings, which no load average shows:",
+        "how far is told below the table.",
         "",
         f"Machine: {machine()}.",
         f"Load average before the run: {load:.1f}; above a few tenths others were running, and waits are long.",
@@ -117,6 +120,7 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
         "",
         *table(rows),
         *seldom(),
+        *swings(rows, past_runs()),
     ]
     missed = {row.name: profiled(row.name) for row in rows if not row.met}
     if any(missed.values()):
@@ -257,6 +261,8 @@ def main() -> int:
             print(f"{room}: not measured: {reason}", flush=True)
         rows += found
     if not wanted.rooms:
+        ratios = {row.name: row.ratio for row in rows if not row.unmeasured}
+        keep(PastRun(date=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine(), ratios=ratios))
         wanted.out.parent.mkdir(exist_ok=True)
         wanted.out.write_text(report(rows, unmeasured, time.perf_counter() - start, load))
         print(f"written: {wanted.out.name}")
