@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from .keys import PUBLIC, KeyFileError, read_key_file, write_key_file
+from .keys import PUBLIC, KeyFileError, read_key_file, sync_names, write_key_file
 from .messages import INNER, ROLES, Principal, Role
 
 _NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,63}")
@@ -185,7 +185,7 @@ class KeyRing:
         self.reload()
 
     def revoke(self, name: str) -> Principal:
-        """Let a key in no longer; a mesh that is up notices within a second.
+        """Let a key in no longer, also after a power cut; a mesh that is up notices within a second.
 
         Raises:
             KeyFileError: nobody of this name is let in.
@@ -197,6 +197,7 @@ class KeyRing:
         # Whatever a file is called: one that was copied by hand must not let its key in any longer either.
         for file in [file for file, named in self._names.items() if named == name]:
             (self._folder / file).unlink(missing_ok=True)
+        sync_names(self._folder)
         self.reload()
         return principal
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -55,12 +57,11 @@ def load_pair(path: Path) -> KeyPair:
 
 
 def load_or_create_pair(path: Path) -> KeyPair:
-    """The key pair of a file, made with mode 0600 on first use."""
-    if path.exists():
-        return load_pair(path)
-    pair = new_pair()
-    write_key_file(path, _pair_text(pair), mode=0o600)
-    return pair
+    """The key pair of a file, made with mode 0600 on first use; of several that make it at once one counts."""
+    if not path.exists():
+        with suppress(FileExistsError):
+            write_key_file(path, _pair_text(new_pair()), mode=0o600, new=True)
+    return load_pair(path)
 
 
 def save_pair(path: Path, pair: KeyPair) -> None:
@@ -69,9 +70,10 @@ def save_pair(path: Path, pair: KeyPair) -> None:
     Raises:
         KeyFileError: there is a file already: a key is never overwritten.
     """
-    if path.exists():
-        raise KeyFileError(f"{path} exists already", hint="name another file, or remove this key first")
-    write_key_file(path, _pair_text(pair), mode=0o600)
+    try:
+        write_key_file(path, _pair_text(pair), mode=0o600, new=True)
+    except FileExistsError as error:
+        raise KeyFileError(f"{path} exists already", hint="name another file, or remove this key first") from error
 
 
 def check_public(public: str) -> None:
@@ -105,15 +107,53 @@ def _own_folder(folder: Path) -> None:
     if not folder.is_dir():
         _own_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+        sync_names(folder.parent)
 
 
-def write_key_file(path: Path, text: str, *, mode: int) -> None:
-    """Have a file of keys appear whole, in a folder that nobody else can enter."""
+def write_key_file(path: Path, text: str, *, mode: int, new: bool = False) -> None:
+    """Have a file of keys appear whole, in a folder that nobody else can enter, and return when it is on the disk.
+
+    Raises:
+        FileExistsError: it was to be a ``new`` one, and there is a file of that name, however lately it was made.
+    """
     _own_folder(path.parent)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write(made, text, mode)
+        if not new:
+            made.replace(path)
+        elif not _linked(path, made):
+            _write(path, text, mode)
+    finally:
+        made.unlink(missing_ok=True)
+    sync_names(path.parent)
+
+
+def sync_names(folder: Path) -> None:
+    """Return when the names in a folder are on the disk: what was removed there is not back after a power cut."""
+    # A folder of Windows needs no such call.
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _linked(path: Path, made: Path) -> bool:
+    """Give a file a second name that nothing has; whether its disk knows second names (a memory stick's may not)."""
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(descriptor)
-    new.replace(path)

@@ -64,7 +64,7 @@ def allow(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Let a key in; one of the same name is replaced."""
+    """Let a key in, or in another role; a name that is let in takes no other key."""
     from . import keys
 
     keys.allow(data, name, public, role=role, as_json=as_json)

@@ -116,7 +116,7 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
 
     Raises:
         KeyFileError: name or key have not the form of one; or, once it is done, another file of the ring is no key.
-        CommandFailed: the key is somebody else's, or the name the owner's, whose key is another.
+        CommandFailed: the key is somebody else's, or the name is let in by another key already.
     """
     given = Path(public)
     if len(public) != 40 and given.is_file():
@@ -128,8 +128,8 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
         raise CommandFailed(
             f"this key is let in already, as {known.name} ({known.role})", hint=f"hcs-mesh keys revoke {known.name}"
         )
-    if name == OWNER and known is None:
-        raise _is_the_owners()
+    if known is None:
+        _check_free(ring, name)
     ring.allow(Principal(name=name, role=role), public)
     if as_json:
         print_json({"name": name, "role": role, "public": public})

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import typer.main
+from click.testing import Result
 from typer.testing import CliRunner
 
 from hcs_mesh.__main__ import app
 from hcs_mesh.command_line.errors import CommandFailed
 from hcs_mesh.command_line.options import full_id, wells_of
 from hcs_mesh.command_line.running import journal_folders
+from hcs_mesh.layout import DataLayout
+from hcs_mesh.transport import KeyRing
 
 COMMANDS = {
     "up", "down", "status", "ps", "import", "imports", "plates", "plate", "run", "jobs", "results", "view", "demo",
@@ -287,6 +290,19 @@ def test_what_nobody_foresaw_is_one_line_and_a_log(tmp_path: Path) -> None:
     assert first == "error: this is a fault in hcs-mesh: ZeroDivisionError: a planted fault"
     assert second == f"hint:  the log holds the traceback: {log}"
     assert "Traceback" in log.read_text()
+
+
+def test_a_name_that_is_let_in_takes_no_other_key_and_its_own_takes_another_role(tmp_path: Path) -> None:
+    def allow(public: str, role: str) -> Result:
+        return CliRunner().invoke(app, ["keys", "allow", "zoe", public, "--role", role, "--data", str(tmp_path)])
+
+    assert allow("a" * 40, "user").exit_code == 0
+    refused = allow("b" * 40, "administrator")
+    assert refused.exit_code == 1
+    assert "zoe is let in already (user)" in refused.output
+    assert allow("a" * 40, "viewer").exit_code == 0
+    ((principal, public),) = KeyRing(DataLayout(tmp_path).allowed_keys).allowed()
+    assert (principal.name, principal.role, public) == ("zoe", "viewer", "a" * 40)
 
 
 def test_a_public_key_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:

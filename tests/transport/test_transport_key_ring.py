@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +26,10 @@ from hcs_mesh.transport import (
     Role,
     ServerKey,
     ipc_endpoint,
+    load_or_create_pair,
+    load_pair,
     new_pair,
+    save_pair,
 )
 
 NO_DESCRIPTORS = OSError(errno.EMFILE, "Too many open files")
@@ -47,6 +53,68 @@ def test_a_key_that_takes_the_place_of_another_is_known_though_size_and_time_are
     ring.refresh()
     assert ring.by_public(old) is None
     assert ring.by_public(new) == Principal(name="anna", role="user")
+
+
+def test_of_keys_that_are_made_under_one_name_at_once_one_counts_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_are_written = threading.Barrier(2, timeout=20.0)
+    link = Path.hardlink_to
+
+    def hardlink_to(path: Path, made: Path) -> None:
+        both_are_written.wait()
+        link(path, made)
+
+    monkeypatch.setattr(Path, "hardlink_to", hardlink_to)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: load_or_create_pair(tmp_path / "mesh.secret"), range(2))
+        assert first == second == load_pair(tmp_path / "mesh.secret")
+        pairs = [new_pair() for _ in range(2)]
+        saved = list(threads.map(lambda pair: save_or_say(tmp_path / "eva.secret", pair), pairs))
+    assert load_pair(tmp_path / "eva.secret") == pairs[saved.index("")]
+    assert sorted(saved) == ["", f"{tmp_path / 'eva.secret'} exists already"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["eva.secret", "mesh.secret"]
+
+
+def save_or_say(path: Path, pair: KeyPair) -> str:
+    """Save a key, and return what was wrong with that."""
+    try:
+        save_pair(path, pair)
+    except KeyFileError as error:
+        return str(error)
+    return ""
+
+
+def test_a_key_is_saved_on_a_disk_without_second_names_too_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, made: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    pair = new_pair()
+    save_pair(tmp_path / "eva.secret", pair)
+    with pytest.raises(KeyFileError, match="exists already"):
+        save_pair(tmp_path / "eva.secret", new_pair())
+    assert load_pair(tmp_path / "eva.secret") == pair
+
+
+def test_a_key_that_is_revoked_or_let_in_is_so_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, ...]] = []
+    fsync = os.fsync
+
+    def names_on_disk(descriptor: int) -> None:
+        fsync(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append(tuple(sorted(os.listdir(descriptor))))
+
+    monkeypatch.setattr(os, "fsync", names_on_disk)
+    let_in(tmp_path, "anna")
+    assert synced[-1] == ("anna.toml",)
+    KeyRing(tmp_path).revoke("anna")
+    assert synced[-1] == ()
 
 
 def test_a_key_that_could_not_be_read_once_is_read_again_though_nothing_changed(
