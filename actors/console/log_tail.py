@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...config.written_out import shown
 from ...messages.console import JournalLine, LogLine, LogTail
@@ -22,7 +22,7 @@ _NOT_FIELDS = ("event", "timestamp", "level", "logger", "actor", "exception")
 
 
 def read_logs(logs: tuple[tuple[Path, str], ...], *, n_lines: int, since: int = -1) -> LogTail:
-    """The last lines of an actor's own log, with what others say of it in between; after ``since``, of its own alone.
+    """The last lines of an actor's own log, with what others say of it between; after ``since`` the first of its own.
 
     Raises:
         LogUnreadable: a file cannot be read.
@@ -36,7 +36,9 @@ def read_logs(logs: tuple[tuple[Path, str], ...], *, n_lines: int, since: int = 
 
 
 def read_log(file: Path, picked: str, *, n_lines: int, since: int = -1) -> LogTail:
-    """The last lines of a log that concern ``picked``, or all of them; after byte ``since``, if that is not negative.
+    """The last lines of a log that concern ``picked``, or all of them; the first ones after byte ``since``, if given.
+
+    ``end`` of what is returned is the byte behind the last line that was looked at, to go on from.
 
     Raises:
         LogUnreadable: the file cannot be read.
@@ -56,26 +58,47 @@ def turned_over(file: Path) -> Path:
 
 
 def _read_end(file: Path, picked: str, n_lines: int, since: int) -> LogTail:
-    before: tuple[LogLine, ...] = ()
     with file.open("rb") as log:
         end = log.seek(0, 2)
         if since > end:
             # The file was turned over meanwhile: the rest of the one before, then what is in the new one.
-            before = read_log(turned_over(file), picked, n_lines=n_lines, since=since).lines
-            since = 0
+            before = read_log(turned_over(file), picked, n_lines=n_lines, since=since)
+            if len(before.lines) == n_lines:
+                return before
+            after = _read_on(log, picked, n_lines - len(before.lines), 0, end)
+            return LogTail(lines=(*before.lines, *after.lines), end=after.end)
+        if since >= 0:
+            return _read_on(log, picked, n_lines, since, end)
         look = PIECE_BYTES
         while True:
-            start = since if since >= 0 else max(0, end - look)
-            log.seek(start)
-            text = log.read(end - start)
-            whole = text[: text.rfind(b"\n") + 1]
-            lines = whole.splitlines()[1 if since < 0 and start else 0 :]
+            start = max(0, end - look)
+            whole = _whole_lines(log, start, end)
+            lines = whole.splitlines()[1 if start else 0 :]
             kept = deque((told for one in lines if (told := _told(one, picked)) is not None), n_lines)
-            if len(kept) >= n_lines or not start or since >= 0 or look >= LONGEST_LOOK_BYTES:
-                if since < 0 and not start and len(kept) < n_lines and file.suffix != TURNED_OVER:
-                    before = read_log(turned_over(file), picked, n_lines=n_lines - len(kept)).lines
-                return LogTail(lines=(*before, *kept)[-n_lines:], end=start + len(whole))
+            if len(kept) >= n_lines or not start or look >= LONGEST_LOOK_BYTES:
+                earlier: tuple[LogLine, ...] = ()
+                if not start and len(kept) < n_lines and file.suffix != TURNED_OVER:
+                    earlier = read_log(turned_over(file), picked, n_lines=n_lines - len(kept)).lines
+                return LogTail(lines=(*earlier, *kept), end=start + len(whole))
             look *= 4
+
+
+def _read_on(log: BinaryIO, picked: str, n_lines: int, since: int, end: int) -> LogTail:
+    """The first lines behind a byte: who follows and stood still comes back for the rest, and misses none."""
+    told: list[LogLine] = []
+    for line in _whole_lines(log, since, min(end, since + LONGEST_LOOK_BYTES)).splitlines(keepends=True):
+        if len(told) == n_lines:
+            break
+        since += len(line)
+        if (one := _told(line, picked)) is not None:
+            told.append(one)
+    return LogTail(lines=tuple(told), end=since)
+
+
+def _whole_lines(log: BinaryIO, start: int, end: int) -> bytes:
+    log.seek(start)
+    text = log.read(end - start)
+    return text[: text.rfind(b"\n") + 1]
 
 
 def read_journal(folder: Path, *, n_records: int) -> tuple[JournalLine, ...]:

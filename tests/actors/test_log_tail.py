@@ -44,3 +44,18 @@ def test_who_follows_a_log_loses_no_line_when_it_is_turned_over(tmp_path: Path) 
     assert [line.text for line in followed.lines] == ["before the turn", "after it"]
     write(log, "and on")
     assert [line.text for line in read_log(log, "imports", n_lines=100, since=followed.end).lines] == ["and on"]
+
+
+def test_who_follows_a_log_and_stood_still_is_told_every_line(tmp_path: Path) -> None:
+    log = tmp_path / "hub.jsonl"
+    write(log, *("before" for _ in range(10)))
+    told, end = [], read_log(log, "imports", n_lines=5).end
+    write(log, *(f"line {n}" for n in range(12)))
+    turn_over(log)
+    write(log, "after the turn")
+    for _ in range(4):
+        tail = read_log(log, "imports", n_lines=5, since=end)
+        assert len(tail.lines) <= 5
+        told += [line.text for line in tail.lines]
+        end = tail.end
+    assert told == [*(f"line {n}" for n in range(12)), "after the turn"]
