@@ -78,9 +78,11 @@ def test_the_page_lists_the_planted_bugs_and_the_schedules_they_may_take(checkou
     assert f"within {N_TO_FIND} schedules" in page
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_seed_replays_its_schedule_exactly(scenario: str) -> None:
-    once, again = (simulated("--seed", 7, "--scenario", scenario)["digest"] for _ in range(2))
+@pytest.mark.parametrize(
+    ("scenario", "seed"), [*((scenario, 7) for scenario in SCENARIOS), ("tills", 3020), ("analysis", 3189)]
+)
+def test_a_seed_replays_its_schedule_exactly(scenario: str, seed: int) -> None:
+    once, again = (simulated("--seed", seed, "--scenario", scenario)["digest"] for _ in range(2))
     assert once == again
 
 
