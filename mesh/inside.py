@@ -81,6 +81,7 @@ class MeshInside:
         self._incidents = incidents
         self._joined = joined
         self._root_of = root
+        self._restarting: set[asyncio.Task[None]] = set()
 
     @property
     def _root(self) -> Supervisor:
@@ -195,6 +196,8 @@ class MeshInside:
             ChildStartFailed: it did not come up again.
         """
         restarting = self._node.loop.create_task(self._restart(actor), name=f"restart {actor}")
+        self._restarting.add(restarting)
+        restarting.add_done_callback(self._restarting.discard)
         if actor not in ANSWERS_FIRST:
             # In a task of its own: whoever asks and leaves must not leave it stopped half-way.
             await asyncio.shield(restarting)

@@ -60,6 +60,8 @@ class OfferFolders(Request[AgentTerms], frozen=True, kw_only=True, tag="agents.o
     """
 
     audience: ClassVar[Role | None] = "agent"
+    # Who is refused asks again and again: the traces of what people did are not to be forgotten over it.
+    looks_only: ClassVar[bool] = True
 
     offer: AgentOffer
     label: str = ""

@@ -44,6 +44,8 @@ class JoinMesh(Request[None], frozen=True, kw_only=True, tag="joining.join"):
     """
 
     audience: ClassVar[Role | None] = "node"
+    # Who is refused asks again and again: the traces of what people did are not to be forgotten over it.
+    looks_only: ClassVar[bool] = True
 
     token: str
     life: str = ""

@@ -42,7 +42,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """True for what is said once and settles something, as that a peer is gone: said within the mesh, it is taken
     however full the mailbox is. Only for what there is little of, whatever outsiders do."""
     looks_only: ClassVar[bool] = False
-    """True for what is asked again and again only to show it: nobody follows such messages."""
+    """True for what programs ask again and again, to show it or to come in: nobody follows such messages."""
 
     @property
     def nominal_bytes(self) -> int:
