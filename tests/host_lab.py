@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
@@ -99,9 +99,7 @@ class Hosts:
         mesh, host = new_pair(), new_pair()
         ring = KeyRing(self.data / "keys")
         ring.allow(Principal(name="hostb", role="node"), host.public)
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
+        endpoint = tcp_endpoint("127.0.0.1", free_port())
         await self.a.start_actor("scheduler", lambda: self.scheduler)
         desk = JoinDesk(self.data, self.nodes, hang_up=self.a.hang_up, appear=self.appear, grace_s=grace_s)
         await self.a.start_actor("nodes", lambda: desk)

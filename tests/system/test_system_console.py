@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.transport import load_or_create_pair
@@ -167,9 +167,7 @@ def test_a_job_without_trouble_has_nothing_to_retry(mesh: Any, tmp_path: Path) -
 
 
 def test_the_console_works_on_a_mesh_elsewhere(mesh_up: Callable[..., Any], tmp_path_factory: Any) -> None:
-    with socket.socket() as any_port:
-        any_port.bind(("127.0.0.1", 0))
-        port = min(int(any_port.getsockname()[1]), 60_000)
+    port = free_port()
     with mesh_up(more_settings=f'\n[front]\ntcp_host = "127.0.0.1"\ntcp_port = {port}\n') as far:
         public = far("keys", "show").value["public"]
         secret = far.data / "keys" / "owner.secret"

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh.transport import (
@@ -79,12 +80,6 @@ class Number(Request[int], frozen=True, kw_only=True, tag="descriptors.number"):
 
 class TakeAll(Request[int], frozen=True, kw_only=True, tag="descriptors.take_all"):
     """Has the small node open what it can; answered with the errno of what it could not."""
-
-
-def free_port() -> int:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1]) % 30_000 + 20_000
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh import Actor, Event, JoinedNode, Mesh, Request, Settings
@@ -52,9 +52,7 @@ class Passing(Actor[Add]):
 
 @pytest.mark.timeout(120)
 def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_supervisor(tmp_path: Path) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1] % 50_000 + 10_000
+    port = free_port()
     front = FrontSettings(tcp_host="127.0.0.1", tcp_port=port)
 
     async def program() -> None:

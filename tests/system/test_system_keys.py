@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 from hcs_mesh.client import Client
 from hcs_mesh.layout import DataLayout
@@ -22,12 +22,6 @@ from hcs_mesh.transport import (
     load_card,
     load_or_create_pair,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]) % 50_000 + 10_000
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +13,8 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from free_ports import free_port
 from waiting import eventually
-
-sys.path.append(str(Path(__file__).parent))
-
-from open_port import free_port
 
 from hcs_mesh.actors.analysis import job_records as records
 from hcs_mesh.actors.analysis.scheduler import Scheduler
