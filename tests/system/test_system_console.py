@@ -18,7 +18,7 @@ from free_ports import free_port
 from hcs_mesh.plates.synthetic import Recipe, write_plate
 from hcs_mesh.transport import load_or_create_pair
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 class Terminal:
@@ -56,6 +56,12 @@ class Terminal:
             if re.search(pattern, screen):
                 return screen
             assert time.monotonic() < end, f"{pattern!r} did not appear in {LIMIT_S:g} s:\n{screen}"
+
+    def until_gone(self, pattern: str) -> None:
+        """Come back once the screen shows nothing of what the pattern says."""
+        end = time.monotonic() + LIMIT_S
+        while re.search(pattern, screen := self.tmux("capture-pane", "-p")):
+            assert time.monotonic() < end, f"{pattern!r} was there for {LIMIT_S:g} s:\n{screen}"
 
     def exit_status(self) -> int:
         """How the command ended, once it has: its shell keeps the status, whatever the screen and tmux show."""
@@ -112,6 +118,8 @@ def test_the_console_shows_the_mesh_and_restarts_pauses_and_resumes(
     screen.press("r")
     screen.until(r"Restart inspector\?")
     screen.press("n")
+    # Or the next key would still be pressed in the question, which heeds it not.
+    screen.until_gone(r"Restart inspector\?")
     screen.press("r")
     screen.until(r"Restart inspector\?")
     screen.press("y")
