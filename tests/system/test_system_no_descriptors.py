@@ -47,7 +47,7 @@ async def until(client: Client, name: str, is_so: Callable[[ActorRow], bool], wh
         seen = await row(client, name)
         return seen is not None and is_so(seen)
 
-    await eventually(found, 30.0, what)
+    await eventually(found, 90.0, what)
 
 
 def lives(rows: tuple[ActorRow, ...]) -> dict[str, tuple[int | None, str, int]]:
