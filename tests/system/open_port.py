@@ -98,7 +98,7 @@ class OpenPort:
 
     async def answers(self) -> int:
         """What the counter says to the honest peer, however many others shout."""
-        return await self.honest.link.ask("counter", Count(), timeout_s=10.0)
+        return await self.honest.link.ask("counter", Count(), timeout_s=30.0)
 
 
 @asynccontextmanager
