@@ -36,7 +36,10 @@ class DockerProgram:
 
     def set_up(self, **setup: Any) -> None:
         """Say how it behaves from now on, see fake_docker.py."""
-        (self.home / "setup.json").write_text(json.dumps(setup))
+        # Whole at every moment: a docker may just be asked for something.
+        new = self.home / "setup.json.new"
+        new.write_text(json.dumps(setup))
+        new.replace(self.home / "setup.json")
 
     @property
     def calls(self) -> list[list[str]]:
