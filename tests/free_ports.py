@@ -1,27 +1,21 @@
-"""A port for whoever is to listen later, in this process or in one that is still to be started."""
-
-from __future__ import annotations
+"""Ports of this computer that nobody has, and that nobody is given unasked."""
 
 import random
 import socket
+from contextlib import suppress
 
-LOWEST, HIGHEST = 10_000, 31_000
-"""Below the ports that Linux hands out by itself (net.ipv4.ip_local_port_range begins at 32768): one of those may be
-anybody's connection by the time at which it is listened on."""
-DATA_ABOVE = 1_000
-"""The data channel of a mesh listens so far above its control channel."""
+from hcs_mesh.transport.addresses import DATA_PORT_OFFSET
+
+FIRST, BEHIND = 10_000, 31_000
+"""Below those that the system gives to whoever connects, of which one may be taken before it is listened at."""
+_choice = random.SystemRandom()
 
 
-def free_port() -> int:
-    """A port on which nothing listens now, nor on the one that a mesh would use beside it."""
-    # Not random's own numbers, which a test may have seeded: two workers must not go the same way.
-    chance = random.SystemRandom()
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free, and whose data port is, for what says by itself where it listens."""
     while True:
-        port = chance.randrange(LOWEST, HIGHEST)
-        with socket.socket() as low, socket.socket() as high:
-            try:
-                low.bind(("127.0.0.1", port))
-                high.bind(("127.0.0.1", port + DATA_ABOVE))
-            except OSError:
-                continue
+        port = _choice.randrange(FIRST, BEHIND)
+        with socket.socket() as control, socket.socket() as data, suppress(OSError):
+            control.bind((host, port))
+            data.bind((host, port + DATA_PORT_OFFSET))
             return port
