@@ -465,7 +465,6 @@ class Program:
             "HCS_MESH__DEVICES__GPU": '"off"',
             "HCS_MESH__IMPORTS__SETTLE_S": "0.05",
             "HCS_MESH__GUEST__BACK_OFF": "false",
-            "HCS_MESH__FRONT__SILENCE_S": "1.0",
         }
 
     def __call__(self, *words: object) -> Any:
