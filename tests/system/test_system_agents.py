@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,13 +28,13 @@ from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.folder_node import FolderNode
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.agents import AgentInfo, Chunk, ListAgents, ScanFolder
-from hcs_mesh.messages.imports import ImportOrder, ImportStatus
+from hcs_mesh.messages.imports import ImportOrder, ImportStatus, SubmitImport
 from hcs_mesh.plates.holding import HeldFile, Hold
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.errors import BadName
 from hcs_mesh.plates.served_folders import NotServed, ServedFolder, ServedFolders
 from hcs_mesh.plates.synthetic import Recipe, write_plate
-from hcs_mesh.transport import KeyRing, MeshCard, Principal, load_or_create_pair, new_pair
+from hcs_mesh.transport import KeyRing, MeshCard, PeerGone, Principal, load_or_create_pair, new_pair
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ MIB = 1 << 20
 NO_DEVICES = DeviceSettings(cpu_slots=0, gpu="off")
 QUICK = ImportSettings(settle_s=0.05, first_retry_s=0.05, certify_same_disk=True)
 HELD = HeldFile(path="x", guarantee="hard link", size=1, mtime_ns=0, inode=0)
-N_RATES = 5
+N_RATES = N_TRIES = 5
 RECIPE = Recipe(name="Agents", n_rows=1, n_columns=2, n_fields=1, size_px=128)
 
 pytestmark = pytest.mark.timeout(240)
@@ -458,6 +458,7 @@ class Program:
         self.folder = folder
         self.port = free_port()
         self.started: list[subprocess.Popen[str]] = []
+        self.n_orders = 0
         self.environment = {
             **os.environ,
             "HCS_MESH_DATA": str(folder / "mesh"),
@@ -494,10 +495,15 @@ class Program:
         )
 
     def ask(self, what: Callable[[Client], Awaitable[T]], folder: str = "mesh") -> T:
+        """What may be asked again is asked until it is answered: who stood still for long is hung up on."""
+
         async def dialled() -> T:
             async with Client.at(self.folder / folder) as client:
                 return await what(client)
 
+        for _ in range(N_TRIES - 1):
+            with suppress(PeerGone):
+                return asyncio.run(dialled())
         return asyncio.run(dialled())
 
     def n_sent(self) -> int:
@@ -510,7 +516,9 @@ class Program:
 
     def import_it(self) -> str:
         order = ImportOrder(path="plates/big", agent="scope", as_files=True, forced=True)
-        return self.ask(lambda mesh: mesh.submit_order(order))
+        self.n_orders += 1
+        submit = SubmitImport(order=order, key=f"order {self.n_orders}")
+        return self.ask(lambda mesh: mesh.ask("imports", submit))
 
     def done(self, import_id: str) -> bool:
         return self.status(import_id).state == "done"
@@ -550,7 +558,7 @@ def until(condition: Callable[[], Any], within_s: float = 90.0) -> None:
 
 def test_a_transfer_keeps_to_its_limit_and_outlives_agent_and_mesh_without_a_byte_sent_twice(tmp_path: Path) -> None:
     # So slow that there is time to kill somebody in the middle of it.
-    limit_mib_s, n_bytes = 8.0, 20 * MIB + 777
+    limit_mib_s, n_bytes = 5.0, 20 * MIB + 777
     source = tmp_path / "served" / "big" / "image.czi"
     source.parent.mkdir(parents=True)
     source.write_bytes(os.urandom(n_bytes))
