@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
+
+from free_ports import free_port
+
+__all__ = ["DockerProgram", "free_port"]
 
 SCRIPT = Path(__file__).resolve().parent / "fake_docker.py"
 
@@ -33,7 +36,10 @@ class DockerProgram:
 
     def set_up(self, **setup: Any) -> None:
         """Say how it behaves from now on, see fake_docker.py."""
-        (self.home / "setup.json").write_text(json.dumps(setup))
+        # Whole at every moment: a docker may just be asked for something.
+        new = self.home / "setup.json.new"
+        new.write_text(json.dumps(setup))
+        new.replace(self.home / "setup.json")
 
     @property
     def calls(self) -> list[list[str]]:
@@ -84,9 +90,3 @@ def _runs(pid: int) -> bool:
         return pid > 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def free_port() -> int:
-    """A port on which nothing listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

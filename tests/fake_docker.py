@@ -155,7 +155,8 @@ def is_alive(pid: int) -> bool:
     """Whether it runs; one that has ended and that nobody has asked for runs no more."""
     try:
         return pid > 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # It has gone before it was looked at, or between the two steps of that.
         return False
 
 
@@ -170,7 +171,11 @@ def known(options: dict[str, str]) -> dict[str, Any]:
 
 
 def keep(options: dict[str, str], containers: dict[str, Any]) -> None:
-    (HOME / f"{options['--project-name']}.json").write_text(json.dumps(containers))
+    # Whole at every moment: tests look into it while docker is at work.
+    kept = HOME / f"{options['--project-name']}.json"
+    new = kept.with_name(f"{kept.name}.new")
+    new.write_text(json.dumps(containers))
+    new.replace(kept)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Import:
     def discard(self) -> None:
         self.at.discard(self.import_id)
 
-    def driven(self, journal: Path | None = None, n_tries: int = 30) -> tuple[int, ...]:
+    def driven(self, journal: Path | None = None, n_tries: int = 300) -> tuple[int, ...]:
         """Go on as the proxy does: a phase again while what failed may pass, and back to the upload if it is lost."""
         phase = "transfer"
         if journal is not None and journal.exists():

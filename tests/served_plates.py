@@ -34,6 +34,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.folder = folder
         self.asked: Counter[str] = Counter()
+        # Each connection is served by a thread of its own.
+        self.counting = threading.Lock()
         self.faults: dict[str, Iterator[str]] = {}
         self._connections: set[socket.socket] = set()
 
@@ -74,7 +76,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(self.path).lstrip("/")
-        self.server.asked[path] += 1
+        with self.server.counting:
+            self.server.asked[path] += 1
         fault = next(self.server.faults.get(path, iter(())), "")
         file = self.server.folder / path
         if fault.isdecimal():

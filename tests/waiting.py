@@ -9,7 +9,7 @@ from typing import Any
 LOOK_EVERY_S = 0.01
 
 
-async def eventually(condition: Callable[[], Any], within_s: float = 10.0, what: str = "what was waited for") -> Any:
+async def eventually(condition: Callable[[], Any], within_s: float = 30.0, what: str = "what was waited for") -> Any:
     """Return what a condition gives as soon as it is true; looked at every ``LOOK_EVERY_S``, and awaited if it must be.
 
     Raises:

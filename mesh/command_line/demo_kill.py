@@ -52,9 +52,17 @@ class Accident:
     def _note(self, job: JobStatus, running: list[WellStatus]) -> None:
         since_s = time.monotonic() - self._killed_at_s
         lost = next(well for well in job.wells if well.well == self.well)
+        at_it = [well for well in running if well.executor == self.executor]
+        if lost.state == "done" and lost.attempts == self._attempt:
+            # It had handed the well in before it died: what it had come to by then was lost, or nothing was.
+            lost_instead = job.faults[0].partition(":")[0] if job.faults else at_it[0].well if at_it else ""
+            if not lost_instead:
+                self.pid = 0
+                return
+            self.well, self._attempt = lost_instead, 1
+            lost = next(well for well in job.wells if well.well == self.well)
         if self.well_again_s is None and lost.attempts > self._attempt:
             self.well_again_s = since_s
-        at_it = [well for well in running if well.executor == self.executor]
         # Until the hub has heard of the death, the lost well still counts as the dead executor's.
         back = any((well.well, well.attempts) != (self.well, self._attempt) for well in at_it)
         if self.executor_again_s is None and job.faults and back:

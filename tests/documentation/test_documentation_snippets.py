@@ -58,6 +58,7 @@ def own_words(words: list[str]) -> Iterator[str]:
             yield word
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("snippet", list(snippets("python")), ids=lambda snippet: snippet.place)
 def test_a_python_snippet_runs(snippet: Snippet, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"

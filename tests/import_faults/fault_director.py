@@ -29,7 +29,7 @@ from fault_world import SENTINEL, FaultWorld, mount_memory, own_mounts
 
 SILENCE_S = 0.08
 """After so long without a word the world goes on: what a fault holds up may wait for its end."""
-HUNG_S = 30.0
+HUNG_S = 60.0
 MAX_LIVES = 40
 HARMLESS = frozenset({"kill", "stop", "reboot", "corrupt", "touch", "kill agent", "stop agent", "cut link"})
 """Faults that an import outlives without anybody's help."""

@@ -41,7 +41,7 @@ async def played(seeds: range) -> list[Outcome]:
         return outcomes
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_an_import_is_complete_or_failed_with_a_reason_whatever_hits_it_where(tell: Callable[[str], None]) -> None:
     outcomes = asyncio.run(played(range(N_SCHEDULES)))
     for line in as_lines(outcomes):
@@ -51,7 +51,7 @@ def test_an_import_is_complete_or_failed_with_a_reason_whatever_hits_it_where(te
     assert not unhit(outcomes)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_planted_bug_is_found(tell: Callable[[str], None]) -> None:
     async def look() -> dict[str, tuple[int, Outcome | None]]:
         async with Players() as players:

@@ -72,12 +72,15 @@ class RunningServer:
     def certificate(self) -> Path:
         return self.folder / "server.crt"
 
-    def start(self) -> None:
-        """Serve, on the port of before if there was one."""
+    def start(self, *, kill_at: str = "") -> None:
+        """Serve, on the port of before if there was one; until ``kill_at``, an operation, is first called.
+
+        Whoever has waited for the server may call it before the control can be told anything.
+        """
         log = (self.folder / "server.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [self._python, "-u", str(SERVE), str(self.folder), "--port", str(self.port)],
+                [self._python, "-u", str(SERVE), str(self.folder), "--port", str(self.port), "--kill-at", kill_at],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Runs the stand-in: python serve.py FOLDER [--port N] [--control-port N]."""
+"""Runs the stand-in: python serve.py FOLDER [--port N] [--control-port N] [--kill-at OPERATION]."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
+    parser.add_argument("--kill-at", default="", help="end with nothing said when this operation is first called")
     asked = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     asked.folder.mkdir(parents=True, exist_ok=True)
     server = Server(asked.folder.resolve(), asked.port, asked.control_port)
+    if asked.kill_at:
+        server.control.do_kill_at(asked.kill_at)
     where = {
         "host": "127.0.0.1",
         "port": server.adapter.port,

@@ -25,6 +25,16 @@ longest_retry_s = 0.4
 max_attempts = 3
 """
 
+PATIENCE_S = 240.0
+"""For a test that says nothing else: a command takes half a second, and seconds on a computer that is busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that their processes take."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PATIENCE_S))
+
 
 class Answer(NamedTuple):
     """How a command ended: its exit code and what it printed."""
@@ -75,7 +85,7 @@ class MeshOnData:
         """
         return MeshOnData(self.data, self.environment, prefix=self._prefix, person=(name, key))
 
-    def __call__(self, *words: object, timeout_s: float = 50) -> Answer:
+    def __call__(self, *words: object, timeout_s: float = 100) -> Answer:
         """Run one command to its end."""
         if self._person is not None:
             name, key = self._person
@@ -84,7 +94,7 @@ class MeshOnData:
         ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout_s)
         return Answer(ended.returncode, ended.stdout, ended.stderr)
 
-    def imported(self, source: Path, *words: object, timeout_s: float = 50) -> int:
+    def imported(self, source: Path, *words: object, timeout_s: float = 100) -> int:
         """Import a source that holds one plate, imported before or not, and return the plate's id."""
         told = self("import", source, "--wait", "--force", *words, timeout_s=timeout_s).value
         assert told["state"] == "done"

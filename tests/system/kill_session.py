@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -168,7 +169,7 @@ class KillSession:
         async with Client.at(self.data) as client:
             await client.stop()
         assert self._hub is not None
-        assert await asyncio.wait_for(self._hub.wait(), 30.0) == 0, self._last_words()
+        assert await asyncio.wait_for(self._hub.wait(), 120.0) == 0, self._last_words()
 
     def kill_one(self, chance: random.Random) -> None:
         """Kill any one process of the mesh, now."""
@@ -187,7 +188,9 @@ class KillSession:
         line = msgspec.json.encode(Killed(-1, "any moment", "", kind, pid, time.time()))
         with self._log.open("ab") as log:
             log.write(line + b"\n")
-        os.kill(pid, signal.SIGKILL)
+        # A child that was shot a moment ago may be gone by now.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     # -- keeping things up ------------------------------------------------------------------------
 
@@ -234,7 +237,7 @@ class KillSession:
                     async with Client.at(self.data) as client:
                         await client.status()
                         return
-                except (NodeMissing, PeerGone, FileNotFoundError):
+                except (NodeMissing, PeerGone, AskTimedOut, FileNotFoundError):
                     await asyncio.sleep(0.02)
 
     async def _keep_recording(self) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from hcs_mesh.config import (
 from hcs_mesh.plates.omero.imports import OmeroImports
 from hcs_mesh.supervisors.journal import Journal
 
-COME_BACK_S = 30.0
+COME_BACK_S = 120.0
 
 SETTINGS = Settings(
     imports=ImportSettings(settle_s=0.02, first_retry_s=0.05, longest_retry_s=0.5, max_attempts=1_000),
@@ -141,7 +142,9 @@ class Executioner:
         # The hub comes last: dead, it could kill nobody else.
         for _, pid in sorted(victims, key=lambda victim: victim[0] == "hub"):
             self._dead[pid] = now
-            os.kill(pid, signal.SIGKILL)
+            # Another kill may have hit it while this one waited for its second victim.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def _pid(self, kind: str) -> int:
         """The process of a kind, once there is one that was not killed before."""

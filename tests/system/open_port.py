@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import psutil
 import zmq
+from free_ports import free_port
 
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import (
@@ -97,19 +98,7 @@ class OpenPort:
 
     async def answers(self) -> int:
         """What the counter says to the honest peer, however many others shout."""
-        return await self.honest.link.ask("counter", Count(), timeout_s=10.0)
-
-
-def free_port() -> int:
-    while True:
-        with sockets.socket() as low, sockets.socket() as high:
-            low.bind(("127.0.0.1", 0))
-            port = int(low.getsockname()[1])
-            try:
-                high.bind(("127.0.0.1", port + 1000))
-            except (OSError, OverflowError):
-                continue
-            return port
+        return await self.honest.link.ask("counter", Count(), timeout_s=30.0)
 
 
 @asynccontextmanager

@@ -351,6 +351,9 @@ def test_a_source_that_vanishes_fails_and_goes_on_when_it_is_back(mesh: Any, goo
     folder = tmp_path / "Moving"
     # With times of its own, or it would be the plate that is imported already.
     shutil.copytree(good, folder, copy_function=shutil.copy)
+    # One image is still to come, for which the import waits: it cannot be past its source before that is gone.
+    late = folder / "TimePoint_1" / "Tiny_A03_s2_w2.TIF"
+    late.rename(tmp_path / late.name)
 
     async def take_away() -> tuple[Any, Any]:
         async with Client.at(mesh.data) as client:
@@ -359,6 +362,7 @@ def test_a_source_that_vanishes_fails_and_goes_on_when_it_is_back(mesh: Any, goo
             async for status in client.follow_import(import_id):
                 gone = status
             (tmp_path / "Elsewhere").rename(folder)
+            (tmp_path / late.name).rename(late)
             await client.retry_import(import_id)
             async for status in client.follow_import(import_id):
                 back = status
@@ -423,15 +427,15 @@ def test_a_server_with_another_key_is_refused(mesh: Any, tmp_path: Path) -> None
     told = json.loads((mesh.data / "run" / "mesh.json").read_bytes())
     told["public_key"] = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
     (other / "run" / "mesh.json").write_text(json.dumps(told))
-    lock = subprocess.Popen(["flock", str(other / "mesh.lock"), "cat"], stdin=subprocess.PIPE)
-    try:
-        while not (other / "mesh.lock").exists():
-            pass
-        refused = mesh("status", "--data", other)
-    finally:
+    held = ["flock", str(other / "mesh.lock"), "sh", "-c", "echo held; cat"]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lock:
         assert lock.stdin is not None
-        lock.stdin.close()
-        lock.wait()
+        assert lock.stdout is not None
+        try:
+            assert lock.stdout.readline() == b"held\n"
+            refused = mesh("status", "--data", other)
+        finally:
+            lock.stdin.close()
     assert "key" in refused.refusal
 
 

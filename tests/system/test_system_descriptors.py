@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh.transport import (
@@ -79,12 +80,6 @@ class Number(Request[int], frozen=True, kw_only=True, tag="descriptors.number"):
 
 class TakeAll(Request[int], frozen=True, kw_only=True, tag="descriptors.take_all"):
     """Has the small node open what it can; answered with the errno of what it could not."""
-
-
-def free_port() -> int:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1]) % 30_000 + 20_000
 
 
 @contextmanager
@@ -182,7 +177,8 @@ async def test_others_come_in_while_strangers_have_more_connections_than_there_a
             assert await node.dial(node.let_in("late")).ask("desk", Number(), timeout_s=30.0) == 7
             for _ in range(20):
                 assert await here.ask("desk", Number(), timeout_s=30.0) == 7
-            assert node.n_free() >= N_LEFT
+            # The last of the crowd may only just have been let in.
+            await eventually(lambda: node.n_free() >= N_LEFT, 30.0, "room, as long as the crowd is there")
         told = (tmp_path / "stderr").read_text()
         assert 0 < told.count("the oldest are hung up on") < 12
 
@@ -206,6 +202,9 @@ async def test_the_connections_of_one_key_that_say_nothing_are_bounded(tmp_path:
 async def test_a_revoked_key_is_not_heard_though_no_descriptor_is_free_to_look_at_the_keys(tmp_path: Path) -> None:
     async with small_node(tmp_path) as node:
         anna, mallory = node.dial(node.let_in("anna")), node.dial(node.let_in("mallory"))
+        # Both are in before nobody can come in any more.
+        for link in (anna, mallory):
+            assert await link.ask("desk", Number(), timeout_s=30.0) == 7
         assert await mallory.ask("desk", TakeAll(), timeout_s=30.0) > 0
         assert node.n_free() == 0
         assert await mallory.ask("desk", Number(), timeout_s=30.0) == 7
@@ -213,7 +212,7 @@ async def test_a_revoked_key_is_not_heard_though_no_descriptor_is_free_to_look_a
 
         async def is_heard() -> bool:
             with suppress(TransportError):
-                return await mallory.ask("desk", Number(), timeout_s=1.0) == 7
+                return await mallory.ask("desk", Number(), timeout_s=5.0) == 7
             return False
 
         async def is_out() -> bool:

@@ -69,6 +69,7 @@ def surroundings() -> Surroundings:
 
 
 def children() -> set[int]:
+    """The processes below this one; those that earlier tests have left may end at any moment."""
     return {one.pid for one in psutil.Process().children(recursive=True)}
 
 
@@ -113,7 +114,7 @@ def test_a_plain_program_keeps_its_loop_its_signals_and_its_terminal(
             restarts = {row.name: row.restarts for row in mesh.rows() if row.restarts}
             assert restarts == {"adder": 1}
         assert surroundings() == before
-        assert children() == pids
+        assert not children() - pids
         assert ticks > 20
         ticking.cancel()
         assert {task for task in asyncio.all_tasks() if not task.done()} == {asyncio.current_task()}
@@ -142,7 +143,7 @@ def test_an_exception_of_the_host_leaves_no_process_and_no_socket_behind(tmp_pat
     before = children()
     with pytest.raises(KeyError, match="the host's own"):
         asyncio.run(program())
-    assert children() == before
+    assert not children() - before
 
     async def cancelled() -> None:
         async with Mesh(SETTINGS, data=tmp_path / "data"), asyncio.timeout(0.05):
@@ -150,7 +151,7 @@ def test_an_exception_of_the_host_leaves_no_process_and_no_socket_behind(tmp_pat
 
     with pytest.raises(TimeoutError):
         asyncio.run(cancelled())
-    assert children() == before
+    assert not children() - before
 
 
 def test_a_killed_host_takes_its_children_along(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_killed_host_takes_its_children_along(tmp_path: Path) -> None:
     host.kill()
     host.wait()
     host.stdout.close()
-    _, alive = psutil.wait_procs(grown, timeout=5)
+    _, alive = psutil.wait_procs(grown, timeout=60)
     assert not alive
 
 
@@ -207,7 +208,7 @@ def test_a_fixture_may_open_the_mesh_in_one_task_and_close_it_in_another(tmp_pat
 
     before = children()
     asyncio.run(program())
-    assert children() == before
+    assert not children() - before
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def run_cells(cells: list[str], folder: Path) -> str:
 
     try:
         for cell in cells:
-            reply = client.execute_interactive(cell, timeout=40, output_hook=hear)
+            reply = client.execute_interactive(cell, timeout=100, output_hook=hear)
             assert reply["content"]["status"] == "ok", (cell, reply["content"])
     finally:
         client.stop_channels()
@@ -269,7 +270,7 @@ def test_an_example_program_runs(checkout: Path, tmp_path: Path, plate: Path, na
         [sys.executable, "-W", "error", str(example), str(tmp_path / "data"), str(plate)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         cwd=tmp_path,
     )
     assert ended.returncode == 0, ended.stderr
@@ -280,7 +281,7 @@ def test_an_example_program_runs(checkout: Path, tmp_path: Path, plate: Path, na
 def test_the_example_program_is_short_and_says_how_it_is_used(checkout: Path) -> None:
     example = checkout / "examples" / "embedding.py"
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 30
-    ended = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=50)
+    ended = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=100)
     assert (ended.returncode, ended.stderr) == (1, "usage: embedding.py DATA FOLDER\n")
 
 

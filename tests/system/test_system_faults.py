@@ -37,8 +37,8 @@ SILENCE_S = 15.0
 """After so much of it a process is held to be hung."""
 
 
-async def stop_one_at_work(client: Client, job: str) -> tuple[str, int, str]:
-    """Stop an executor in the middle of a well: its name, its pid and the well."""
+async def stop_one_at_work(client: Client, job: str) -> tuple[str, int]:
+    """Stop an executor in the middle of a well: its name and its pid."""
     while True:
         status: JobStatus = await client.job(job)
         assert status.state == "running", status
@@ -46,41 +46,46 @@ async def stop_one_at_work(client: Client, job: str) -> tuple[str, int, str]:
         for well in status.wells:
             if well.state == "running" and (pid := up.get(well.executor)):
                 os.kill(pid, signal.SIGSTOP)
-                return well.executor, pid, well.well
+                return well.executor, pid
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_stopped_executor_is_hung_a_busy_one_is_not_and_the_job_is_done(
     mesh_up: Callable[..., Any], tmp_path: Path
 ) -> None:
     write_plate(tmp_path / "P", Recipe(name="P", n_rows=4, n_columns=6, n_fields=2, size_px=256))
 
-    async def run(data: Path, plate_id: int) -> tuple[str, int, str, float, JobStatus]:
+    async def run(data: Path, plate_id: int) -> tuple[str, int, set[str], float, JobStatus]:
         async with Client.at(data) as client:
             job = await client.submit_job(plate_id, to_source(DEMO_PIPELINE))
-            stopped, pid, well = await stop_one_at_work(client, job)
+            stopped, pid = await stop_one_at_work(client, job)
             start = time.monotonic()
-            async with asyncio.timeout(120.0):
+            # It may have come to its next well by the moment at which it was stopped.
+            at_it: set[str] = set()
+            async with asyncio.timeout(180.0):
                 async for status in client.follow_job(job):
                     last = status
-            return stopped, pid, well, time.monotonic() - start, last
+                    at_it |= {one.well for one in status.wells if (one.executor, one.state) == (stopped, "running")}
+            return stopped, pid, at_it, time.monotonic() - start, last
 
     with mesh_up() as mesh:
         plate_id = mesh.imported(tmp_path / "P")
-        stopped, pid, well, took_s, ended = asyncio.run(run(mesh.data, plate_id))
+        stopped, pid, at_it, took_s, ended = asyncio.run(run(mesh.data, plate_id))
         assert (ended.state, ended.reason) == ("done", "")
         assert Counter(one.state for one in ended.wells) == {"done": 24}
         # Nobody killed it before its silence was proof, and somebody did soon after.
-        assert SILENCE_S - 3.0 < took_s < SILENCE_S + 30.0
-        assert not psutil.pid_exists(pid)
-        until = time.monotonic() + 30.0
+        assert SILENCE_S - 5.0 < took_s < SILENCE_S + 90.0
+        until = time.monotonic() + 90.0
         while (rows := mesh.rows())[stopped]["state"] != "running" or not rows[stopped]["restarts"]:
             assert time.monotonic() < until, rows[stopped]
+        assert not psutil.pid_exists(pid)
         assert rows[stopped]["restarts"] == 1
         assert "no heartbeat" in rows[stopped]["last_error"]
         assert {name for name, row in rows.items() if row["restarts"]} == {stopped}
-        assert {one.well: one.attempts for one in ended.wells if one.attempts > 1} in ({}, {well: 2})
+        again = {one.well: one.attempts for one in ended.wells if one.attempts > 1}
+        assert list(again.values()) in ([], [2])
+        assert again.keys() <= at_it
 
 
 # -- a time-out in every ask ----------------------------------------------------------------------
@@ -130,7 +135,8 @@ async def test_every_request_has_its_time_and_then_an_error_when_the_peer_is_sto
         ]
         asks = [PeerRef(link, "actor").ask(request, timeout_s=0.3) for request in requests]
         ends = await asyncio.gather(*asks, return_exceptions=True)
-        assert time.monotonic() - start < 5.0
+        # What had no end of its own would take half a minute.
+        assert time.monotonic() - start < 20.0
         assert [type(end) for end in ends] == [AskTimedOut] * len(kinds)
         assert link.statistics()["asks_waiting"] == 0
     finally:

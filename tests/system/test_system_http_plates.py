@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import served_plates
+from free_ports import free_port
 from waiting import eventually
 from zarr_copies import as_zarr
 
@@ -22,14 +23,15 @@ class Program:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port = 0
+        # Of its own from the beginning: it is listened on again after a while in which nobody does.
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, served_plates.__file__, str(self._folder), str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        assert int(self._process.stdout.readline()) == self.port
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)

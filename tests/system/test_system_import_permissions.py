@@ -1,7 +1,6 @@
 """Who may have what imported, and who decides about it: real keys over a TCP front, and real accounts."""
 
 import json
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from free_ports import free_port
 
 from hcs_mesh import BlockingClient
 from hcs_mesh.messages.imports import ImportOrder, ImportStatus
@@ -43,12 +43,6 @@ class Facility(NamedTuple):
         client = self.people[name]
         *_, last = client.follow_import(client.submit_order(ImportOrder(path=str(path)), on_behalf_of=on_behalf_of))
         return last
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]) % 50_000 + 10_000
 
 
 @pytest.fixture(scope="module")

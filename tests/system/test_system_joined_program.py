@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh import Actor, Event, JoinedNode, Mesh, Request, Settings
@@ -47,14 +47,12 @@ class Passing(Actor[Add]):
         return self.defer(self._pass_on(message))
 
     async def _pass_on(self, message: Add) -> int:
-        return await self.context.find("adder@hostb").ask(message, timeout_s=5.0)
+        return await self.context.find("adder@hostb").ask(message, timeout_s=30.0)
 
 
 @pytest.mark.timeout(120)
 def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_supervisor(tmp_path: Path) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1] % 50_000 + 10_000
+    port = free_port()
     front = FrontSettings(tcp_host="127.0.0.1", tcp_port=port)
 
     async def program() -> None:
@@ -77,7 +75,7 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
                 death = asyncio.ensure_future(mesh.ask("nodes", WatchActor(actor="adder@hostb")))
                 await eventually(lambda: bool(mesh._node and mesh._node.cells["nodes"].statistics()["deferred"]))
                 adder.tell(Fall())
-                assert "told to fall" in (await asyncio.wait_for(death, 10)).reason
+                assert "told to fall" in (await asyncio.wait_for(death, 30)).reason
                 assert await adder.ask(Add(number=1)) == 1, "it is a new life of it"
 
                 def shown() -> list[tuple[str, int]]:
@@ -90,7 +88,7 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
                 assert await node.journals() == ()
                 left = asyncio.ensure_future(mesh.ask("nodes", WatchActor(actor="adder@hostb")))
                 await eventually(lambda: bool(mesh._node and mesh._node.cells["nodes"].statistics()["deferred"]))
-            assert (await asyncio.wait_for(left, 10)).reason == "it has left"
+            assert (await asyncio.wait_for(left, 30)).reason == "it has left"
             assert "adder@hostb" not in {row.name for row in mesh.rows()}
             with pytest.raises(ActorUnknown, match="hostb is away"):
                 await adder.ask(Add(number=1))

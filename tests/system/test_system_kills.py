@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import tifffile
+from waiting import eventually
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -258,7 +259,8 @@ async def kill_and_check(
         await session.stop()
         killed = session.killed()
         report(session, killed, tell)
-        assert session.survivors() == []
+        # Who has lost its hub ends as soon as it is its turn.
+        await eventually(lambda: not session.survivors(), within_s=60.0, what="the end of every process")
         assert session.n_left() == 0
         assert session.n_hub_kills == sum(one.kind == "hub" for one in killed)
         assert session.n_server_kills == sum(one.kind == "server" for one in killed)
@@ -279,7 +281,7 @@ async def kill_and_check(
 PIPELINE = Path(__file__).resolve().parents[2] / "examples" / "pipelines" / "nuclei.py"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(
     tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
@@ -290,7 +292,7 @@ def test_work_outlives_the_death_of_any_process_at_any_phase_boundary(
 
 
 @pytest.mark.needs("omero")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_work_at_omero_outlives_the_death_of_the_server_too_at_any_phase_boundary(
     tmp_path: Path, tell: Callable[[str], None]
 ) -> None:

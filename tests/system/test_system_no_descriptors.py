@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import psutil
 import pytest
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh import Client
@@ -47,7 +47,7 @@ async def until(client: Client, name: str, is_so: Callable[[ActorRow], bool], wh
         seen = await row(client, name)
         return seen is not None and is_so(seen)
 
-    await eventually(found, 30.0, what)
+    await eventually(found, 90.0, what)
 
 
 def lives(rows: tuple[ActorRow, ...]) -> dict[str, tuple[int | None, str, int]]:
@@ -98,9 +98,7 @@ def test_a_mesh_that_may_open_nothing_answers_whoever_looks_and_ends_nobody(mesh
 def test_a_joined_node_that_may_open_nothing_stays_joined_and_joins_again(
     mesh_up: Callable[..., Any], tmp_path: Path
 ) -> None:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1] % 30_000 + 20_000
+    port = free_port()
 
     async def break_off(mesh: Path, node: Path) -> None:
         async with Client.at(mesh) as there, Client.at(node) as here:

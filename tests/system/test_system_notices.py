@@ -19,7 +19,7 @@ ca_file = "{ca}"
 user = "mesh"
 password_file = "{password}"
 sender = "mesh@example.org"
-timeout_s = 10
+timeout_s = 60
 """
 
 

@@ -93,8 +93,7 @@ def test_kills_of_mesh_and_server_leave_one_plate(minted: Household, shared_data
     server.kill()
     assert minted.mesh("up", "--detach").code == 0
     minted.until(import_id, "waiting")
-    server.start()
-    server.control.tell("kill_at", operation="ImportProcess.verifyUpload", nth=1)
+    server.start(kill_at="ImportProcess.verifyUpload")
     server.wait_until_dead()
     server.start()
     done = minted.until(import_id, "done", "failed")

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import PeerRef, Request, ipc_endpoint
@@ -76,7 +77,7 @@ async def test_hundreds_of_actors_answer_and_make_no_message_dearer() -> None:
     answers = await asyncio.gather(*(ref.ask(Answer(number=number)) for number, ref in enumerate(refs)))
     assert answers == list(range(N_ACTORS))
     # Not a measurement, which is bench/scale.py's to make: a cost that grew with the actors would be a hundredfold.
-    assert await ask_s(node) < 4 * alone_s
+    assert await ask_s(node) < 30 * alone_s
     for life in (*lives, first):
         await life.stop()
     ends = await asyncio.gather(*(life.wait() for life in (*lives, first)))
@@ -96,14 +97,15 @@ async def test_several_nodes_of_one_actor_each_answer_at_once_and_end_with_their
         for name in names
     ]
     try:
-        links = await asyncio.wait_for(asyncio.gather(*expected), 40.0)
+        links = await asyncio.wait_for(asyncio.gather(*expected), 150.0)
         asks = [PeerRef(link, "echo").ask(Answer(number=number)) for number, link in enumerate(links)]
         assert await asyncio.gather(*asks) == list(range(N_NODES))
         for child in children:
             assert child.stdin is not None
             child.stdin.close()
-        assert await asyncio.wait_for(asyncio.gather(*(child.wait() for child in children)), 20.0) == [0] * N_NODES
-        assert not node.child_links()
+        assert await asyncio.wait_for(asyncio.gather(*(child.wait() for child in children)), 60.0) == [0] * N_NODES
+        # Their processes may be gone before what they said last is heard.
+        await eventually(lambda: not node.child_links(), what="the end of the links")
     finally:
         for child in children:
             if child.returncode is None:

@@ -24,9 +24,13 @@ class Started:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self.socket.bind(str(folder / "notify"))
-        self._told: list[str] = []
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._address = str(folder / "notify")
+        self.socket.bind(self._address)
+        # What is told is taken at once: a socket holds ten words, and drops those that come then.
+        self.told: list[str] = []
+        self._hearing = threading.Thread(target=self._hear)
+        self._hearing.start()
         self.lines: list[str] = []
         config = folder / "settings.toml"
         config.write_text(SETTINGS)
@@ -34,7 +38,7 @@ class Started:
         found = os.fstat(writing)
         environment = {
             **os.environ,
-            "NOTIFY_SOCKET": str(folder / "notify"),
+            "NOTIFY_SOCKET": self._address,
             "WATCHDOG_USEC": "400000",
             "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}",
         }
@@ -44,13 +48,9 @@ class Started:
         self._reader = threading.Thread(target=self._read, args=(reading,))
         self._reader.start()
 
-    @property
-    def told(self) -> list[str]:
-        while True:
-            try:
-                self._told += self.socket.recv(65_536).decode().split("\n")
-            except BlockingIOError:
-                return self._told
+    def _hear(self) -> None:
+        while word := self.socket.recv(65_536).decode():
+            self.told += word.split("\n")
 
     def _read(self, reading: int) -> None:
         with open(reading, encoding="utf-8") as journal:
@@ -61,13 +61,16 @@ class Started:
             self.process.kill()
         self.process.wait()
         self._reader.join()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._address)
+        self._hearing.join()
         self.socket.close()
 
 
 async def test_a_service_says_when_it_is_up_alive_and_on_its_way_out(tmp_path: Path) -> None:
     up = Started(tmp_path)
     try:
-        await eventually(lambda: up.told.count("WATCHDOG=1") >= 3, 30)
+        await eventually(lambda: up.told.count("WATCHDOG=1") >= 3, 90)
         assert up.told[0] == "READY=1"
         assert any(line.startswith("STATUS=up: ") for line in up.told)
         async with Client.at(up.data) as mesh:
@@ -76,9 +79,9 @@ async def test_a_service_says_when_it_is_up_alive_and_on_its_way_out(tmp_path: P
         assert children
         assert not any({"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(child.environ()) for child in children)
         up.process.send_signal(signal.SIGTERM)
-        await eventually(lambda: up.process.poll() is not None, 30)
+        await eventually(lambda: up.process.poll() is not None, 60)
         assert up.process.returncode == 0
-        assert up.told[-2:] == ["STOPPING=1", "STATUS=stopping in order"]
+        await eventually(lambda: up.told[-2:] == ["STOPPING=1", "STATUS=stopping in order"], what="the last words")
     finally:
         up.close()
     assert up.lines

@@ -16,7 +16,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from open_port import free_port
+from free_ports import free_port
 from soak_elsewhere import Elsewhere
 from soak_load import Load
 

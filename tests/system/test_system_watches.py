@@ -27,7 +27,7 @@ async def test_what_a_microscope_writes_is_imported_and_listed(mesh_up: Callable
     (tmp_path / "here").mkdir()
     with mesh_up(more_settings=WATCHES.format(folder=tmp_path)) as mesh:
         write_plate(tmp_path / "here" / "p", Recipe(name="p", n_rows=1, n_columns=1, n_fields=1, size_px=64))
-        await eventually(lambda: [one["state"] for one in mesh("imports").value] == ["done"], 20, "the import")
+        await eventually(lambda: [one["state"] for one in mesh("imports").value] == ["done"], 60, "the import")
         (listed,) = mesh("imports").value
         assert (listed["owner"], listed["source"]) == ("ada", str(tmp_path / "here" / "p"))
         here, away = mesh("watches").value

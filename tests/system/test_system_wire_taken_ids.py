@@ -21,11 +21,11 @@ pytestmark = [
 ]
 
 MESSAGE_BYTES = 4 << 20
-ATTACK_MIB = 4_000
-MEMORY_MIB = 2_000
+ATTACK_MIB = 5_000
+MEMORY_MIB = 3_000
 """What a peer on this very host, which sends as fast as memory does, can have the node hold before it is shut out.
 
-Mostly it is under 200. But libzmq's own thread goes on reading while a busy computer does not let the node look.
+Mostly it is under 400. But libzmq's own thread goes on reading while a busy computer does not let the node look.
 """
 
 PEER = """
@@ -49,7 +49,7 @@ def dial():
 
 first = dial()
 first.send(codec.join([codec.seal(Kind.ASK, 1, "nobody", 5.0, {})]))
-assert first.poll(10_000)
+assert first.poll(60_000)
 body = bytes(1 << 20)
 """
 
@@ -123,7 +123,7 @@ async def test_who_fills_the_memory_under_a_routing_id_that_is_taken_is_shut_out
         assert await port.answers() == 0
         KeyRing(tmp_path / "keys").allow(Principal(name="mallory", role="user"), mallory.key.public)
         again = port.dial("mallory", mallory.key)
-        assert await eventually(lambda: again.connected, within_s=20.0), "who is allowed again comes in"
+        assert await eventually(lambda: again.connected, within_s=60.0), "who is allowed again comes in"
         again.close()
 
 
@@ -135,5 +135,5 @@ async def test_the_first_words_of_honest_peers_are_heard_over_each_of_their_conn
         for _ in range(10):
             anna = port.dial("anna", key)
             await anna.link.ask("counter", Count(), timeout_s=20.0)
-            await eventually(lambda: not waiting, within_s=4.0, what="the first words over both channels")
+            await eventually(lambda: not waiting, within_s=20.0, what="the first words over both channels")
             anna.close()
