@@ -97,8 +97,8 @@ def served(tmp_path: Path) -> ServedSource:
     return ServedSource(ServedFolders(folders), tmp_path / "agent")
 
 
-def agent_of(served: ServedSource) -> FolderAgent:
-    return FolderAgent(served, inspector=InspectorSettings(), end_inspector=lambda why: None, silent_s=0.2)
+def agent_of(served: ServedSource, *, silent_s: float = 0.2) -> FolderAgent:
+    return FolderAgent(served, inspector=InspectorSettings(), end_inspector=lambda why: None, silent_s=silent_s)
 
 
 class Lab:
@@ -257,12 +257,23 @@ async def test_a_silent_folder_keeps_a_bounded_number_of_threads_and_an_agent_en
     node = Node("workstation")
     life = await node.start_actor(FOLDERS, lambda: agent_of(served))
     agent = node.find(FOLDERS)
+
+    async def other_answers() -> str:
+        try:
+            found: str = await agent.ask(LookAtSource(path="own/plate"), timeout_s=20.0)
+        except AskFailed as told:
+            # On a busy computer it may be late as well, and is there again once it is asked anew.
+            if told.failure.kind != SourceSilent.__name__:
+                raise
+            return ""
+        return found
+
     for path in ("nas/plate", str(Path(served.folders.folders[0].path, "plate"))):
         for _ in range(AT_ONCE + 1):
             with pytest.raises(AskFailed, match="has not answered for") as told:
                 await agent.ask(ScanFolder(path=path), timeout_s=20.0)
             assert told.value.failure.kind == SourceSilent.__name__
-            assert await agent.ask(LookAtSource(path="own/plate"), timeout_s=20.0)
+            await eventually(other_answers, 20.0, "an answer of the other folder")
     assert 0 < server.n_waiting <= AT_ONCE + 1
     await life.stop()
     await life.wait()
@@ -271,7 +282,8 @@ async def test_a_silent_folder_keeps_a_bounded_number_of_threads_and_an_agent_en
 
 async def test_reads_that_hang_in_one_folder_stop_none_of_another(served: ServedSource, server: Server) -> None:
     node = Node("workstation")
-    life = await node.start_actor(FOLDERS, lambda: agent_of(served))
+    # Nothing is silent here: a look that is late on a busy computer must not be told to be.
+    life = await node.start_actor(FOLDERS, lambda: agent_of(served, silent_s=20.0))
     agent = node.find(FOLDERS)
     server.answers.set()
     roots = {one.name: str(Path(one.path, "plate")) for one in served.folders.folders}

@@ -166,6 +166,11 @@ class Scene:
             await asyncio.sleep(0)
         return future
 
+    async def expired(self) -> None:
+        """Wait until the time of one message is over at home as well, where it begins when it arrives."""
+        cell = self.home.cells["talker"]
+        await eventually(lambda: cell.n_expired, what="the end of its time")
+
     async def arrived(self, n: int) -> None:
         """Wait until the home node has heard as much more."""
         assert self.home.inner is not None
@@ -283,6 +288,7 @@ async def test_an_expired_ask_is_not_worked_on(how: str, tmp_path: Path) -> None
         await talk.stall()
         with pytest.raises(AskTimedOut, match="Double to talker"):
             await talk.ref.ask(Double(number=1), timeout_s=0.05)
+        await talk.expired()
         talk.actor.gate.set()
         assert await talk.ref.ask(Double(number=1)) == 2
         assert talk.actor.n_doubled == 1
@@ -400,6 +406,7 @@ async def test_an_event_whose_sender_gave_up_waiting_is_not_delivered(how: str, 
         await talk.ref.send(Noted(text="2"))
         with pytest.raises(AskTimedOut):
             await talk.ref.send(Noted(text="too late"), timeout_s=0.2)
+        await talk.expired()
         talk.actor.gate.set()
         await talk.ref.send(Noted(text="4"))
         assert "too late" not in await talk.ref.ask(ListNotes())

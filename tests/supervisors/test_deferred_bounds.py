@@ -74,6 +74,7 @@ class Workshop(Actor[Look | Make | Begin | HowMany]):
         self.gate = asyncio.Event()
         self.n_made = 0
         self.n_looking = 0
+        self.n_looked = 0
 
     async def receive(self, message: Look | Make | Begin | HowMany) -> Deferred[str] | int:
         match message:
@@ -88,6 +89,7 @@ class Workshop(Actor[Look | Make | Begin | HowMany]):
 
     async def _look(self) -> str:
         self.n_looking += 1
+        self.n_looked += 1
         try:
             await self.gate.wait()
         finally:
@@ -233,7 +235,7 @@ async def test_who_gives_up_or_has_no_time_left_is_waited_for_no_longer(tmp_path
     async with scene(tmp_path) as there:
         impatient = asyncio.ensure_future(there.ref.ask(Look(), timeout_s=1.0))
         leaving, patient = await there.asked(Look(), Look())
-        await eventually(lambda: there.workshop.n_looking == 3, what="the beginning of the waits")
+        await eventually(lambda: there.workshop.n_looked == 3, what="the beginning of the waits")
         with pytest.raises(AskTimedOut):
             await impatient
         leaving.cancel()

@@ -61,9 +61,9 @@ async def test_a_child_says_what_its_parents_bound_lets_it_and_no_more(tmp_path:
     life = await parent.start_actor("scale", Scale)
     link = child.dial_parent(endpoint, max_message_bytes=bound).link
     try:
-        assert await link.ask("scale", Measure(body=bytes(bound - 1_000)), timeout_s=5.0) == bound - 1_000
+        assert await link.ask("scale", Measure(body=bytes(bound - 1_000)), timeout_s=20.0) == bound - 1_000
         with pytest.raises(BadMessage, match=r"limits\.message_bytes|at most"):
-            await link.ask("scale", Measure(body=bytes(bound)), timeout_s=5.0)
+            await link.ask("scale", Measure(body=bytes(bound)), timeout_s=20.0)
     finally:
         await life.stop()
         await life.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 import zmq
+from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Node
@@ -20,6 +20,7 @@ from hcs_mesh.transport import (
     Envelope,
     KeyRing,
     Link,
+    PeerGone,
     Principal,
     Request,
     Role,
@@ -110,8 +111,15 @@ class Ends:
         self.dialer = dialer
         self.cables = cables
 
-    async def name(self, timeout_s: float = 5.0) -> str:
-        return await self.dialer.link.ask("desk", WhoAmI(), timeout_s=timeout_s)
+    async def name(self) -> str:
+        return await self.dialer.link.ask("desk", WhoAmI(), timeout_s=20.0)
+
+    async def is_heard(self) -> bool:
+        """Whether it is heard now; what it says before it has noticed itself that its connection broke is lost."""
+        try:
+            return await self.name() == "anna"
+        except PeerGone:
+            return False
 
     def pull(self, *, told: bool) -> None:
         for cable in self.cables:
@@ -127,9 +135,7 @@ def ignore(link: Link, envelope: Envelope) -> None:
 
 @asynccontextmanager
 async def ends(folder: Path, *, silence_s: float) -> AsyncIterator[Ends]:
-    with sockets.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        endpoint = tcp_endpoint("127.0.0.1", one.getsockname()[1] % 50_000 + 10_000)
+    endpoint = tcp_endpoint("127.0.0.1", free_port())
     server, anna = new_pair(), new_pair()
     ring = KeyRing(folder / "keys")
     ring.allow(Principal(name="anna", role="user"), anna.public)
@@ -165,22 +171,29 @@ async def test_who_comes_back_before_the_end_of_the_former_connection_is_noticed
         assert await both.name() == "anna"
         before = set(both.node.fronts[0].links)
         both.pull(told=True)
-        await eventually(lambda: both.cables[0].n_connections == 2 and both.dialer.connected)
-        assert await both.name() == "anna"
+        # libzmq may have dialled by itself before the dialer did, which makes one more.
+        await eventually(lambda: both.cables[0].n_connections >= 2)
+        await eventually(both.is_heard, 20.0, "an answer over another connection")
         # The former connection is still there for the listener: nothing was heard of its end.
         assert before < set(both.node.fronts[0].links)
 
 
 async def test_a_peer_that_vanishes_without_a_word_is_noticed_after_the_silence_that_is_set(tmp_path: Path) -> None:
     async with ends(tmp_path, silence_s=1.0) as both:
-        await both.name()
-        (link,) = both.links()
+        await eventually(both.is_heard, 20.0, "an answer")
+        link = both.links()[-1]
         lost: list[str] = []
         link.on_lost["test"] = lost.append
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        n_looks = 0
+
+        def is_lost() -> bool:
+            # Looks of this loop, a hundred in a second and fewer where the computer stands still.
+            nonlocal n_looks
+            n_looks += 1
+            return bool(lost)
+
         both.pull(told=False)
-        await eventually(lambda: lost, what="the loss of the peer")
-        assert loop.time() - began_s < 4.0
-        # Its own side has noticed as well, and is back.
-        assert await both.name() == "anna"
+        await eventually(is_lost, 30.0, "the loss of the peer")
+        assert n_looks < 400
+        # Its own side notices as well, and is back.
+        await eventually(both.is_heard, 20.0, "an answer over another connection")

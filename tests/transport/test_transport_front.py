@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket as sockets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,6 +48,21 @@ from hcs_mesh.transport import (
 pytestmark = pytest.mark.anyio
 
 SERVER = new_pair()
+LOOKS_OF_A_SECOND = 100
+"""At the most, and fewer where the computer stands still, in which time the mesh does not look either."""
+
+
+async def n_looks_until(condition: Callable[[], Any]) -> int:
+    """How often a condition was looked at until it was true."""
+    n_looks = 0
+
+    def look() -> Any:
+        nonlocal n_looks
+        n_looks += 1
+        return condition()
+
+    await eventually(look, 30.0)
+    return n_looks
 
 
 class WhoAmI(Request[str], frozen=True, kw_only=True, tag="front.who"):
@@ -136,7 +151,7 @@ class Front:
         self.dialers.append(dialer)
         return dialer
 
-    async def ask(self, dialer: Dialer, request: Request[Any], timeout_s: float = 5.0) -> Any:
+    async def ask(self, dialer: Dialer, request: Request[Any], timeout_s: float = 20.0) -> Any:
         return await dialer.link.ask("desk", request, timeout_s=timeout_s)
 
     def raw(self, key: KeyPair, identity: bytes = b"", *, data: bool = False) -> zmq.Socket[bytes]:
@@ -247,10 +262,7 @@ async def test_frames_of_a_revoked_key_are_dropped_within_a_second(tmp_path: Pat
         anna, bert = mesh.dial(mesh.key("anna")), mesh.dial(mesh.key("bert"))
         await mesh.ask(anna, WhoAmI())
         (mesh.folder / "anna.toml").unlink()
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        await eventually(lambda: len(mesh.ring._by_public) == 1)
-        assert loop.time() - start < 1.0
+        assert await n_looks_until(lambda: len(mesh.ring._by_public) == 1) < LOOKS_OF_A_SECOND
         # The connection from before is ended at its next word, and is not let in again.
         with pytest.raises((PeerGone, KeyRefused)):
             await mesh.ask(anna, WhoAmI(), timeout_s=10.0)
@@ -279,9 +291,7 @@ async def test_strangers_who_knock_do_not_keep_a_revoked_key_connected(tmp_path:
         try:
             await eventually(lambda: mesh.node._authenticator is not None and mesh.node._authenticator.refusals.n > 3)
             (mesh.folder / "anna.toml").unlink()
-            start = loop.time()
-            await eventually(lambda: link.gone)
-            assert loop.time() - start < 1.0
+            assert await n_looks_until(lambda: link.gone) < LOOKS_OF_A_SECOND
             n_refused = mesh.node._authenticator.refusals.n
         finally:
             over.set()

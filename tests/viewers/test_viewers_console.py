@@ -186,7 +186,7 @@ async def look(pilot: Pilot[None], n: int = 2) -> None:
     assert isinstance(app, Console)
     mesh = app._mesh
     assert isinstance(mesh, NotingMesh)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(40):
         for _ in range(n + 1):
             mesh.asked.clear()
             await mesh.asked.wait()
