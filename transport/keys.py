@@ -59,6 +59,7 @@ def load_pair(path: Path) -> KeyPair:
 def load_or_create_pair(path: Path) -> KeyPair:
     """The key pair of a file, made with mode 0600 on first use; of several that make it at once one counts."""
     if not path.exists():
+        # Whoever was quicker has made the one that counts.
         with suppress(FileExistsError):
             write_key_file(path, _pair_text(new_pair()), mode=0o600, new=True)
     return load_pair(path)

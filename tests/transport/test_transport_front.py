@@ -561,6 +561,8 @@ async def test_asks_fail_when_the_mesh_goes_and_work_when_it_is_back(tmp_path: P
     await node.close()
     with pytest.raises(PeerGone):
         await held
+    # Asked before the break was seen, it would have been asked over the connection that broke.
+    await eventually(lambda: not anna.connected, what="the break")
     waits = anna.link.ask("desk", WhoAmI(), timeout_s=20.0)
     node = await up()
     assert await waits == "anna user"
