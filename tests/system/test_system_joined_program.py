@@ -16,6 +16,7 @@ from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.console import TailLog
 from hcs_mesh.messages.joining import WatchActor
+from hcs_mesh.supervisors import DuplicateChild
 from hcs_mesh.transport import ActorUnknown, KeyRing, MeshCard, Principal, load_or_create_pair
 
 NO_DEVICES = DeviceSettings(cpu_slots=0, gpu="off")
@@ -66,6 +67,13 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
             card = MeshCard(address=f"127.0.0.1:{port}", public=load_or_create_pair(layout.mesh_secret).public)
             with pytest.raises(MeshError):
                 await mesh.ask("passing", Add(number=1))
+            for taken in ("uplink", "node", "executor.cpu0", "door.cpu0"):
+                devices = DeviceSettings(cpu_slots=1, gpu="off")
+                with pytest.raises(DuplicateChild, match=taken):
+                    async with JoinedNode(
+                        Settings(devices=devices), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
+                    ).add(taken, Adder):
+                        pass
             node = JoinedNode(
                 Settings(devices=NO_DEVICES), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
             ).add("adder", Adder)
