@@ -145,6 +145,9 @@ class Mesh(Commands):
             raise RuntimeError("the mesh is not up: use it as `async with Mesh(...) as mesh:`")
         return self._node
 
+    async def _settled(self) -> None:
+        """Return when the tree that was started may be told of."""
+
     async def _stop_tree(self) -> None:
         assert self._root is not None
         self._leave_off()
@@ -226,6 +229,7 @@ class Mesh(Commands):
         self._started_at_unix_s = time.time()
         await self._root.start()
         self._stack.push_async_callback(self._stop_tree)
+        await self._settled()
         if self.settings.metrics.port:
             # Imported where it is wanted: it brings a web server of its own.
             from .metrics import MeshCollector, MetricsServer
