@@ -29,7 +29,7 @@ LONGEST_S = 10.0
 LOOPBACK = "127.0.0.1"
 _NAMED = frozenset(
     (
-        *("mailbox", "handled", "refused", "expired", "handling_s", "slowest_s", "deferred"),
+        *("mailbox", "handled", "refused", "handling_s", "slowest_s", "deferred"),
         *("loop_lag_s", "memory_bytes", "paused", "last_error"),
     )
 )

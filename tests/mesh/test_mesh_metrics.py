@@ -26,7 +26,7 @@ ROWS = (
     ActorRow(name="imports", parent="mesh", kind="actor", pid=1, state="paused", mailbox=3, handled=7, restarts=2),
     ActorRow(name="executor.cuda0", parent="mesh", kind="process", pid=2, state="running", gpu_used_bytes=9),
 )
-STATISTICS = {"imports": {"imports_open": 4, "busy": "import-0001 settling", "mailbox": 3}}
+STATISTICS = {"imports": {"imports_open": 4, "busy": "import-0001 settling", "mailbox": 3, "expired": 2}}
 
 
 def scraped(port: int) -> str:
@@ -54,6 +54,7 @@ def test_every_row_and_statistic_becomes_a_metric() -> None:
     assert told["hcs_mesh_loop_lag_seconds", "mesh", "supervisor"] == 0.5
     assert told["hcs_mesh_gpu_used_bytes", "executor.cuda0", "process"] == 9
     assert told["hcs_mesh_statistic", "imports", "imports_open"] == 4
+    assert told["hcs_mesh_statistic", "imports", "expired"] == 2
     assert not [key for key in told if "busy" in key], "text is no metric"
     assert ("hcs_mesh_statistic", "imports", "mailbox") not in told, "nothing is told twice"
 
