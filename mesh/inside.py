@@ -118,7 +118,7 @@ class MeshInside:
         return ActorDetail(
             row=self._row(row),
             statistics=tuple(Statistic(name, value) for name, value in statistics.items()),
-            incidents=self._incidents.of(actor),
+            incidents=tuple(sorted((*self._incidents.of(actor), *self._fault(row)), key=lambda one: one.at_unix_s)),
         )
 
     def logs_of(self, actor: str) -> tuple[tuple[Path, str], ...]:
@@ -250,6 +250,24 @@ class MeshInside:
         if not row.parent:
             return {**self._node.statistics(), "memory_bytes": memory_bytes()}
         return {}
+
+    def _fault(self, row: TreeRow) -> tuple[Incident, ...]:
+        """The latest fault in an actor's deferred work: the actor goes on, so that its supervisor reports none."""
+        cell = self._node.cells.get(row.name) if row.kind == "actor" else None
+        if cell is None or cell.last_fault is None:
+            return ()
+        fault = cell.last_fault
+        return (
+            Incident(
+                at_unix_s=fault.at_unix_s,
+                occurrence="fault",
+                child=row.name,
+                supervisor=row.parent,
+                reason=f"in deferred work for {fault.of}",
+                error=fault.error,
+                traceback=fault.traceback,
+            ),
+        )
 
     def _beat(self, row: TreeRow) -> Beat:
         return self._processes.beats.get(row.name) or Beat()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from .actors.analysis.executor_door import ExecutorDoor
 from .actors.console.console_desk import ConsoleDesk
 from .actors.console.control_desk import ControlDesk
 from .actors.nodes.joined_nodes import UPLINK, door_of
+from .actors.nodes.standing import Standing
 from .actors.nodes.uplink import ASK_S, DESK, Uplink, answer_terms
 from .config import MeshError, Settings
 from .devices import devices
@@ -17,12 +22,16 @@ from .inside import Incidents, MeshInside
 from .layout import DataLayout
 from .mesh import Mesh
 from .mesh_node import MeshNode
+from .messages.control import MeshStatus
 from .messages.joining import AskTerms, JoinTerms
 from .processes import Processes
 from .supervisors import RestartIntensity
 from .supervisors.child import Child
 from .supervisors.supervisor import Supervisor
 from .transport import Dialer, MeshCard, ServerKey, load_pair
+
+FIRST_JOIN_S = 8.0
+"""How long a start waits to be joined: a mesh may take ``front.silence_s`` to give up the life before."""
 
 
 class HoldsAMesh(MeshError, FileExistsError):
@@ -52,6 +61,21 @@ class JoinedNode(Mesh):
             )
         self._card = card
         self._pair = load_pair(key)
+        self._standing = Standing()
+        self._called = ""
+
+    def describe(self) -> MeshStatus:
+        """What this node is, and whether the mesh has let it in."""
+        told = super().describe()
+        if self._standing.joined.is_set():
+            return told
+        apart = f"none: node {self._called}, not in the mesh at {self._card.address} ({self._standing.state})"
+        return msgspec.structs.replace(told, repository=apart)
+
+    async def _settled(self) -> None:
+        # Whoever reads "up" shall not take it for "in": who is refused says so, and goes on trying.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._standing.joined.wait(), FIRST_JOIN_S)
 
     async def _plant(
         self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
@@ -66,6 +90,7 @@ class JoinedNode(Mesh):
             )
 
         terms = await self._first_contact(dial())
+        self._called = terms.node
         self._repository_kind = f"none: node {terms.node} of the mesh at {self._card.address}, data in {terms.data}"
         slots = devices(self.settings)
         limits = self.settings.executors
@@ -85,7 +110,9 @@ class JoinedNode(Mesh):
         life = secrets.token_hex(8)
 
         def uplink() -> Uplink:
-            return Uplink(dial, processes.running, processes.end, self.rows, lambda: incidents.n, life)
+            # Each has its own: one that was abandoned says nothing of the next one.
+            self._standing = Standing()
+            return Uplink(dial, processes.running, processes.end, self.rows, lambda: incidents.n, life, self._standing)
 
         return Supervisor(
             "node",

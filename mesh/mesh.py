@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from .actors.apart import run_apart
 from .actors.nodes.joined_nodes import JoinedNodes
 from .actors.watching.wishes import check_wishes
+from .added_names import check_form, check_taken
 from .commands import Commands
 from .config import Settings, check_settings, data_folder, get_logger
 from .config.watch_settings import check_watches
@@ -81,7 +82,14 @@ class Mesh(Commands):
         self._leave_off: Callable[[], None] = lambda: None
 
     def add(self, name: str, factory: Callable[[], Actor[Any]]) -> Self:
-        """Run an actor of the embedder's own beside the mesh's, restarted like them; before ``async with``."""
+        """Run an actor of the embedder's own beside the mesh's, restarted like them; before ``async with``.
+
+        ``async with`` raises DuplicateChild where the name is one of the mesh's own, as ``hcs-mesh ps`` lists them.
+
+        Raises:
+            WrongActorName: the name is empty, or has other characters than letters, digits, '_', '-' and '.'.
+        """
+        check_form(name)
         self._extra.append((name, factory))
         return self
 
@@ -136,6 +144,9 @@ class Mesh(Commands):
         if self._node is None:
             raise RuntimeError("the mesh is not up: use it as `async with Mesh(...) as mesh:`")
         return self._node
+
+    async def _settled(self) -> None:
+        """Return when the tree that was started may be told of."""
 
     async def _stop_tree(self) -> None:
         assert self._root is not None
@@ -214,9 +225,11 @@ class Mesh(Commands):
         incidents = Incidents()
         self._inside = inside = MeshInside(node, processes, layout, incidents, joined, lambda: self._root)
         self._root = await self._plant(node, layout, processes, inside, incidents)
+        check_taken([name for name, _ in self._extra], self._root.tree())
         self._started_at_unix_s = time.time()
         await self._root.start()
         self._stack.push_async_callback(self._stop_tree)
+        await self._settled()
         if self.settings.metrics.port:
             # Imported where it is wanted: it brings a web server of its own.
             from .metrics import MeshCollector, MetricsServer

@@ -21,7 +21,7 @@ class Statistic(msgspec.Struct, frozen=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """One start, end, restart or giving up of a child, as its supervisor reported it."""
+    """One start, end, restart or giving up of a child, as its supervisor reported it; or a fault that it outlived."""
 
     at_unix_s: float
     occurrence: str
@@ -38,6 +38,11 @@ class ActorDetail(msgspec.Struct, frozen=True, kw_only=True):
     row: ActorRow
     statistics: tuple[Statistic, ...] = ()
     incidents: tuple[Incident, ...] = ()
+
+    @property
+    def untold_error(self) -> str:
+        """The last error where no incident tells it, as of a process's deferred work; else empty."""
+        return "" if self.row.last_error in {one.error for one in self.incidents} else self.row.last_error
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..config import MeshError, get_logger
 from ..config.bounded_text import told, traced
@@ -41,6 +42,16 @@ HANDLING_WEIGHT = 0.2
 R = TypeVar("R")
 
 
+class Fault(NamedTuple):
+    """A fault in deferred work: the actor goes on, and no supervisor hears of it."""
+
+    at_unix_s: float
+    of: str
+    """The kind of message that was worked on."""
+    error: str
+    traceback: str
+
+
 class Cell:
     """A named actor of a node, whichever life of it is running."""
 
@@ -70,6 +81,7 @@ class Cell:
         self.n_expired = 0
         self.n_faults = 0
         self.last_error = ""
+        self.last_fault: Fault | None = None
         self.given_up: ActorGivenUp | None = None
         """Why nobody sits here any more, and whoever asks is told so at once."""
         self.paused = False
@@ -199,9 +211,9 @@ class Cell:
         """Work for an asker has failed as no answer should; the asker knows, and here people learn it too."""
         self.n_faults += 1
         self.last_error = told(error)
-        log.error(
-            "a fault in deferred work", actor=self.name, message=of, error=self.last_error, traceback=traced(error)
-        )
+        # Kept as well: a program that embeds the mesh may have no handler for its log.
+        fault = self.last_fault = Fault(time.time(), of, self.last_error, traced(error))
+        log.error("a fault in deferred work", actor=self.name, message=of, error=fault.error, traceback=fault.traceback)
 
     def give_up(self, error: ActorGivenUp) -> None:
         """Nobody will sit here unless somebody sees to it: fail everything that waits, and whoever asks from now on."""

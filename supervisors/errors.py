@@ -16,7 +16,7 @@ class NoSuchChild(MeshError, LookupError):
 
 
 class DuplicateChild(MeshError, ValueError):
-    """Two children of one supervisor have the same name."""
+    """Two children of one supervisor have the same name, or an actor that is added has one of the tree's."""
 
 
 class SupervisorNotRunning(MeshError, RuntimeError):

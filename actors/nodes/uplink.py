@@ -12,6 +12,7 @@ from ...messages.control import ActorRow
 from ...messages.joining import AskTerms, EndExecutor, JoinMesh, JoinTerms, LeaveMesh, NodeBeat, RunningExecutor
 from ...supervisors import Actor
 from ...transport import AskFailed, Dialer, KeyRefused, Link, NotPermitted, TransportError
+from .standing import Standing
 
 log = get_logger(__name__)
 
@@ -61,11 +62,13 @@ class Uplink(Actor[EndExecutor]):
         rows: Callable[[], tuple[ActorRow, ...]] = tuple,
         n_reports: Callable[[], int] = int,
         life: str = "",
+        standing: Standing | None = None,
     ) -> None:
         """Dial by ``dial``, and tell which executors are ``running`` and how the ``rows`` of this node's tree stand.
 
         ``end`` ends an executor, charged to nobody; ``n_reports`` counts what happened to the node's children, of
-        which the mesh hears at once. ``life`` is the process's own, and the same for every uplink that it has.
+        which the mesh hears at once. ``life`` is the process's own, and the same for every uplink that it has;
+        ``standing`` is this uplink's, by which others see whether it has joined.
         """
         self._dial = dial
         self._running = running
@@ -74,7 +77,7 @@ class Uplink(Actor[EndExecutor]):
         self._n_reports = n_reports
         self._life = life
         self._link: Link | None = None
-        self._state = "not joined yet"
+        self._standing = standing or Standing()
         self._n_joins = 0
         self._refusal, self._n_refusals = "", 0
 
@@ -95,7 +98,8 @@ class Uplink(Actor[EndExecutor]):
 
     def statistics(self) -> dict[str, int | float | str]:
         """Whether this node is joined, and how often it has been."""
-        return {"state": self._state, "joins": self._n_joins, "busy": "" if self._link is not None else self._state}
+        state = self._standing.state
+        return {"state": state, "joins": self._n_joins, "busy": "" if self._link is not None else state}
 
     async def _stay_joined(self) -> None:
         while True:
@@ -107,7 +111,7 @@ class Uplink(Actor[EndExecutor]):
                 if isinstance(error, KeyRefused | NotPermitted | NotMounted | AskFailed):
                     # Somebody has to mend this; a break mends itself.
                     self._tell_refusal(reason, error.hint)
-            self._state = f"joining again: {reason}"
+            self._standing.leave(f"joining again: {reason}")
             # Deliberate: a mesh that is away does not say when it is back.
             await asyncio.sleep(AGAIN_S)
 
@@ -123,7 +127,9 @@ class Uplink(Actor[EndExecutor]):
         try:
             await self._join_over(dialer.link)
         finally:
-            self._link = None
+            if self._link is not None:
+                self._link = None
+                self._standing.leave("not joined any more")
             dialer.close()
 
     async def _join_over(self, link: Link) -> None:
@@ -132,7 +138,7 @@ class Uplink(Actor[EndExecutor]):
         await link.ask(DESK, JoinMesh(token=token, life=self._life, executors=self._executors()), timeout_s=ASK_S)
         self._link = link
         self._n_joins += 1
-        self._state = f"joined as {terms.node}"
+        self._standing.join(terms.node)
         self._refusal = ""
         log.info("joined the mesh", node=terms.node, data=terms.data)
         told = self._executors(), self._n_reports()

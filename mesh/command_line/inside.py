@@ -133,6 +133,8 @@ def _print_detail(detail: ActorDetail) -> None:
     for entry in detail.statistics:
         row(facts, entry.name, _value_text(entry.name, entry.value))
     out.print(facts)
+    if detail.untold_error:
+        out.print(f"last error: {detail.untold_error}", lines=True, markup=False, soft_wrap=True)
     for incident in detail.incidents[-10:]:
         told = f"{moment_text(incident.at_unix_s)}  {incident.occurrence}"
         out.print(told + (f"  {incident.error}" if incident.error else ""), lines=True, markup=False)

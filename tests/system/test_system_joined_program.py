@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.console import TailLog
 from hcs_mesh.messages.joining import WatchActor
+from hcs_mesh.supervisors import DuplicateChild
 from hcs_mesh.transport import ActorUnknown, KeyRing, MeshCard, Principal, load_or_create_pair
 
 NO_DEVICES = DeviceSettings(cpu_slots=0, gpu="off")
@@ -64,6 +66,13 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
             card = MeshCard(address=f"127.0.0.1:{port}", public=load_or_create_pair(layout.mesh_secret).public)
             with pytest.raises(MeshError):
                 await mesh.ask("passing", Add(number=1))
+            for taken in ("uplink", "node", "executor.cpu0", "door.cpu0"):
+                devices = DeviceSettings(cpu_slots=1, gpu="off")
+                with pytest.raises(DuplicateChild, match=taken):
+                    async with JoinedNode(
+                        Settings(devices=devices), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
+                    ).add(taken, Adder):
+                        pass
             node = JoinedNode(
                 Settings(devices=NO_DEVICES), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
             ).add("adder", Adder)
@@ -92,5 +101,38 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
             assert "adder@hostb" not in {row.name for row in mesh.rows()}
             with pytest.raises(ActorUnknown, match="hostb is away"):
                 await adder.ask(Add(number=1))
+
+    asyncio.run(program())
+
+
+@pytest.mark.timeout(120)
+def test_a_host_that_is_not_let_in_says_so_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    front = FrontSettings(tcp_host="127.0.0.1", tcp_port=port)
+
+    def program_of(name: str, card: MeshCard) -> JoinedNode:
+        return JoinedNode(Settings(devices=NO_DEVICES), data=tmp_path / name, card=card, key=tmp_path / "hostb.secret")
+
+    async def program() -> None:
+        async with Mesh(Settings(devices=NO_DEVICES, front=front), data=tmp_path / "mesh"):
+            layout = DataLayout(tmp_path / "mesh")
+            pair = load_or_create_pair(tmp_path / "hostb.secret")
+            KeyRing(layout.allowed_keys).allow(Principal(name="hostb", role="node"), pair.public)
+            card = MeshCard(address=f"127.0.0.1:{port}", public=load_or_create_pair(layout.mesh_secret).public)
+            # The first one is in as soon as it says that it is up, however long that takes.
+            monkeypatch.setattr("hcs_mesh.joined_node.FIRST_JOIN_S", 60.0)
+            async with AsyncExitStack() as stack:
+                first = await stack.enter_async_context(program_of("first", card))
+                joined = (await first.status()).repository
+                assert joined.startswith(f"none: node hostb of the mesh at {card.address}")
+                monkeypatch.setattr("hcs_mesh.joined_node.FIRST_JOIN_S", 0.1)
+                async with program_of("second", card) as second:
+                    apart = f"none: node hostb, not in the mesh at {card.address}"
+                    assert (await second.status()).repository.startswith(apart)
+                    why = "another host has joined under the key of hostb"
+                    await eventually(lambda: why in second.describe().repository, within_s=30, what="the reason")
+                    assert (await first.status()).repository == joined
+                    await stack.aclose()
+                    await eventually(lambda: second.describe().repository == joined, within_s=30, what="its joining")
 
     asyncio.run(program())

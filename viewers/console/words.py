@@ -124,6 +124,8 @@ def detail_text(detail: ActorDetail) -> str:
     ]
     if one.gpu_total_bytes:
         said.append(f"{'gpu memory':<18} {bytes_text(one.gpu_used_bytes)} of {bytes_text(one.gpu_total_bytes)}")
+    if detail.untold_error:
+        said += ["", f"last error: {detail.untold_error.rstrip()}"]
     if detail.incidents:
         said += ["", "what happened:"]
         said += [
@@ -131,9 +133,8 @@ def detail_text(detail: ActorDetail) -> str:
             for one in detail.incidents[-8:]
         ]
     traceback = next((one.traceback for one in reversed(detail.incidents) if one.traceback), "")
-    error = one.last_error if "\n" in one.last_error and not traceback else traceback
-    if error:
-        said += ["", "its last traceback:", error.rstrip()]
+    if traceback:
+        said += ["", "its last traceback:", traceback.rstrip()]
     return "\n".join(said)
 
 
