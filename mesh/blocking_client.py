@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,9 @@ class BlockingClient:
         """Prepare to dial as ``client`` would; ``with`` or ``open`` dials."""
         self._client = client
         self._own_loop: OwnLoop | None = None
+        # One client cannot be entered twice: who opens waits for another thread that opens, or closes. Reentrant,
+        # since a signal's handler may close what its own thread is opening.
+        self._opening = threading.RLock()
 
     @classmethod
     def at(cls, data: Path, *, key: Path | None = None, max_message_bytes: int = MESSAGE_BYTES) -> Self:
@@ -64,16 +68,18 @@ class BlockingClient:
         return cls(Client.to(card, key=key, max_message_bytes=max_message_bytes))
 
     def open(self) -> Self:
-        """Dial; the connection stays until ``close``, or until the program ends."""
-        if self._own_loop is None:
-            self._own_loop = OwnLoop(self._client, name="hcs-mesh-client")
+        """Dial, unless that was done; the connection stays until ``close``, or until the program ends."""
+        with self._opening:
+            if self._own_loop is None:
+                self._own_loop = OwnLoop(self._client, name="hcs-mesh-client")
         return self
 
     def close(self) -> None:
         """Hang up; closing again does nothing."""
-        own_loop, self._own_loop = self._own_loop, None
-        if own_loop is not None:
-            own_loop.close()
+        with self._opening:
+            own_loop, self._own_loop = self._own_loop, None
+            if own_loop is not None:
+                own_loop.close()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -320,15 +326,18 @@ class BlockingClient:
         return self._follow(self._client.follow_import(import_id, patience_s=patience_s))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._own_loop is None:
+        # Another thread may close it at any time.
+        own_loop = self._own_loop
+        if own_loop is None:
             work.close()
             raise _not_open()
-        return self._own_loop.run(work)
+        return own_loop.run(work)
 
     def _follow(self, following: AsyncIterator[T]) -> Iterator[T]:
-        if self._own_loop is None:
+        own_loop = self._own_loop
+        if own_loop is None:
             raise _not_open()
-        return self._own_loop.iterate(following)
+        return own_loop.iterate(following)
 
 
 def _not_open() -> NodeMissing:

@@ -67,6 +67,7 @@ class Pace:
         self._back_off = BackOff(free_rate=free_rate, least_share=settings.least_share)
         self._bucket = TokenBucket(min(self._limit, self._back_off.rate) if settings.back_off else self._limit)
         self._watches: dict[Path, WatchApart] = {}
+        self._readers: dict[Path, set[str]] = {}
         self._expected: dict[Path, WatchApart] = {}
         self._looked_s = clock()
         self._own_bytes = self._own_files = self._seen_bytes = self._sent_bytes = 0
@@ -123,10 +124,13 @@ class Pace:
         source: Path | None,
         *,
         cancelled: Callable[[], bool] = never,
+        import_id: str = "",
         writes: bool = True,
         in_hours: bool = True,
     ) -> PacedReader:
         """A reader at this pace; ``source`` is the folder on this host that it reads from, if it is one.
+
+        Its disk is looked at until each ``import_id`` that has read from it is forgotten, however often it has.
 
         One that is not ``in_hours`` waits for none: whoever asks for bytes is told that by himself.
 
@@ -138,6 +142,8 @@ class Pace:
         with self._taking:
             self._expected.pop(folder, None)
             self._watches.setdefault(folder, watch)
+            if source is not None:
+                self._readers.setdefault(source, set()).add(import_id)
         return PacedReader(inner, self, cancelled, writes=writes, in_hours=in_hours)
 
     def _watch_of(self, folder: Path) -> WatchApart:
@@ -150,9 +156,17 @@ class Pace:
         with self._taking:
             return self._own_bytes + self._own_files * FILE_BYTES
 
-    def forget(self, source: Path) -> None:
-        """Look no longer at the disk of a source whose import is over, or was given up before it was read."""
+    def forget(self, source: Path, import_id: str = "") -> None:
+        """Look no longer at the disk of a source whose import is over, or was given up before it was read.
+
+        As long as another import reads from the same folder, as of its loose files, it is looked at for that one.
+        """
         with self._taking:
+            readers = self._readers.get(source, set())
+            readers.discard(import_id)
+            if readers:
+                return
+            self._readers.pop(source, None)
             self._watches.pop(source, None)
             self._expected.pop(source, None)
 

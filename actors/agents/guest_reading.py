@@ -36,10 +36,10 @@ class GuestReading:
             # Unlike Path.is_dir it says nothing of a disk's troubles, which the look behind this tells.
             self._pace.expect(source if os.path.isdir(source) else source.parent)  # noqa: PTH112
 
-    def forget(self, folder: Path) -> None:
-        """Look no longer at the disk of a source whose import is over."""
+    def forget(self, folder: Path, import_id: str) -> None:
+        """Look no longer at the disk of a source for an import that is over."""
         if self._pace is not None:
-            self._pace.forget(folder)
+            self._pace.forget(folder, import_id)
 
     def sent(self, n_bytes: int) -> None:
         """Take note of bytes that a mesh elsewhere has: what is reached so is what a share of is read beside others."""
@@ -47,10 +47,21 @@ class GuestReading:
             self._pace.count_sent(n_bytes)
 
     def reader(
-        self, inner: SourceReader, folder: Path, cancelled: Callable[[], bool] = never, *, in_hours: bool = True
+        self,
+        inner: SourceReader,
+        folder: Path,
+        import_id: str,
+        cancelled: Callable[[], bool] = never,
+        *,
+        in_hours: bool = True,
     ) -> SourceReader:
-        """A reader of what lies in a folder; ``cancelled`` ends its waits, and not ``in_hours`` it waits for none."""
+        """A reader of what lies in a folder, for an import until it is forgotten.
+
+        ``cancelled`` ends its waits, and not ``in_hours`` it waits for none.
+        """
         if self._pace is None:
             return inner
         # What is read here is written elsewhere: all that fills this disk is somebody else's.
-        return self._pace.reader(inner, folder, cancelled=cancelled, writes=False, in_hours=in_hours)
+        return self._pace.reader(
+            inner, folder, cancelled=cancelled, import_id=import_id, writes=False, in_hours=in_hours
+        )

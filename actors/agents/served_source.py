@@ -202,7 +202,7 @@ class ServedSource:
         except StagingNotOurs as error:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
         finally:
-            self.guest.forget(Path(held.source))
+            self.guest.forget(Path(held.source), held.import_id)
 
     def sweep(self, home: Path, over_ids: Collection[str]) -> Swept:
         """Let go of what one of ``homes`` holds for these imports: none asks for it any more. See ``sweep``.
@@ -250,7 +250,7 @@ class ServedSource:
                 self._check_staging(import_id, staging)
                 check_home(Path(staging).parent)
             reader = HeldReader(hold)
-        opened = self.guest.reader(reader, folder, cancelled, in_hours=in_hours).open(path)
+        opened = self.guest.reader(reader, folder, import_id, cancelled, in_hours=in_hours).open(path)
         if held is None or held.guarantee not in STAGED:
             self._check_inside(folder / path, opened)
         return opened
@@ -293,7 +293,7 @@ class ServedSource:
 
         def reader() -> SourceReader:
             # Only what has to be read has a pace.
-            return self.guest.reader(FolderReader(folder, self.folders.reach), folder)
+            return self.guest.reader(FolderReader(folder, self.folders.reach), folder, held.import_id)
 
         return changed_since_held(held, stored, reader if reads else look_only, device)
 

@@ -273,7 +273,7 @@ class AgentSource:
             begun=begun,
             cancelled=cancelled,
         )
-        return self._places.paced(reader, None, cancelled)
+        return self._places.paced(reader, None, cancelled, import_id=self._import_id)
 
     def why_slow(self) -> str:
         """Why nothing is read just now, there or here, or slowly; empty when it is as fast as can be."""

@@ -119,7 +119,7 @@ class ImportCopying:
             finally:
                 if work is adopt:
                     # Nothing is held that would be released.
-                    self._places.unpaced(Path(life.plan.root))
+                    self._places.unpaced(Path(life.plan.root), life.import_id)
             busy.end(means.context.now())
             self.rates.took(
                 kind_of(life.order),

@@ -202,7 +202,7 @@ class LocalSource:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
         finally:
             # Also where its disk is silent, and the files stay for now: nothing is read there any more.
-            self._places.unpaced(Path(held.source))
+            self._places.unpaced(Path(held.source), self._import_id)
 
     async def unwritten_only(self, plan: Plan) -> str:
         """Say what lies nowhere else but in links of which no hold was written down."""
@@ -260,7 +260,9 @@ class LocalSource:
         """Read what is held, for the import's owner, at the pace that a guest keeps."""
         reach, root = self._reach_now(), Path(plan.root)
         reader: SourceReader = HeldReader(held, reach) if held is not None else FolderReader(root, reach)
-        return self._places.paced(reader, root, cancelled, writes=self._order.mode == "upload")
+        return self._places.paced(
+            reader, root, cancelled, import_id=self._import_id, writes=self._order.mode == "upload"
+        )
 
     def why_slow(self) -> str:
         """Why nothing is read just now, or slowly; empty when it is as fast as can be."""

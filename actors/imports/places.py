@@ -198,15 +198,23 @@ class ImportPlaces:
             self._pace.expect(source)
 
     def paced(
-        self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool], *, writes: bool = True
+        self,
+        reader: SourceReader,
+        source: Path | None,
+        cancelled: Callable[[], bool],
+        *,
+        import_id: str,
+        writes: bool = True,
     ) -> SourceReader:
-        """The reader at a guest's pace; ``source`` is the folder that it reads from, if it is on this host.
+        """The reader at a guest's pace, until ``unpaced`` ends it for its import.
+
+        ``source`` is the folder that it reads from, if it is on this host.
 
         ``writes`` says whether the repository takes the bytes, as it does not where they stay in place.
         """
         if self._pace is None:
             return reader
-        return self._pace.reader(reader, source, cancelled=cancelled, writes=writes)
+        return self._pace.reader(reader, source, cancelled=cancelled, import_id=import_id, writes=writes)
 
     def wait_for_hours(self, cancelled: Callable[[], bool]) -> None:
         """Have the calling thread wait until a guest may read sources."""
@@ -217,10 +225,10 @@ class ImportPlaces:
         """For how many seconds since then a guest might not read sources."""
         return 0.0 if self._pace is None else self._pace.closed_s(since_unix_s)
 
-    def unpaced(self, source: Path) -> None:
-        """Look no longer at the disk of a source whose import is over."""
+    def unpaced(self, source: Path, import_id: str) -> None:
+        """Look no longer at the disk of a source for an import that is over."""
         if self._pace is not None:
-            self._pace.forget(source)
+            self._pace.forget(source, import_id)
 
     def count(self, n_bytes: int, cancelled: Callable[[], bool]) -> None:
         """Count bytes that a thread has read from the repository, and wait until it may read on."""

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from .sight import Mark
+
 Step = Literal["handing over", "handed over", "refused"]
 
 
@@ -17,6 +19,7 @@ class WatchedUnit(msgspec.Struct, frozen=True, kw_only=True, tag="watch.unit"):
     and sizes that were last taken note of. ``gone`` says that it was taken away; it is remembered, so that what
     comes under its name later is another generation: ``newest_ns``, the time of a folder's latest file when it was last
     seen, tells a new acquisition of the same names and sizes from what was only moved; 0 where it is not known.
+    ``inode`` and ``born_ns`` are a folder's ``mark``; records of earlier versions have none.
     """
 
     folder: str
@@ -33,6 +36,13 @@ class WatchedUnit(msgspec.Struct, frozen=True, kw_only=True, tag="watch.unit"):
     n_late: int = 0
     gone: bool = False
     newest_ns: int = 0
+    inode: int = 0
+    born_ns: int = 0
+
+    @property
+    def mark(self) -> Mark:
+        """Which folder was last known to have the name."""
+        return Mark(self.inode, self.born_ns)
 
     @property
     def key(self) -> str:

@@ -134,8 +134,9 @@ class WatchErrands:
                 await self._compare(one)
             case Group():
                 await self._group(one)
-            case Vanished(unit=unit, gone=gone, newest_ns=newest_ns):
-                await self._write(self._folder.units[unit], gone=gone, newest_ns=newest_ns)
+            case Vanished(unit=unit, gone=gone, newest_ns=newest_ns, mark=mark):
+                known = self._folder.units[unit]
+                await self._write(known, gone=gone, newest_ns=newest_ns, inode=mark.inode, born_ns=mark.born_ns)
             case _:
                 assert_never(one)
 
@@ -150,6 +151,8 @@ class WatchErrands:
             digest=one.digest,
             names=one.names,
             newest_ns=one.newest_ns,
+            inode=one.mark.inode,
+            born_ns=one.mark.born_ns,
         )
         await self._ledger.write(unit)
         await self._submit(unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from ...config.watch_settings import WatchSettings
 from ...plates.devices import file_system_of
 from ...plates.errors import BadSourceName, PatternError
 from ...plates.exclusion import Exclusion
+from ...plates.folder_marks import folder_mark
 from ...plates.permissions import within
 from ...plates.planners.plain_fileset import companions
 from ...plates.source_names import LAST_NS, check_source_name
-from .sight import Seen, Sight, Wish, seen
+from .sight import Mark, Seen, Sight, Wish, seen
 
 COST = 300
 """Looks at what was handed over rest for as many times as long as they took: a third of a percent of one core."""
@@ -23,6 +25,9 @@ TICK_NS = 2_000_000_000
 
 OWN_TIMES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs"})
 """File systems of one host, whose folders' times change with every name; those of a network may lag, or never do."""
+
+TRUE_BIRTHS = OWN_TIMES | {"nfs", "nfs4"}
+"""File systems that keep when a folder was made; Samba may tell its oldest time instead, which a new file changes."""
 
 NO_ACQUISITIONS = frozenset({"System Volume Information", "lost+found", "Thumbs.db", "desktop.ini"})
 
@@ -46,7 +51,7 @@ class WatchEye:
             self._exclusion, self._refusal = Exclusion(), f"{error}"
         self._at: tuple[int, int, int] | None = None
         self._times_tell = False
-        self._keeps_times: tuple[int, bool] = (-1, False)
+        self._file_system = -1, ""
         self._listed: int | None = None
         self._names: frozenset[str] = frozenset()
         self._folders: tuple[str, ...] = ()
@@ -103,7 +108,7 @@ class WatchEye:
             if at == self._at and trusts_times and self._listed is not None:
                 return
             listed = hash(frozenset(os.listdir(self._folder)))  # noqa: PTH208
-            self._times_tell = seen_s - status.st_mtime_ns > TICK_NS and self._keeps(status.st_dev)
+            self._times_tell = seen_s - status.st_mtime_ns > TICK_NS and self._kind(status.st_dev) in OWN_TIMES
             if listed == self._listed:
                 self._at = at
                 return
@@ -123,11 +128,11 @@ class WatchEye:
         self._folders = tuple(sorted(name for name in names if name.endswith("/") and name not in beside))
         self._files = frozenset(name for name in names if not name.endswith("/"))
 
-    def _keeps(self, device: int) -> bool:
-        """Whether the folder lies on a file system whose folders' times tell of every name."""
-        if self._keeps_times[0] != device:
-            self._keeps_times = device, file_system_of(self._folder, device) in OWN_TIMES
-        return self._keeps_times[1]
+    def _kind(self, device: int) -> str:
+        """The kind of file system that the folder lies on."""
+        if self._file_system[0] != device:
+            self._file_system = device, file_system_of(self._folder, device)
+        return self._file_system[1]
 
     def _counts(self, name: str) -> bool:
         # What systems, shells and this mesh itself keep beside the data.
@@ -177,16 +182,25 @@ class WatchEye:
             return True
 
     def _scan(self, unit: str) -> Seen:
-        """Names and sizes of all the unit's files."""
-        times: dict[str, int] = {}
-        files = list(self._walk(os.path.join(self._folder, unit[:-1]), "", times))  # noqa: PTH118
+        """Names and sizes of all the unit's files, and which folder has them."""
+        folder, times = os.path.join(self._folder, unit[:-1]), dict[str, int]()  # noqa: PTH118
+        mark = self._mark(folder)
+        files = list(self._walk(folder, "", times))
+        if self._mark(folder) != mark:
+            # The files of one under the mark of the other would be taken for touched, and never for new.
+            raise OSError(errno.ESTALE, "it became another folder meanwhile", folder)
         # One that no clock has is no time; that it cannot be imported so, the import says.
         newest_ns = max((mtime_ns for *_, mtime_ns in files if abs(mtime_ns) <= LAST_NS), default=0)
-        result = seen((name, size) for name, size, _ in files)._replace(newest_ns=newest_ns)
+        result = seen((name, size) for name, size, _ in files)._replace(newest_ns=newest_ns, mark=mark)
         # Within one tick of the disk's clock (2 s on some) more may come under the same time: once more, then.
         (self._unsure.discard if self._times.get(unit) == times else self._unsure.add)(unit)
         self._times[unit] = times
         return result
+
+    def _mark(self, folder: str) -> Mark:
+        inode, born_ns = folder_mark(folder)
+        is_true = self._at is not None and self._kind(self._at[0]) in TRUE_BIRTHS
+        return Mark(inode, born_ns if is_true else 0)
 
     def _walk(self, folder: str, above: str, times: dict[str, int]) -> Iterator[tuple[str, int, int]]:
         # The time first: what comes while it is listed changes it once more.

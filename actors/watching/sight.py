@@ -7,15 +7,33 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
+class Mark(NamedTuple):
+    """Which folder it is that has a unit's name: its inode, and when it was made, in ns since 1970; 0 is not known.
+
+    Neither is enough alone. A file system may give a new folder the inode of one that was deleted, and others have
+    new inodes for old folders each time they are mounted.
+    """
+
+    inode: int = 0
+    born_ns: int = 0
+
+    def is_other(self, before: Mark) -> bool:
+        """Whether it is known to be another than ``before``."""
+        if not self.inode or not before.inode:
+            return False
+        return self.inode != before.inode or (0 != self.born_ns != before.born_ns != 0)
+
+
 class Seen(NamedTuple):
     """A unit as a look found it: what tells its names and sizes from others, how many files it has, and their newest.
 
-    ``newest_ns`` is the time of the latest file; 0 where nobody looked.
+    ``newest_ns`` is the time of the latest file; 0 where nobody looked. ``mark`` is that of a folder.
     """
 
     digest: str
     n_files: int
     newest_ns: int = 0
+    mark: Mark = Mark()
 
 
 class Wish(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...config.watch_settings import WatchSettings
 from ...messages.watches import LateUnit, WaitingUnit, WatchState, WatchStatus
 from .book import KnownUnits, WatchedUnit, loose_names
-from .sight import Seen, Sight, Wish, seen
+from .sight import Mark, Seen, Sight, Wish, seen
 
 MAX_ASIDE = 20
 """Loose files that are named as what nothing here reads."""
@@ -23,6 +23,7 @@ class HandOver(NamedTuple):
     generation: int = 1
     forced: bool = False
     newest_ns: int = 0
+    mark: Mark = Mark()
 
 
 class Compare(NamedTuple):
@@ -42,11 +43,15 @@ class Group(NamedTuple):
 
 
 class Vanished(NamedTuple):
-    """A unit was taken away, or is back as it was; ``newest_ns`` is the time of its latest file, where it was seen."""
+    """A unit was taken away, or is there as it was, perhaps under new times.
+
+    ``newest_ns`` is the time of its latest file and ``mark`` its folder's, where they were seen.
+    """
 
     unit: str
     gone: bool
     newest_ns: int = 0
+    mark: Mark = Mark()
 
 
 Instruction = HandOver | Compare | Group | Vanished
@@ -64,7 +69,7 @@ class WatchedFolder:
         self.missing = ""
         self._looked_at_unix_s = 0.0
         self._rest: dict[str, tuple[object, float]] = {}
-        self._newest: dict[str, int] = {}
+        self._last: dict[str, Seen] = {}
         self._aside: dict[str, int] = {}
         self._put_off: dict[str, str] = {}
         self._faults: dict[str, str] = {}
@@ -174,25 +179,39 @@ class WatchedFolder:
             self._gone_at = (sight.names, self.units.revision)
         for unit in found:
             self._rest.pop(unit, None)
-            yield Vanished(unit, gone=True, newest_ns=self._newest.pop(unit, 0) or self.units[unit].newest_ns)
+            last, known = self._last.pop(unit, None), self.units[unit]
+            at = last if last is not None and last.newest_ns else known
+            yield Vanished(unit, gone=True, newest_ns=at.newest_ns, mark=at.mark)
 
     def _units_of(self, sight: Sight, now_s: float) -> Iterator[Instruction]:
         for unit, now in sight.units.items():
             known = self.units.get(unit)
-            if known is not None and known.digest == now.digest and not _is_new(known, now):
+            is_new = known is None or (_came_back_new(known, now) if known.gone else self._is_replaced(known, now))
+            if known is not None and known.digest == now.digest and not is_new:
                 self._rest.pop(unit, None)
                 # It may have been touched since it was handed over, and is the same all the same.
-                self._newest[unit] = now.newest_ns
-                if known.gone:
-                    yield Vanished(unit, gone=False, newest_ns=now.newest_ns)
-            elif known is None or known.gone:
+                self._last[unit] = now
+                if known.gone or _is_to_be_noted(known, now):
+                    yield Vanished(unit, gone=False, newest_ns=now.newest_ns, mark=now.mark)
+            elif known is None or known.gone or is_new:
                 if self._folder_rests(unit, now, now_s):
                     generation = known.generation + 1 if known else 1
-                    yield HandOver(unit, now.digest, generation=generation, newest_ns=now.newest_ns)
+                    yield HandOver(unit, now.digest, generation=generation, newest_ns=now.newest_ns, mark=now.mark)
             elif self._rests(unit, now.digest, now_s):
                 yield Compare(unit, now.digest, known.names)
             else:
                 self._waiting[unit] = f"it has changed since it was handed over: {self._why(unit, now_s)}"
+
+    def _is_replaced(self, known: WatchedUnit, now: Seen) -> bool:
+        """Whether it was taken away and made anew between two looks, or while the mesh was down.
+
+        Files of other times are no sign of it alone, since they may have been touched, nor is another folder, since its
+        inode may be another one after each mount; what was seen of it in this life counts beside what is written down.
+        """
+        return all(
+            now.mark.is_other(before.mark) and 0 != before.newest_ns != now.newest_ns
+            for before in (known, self._last.get(known.unit, known))
+        )
 
     def _folder_rests(self, unit: str, now: Seen, now_s: float) -> bool:
         if not now.n_files:
@@ -259,9 +278,18 @@ def handed_over(
     return tuple(found), frozenset(asked.ready - placed)
 
 
-def _is_new(known: WatchedUnit, now: Seen) -> bool:
+def _came_back_new(gone: WatchedUnit, now: Seen) -> bool:
     """Whether files of the same names and sizes are others than those that were taken away."""
-    return known.gone and bool(known.newest_ns) and known.newest_ns != now.newest_ns
+    return 0 != gone.newest_ns != now.newest_ns
+
+
+def _is_to_be_noted(known: WatchedUnit, now: Seen) -> bool:
+    """Whether the next life has to know of new times, or of the mark of what an earlier version has handed over.
+
+    Another inode alone is not worth it: where each mount has its own, all units would be written down each time.
+    """
+    learnt = not known.inode or (now.mark.born_ns and not known.born_ns)
+    return bool(now.mark.inode and (learnt or known.newest_ns != now.newest_ns))
 
 
 def _related(names: Iterable[str], known: Mapping[str, str]) -> set[str]:

@@ -35,14 +35,22 @@ class NotedPlaces(ImportPlaces):
         super().expect(source)
 
     def paced(
-        self, reader: SourceReader, source: Path | None, cancelled: Callable[[], bool], *, writes: bool = True
+        self,
+        reader: SourceReader,
+        source: Path | None,
+        cancelled: Callable[[], bool],
+        *,
+        import_id: str,
+        writes: bool = True,
     ) -> SourceReader:
         self.__dict__["noted"].append(("read", source))
-        return super().paced(reader, source, cancelled, writes=writes)
+        self.__dict__.setdefault("reading", set()).add(import_id)
+        return super().paced(reader, source, cancelled, import_id=import_id, writes=writes)
 
-    def unpaced(self, source: Path) -> None:
+    def unpaced(self, source: Path, import_id: str) -> None:
         self.__dict__["noted"].append(("forget", source))
-        super().unpaced(source)
+        self.__dict__.get("reading", set()).discard(import_id)
+        super().unpaced(source, import_id)
 
 
 @pytest.mark.parametrize("mode", ["upload", "in-place"])
@@ -73,6 +81,7 @@ async def test_a_source_is_expected_before_it_is_read(tmp_path: Path, mode: Impo
     assert asked[:read].count("expect") == read >= 3
     # A verification in place reads the source once more.
     assert asked[read + 1 :] == (["forget", "expect"] if mode == "in-place" else ["forget"])
+    assert not places.__dict__["reading"], "it is forgotten under the name by which it was read"
     await life.stop()
     await life.wait()
     await node.close()

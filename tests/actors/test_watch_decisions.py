@@ -6,7 +6,7 @@ import pytest
 
 from hcs_mesh.actors.watching.book import WatchBook, WatchedUnit
 from hcs_mesh.actors.watching.pauses import Pauses
-from hcs_mesh.actors.watching.sight import Sight, seen
+from hcs_mesh.actors.watching.sight import Mark, Sight, seen
 from hcs_mesh.actors.watching.watched_folder import Compare, Group, HandOver, Vanished, WatchedFolder, handed_over
 from hcs_mesh.config import ConfigError, Settings, WatchSettings
 from hcs_mesh.config.settings import DataSettings
@@ -90,6 +90,72 @@ def test_what_comes_back_with_other_times_is_another_generation_although_names_a
     assert folder.see(2.0, units={"p/": ONE._replace(newest_ns=2)}) == (Vanished("p/", gone=False, newest_ns=2),)
     again = HandOver("p/", ONE.digest, generation=2, newest_ns=3)
     assert folder.see(3.0, units={"p/": ONE._replace(newest_ns=3)}) == (again,)
+
+
+OLD, NEW, MOUNTED_AGAIN = Mark(inode=7, born_ns=70), Mark(inode=8, born_ns=80), Mark(inode=9, born_ns=70)
+REUSED = Mark(inode=7, born_ns=80)
+"""The inode of one that was deleted, as ext4 gives it to the next."""
+
+
+def handed_over_as(mark: Mark, *, newest_ns: int, **settings: object) -> Folder:
+    """A folder with one unit that is known by this mark and newest file."""
+    folder = Folder(**settings)
+    folder.known("p/", newest_ns=newest_ns, inode=mark.inode, born_ns=mark.born_ns)
+    return folder
+
+
+@pytest.mark.parametrize("mark", [NEW, REUSED, Mark(inode=8)])
+def test_a_folder_that_is_made_anew_between_two_looks_is_another_generation(mark: Mark) -> None:
+    folder = handed_over_as(OLD, newest_ns=1, quiet_s=5.0)
+    assert folder.see(0.0, units={"p/": ONE._replace(newest_ns=1, mark=OLD)}) == ()
+    # While it is written it is no change of what was handed over, however long it pauses.
+    assert folder.see(1.0, units={"p/": seen([])._replace(mark=mark)}) == ()
+    assert folder.see(100.0, units={"p/": seen([])._replace(mark=mark)}) == ()
+    assert folder.folder.status().waiting[0].reason == "there is no file in it yet"
+    now = ONE._replace(newest_ns=2, mark=mark)
+    assert folder.see(101.0, units={"p/": now}) == ()
+    again = HandOver("p/", ONE.digest, generation=2, newest_ns=2, mark=mark)
+    assert folder.see(106.0, units={"p/": now}) == (again,)
+    folder.known("p/", generation=2, newest_ns=2, inode=mark.inode, born_ns=mark.born_ns)
+    assert folder.see(107.0, units={"p/": now}) == ()
+
+
+@pytest.mark.parametrize("mark", [OLD, MOUNTED_AGAIN, NEW])
+def test_a_folder_whose_files_have_their_times_is_what_it_was_under_whatever_mark(mark: Mark) -> None:
+    # Moved away and back, mounted again, or restored.
+    for look in ("of this life", "of the next life"):
+        folder = handed_over_as(OLD, newest_ns=1, quiet_s=0.0)
+        if look == "of this life":
+            folder.see(0.0, units={"p/": ONE._replace(newest_ns=1, mark=OLD)})
+        assert folder.see(1.0, units={"p/": ONE._replace(newest_ns=1, mark=mark)}) == ()
+
+
+def test_a_touched_folder_is_what_it_was_also_where_each_mount_has_inodes_of_its_own() -> None:
+    folder = handed_over_as(OLD, newest_ns=1, quiet_s=0.0)
+    assert folder.see(0.0, units={"p/": ONE._replace(newest_ns=1, mark=MOUNTED_AGAIN)}) == ()
+    # Written down, since the next life may see it under another mark again.
+    noted = Vanished("p/", gone=False, newest_ns=2, mark=MOUNTED_AGAIN)
+    assert folder.see(1.0, units={"p/": ONE._replace(newest_ns=2, mark=MOUNTED_AGAIN)}) == (noted,)
+    folder.known("p/", newest_ns=2, inode=MOUNTED_AGAIN.inode, born_ns=MOUNTED_AGAIN.born_ns)
+    assert folder.see(2.0, units={"p/": ONE._replace(newest_ns=2, mark=MOUNTED_AGAIN)}) == ()
+    assert folder.see(3.0, units={"p/": ONE._replace(newest_ns=2, mark=OLD)}) == ()
+
+
+@pytest.mark.parametrize("newest_ns", [0, 1])
+def test_what_an_earlier_version_handed_over_is_what_is_there_and_its_mark_is_learnt(newest_ns: int) -> None:
+    folder = handed_over_as(Mark(), newest_ns=newest_ns, quiet_s=0.0)
+    now = ONE._replace(newest_ns=2, mark=OLD)
+    assert folder.see(0.0, units={"p/": now}) == (Vanished("p/", gone=False, newest_ns=2, mark=OLD),)
+    folder.known("p/", newest_ns=2, inode=OLD.inode, born_ns=OLD.born_ns)
+    assert folder.see(1.0, units={"p/": now}) == ()
+    assert len(folder.see(2.0, units={"p/": ONE._replace(newest_ns=3, mark=NEW)})) == 1
+
+
+def test_late_files_in_the_folder_that_was_handed_over_are_compared_and_those_of_another_folder_are_new() -> None:
+    for mark, found in ((OLD, Compare), (NEW, HandOver)):
+        folder = handed_over_as(OLD, newest_ns=1, quiet_s=0.0)
+        (one,) = folder.see(0.0, units={"p/": TWO._replace(newest_ns=2, mark=mark)})
+        assert isinstance(one, found)
 
 
 def test_loose_files_are_asked_about_when_one_rests_and_not_again_until_it_pays() -> None:

@@ -377,6 +377,55 @@ async def test_a_new_acquisition_of_the_same_names_and_sizes_is_imported_and_wha
     assert again.order.path == str(plate)
 
 
+async def test_a_plate_that_was_replaced_while_nobody_looked_is_imported_and_what_was_touched_or_moved_is_not(
+    microscope: Microscope,
+) -> None:
+    aside = microscope.incoming.parent / "aside"
+    plate = microscope.acquire("one")
+    await microscope.up()
+    await microscope.until(1)
+    await microscope.until_handed_over(1)
+    await microscope.down()
+    plate.rename(aside).rename(plate)
+    _make_newer(plate, 10)
+    await microscope.up()
+    await microscope.looks()
+    assert len(await microscope.imports()) == 1
+    await microscope.down()
+    # The old one stays beside, and with it its inode.
+    plate.rename(aside)
+    _make_newer(microscope.acquire("one"), 20)
+    await microscope.up()
+    first, again = await microscope.until(2)
+    assert again.order.path == first.order.path == str(plate)
+    await microscope.until_handed_over(1)
+    await microscope.looks()
+    assert len(await microscope.imports()) == 2
+
+
+async def test_a_journal_of_an_earlier_version_imports_nothing_again_and_tells_the_next_folder_from_the_old_one(
+    microscope: Microscope,
+) -> None:
+    plate = microscope.acquire("one")
+    await microscope.up()
+    await microscope.until(1)
+    await microscope.until_handed_over(1)
+    await microscope.down()
+    before = [msgspec.structs.replace(one, inode=0, born_ns=0, newest_ns=1) for one in _records(microscope)]
+    shutil.rmtree(microscope.journal / "watches")
+    async with await Journal.open(microscope.journal / "watches", record_type=WatchedUnit) as journal:
+        await journal.append_all(before)
+    await microscope.up()
+    await eventually(lambda: _records(microscope)[-1].inode, what="the folder's mark in the journal")
+    await microscope.looks()
+    assert len(await microscope.imports()) == 1
+    await microscope.down()
+    plate.rename(microscope.incoming.parent / "aside")
+    _make_newer(microscope.acquire("one"), 10)
+    await microscope.up()
+    await microscope.until(2)
+
+
 class AwayAtFirst(Actor[SubmitImport | GetImport]):
     """Imports that find nothing there when they are asked for the first time."""
 
@@ -427,6 +476,13 @@ async def test_a_refused_unit_is_asked_about_again_by_the_next_life(microscope: 
 def _records(microscope: Microscope) -> list[WatchedUnit]:
     told = [one["record"] for one in show(microscope.journal / "watches")]
     return [msgspec.msgpack.decode(msgspec.msgpack.encode(one), type=WatchedUnit) for one in told]
+
+
+def _make_newer(plate: Path, by_s: int) -> None:
+    """Put all times forward, whatever the disk's clock counts in."""
+    for path in plate.rglob("*"):
+        at_ns = path.stat().st_mtime_ns + by_s * 10**9
+        os.utime(path, ns=(at_ns, at_ns))
 
 
 def _wider(microscope: Microscope, plate: Path) -> int:

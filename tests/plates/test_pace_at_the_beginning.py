@@ -171,6 +171,36 @@ def test_only_some_of_the_sources_that_are_expected_are_looked_at(source: Path) 
     assert source not in world.looked_at
 
 
+def test_a_folder_is_looked_at_until_the_last_import_that_reads_from_it_is_forgotten(source: Path) -> None:
+    # Loose files of one folder are several imports.
+    world = World()
+    pace = world.pace(source.parent)
+
+    def is_looked_at() -> bool:
+        world.looked_at.clear()
+        world.now_s += 1.0
+        pace.take(0, bool)
+        return source in world.looked_at
+
+    def is_made_way_for() -> bool:
+        world.written += 80.0 * MIB
+        return is_looked_at() and pace.yields
+
+    for import_id in ("import-0001", "import-0002", "import-0002"):
+        pace.reader(FolderReader(source), source, import_id=import_id)
+    # One that was given up before it was read, and one that was read twice.
+    pace.forget(source, "import-0003")
+    pace.forget(source, "import-0002")
+    assert is_looked_at()
+    assert is_made_way_for()
+    pace.forget(source, "import-0001")
+    assert not is_looked_at()
+    pace.expect(source)
+    assert is_looked_at()
+    pace.forget(source, "import-0003")
+    assert not is_looked_at()
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, whose bytes reach it late."""
