@@ -11,7 +11,7 @@ import msgspec
 
 from .actors.agents.folder_agent import FolderAgent
 from .actors.agents.served_source import ServedSource
-from .actors.agents.uplink import AgentUplink, offer_folders
+from .actors.agents.uplink import AgentUplink, Standing, offer_folders
 from .actors.console.console_desk import ConsoleDesk
 from .actors.console.control_desk import ControlDesk
 from .actors.imports.serving_agents import FOLDERS
@@ -29,6 +29,7 @@ from .plates.served_folders import ServedFolder, ServedFolders
 from .processes import Processes
 from .served_mesh import bind_to_mesh, check_mesh
 from .supervisors import RestartIntensity
+from .supervisors.child import Exit
 from .supervisors.supervisor import Supervisor
 from .transport import Dialer, MeshCard, ServerKey, load_pair
 
@@ -36,8 +37,8 @@ from .transport import Dialer, MeshCard, ServerKey, load_pair
 class FolderNode(Mesh):
     """A workstation's agent: its folders are imported from by a mesh elsewhere, which it dials itself.
 
-    >>> async with FolderNode(card=card, key=key, serve=(ServedFolder(name="plates", path="/data/plates"),)):
-    ...     await asyncio.Event().wait()
+    >>> async with FolderNode(card=card, key=key, serve=(ServedFolder(name="plates", path="/data/plates"),)) as agent:
+    ...     await agent.wait()
     """
 
     def __init__(
@@ -80,6 +81,24 @@ class FolderNode(Mesh):
             host=socket.gethostname(),
             place=str(self.data),
         )
+        self._standing = Standing()
+
+    async def wait(self) -> Exit:
+        """Return when the agent gives up; it does not end by itself otherwise.
+
+        Raises:
+            AskFailed: another agent came under its name at the same moment, and was taken.
+        """
+        gave_up = asyncio.ensure_future(super().wait())
+        refused = asyncio.ensure_future(self._standing.refused())
+        try:
+            await asyncio.wait((gave_up, refused), return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
+                raise refused.result()
+            return gave_up.result()
+        finally:
+            gave_up.cancel()
+            refused.cancel()
 
     async def _plant(
         self, node: MeshNode, layout: DataLayout, processes: Processes, inside: MeshInside, incidents: Incidents
@@ -142,7 +161,7 @@ class FolderNode(Mesh):
                 # Last, so that the mesh hears of folders that can be asked for, and that this agent leaves before.
                 node.actor(
                     UPLINK,
-                    lambda: AgentUplink(dial, self._offer, self._label),
+                    lambda: AgentUplink(dial, self._offer, self._label, self._standing),
                     kind=AgentUplink,
                 ),
             ],

@@ -18,6 +18,7 @@ from ..plates.repository import SourceFile, StoredFile
 from ..plates.served_folders import ServedFolder
 from ..transport.messages import Event, Request, Role
 from .imports import DecodedPlane
+from .workstations import Workstation
 
 CHUNK_BYTES = 1 << 20
 """The most bytes of a file in one message."""
@@ -33,6 +34,11 @@ class AgentOffer(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     place: str = ""
     """The folder in which it keeps its own things: what tells one agent of a host from another."""
+
+    @property
+    def workstation(self) -> Workstation:
+        """Where it runs."""
+        return Workstation(host=self.host, place=self.place)
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from ...config import MeshError, get_logger
 from ...messages.agents import (
     AgentBeat,
     AgentLost,
+    AgentOffer,
     AgentTerms,
     LeaveAgents,
     ListAgents,
@@ -20,6 +21,7 @@ from ...messages.agents import (
     ReleaseFiles,
     SweepHeld,
 )
+from ...messages.workstations import Workstation
 from ...plates.local.errors import BadName
 from ...plates.local.names import checked_id
 from ...supervisors import Actor, Deferred
@@ -42,8 +44,16 @@ MOST_OF_ONE_KEY = 100
 Inbox = OfferFolders | AgentBeat | LeaveAgents | ListAgents | LookForAgents | AgentLost
 
 
+MAX_NAMED = 3
+"""Imports that are named as what waits for a workstation."""
+
+
 class AgentThere(MeshError, ValueError):
-    """Another agent has this name, and is there."""
+    """Another agent has this name: it is there, or imports wait for it."""
+
+
+class ImportsUnread(MeshError, RuntimeError):
+    """Nobody can say just now whether imports wait for another agent of this name."""
 
 
 class TooMuchOffered(MeshError, ValueError):
@@ -105,14 +115,10 @@ class AgentDesk(Actor[Inbox]):
                 hint="serve a folder above these, or let everybody import who has a key",
             )
         terms = AgentTerms(name=name, beat_s=min(BEAT_S, self._silence_s / 4))
-        agent = self._agents.agents.get(name)
-        before, now = agent.offer if agent is not None else message.offer, message.offer
-        if agent is not None and agent.here and (before.host, before.place) != (now.host, now.place):
-            raise AgentThere(
-                f"an agent {name} is there already, on {before.host}", hint="give this one a key of its own, or --name"
-            )
+        self._refuse_another(name, message.offer)
         if message.trial:
             return terms
+        agent = self._agents.agents.get(name)
         if agent is None:
             if self._agents.n_of(asker.name) >= MOST_OF_ONE_KEY:
                 raise TooMuchOffered(
@@ -123,8 +129,14 @@ class AgentDesk(Actor[Inbox]):
         elif agent.link is not link:
             self._away(agent, "it has come anew")
         await self._sweep(agent, link)
-        # Last: whoever finds it away from now on finds this link.
-        await self._settle(agent, link)
+        if agent.offer.workstation.may_be(message.offer.workstation):
+            # Last: whoever finds it away from now on finds this link.
+            await self._settle(agent, link)
+        # Once more, and nothing awaited from here on: another of this name may have come, or an import for it.
+        self._refuse_another(name, message.offer)
+        if not agent.offer.workstation.may_be(message.offer.workstation):
+            # It has taken another's place, who is swept if he ever comes.
+            agent.owed.clear()
         agent.offer, agent.link, agent.heard_s = message.offer, link, self.context.now()
         me = self.context.me
 
@@ -138,6 +150,42 @@ class AgentDesk(Actor[Inbox]):
         await asyncio.to_thread(self._agents.remember)
         agent.stirred()
         return terms
+
+    def _refuse_another(self, name: str, offer: AgentOffer) -> None:
+        """Promise that this workstation may have the name now: no other one has it, and nothing waits for another.
+
+        Raises:
+            AgentThere: another is there, or was, and imports wait for it or it owes links to files.
+            ImportsUnread: another was there, and nobody can say what waits for it.
+        """
+        agent, imports, here = self._agents.agents.get(name), self._agents.imports, offer.workstation
+        if agent is not None and agent.here and agent.offer.workstation != here:
+            raise AgentThere(
+                f"an agent {name} is there already, on {agent.offer.host}",
+                hint="give this one a key of its own, or --name",
+            )
+        ordered = imports.ordered_from(name) if imports is not None else ()
+        # Where nothing was remembered of it, the journal of imports says who it was.
+        holder = agent.offer.workstation if agent is not None else Workstation()
+        holder = holder if holder.is_known or not ordered else ordered[-1][1]
+        if holder.may_be(here):
+            return
+        if imports is None:
+            raise ImportsUnread(
+                f"the agent {name} was on {holder.host} in {holder.place}, and the imports that may wait for it "
+                "are just being read",
+                hint="try again in a moment; hcs-mesh status says whether imports are taken",
+            )
+        waiting = [import_id for import_id, workstation in ordered if workstation == holder]
+        owed = agent.owed if agent is not None else ()
+        waiting += [import_id for import_id in owed if import_id not in waiting and imports.is_listed(import_id)]
+        if waiting:
+            named = ", ".join(waiting[:MAX_NAMED]) + (", ..." if len(waiting) > MAX_NAMED else "")
+            raise AgentThere(
+                f"imports wait for the agent {name} as it was on {holder.host} in {holder.place}: {named}",
+                hint="give this one a key of its own, or --name; if it takes that one's place for good, have an "
+                "administrator end them: hcs-mesh imports cancel ID, or forget ID for one that is done",
+            )
 
     async def _settle(self, agent: ServingAgent, link: Link) -> None:
         """Have it let go of what it owes before anybody else can ask it for anything; what a disk keeps stays owed."""

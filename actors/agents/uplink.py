@@ -10,6 +10,7 @@ from ...config import MeshError, get_logger
 from ...messages.agents import AgentBeat, AgentLost, AgentOffer, AgentTerms, LeaveAgents, OfferFolders
 from ...supervisors import Actor
 from ...transport import AskFailed, Dialer, Link, TransportError
+from .desk import AgentThere
 
 log = get_logger(__name__)
 
@@ -31,12 +32,36 @@ async def offer_folders(link: Link, offer: AgentOffer, label: str, *, trial: boo
     return await link.ask(DESK, OfferFolders(offer=offer, label=label, trial=trial), timeout_s=OFFER_S)
 
 
+class Standing:
+    """How an agent stands with its mesh, over all lives of its uplink: let in once, or refused for good."""
+
+    def __init__(self) -> None:
+        self.let_in = False
+        """Whether its folders were ever taken."""
+        self._refusal: MeshError | None = None
+        self._is_refused = asyncio.Event()
+
+    def refuse(self, why: MeshError) -> None:
+        """Note that it never was let in, and will not be."""
+        self._refusal = why
+        self._is_refused.set()
+
+    async def refused(self) -> MeshError:
+        """Why it is refused for good, as soon as it is."""
+        await self._is_refused.wait()
+        assert self._refusal is not None, "the reason is noted first"
+        return self._refusal
+
+
 class AgentUplink(Actor[AgentLost]):
     """Keeps this agent known. A new connection each time: an old one may hang half open behind a partition."""
 
-    def __init__(self, dial: Callable[[], Dialer], offer: AgentOffer, label: str) -> None:
-        """Dial by ``dial``, and offer what there is."""
+    def __init__(
+        self, dial: Callable[[], Dialer], offer: AgentOffer, label: str, standing: Standing | None = None
+    ) -> None:
+        """Dial by ``dial``, and offer what there is; ``standing`` is the agent's, if it has other lives than this."""
         self._dial = dial
+        self._standing = standing or Standing()
         self._offer = offer
         self._label = label
         self._link: Link | None = None
@@ -72,6 +97,12 @@ class AgentUplink(Actor[AgentLost]):
                 reason = "the mesh knows this agent no more"
             except MeshError as error:
                 reason = str(error)
+                if self._has_another(error):
+                    # It would take the name over as soon as the other is away, and be taken for it.
+                    self._state = f"refused: {reason}"
+                    log.warning("the mesh has another agent of this name", reason=reason, hint=error.hint)
+                    self._standing.refuse(error)
+                    return
                 self._missed(error)
             self._state = f"offering again: {reason}"
             # Deliberate: a mesh that is away does not say when it is back.
@@ -89,6 +120,7 @@ class AgentUplink(Actor[AgentLost]):
         terms = await offer_folders(link, self._offer, self._label)
         self._link, self._name = link, terms.name
         self._n_joins += 1
+        self._standing.let_in = True
         self._state = f"known as {terms.name}"
         log.info("the mesh knows this agent", agent=terms.name)
         self._found_again()
@@ -96,6 +128,11 @@ class AgentUplink(Actor[AgentLost]):
         while known:
             known = await link.ask(DESK, AgentBeat(name=terms.name), timeout_s=ASK_S)
             await asyncio.sleep(terms.beat_s)
+
+    def _has_another(self, error: MeshError) -> bool:
+        """Whether the name is another's, and never was this one's: who had it before may get it again."""
+        is_there = isinstance(error, AskFailed) and error.failure.kind == AgentThere.__name__
+        return is_there and not self._standing.let_in
 
     def _missed(self, error: MeshError) -> None:
         """The mesh is away or refuses: each kind of trouble is told once until it is over, not at every attempt."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...config import MeshError
+from ...messages.workstations import Workstation
 from ...plates import errors as plate_errors
 from ...plates.holding import errors as holding_errors
 from ...plates.holding.deletion import SourceStays
@@ -57,9 +58,22 @@ def same_kind(error: AskFailed) -> MeshError:
 class AgentLine:
     """Asks one agent, from the loop or from a thread."""
 
-    def __init__(self, agent: ServingAgent, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, agent: ServingAgent, loop: asyncio.AbstractEventLoop, workstation: Workstation | None = None
+    ) -> None:
+        """Ask ``agent`` as long as it is ``workstation``: another one that has its name by now is not asked."""
         self.agent = agent
         self._loop = loop
+        self._workstation = workstation or Workstation()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be asked now."""
+        return self.agent.is_there(self._workstation)
+
+    async def reached(self) -> None:
+        """Return as soon as it can be asked."""
+        await self.agent.reached(self._workstation)
 
     async def ask(self, request: Request[R], *, timeout_s: float) -> R:
         """Ask once.
@@ -69,7 +83,7 @@ class AgentLine:
             MeshError: what it answered, or that it did not in time.
         """
         link = self.agent.link
-        if link is None or link.gone:
+        if link is None or not self.is_there:
             raise self.agent.away()
         try:
             return await link.ask(FOLDERS, request, timeout_s=timeout_s)
@@ -109,7 +123,7 @@ class AgentLine:
 
         async def there() -> Any:
             try:
-                return await asyncio.wait_for(self.agent.reached(), PATIENCE_S)
+                return await asyncio.wait_for(self.reached(), PATIENCE_S)
             except TimeoutError:
                 raise self.agent.away() from None
 
@@ -120,7 +134,7 @@ class AgentLine:
 
         def tell() -> None:
             link = self.agent.link
-            if link is not None and not link.gone:
+            if link is not None and self.is_there:
                 link.tell(FOLDERS, message)
 
         self._loop.call_soon_threadsafe(tell)

@@ -77,15 +77,15 @@ class AgentSource:
         self._life = life
         self._import_id = life.import_id
         self._agents = agents
-        self._line = AgentLine(agents.awaited(life.order.agent), loop)
+        self._line = AgentLine(agents.awaited(life.order.agent), loop, life.workstation)
         self._repository = repository
         self._places = places
         self._algorithm = algorithm
 
     async def reachable(self) -> None:
         """Return once the workstation is there, or the disk of the source answers it that did not."""
-        if not self._line.agent.here:
-            await self._line.agent.reached()
+        if not self._line.is_there:
+            await self._line.reached()
             return
         while True:
             try:
@@ -168,7 +168,11 @@ class AgentSource:
             asked = agent.link
             try:
                 await self._line.ask(question, timeout_s=LOOK_S)
-            except AgentAway:
+            except AgentAway as away:
+                if agent.here and not self._line.is_there:
+                    # Another has its name, and cannot owe it: what is over is swept there whenever its agent comes.
+                    log.warning("links to files of an ended import stay", agent=agent.name, reason=str(away))
+                    return
                 if agent.here and agent.link is not asked:
                     # It came back before this was heard of its last link, and was told by then what it owed.
                     continue

@@ -10,6 +10,7 @@ import msgspec
 
 from ...messages.imports import ImportOrder, ImportState, ImportStatus
 from ...messages.listing import bounded, newest_first, number_of
+from ...messages.workstations import Workstation
 from ...plates.repository import SourceFile
 from ..retention import Retention, outlived
 from .life import ImportLife
@@ -94,6 +95,22 @@ class ImportBook:
         # Of a journal that was lost: what is held for them must not be taken for a new import's.
         self.begin_behind(one for one in found if _OWN_ID.fullmatch(one))
         return found
+
+    def ordered_from(self, agent: str) -> tuple[tuple[str, Workstation], ...]:
+        """The open imports from an agent, the newest last, each with the workstation that had the name then.
+
+        One that has failed is open: it can be taken up again.
+        """
+        return tuple(
+            (name, one.workstation)
+            for name, one in self.lives.items()
+            if one.order.agent == agent and one.state != "cancelled"
+        )
+
+    def is_listed(self, import_id: str) -> bool:
+        """Whether an import is on the list, and nobody has given it up."""
+        found = self.find(import_id)
+        return found is not None and found.state != "cancelled"
 
     def listed(
         self,

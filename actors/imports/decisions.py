@@ -92,7 +92,8 @@ class ImportDecisions:
                 await self._discard(life)
                 await self._release(life)
             async with self._means.one_of_twins:
-                if status.state == "failed":
+                # As it is now: what waited may have failed for good while it was let go of.
+                if life.state == "failed":
                     # While it had failed, the same files may have come in with another order.
                     self._means.refuse_twin(life, life.digest)
                 try:

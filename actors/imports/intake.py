@@ -76,6 +76,8 @@ class ImportIntake:
         check_order(order)
         owner = owner_of(on_behalf_of, asker)
         await self._check(order, asker, owner)
+        # Before it is waited for: meanwhile another one may come under that name.
+        workstation = self._places.workstation_of(order)
         await self._places.look_elsewhere(order)
         import_id = means.book.new_id()
         await means.ledger.write(
@@ -87,6 +89,7 @@ class ImportIntake:
                 owner=owner,
                 by=asker.name,
                 administrator=is_administrator(asker),
+                workstation=workstation,
             )
         )
         return means.book.lives[import_id]

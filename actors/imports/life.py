@@ -55,6 +55,7 @@ class ImportLife:
         self.order = accepted.order
         self.owner = accepted.owner
         self.administrator = accepted.administrator
+        self.workstation = accepted.workstation
         self.state: ImportState = "running"
         self.phase: ImportPhase = "accepted"
         self.reason = ""

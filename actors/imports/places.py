@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...config import GuestSettings, ImportSettings, RootSettings
 from ...messages.imports import ImportOrder
+from ...messages.workstations import Workstation
 from ...plates.access import (
     DeletionRight,
     account_named,
@@ -128,6 +129,10 @@ class ImportPlaces:
                 else "an administrator imports for administrators",
             )
         return role
+
+    def workstation_of(self, order: ImportOrder) -> Workstation:
+        """Which workstation an order means that was just checked; none for what lies here."""
+        return self.agents.agent(order.agent).offer.workstation if order.agent else Workstation()
 
     async def look_elsewhere(self, order: ImportOrder) -> None:
         """Promise that a workstation serves the path, as far as it can be asked now.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ...messages.imports import DecodedPlane, ImportOrder, ImportPhase
+from ...messages.workstations import Workstation
 from ...plates.certificate import Device
 from ...plates.holding.guarantees import Hold
 from ...plates.planners import Plan
@@ -29,6 +30,8 @@ class Accepted(ImportRecord, frozen=True, kw_only=True, tag="import.accepted"):
     by: str = ""
     administrator: bool = False
     """Whether who handed it over could name any file."""
+    workstation: Workstation = Workstation()
+    """Which one had the name of its agent then: no other one's files are meant. Not known in older records."""
 
 
 class Entered(ImportRecord, frozen=True, kw_only=True, tag="import.entered"):

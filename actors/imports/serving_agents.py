@@ -14,6 +14,7 @@ import msgspec
 from ...config import MeshError, get_logger
 from ...messages.agents import AgentInfo, AgentOffer, LookAtSource
 from ...messages.imports import ImportOrder
+from ...messages.workstations import Workstation
 from ...plates.holding import Hold
 from ...plates.local.errors import repository_errors
 from ...transport import AskTimedOut, Link, PeerGone, Principal
@@ -63,11 +64,14 @@ class ServingAgent:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    async def reached(self) -> Link:
-        """The link to it, as soon as there is one."""
-        while self.link is None or self.link.gone:
+    def is_there(self, workstation: Workstation) -> bool:
+        """Whether it can be asked now, and is the one that is meant."""
+        return self.here and self.offer.workstation.may_be(workstation)
+
+    async def reached(self, workstation: Workstation) -> None:
+        """Return as soon as the workstation that is meant is there."""
+        while not self.is_there(workstation):
             await self.changed.wait()
-        return self.link
 
     def left(self, reason: str, at_unix_s: float) -> None:
         """It is away from now on, and was seen last just now."""
@@ -77,8 +81,9 @@ class ServingAgent:
 
     def away(self) -> AgentAway:
         """The error for whoever needs it now."""
+        why = f"another one, on {self.offer.host}, has its name" if self.here else self.away_because
         return AgentAway(
-            f"waiting: workstation {self.name} is away ({self.away_because})",
+            f"waiting: workstation {self.name} is away ({why})",
             hint="nothing is lost: it goes on where it stopped once hcs-mesh agent runs there again",
         )
 
@@ -99,6 +104,12 @@ class KnowsImports(Protocol):
 
     def over(self) -> tuple[str, ...]:
         """Those that want nothing of it any more."""
+
+    def ordered_from(self, agent: str) -> tuple[tuple[str, Workstation], ...]:
+        """The open ones from an agent, the newest last, each with the workstation that had the name then."""
+
+    def is_listed(self, import_id: str) -> bool:
+        """Whether one is on the list, and nobody has given it up."""
 
     def unknown(self, held_ids: Iterable[str]) -> tuple[str, ...]:
         """Those of these that were never accepted, as far as is known; none will be called so from now on."""

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from hcs_mesh.actors.imports.driver import ImportDriver
+from hcs_mesh.actors.imports.life import ImportLife
 from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.imports.readiness import manifest_digest
-from hcs_mesh.actors.imports.records import Accepted, Entered, Failed, Record, Settled
+from hcs_mesh.actors.imports.records import Accepted, Entered, Failed, Record, Settled, Stumbled
 from hcs_mesh.actors.imports.scanning import manifest
 from hcs_mesh.actors.inspector import Inspector
 from hcs_mesh.config import ImportSettings
@@ -84,6 +86,40 @@ async def test_a_failed_import_whose_files_came_in_otherwise_is_not_taken_up_aga
     assert (await twins.until_over(other)).state == "done"
     with pytest.raises(AskFailed, match=f"holds the files of {other}"):
         await twins.imports.ask(RetryImport(import_id="import-0001"))
+    assert len(twins.repository.plates()) == 1
+
+
+async def test_what_fails_while_it_is_taken_up_again_is_not_where_its_files_came_in_otherwise(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await asyncio.to_thread(plan, twins.source)
+    files = await asyncio.to_thread(manifest, found)
+    await _written(
+        twins.journal,
+        Accepted(import_id="import-0001", at_unix_s=1.0, key="a", order=twins.order, administrator=True),
+        Entered(import_id="import-0001", at_unix_s=2.0, phase="settling"),
+        Settled(import_id="import-0001", at_unix_s=3.0, plan=found, files=files, digest=manifest_digest(files)),
+        Stumbled(import_id="import-0001", at_unix_s=4.0, reason="no answer", wait_s=3600.0),
+    )
+    drive, leave, others = ImportDriver.drive, ImportDriver.leave, list[str]()
+
+    def waits_at_first(self: ImportDriver, life: ImportLife) -> None:
+        if life.state != "waiting":
+            drive(self, life)
+
+    async def fails_and_is_overtaken(self: ImportDriver, life: ImportLife) -> None:
+        await leave(self, life)
+        await self._means.ledger.write(Failed(import_id=life.import_id, at_unix_s=5.0, reason="no room"))
+        others.append(await twins.imports.ask(SubmitImport(order=twins.order, key="b")))
+        assert (await twins.until_over(others[0])).state == "done"
+
+    monkeypatch.setattr(ImportDriver, "drive", waits_at_first)
+    monkeypatch.setattr(ImportDriver, "leave", fails_and_is_overtaken)
+    await twins.start()
+    assert (await twins.imports.ask(GetImport(import_id="import-0001"))).state == "waiting"
+    with pytest.raises(AskFailed, match="holds the files of import-0002"):
+        await twins.imports.ask(RetryImport(import_id="import-0001"))
+    assert others == ["import-0002"]
     assert len(twins.repository.plates()) == 1
 
 

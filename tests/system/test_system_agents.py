@@ -21,6 +21,7 @@ from waiting import eventually
 
 from hcs_mesh import Client, Mesh, Settings
 from hcs_mesh.actors.agents import served_file
+from hcs_mesh.actors.agents.desk import AgentDesk
 from hcs_mesh.actors.agents.served_source import ServedSource
 from hcs_mesh.actors.imports import agent_line, agent_reader
 from hcs_mesh.config import ConfigError, DeviceSettings, GuestSettings, ImportSettings, MeshError
@@ -34,7 +35,15 @@ from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.errors import BadName
 from hcs_mesh.plates.served_folders import NotServed, ServedFolder, ServedFolders
 from hcs_mesh.plates.synthetic import Recipe, write_plate
-from hcs_mesh.transport import KeyRing, MeshCard, PeerGone, Principal, load_or_create_pair, new_pair
+from hcs_mesh.transport import (
+    AskFailed,
+    KeyRing,
+    MeshCard,
+    PeerGone,
+    Principal,
+    load_or_create_pair,
+    new_pair,
+)
 
 T = TypeVar("T")
 
@@ -65,7 +74,7 @@ class Place(NamedTuple):
         served = ServedFolder(name="plates", path=str(self.folder / how.pop("serve", "served")))
         return FolderNode(
             Settings(devices=NO_DEVICES, guest=how.pop("guest", GuestSettings(back_off=False))),
-            data=self.folder / f"{name}-data",
+            data=self.folder / how.pop("data", f"{name}-data"),
             card=self.card,
             key=self.key(name, how.pop("role", "agent")),
             serve=(served,),
@@ -444,6 +453,56 @@ def test_an_import_waits_for_its_workstation_however_long_and_goes_on_at_its_byt
                 assert there.same(last, source)
                 told = await agent.inspect("folders")
                 assert ("bytes_sent", n_bytes - n_there) in [(one.name, one.value) for one in told.statistics]
+
+    asyncio.run(program())
+
+
+def test_of_two_agents_that_come_at_once_one_is_taken_and_the_other_ends_and_gets_none_of_its_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, in_the_middle, both = AgentDesk._sweep, [], asyncio.Event()
+
+    async def sweep(self: AgentDesk, agent: Any, link: Any) -> None:
+        # Both have been found to be alone by now.
+        in_the_middle.append(link)
+        if len(in_the_middle) == 2:
+            both.set()
+        await both.wait()
+        await honest(self, agent, link)
+
+    monkeypatch.setattr(AgentDesk, "_sweep", sweep)
+
+    async def program() -> None:
+        for served in ("served1", "served2"):
+            write_plate(tmp_path / served / "plate", Recipe(name=served, n_rows=1, n_columns=1, n_fields=1, size_px=64))
+        async with place(tmp_path) as there:
+
+            def made(number: int) -> FolderNode:
+                return there.agent("scope", data=f"data{number}", serve=f"served{number}")
+
+            agents = {number: made(number) for number in (1, 2)}
+            await asyncio.gather(*(one.__aenter__() for one in agents.values()))
+            ends = {number: asyncio.create_task(one.wait()) for number, one in agents.items()}
+            await asyncio.wait(ends.values(), return_when=asyncio.FIRST_COMPLETED)
+            (second,) = (number for number, end in ends.items() if end.done())
+            first = 3 - second
+            with pytest.raises(AskFailed, match="an agent scope is there already"):
+                ends[second].result()
+            await asyncio.gather(*(one.__aexit__(None, None, None) for one in agents.values()))
+            ends[first].cancel()
+
+            # Accepted for the one that is away: the other does not get it.
+            import_id = await there.mesh.submit_order(ImportOrder(path="plates/plate", agent="scope"))
+            with pytest.raises(AskFailed, match=f"imports wait for the agent scope as it was on .*: {import_id}"):
+                await made(second).__aenter__()
+            async with made(first):
+                async for status in there.mesh.follow_import(import_id):
+                    last = status
+                assert last.state == "done"
+                assert there.same(last, tmp_path / f"served{first}" / "plate")
+            # Nothing waits for it any more.
+            async with made(second):
+                await eventually(lambda: _here(there, "scope"), what="the other agent")
 
     asyncio.run(program())
 
