@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ...config import get_logger
-from ...plates.holding import Hold, Swept
+from ...plates.holding import Hold, StagingFailed, Swept
 from ..apart import run_apart
 from .served_source import ServedSource
 
@@ -36,7 +36,12 @@ async def sweep_apart(source: ServedSource, over_ids: Collection[str]) -> Swept:
             return Swept()
         return await run_apart(lambda: source.sweep(home, over_ids), f"sweep {home}")
 
-    found = await asyncio.gather(*(swept(home) for home in sorted(source.homes())))
+    try:
+        homes = await run_apart(source.homes, "sweep")
+    except StagingFailed as error:
+        log.warning("held files of ended imports stay", reason=str(error))
+        return Swept()
+    found = await asyncio.gather(*(swept(home) for home in sorted(homes)))
     return Swept(
         tuple(import_id for one in found for import_id in one.gone),
         tuple(import_id for one in found for import_id in one.kept),

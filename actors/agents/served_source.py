@@ -28,10 +28,11 @@ from ...plates.holding import (
     choose_staging,
     held_space,
     hold,
+    homes_of,
+    is_of_the_original,
     let_go,
     look_only,
     release,
-    staging_of,
     sweep,
     unwritten_only,
 )
@@ -159,7 +160,7 @@ class ServedSource:
         served = self.folders.holding(folder)
         if served is None or not self.folders.serves(folder):
             raise NotServed(f"{root} is not served by this workstation")
-        homes = (staging_of(self._data, above / HELD_FOLDER) for above in (Path(served.path), self._data))
+        homes = homes_of(self._data, [above / HELD_FOLDER for above in (Path(served.path), self._data)])
         return unwritten_only(homes, checked_id(import_id), str(folder))
 
     def free_bytes(self, root: str) -> int:
@@ -185,7 +186,7 @@ class ServedSource:
             NotServed: it is none of this agent's.
             SourceMissing, SourceFailed: a file went away just now, or the disk refuses.
         """
-        return let_go(self._own(held))
+        return let_go(self._own(held), data=self._data)
 
     def release(self, held: Hold) -> None:
         """Let everything go; links whose folder is not where it was made stay, wherever that is now.
@@ -198,7 +199,7 @@ class ServedSource:
             self._check_staging(held.import_id, held.staging)
         try:
             with self.sweeps.letting_go(held.import_id):
-                release(held)
+                release(held, data=self._data)
         except StagingNotOurs as error:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
         finally:
@@ -211,7 +212,7 @@ class ServedSource:
         """
         with self.sweeps.of(home) as spared:
             try:
-                return sweep(home, over_ids, spared=spared)
+                return sweep(home, over_ids, data=self._data, spared=spared)
             except (StagingNotOurs, StagingFailed) as error:
                 log.warning("held files of ended imports stay", staging=str(home), reason=str(error))
                 return Swept()
@@ -327,13 +328,21 @@ class ServedSource:
 
     def _check_staging(self, import_id: str, staging: str) -> None:
         folder = Path(staging)
-        if folder.name != checked_id(import_id) or folder.parent not in self.homes():
+        home = folder.parent
+        is_known = home in self.homes() or (home.parent in self._above() and is_of_the_original(home, self._data))
+        if folder.name != checked_id(import_id) or not is_known:
             raise NotServed(f"{staging} is no folder in which this agent holds files")
 
     def homes(self) -> set[Path]:
-        """The folders in which this agent may hold files, whether they are there or not; no disk is asked."""
-        above = [*(Path(one.path) for one in self.folders.folders), self._data]
-        return {staging_of(self._data, one / HELD_FOLDER) for one in above}
+        """The folders in which this agent may hold files, whether they are there or not; no served disk is asked.
+
+        Raises:
+            StagingFailed: the name of those that are its own cannot be read.
+        """
+        return set(homes_of(self._data, self._above()))
+
+    def _above(self) -> list[Path]:
+        return [one / HELD_FOLDER for one in (*(Path(one.path) for one in self.folders.folders), self._data)]
 
     def _check_inside(self, path: Path, opened: OpenSource) -> None:
         """Promise that the very file that was opened lies in a served folder, and not in the agent's own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ...config import MeshError, get_logger
@@ -41,8 +42,9 @@ async def only_copies(means: ImportMeans, life: ImportLife) -> str:
 class ImportHolds:
     """Looks at every hold now and then."""
 
-    def __init__(self, means: ImportMeans) -> None:
+    def __init__(self, means: ImportMeans, data: Path) -> None:
         self._means = means
+        self._data = data
 
     async def watch(self) -> None:
         """Look for as long as the proxy lives."""
@@ -68,6 +70,17 @@ class ImportHolds:
                 # A disk that does not answer now may do so at the next look; nothing was let go of.
                 log.warning("what is held cannot be looked at", staging=staging, reason=str(error))
 
+    async def sweep_all(self, stagings: Callable[[], Iterable[Path]]) -> None:
+        """Take away what was held for imports that are over, wherever this mesh may have held it."""
+        try:
+            with faults_as_errors():
+                found = await self._means.threads.run(stagings)
+        except MeshError as error:
+            log.warning("held files of ended imports stay", reason=str(error))
+            return
+        for staging in found:
+            await self.sweep(staging)
+
     async def sweep(self, staging: Path) -> None:
         """Take away what was held for imports that are over, and say what is held for such as nobody knows."""
         over = set(self._means.book.over())
@@ -75,7 +88,7 @@ class ImportHolds:
             # First whether its disk answers: what sweeps later than the others begin would sweep what they hold.
             with faults_as_errors(staging=str(staging)):
                 await self._means.looks.run(str(staging), lambda: os.path.lexists(staging))
-                swept = await self._means.threads.run(lambda: sweep(staging, over))
+                swept = await self._means.threads.run(lambda: sweep(staging, over, data=self._data))
         except MeshError as error:
             log.warning("held files of ended imports stay", staging=str(staging), reason=str(error))
             return

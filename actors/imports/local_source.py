@@ -191,12 +191,12 @@ class LocalSource:
 
     async def let_go(self, held: Hold) -> Hold:
         """Give up what can be read again from the source."""
-        return await self._threads.run(lambda: let_go(held), group=self._import_id)
+        return await self._threads.run(lambda: let_go(held, data=self._places.data), group=self._import_id)
 
     async def release(self, held: Hold) -> None:
         """Let the files go; links whose folder is not where it was made stay, wherever that is now."""
         try:
-            await self._threads.run(lambda: release(held))
+            await self._threads.run(lambda: release(held, data=self._places.data))
         except StagingNotOurs as error:
             # Tried again it would be the same; what somebody has put there is no reason to fail what is stored.
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
@@ -210,7 +210,8 @@ class LocalSource:
 
     async def release_unwritten(self) -> None:
         """Let links go of which no hold was written down."""
-        await self._threads.run(lambda: [sweep(staging, (self._import_id,)) for staging in self._stagings()])
+        data, mine = self._places.data, (self._import_id,)
+        await self._threads.run(lambda: [sweep(staging, mine, data=data) for staging in self._stagings()])
 
     def _stagings(self) -> list[Path]:
         """Where links to this source may lie: on its own file system, and no other disk is asked."""

@@ -19,7 +19,7 @@ from ...plates.access import (
     resolve_allowed,
     root_above,
 )
-from ...plates.holding import staging_of
+from ...plates.holding import homes_of
 from ...plates.pace_kept import RATE_FILE
 from ...plates.pace_reader import Pace
 from ...plates.permissions import Account
@@ -187,9 +187,13 @@ class ImportPlaces:
         return account_named(owner) if accounts_count(self._settings.accounts, administrator=administrator) else None
 
     def stagings(self) -> tuple[Path, ...]:
-        """The folders in which this mesh may hold sources, whether they are there or not."""
+        """The folders in which this mesh may hold sources, whether they are there or not.
+
+        Raises:
+            StagingFailed: the name of those that are its own cannot be read.
+        """
         above = [Path(root.staging or Path(root.path, HELD_FOLDER)) for root in self._settings.roots]
-        return tuple(staging_of(self.data, one) for one in (*above, self.data / HELD_FOLDER))
+        return homes_of(self.data, (*above, self.data / HELD_FOLDER))
 
     def root_of(self, path: Path) -> RootSettings | None:
         """The root that a source lies below, if any is set."""

@@ -134,9 +134,8 @@ class ImportProxy(Actor[Inbox]):
                 self.context.spawn(self._decisions.clear_up(life))
         for import_id in self._book.untold():
             news.tell(import_id)
-        holds = ImportHolds(means)
-        for staging in self._places.stagings():
-            await holds.sweep(staging)
+        holds = ImportHolds(means, self._places.data)
+        await holds.sweep_all(self._places.stagings)
         self.context.spawn(holds.watch())
         settings = self._settings
         retention = Retention(settings.keep_days, settings.keep_ended, settings.keep_keys_days)

@@ -19,11 +19,13 @@ from ..local.errors import SourceChanged, source_error
 from ..local.names import checked_id, checked_path
 from ..reach import EVERYTHING, Reach
 from ..repository import SourceFile
+from .errors import StagingNotOurs
 from .guarantees import CLONING, STAGED, Guarantee, HeldFile, Hold, clone_path
+from .own_name import is_of_another, is_own
 from .private_folder import OpenFolder
 from .second_names import changed_since, give_name, held_as
 from .sharing import UNSUPPORTED, share_extents
-from .staging import Links, make_private, open_links, remove
+from .staging import Links, make_private, open_links, remove, remove_held
 from .windows import platform_denier
 
 # Errors that say something of one file, and nothing of the next.
@@ -69,18 +71,36 @@ def hold(
         return msgspec.structs.replace(found, staging=str(place.folder.path), staging_inode=place.folder.inode)
 
 
-def release(held: Hold) -> None:
+def release(held: Hold, *, data: Path | None = None) -> None:
     """Take the links and handles of a hold away; the files stay what they are where the source still names them.
 
+    ``data`` is the data folder of the mesh; without it the caller knows that the links are no other mesh's.
+
     Raises:
-        StagingNotOurs: something else lies where the links were made, and is left alone.
+        StagingNotOurs: something else lies where the links were made, or they were made under another name than this
+            mesh's, as before its data folder was copied; it is left alone.
         StagingFailed: the disk refuses.
     """
     denier = platform_denier()
     if denier is not None:
         denier.release(held.import_id)
-    if held.staging:
-        remove(Path(held.staging), held.staging_inode)
+    if not held.staging:
+        return
+    folder = Path(held.staging)
+    if data is None or is_own(folder.parent, data):
+        remove(folder, held.staging_inode)
+    elif is_of_another(folder.parent, data):
+        raise StagingNotOurs(
+            f"The links in {folder} stay: {data} was copied since they were made, and the original may read them.",
+            hint="Remove them by hand once the original is no longer at work.",
+        )
+    else:
+        links = {
+            held.path_of(file).removeprefix(f"{held.staging}/"): file.inode
+            for file in held.files
+            if file.guarantee in STAGED
+        }
+        remove_held(folder, held.staging_inode, links)
 
 
 class _Holder:

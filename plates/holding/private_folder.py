@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..local.disk import sync_folder
@@ -78,6 +78,23 @@ class OpenFolder:
         """Take a folder in it away with all that it holds."""
         shutil.rmtree(self._named(name), dir_fd=self._descriptor)
         self.sync()
+
+    def remove_if_empty(self, name: str) -> None:
+        """Take a folder in it away that is empty.
+
+        Raises:
+            OSError: something lies in it, or the disk refuses.
+        """
+        os.rmdir(self._named(name), dir_fd=self._descriptor)
+        self.sync()
+
+    def remove_empty(self) -> None:
+        """Take all folders in it away in which no file lies, at any depth."""
+        for above, names, _ in os.walk(self.at, topdown=False):
+            for name in names:
+                # One that holds something stays.
+                with suppress(OSError):
+                    os.rmdir(f"{above}/{name}")  # noqa: PTH106
 
     def sync(self) -> None:
         """Have its names on the disk."""

@@ -11,21 +11,23 @@ import msgspec
 
 from ..local.errors import source_error
 from .guarantees import CLONE, CLONING, STAGED, HeldFile, HeldSpace, Hold, watched
+from .own_name import is_of_another
 from .private_folder import OpenFolder
 from .sharing import unshared_bytes
 from .staging import open_held
 
 
-def let_go(held: Hold) -> Hold:
+def let_go(held: Hold, *, data: Path | None = None) -> Hold:
     """Give up the clones of what can be read from the source again; what has its only copy here stays held.
 
-    Links stay: they cost nothing as long as their file has another name, and are the only copy once it has none.
+    Links stay: they cost nothing as long as their file has another name, and are the only copy once it has none. So
+    does all that was made under another name than that of the mesh whose data folder is ``data``.
 
     Raises:
         SourceMissing, SourceFailed: a disk that refuses.
         StagingFailed: the clones are not where they were made, and nothing is let go of.
     """
-    if not held.staging:
+    if not held.staging or (data is not None and is_of_another(Path(held.staging).parent, data)):
         return held
     with open_held(Path(held.staging), held.staging_inode) as folder:
         files = tuple(_let_go(held, file, folder) for file in held.files)

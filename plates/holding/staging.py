@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
+import socket
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ..local.disk import sync_folder
 from ..source_names import HELD_FOLDER
 from .errors import StagingFailed, StagingNotOurs
 from .guarantees import Swept
+from .own_name import is_own, staging_of
 from .private_folder import NotPrivate, OpenFolder, opened
 
 MARK = ".hcs-mesh-links"
@@ -32,39 +33,34 @@ class Staging(NamedTuple):
 def choose_staging(source: Path, *, data: Path, staging: Path | None = None, root: Path | None = None) -> Staging:
     """Make the staging folder for a source: the configured one, else one in its root, else one in ``data``.
 
-    Meshes that share a root keep apart: each has a folder named after its data folder.
+    Meshes that share a root keep apart: each has a folder by a name that no other data folder has.
     """
     candidates = [staging] if staging else [root / HELD_FOLDER] if root else []
     candidates.append(data / HELD_FOLDER)
     reason = ""
     for candidate in candidates:
-        folder = staging_of(data, candidate)
-        why_not = _why_not(source, data, candidate, folder)
-        if not why_not:
-            return Staging(folder, reason)
+        try:
+            why_not = _why_not(source, candidate)
+            if not why_not:
+                folder = staging_of(data, candidate)
+                _make_home(data, folder)
+                return Staging(folder, reason)
+        except OSError as error:
+            why_not = f"{candidate} cannot be used: {error.strerror or error}"
         reason = reason or why_not
     return Staging(None, reason)
 
 
-def staging_of(data: Path, above: Path) -> Path:
-    """The folder below ``above`` that is this mesh's own: meshes that share a root keep apart."""
-    return above / hashlib.sha1(os.fsencode(data.absolute()), usedforsecurity=False).hexdigest()[:12]
-
-
-def _why_not(source: Path, data: Path, candidate: Path, folder: Path) -> str:
-    try:
-        # Not ``resolve``: of a link that leads in a circle it says so with an error of its own.
-        if Path(os.path.realpath(candidate)).is_relative_to(os.path.realpath(source)):
-            # A scan of the source would find the links and take them for new files.
-            return f"the staging folder {candidate} would lie inside the source"
-        there = next(one for one in (candidate, *candidate.parents) if one.exists())
-        if there.stat().st_dev != source.stat().st_dev:
-            return f"{candidate} is on another file system than {source}"
-        if candidate.name == HELD_FOLDER and candidate.is_symlink():
-            return f"{candidate} is a link, which this mesh has not made"
-        _make_home(data, folder)
-    except OSError as error:
-        return f"{candidate} cannot be used: {error.strerror or error}"
+def _why_not(source: Path, candidate: Path) -> str:
+    # Not ``resolve``: of a link that leads in a circle it says so with an error of its own.
+    if Path(os.path.realpath(candidate)).is_relative_to(os.path.realpath(source)):
+        # A scan of the source would find the links and take them for new files.
+        return f"the staging folder {candidate} would lie inside the source"
+    there = next(one for one in (candidate, *candidate.parents) if one.exists())
+    if there.stat().st_dev != source.stat().st_dev:
+        return f"{candidate} is on another file system than {source}"
+    if candidate.name == HELD_FOLDER and candidate.is_symlink():
+        return f"{candidate} is a link, which this mesh has not made"
     return ""
 
 
@@ -89,7 +85,8 @@ def _make_home(data: Path, folder: Path) -> None:
             raise NotPrivate(errno.EPERM, f"something lies in {folder} and it has no mark of a mesh ({MARK})")
         # Another import of this mesh may have been as quick, and its mark is as good.
         with suppress(FileExistsError):
-            home.write(MARK, os.fsencode(f"Links to sources that the mesh of {data.absolute()} imports.\n"))
+            whose = f"the mesh of {data.absolute()} on {socket.gethostname()}"
+            home.write(MARK, os.fsencode(f"Links to sources that {whose} imports.\n"))
 
 
 def make_private(folder: Path, *, durable: bool = True) -> None:
@@ -197,6 +194,7 @@ def sweep(
     staging: Path,
     over_ids: Collection[str],
     *,
+    data: Path | None = None,
     spared: Callable[[str], AbstractContextManager[bool]] = _none_is,
 ) -> Swept:
     """Remove what was held for imports that are over, and name them; what is held for any other stays, and is named.
@@ -204,10 +202,12 @@ def sweep(
     One that nobody knows is not over: it may be of a journal that was lost, and its links the only copy.
 
     Whether one is ``spared`` all the same is asked when its turn has come, and it stays so until it is removed: on a
-    slow disk that is long after the list was made.
+    slow disk that is long after the list was made. ``data`` is the data folder of the mesh; without it the caller
+    knows that the folder is its own.
 
     Raises:
-        StagingNotOurs: something else lies there than the folder that this mesh has made and marked.
+        StagingNotOurs: something else lies there than the folder that this mesh has made and marked, or what an
+            earlier version has made, for this mesh or for another; what would have been removed is named.
         StagingFailed: the disk refuses.
     """
     try:
@@ -217,6 +217,12 @@ def sweep(
             orphans = [name for name in found if name in over_ids]
             if orphans and MARK not in names:
                 raise NotPrivate(errno.EPERM, f"it has no mark of a mesh ({MARK})", str(staging))
+            if orphans and data is not None and not is_own(staging, data):
+                raise StagingNotOurs(
+                    f"In {staging} links stay of {', '.join(orphans)}: an earlier version has made it, and a mesh on "
+                    "another host may have imports of these numbers there.",
+                    hint="Remove them by hand once they are no other mesh's.",
+                )
             gone: list[str] = []
             for name in orphans:
                 with spared(name) as is_spared:
@@ -245,6 +251,35 @@ def remove(folder: Path, inode: int) -> None:
         return
 
 
+def remove_held(folder: Path, inode: int, held: Mapping[str, int]) -> None:
+    """Take those links away that were made for an import, by name and inode; another mesh may have its own there.
+
+    Raises:
+        StagingNotOurs: something else has the folder's name by now, or lies in it beside these links.
+        StagingFailed: the disk refuses.
+    """
+    try:
+        with _telling(folder), open_home(folder.parent) as home:
+            with home.entered(folder.name) as links:
+                _check_made(folder, links.inode, inode)
+                for path, made in held.items():
+                    # An earlier call may have come as far as this.
+                    with suppress(FileNotFoundError):
+                        if links.status(path).st_ino == made:
+                            links.unlink(path)
+                links.remove_empty()
+            try:
+                home.remove_if_empty(folder.name)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                raise NotPrivate(
+                    errno.EPERM, "other links lie there than were made for the import", str(folder)
+                ) from error
+    except FileNotFoundError:
+        return
+
+
 def _check_made(folder: Path, found: int, made: int) -> None:
     # Not by the device: its number is another one after a restart of the host.
     if found != made:
@@ -266,7 +301,7 @@ def _telling(folder: Path) -> Iterator[None]:
             f"The staging folder {folder} is left alone: {error.filename}: {error.strerror}.",
             hint="Somebody has put something in its place; nothing was removed there. Look at it by hand.",
         ) from error
-    except FileNotFoundError:
+    except (FileNotFoundError, StagingFailed):
         raise
     except OSError as error:
         raise StagingFailed(

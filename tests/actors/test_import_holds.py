@@ -17,7 +17,7 @@ from waiting import eventually
 from hcs_mesh.actors.imports.driver import _grown
 from hcs_mesh.actors.imports.proxy import ImportProxy
 from hcs_mesh.actors.inspector import Inspector
-from hcs_mesh.config import ImportSettings
+from hcs_mesh.config import ImportSettings, RootSettings
 from hcs_mesh.messages.imports import (
     AwaitImport,
     CancelImport,
@@ -28,6 +28,7 @@ from hcs_mesh.messages.imports import (
     SubmitImport,
 )
 from hcs_mesh.messages.notices import SendNotice
+from hcs_mesh.plates.holding import own_name, staging
 from hcs_mesh.plates.local import LocalRepository
 from hcs_mesh.plates.local.errors import RepositoryFailed
 from hcs_mesh.plates.repository import StoredFile
@@ -340,7 +341,8 @@ async def test_what_a_lost_journal_knew_of_stays_and_is_not_taken_for_a_new_impo
     await place.life.wait()
     place.repository.discard(before)
     for path in (place.folder / "journal").iterdir():
-        if path.name != ".hcs-mesh-held":
+        # Of the data folder, which is the journal's here, the journal alone is lost.
+        if path.name not in (".hcs-mesh-held", "held-as"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     await place.start(ImportSettings(settle_s=0.01))
     assert links(place) == held
@@ -349,6 +351,34 @@ async def test_what_a_lost_journal_knew_of_stays_and_is_not_taken_for_a_new_impo
     assert after != before
     assert (await place.until_over(after)).state == "done"
     assert links(place) == held
+
+
+async def test_what_an_earlier_version_holds_on_a_share_is_imported_and_let_go_of(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ImportSettings(settle_s=0.01, first_retry_s=0.01, roots=(RootSettings(path=str(place.folder)),))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(staging, "staging_of", lambda data, above: above / own_name._earlier_name(data))
+        await place.start(settings)
+        source = place.source("plate")
+        import_id = await place.submitted(source)
+
+        async def transferring() -> bool:
+            return (await place.status(import_id)).phase == "transferring"
+
+        await eventually(transferring)
+    n_files = len(links(place))
+    assert n_files
+    (home,) = (path for path in (place.folder / ".hcs-mesh-held").iterdir())
+    shutil.rmtree(source)
+    stopping = asyncio.create_task(place.life.stop())
+    place.repository.may_copy.set()
+    await stopping
+    await place.life.wait()
+    await place.start(settings)
+    assert (await place.until_over(import_id)).state == "done"
+    assert len([path for path in place.repository.files_folder(import_id).rglob("*") if path.is_file()]) == n_files
+    assert not list(home.glob("import-*"))
 
 
 async def test_a_change_is_recovered_from_once_what_was_stored_can_be_removed(place: Place) -> None:
