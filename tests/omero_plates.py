@@ -106,8 +106,10 @@ def import_files(client: Any, files: Sequence[Path], root: Path) -> list[tuple[s
     return [(one.ice_id().rpartition("::")[2], one.getId().getValue()) for one in answer.objects]
 
 
-def write_ome_plate(path: Path, planes: Planes, *, compression: str | None = None) -> Path:
-    """An OME-TIFF of a plate with one row; planes as (well, field, channel, y, x)."""
+def write_ome_plate(
+    path: Path, planes: Planes, *, compression: str | None = None, pixel_size: tuple[float, str] = (0.65, "µm")
+) -> Path:
+    """An OME-TIFF of a plate with one row; planes as (well, field, channel, y, x), and the width of their pixels."""
     n_wells, n_fields, n_channels = planes.shape[:3]
     names = [f"channel {c}" for c in range(n_channels)]
     with tifffile.TiffWriter(path, ome=True) as tif:
@@ -120,8 +122,8 @@ def write_ome_plate(path: Path, planes: Planes, *, compression: str | None = Non
                     metadata={
                         "axes": "CYX",
                         "Channel": {"Name": names},
-                        "PhysicalSizeX": 0.65,
-                        "PhysicalSizeXUnit": "µm",
+                        "PhysicalSizeX": pixel_size[0],
+                        "PhysicalSizeXUnit": pixel_size[1],
                     },
                 )
     with tifffile.TiffFile(path) as tif:

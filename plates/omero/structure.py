@@ -79,6 +79,8 @@ class Description(NamedTuple):
 
     channels: tuple[str, ...] = ()
     pixel_size_um: float | None = None
+    note: str = ""
+    """What was left out."""
 
 
 class OmeroPlate(NamedTuple):
@@ -191,6 +193,9 @@ def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Descrip
         raise no_plate(plate_id)
     readable = [row for row in found if row.pixels_type in DTYPES]
     strange = Counter(row.pixels_type for row in found if row.pixels_type not in DTYPES)
+    notes = [f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()]
+    if description.note:
+        notes.append(description.note)
     plate = build_plate(
         _images(readable),
         id=plate_id,
@@ -200,7 +205,7 @@ def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Descrip
         channels=_names(description.channels, max(row.n_c for row in found)),
         pixel_size_um=description.pixel_size_um,
         root=root,
-        notes=tuple(f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()),
+        notes=tuple(notes),
     )
     return OmeroPlate(plate, {name_of(place): place for place in map(_place, readable)})
 

@@ -147,6 +147,17 @@ def test_images_have_the_pixel_size_of_their_source(
     assert OmeroPlates(pool).plate(derived).pixel_size_um == pytest.approx(0.65)
 
 
+def test_planes_are_kept_of_a_source_whose_pixels_have_no_length(
+    omero: RunningServer, pool: ConnectionPool, results: OmeroResults, tmp_path: Path
+) -> None:
+    path = write_ome_plate(tmp_path / "plate.ome.tiff", some_planes(1, 2, 2, 24, 32), pixel_size=(1.0, "pixel"))
+    with logged_in(omero, "ada") as client:
+        plate_id = next(number for kind, number in import_files(client, [path], tmp_path) if kind == "Plate")
+    commit(results, plate_id)
+    derived = OmeroPlates(pool).plate(max(one.id for one in OmeroPlates(pool).plates()))
+    assert (derived.id > plate_id, derived.n_images, derived.pixel_size_um, derived.notes) == (True, 4, None, ())
+
+
 def test_what_was_not_measured_does_not_spoil_the_range_in_which_a_plane_is_drawn(
     pool: ConnectionPool, results: OmeroResults, plate_id: int
 ) -> None:
