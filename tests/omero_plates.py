@@ -70,6 +70,20 @@ def save_plate(client: Any, name: str, *, n_rows: int, n_columns: int, n_fields:
     return int(session.getUpdateService().saveAndReturnObject(plate).getId().getValue())
 
 
+def add_well(client: Any, plate_id: int, *, row: int | None, column: int | None, image_id: int) -> None:
+    """A further well of a plate, which OMERO takes without a place as well, with an image that is there."""
+    import omero.model as model
+    from omero.rtypes import rint
+
+    well, sample = model.WellI(), model.WellSampleI()
+    well.setPlate(model.PlateI(plate_id, False))
+    well.setRow(None if row is None else rint(row))
+    well.setColumn(None if column is None else rint(column))
+    sample.setImage(model.ImageI(image_id, False))
+    well.addWellSample(sample)
+    client.getSession().getUpdateService().saveObject(well)
+
+
 def import_files(client: Any, files: Sequence[Path], root: Path) -> list[tuple[str, int]]:
     """Import files as one fileset; the kinds and ids of what they became, plates first."""
     import omero
