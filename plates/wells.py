@@ -52,6 +52,13 @@ def well_label(row: int, column: int) -> str:
     return f"{row_label(row)}{column + 1:02d}"
 
 
+def label_if_any(row: int | None, column: int | None) -> str:
+    """Label of a position as a server tells it; empty where no well can lie there, or where it tells none."""
+    if row is None or column is None or not (0 <= row < MAX_ROWS and 0 <= column < MAX_COLUMNS):
+        return ""
+    return well_label(row, column)
+
+
 def well_position(label: str) -> tuple[int, int]:
     """Row and column, counted from 0, of a label such as A01, B7 or b07.
 

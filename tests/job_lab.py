@@ -37,8 +37,11 @@ class Shelf:
     """A repository whose disk has the troubles that were planned for it."""
 
     def __init__(self) -> None:
-        self.at_folder: deque[MeshError] = deque()
-        self.at_commit: deque[MeshError] = deque()
+        self.at_folder: deque[Exception] = deque()
+        self.at_commit: deque[Exception] = deque()
+        self.at_results: dict[str, deque[Exception]] = {}
+        """What is met, one after the other, when it is asked what is kept of a job."""
+        self.at_sweep: dict[str, deque[Exception]] = {}
         self.kept: dict[tuple[str, str], StoredResult] = {}
         self.requesters: list[str] = []
 
@@ -55,10 +58,14 @@ class Shelf:
         return self.kept.setdefault((job, well), _result(job, plate_id, well, attempt))
 
     def results(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
+        if self.at_results.get(job):
+            raise self.at_results[job].popleft()
         return tuple(one for (of, _), one in self.kept.items() if of == job)
 
     def sweep(self, job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
         self.requesters.append(requester)
+        if self.at_sweep.get(job):
+            raise self.at_sweep[job].popleft()
         return ()
 
 
@@ -112,6 +119,7 @@ class Lab:
         disk: Disk = DISK,
         retention: Retention | None = None,
         is_private: bool = False,
+        shelf: Shelf | None = None,
     ) -> None:
         self._is_private = is_private
         self._disk = disk
@@ -119,7 +127,7 @@ class Lab:
         self._patience = patience or Patience(first_s=0.01, longest_s=0.02, n_waits=3)
         images = [Image(well, 1, 0, 0, 0, "plane", f"{well}.tif", 0, 8, 8, "uint16") for well in WELLS]
         self.plate = build_plate(images, id=7, name="P", channels=("DNA",), root=root)
-        self.shelf = Shelf()
+        self.shelf = shelf or Shelf()
         self.at_metadata: deque[MeshError] = deque()
         self.at_executor: deque[Exception] = deque()
         self.charges: list[str] = []
@@ -174,8 +182,9 @@ async def opened(
     disk: Disk = DISK,
     retention: Retention | None = None,
     is_private: bool = False,
+    shelf: Shelf | None = None,
 ) -> AsyncIterator[Lab]:
-    found = Lab(root=root, patience=patience, disk=disk, retention=retention, is_private=is_private)
+    found = Lab(root=root, patience=patience, disk=disk, retention=retention, is_private=is_private, shelf=shelf)
     found.at_metadata.extend(at_metadata)
     await found.start(journal)
     try:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -221,6 +221,23 @@ def forge_mark(client: Any, fileset_id: int, key: str) -> None:
     link.setParent(model.FilesetI(fileset_id, False))
     link.setChild(mark)
     client.getSession().getUpdateService().saveObject(link)
+
+
+def edit_mark(client: Any, key: str, pairs: Sequence[tuple[str, str]]) -> int:
+    """Have an import's mark say something else, as its owner may; the fileset that bears it."""
+    from omero import model
+
+    [[number, fileset_id]] = ask(
+        client,
+        "select a.id, l.parent.id from FilesetAnnotationLink l join l.child a where a.id in "
+        "(select m.id from MapAnnotation m join m.mapValue kv where kv.value = :what)",
+        key,
+    )
+    session = client.getSession()
+    mark = session.getQueryService().get("MapAnnotation", number)
+    mark.setMapValue([model.NamedValue(*pair) for pair in pairs])
+    session.getUpdateService().saveObject(mark)
+    return int(fileset_id)
 
 
 def counted(server: RunningServer, operation: str) -> int:

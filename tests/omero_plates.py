@@ -70,6 +70,20 @@ def save_plate(client: Any, name: str, *, n_rows: int, n_columns: int, n_fields:
     return int(session.getUpdateService().saveAndReturnObject(plate).getId().getValue())
 
 
+def add_well(client: Any, plate_id: int, *, row: int | None, column: int | None, image_id: int) -> None:
+    """A further well of a plate, which OMERO takes without a place as well, with an image that is there."""
+    import omero.model as model
+    from omero.rtypes import rint
+
+    well, sample = model.WellI(), model.WellSampleI()
+    well.setPlate(model.PlateI(plate_id, False))
+    well.setRow(None if row is None else rint(row))
+    well.setColumn(None if column is None else rint(column))
+    sample.setImage(model.ImageI(image_id, False))
+    well.addWellSample(sample)
+    client.getSession().getUpdateService().saveObject(well)
+
+
 def import_files(client: Any, files: Sequence[Path], root: Path) -> list[tuple[str, int]]:
     """Import files as one fileset; the kinds and ids of what they became, plates first."""
     import omero
@@ -106,8 +120,10 @@ def import_files(client: Any, files: Sequence[Path], root: Path) -> list[tuple[s
     return [(one.ice_id().rpartition("::")[2], one.getId().getValue()) for one in answer.objects]
 
 
-def write_ome_plate(path: Path, planes: Planes, *, compression: str | None = None) -> Path:
-    """An OME-TIFF of a plate with one row; planes as (well, field, channel, y, x)."""
+def write_ome_plate(
+    path: Path, planes: Planes, *, compression: str | None = None, pixel_size: tuple[float, str] = (0.65, "µm")
+) -> Path:
+    """An OME-TIFF of a plate with one row; planes as (well, field, channel, y, x), and the width of their pixels."""
     n_wells, n_fields, n_channels = planes.shape[:3]
     names = [f"channel {c}" for c in range(n_channels)]
     with tifffile.TiffWriter(path, ome=True) as tif:
@@ -120,8 +136,8 @@ def write_ome_plate(path: Path, planes: Planes, *, compression: str | None = Non
                     metadata={
                         "axes": "CYX",
                         "Channel": {"Name": names},
-                        "PhysicalSizeX": 0.65,
-                        "PhysicalSizeXUnit": "µm",
+                        "PhysicalSizeX": pixel_size[0],
+                        "PhysicalSizeXUnit": pixel_size[1],
                     },
                 )
     with tifffile.TiffFile(path) as tif:

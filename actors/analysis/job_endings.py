@@ -9,6 +9,7 @@ from ...config import MeshError, get_logger
 from ...messages.frames import JobStateChanged, WellStateChanged
 from ...plates.repository import WellResults
 from ..ledger import Ledger
+from ..mishaps import faults_as_errors
 from ..threads import Threads
 from . import job_records as records
 from .job_book import JobBook
@@ -49,7 +50,8 @@ class JobEndings:
         job = self._book.jobs[name]
         async with self._ending:
             try:
-                await self._threads.run(lambda: self._results.sweep(name, requester=job.submitted.owner))
+                with faults_as_errors(job=name):
+                    await self._threads.run(lambda: self._results.sweep(name, requester=job.submitted.owner))
             except MeshError as error:
                 log.warning("unfinished attempts stay in the repository", job=name, reason=str(error))
             await self._ledger.write_surely(records.Ended(job=name, at_unix_s=time.time()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from ...config import MeshError, get_logger
@@ -12,7 +12,9 @@ from ...messages.metadata import GetPlate
 from ...plates.plane_readers import is_read_here_only
 from ...plates.repository import WellResults
 from ...transport import Ref
+from ..errors import MeshFault
 from ..ledger import Ledger
+from ..mishaps import faults_as_errors
 from ..threads import Threads
 from . import job_records as records
 from .job_book import JobBook
@@ -29,6 +31,8 @@ PLATE_S = 10.0
 """How long the place of one job's plate may keep the jobs behind it waiting."""
 AGAIN_S = 1.0
 """The wait before a job is tried again that the repository or a full disk refused."""
+FAULTS_PER_JOB = 3
+"""How often a job may meet a fault of the mesh while it is taken up: trouble of a moment, as memory that is short."""
 _TAKEN_UP = "taken up"
 """What a job as a whole waits for meanwhile."""
 
@@ -61,11 +65,16 @@ class JobResumption:
 
     async def take_up(self, waiting: deque[Job]) -> None:
         """Take these up one after the other; one that cannot be now does not hold up the others."""
+        n_faults: Counter[str] = Counter()
         while waiting:
             job = waiting.popleft()
             try:
                 await self._take_up(job)
             except MeshError as error:
+                n_faults[job.job] += isinstance(error, MeshFault)
+                if n_faults[job.job] >= FAULTS_PER_JOB:
+                    await self._give_up(job, error)
+                    continue
                 # Told once: what waits for a login does so for days.
                 if job.hinder(_TAKEN_UP, f"waiting: {error}"):
                     log.warning("a job cannot be taken up yet", job=job.job, reason=str(error))
@@ -80,16 +89,19 @@ class JobResumption:
             await self._endings.end(name)
             return
         job.requeue()
-        await self._threads.run(lambda: self._results.sweep(name, requester=owner))
-        for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
+        with faults_as_errors(job=name):
+            await self._threads.run(lambda: self._results.sweep(name, requester=owner))
+            kept = await self._threads.run(lambda: self._results.results(name, requester=owner))
+        for result in kept:
             if result.well in job.unfinished:
                 await self._ledger.write(
                     records.Kept(job=name, at_unix_s=time.time(), result=result, executor="", duration_s=0.0)
                 )
         plate = await self._find("metadata").ask(GetPlate(plate_id=plate_id, requester=owner), timeout_s=PLATE_S)
         self._news.running(name, plate, job.submitted.wells)
-        for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
-            self._news.result(plate, result)
+        with faults_as_errors(job=name):
+            for result in await self._threads.run(lambda: self._results.results(name, requester=owner)):
+                self._news.result(plate, result)
         if self._book.is_over(name):
             # Cancelled meanwhile.
             await self._endings.end(name)
@@ -101,3 +113,9 @@ class JobResumption:
             self._scheduling.add_job(name, owner, job.unfinished, job.n_faults, errors, here_only=here_only)
         )
         self._runs.note_executors()
+
+    async def _give_up(self, job: Job, fault: MeshError) -> None:
+        """Fail what is left of a job: each life of the scheduler would meet the fault again; what was kept stays."""
+        for well in job.unfinished:
+            await self._endings.set_aside(job.job, well, str(fault))
+        await self._endings.end(job.job)

@@ -14,10 +14,12 @@ from ...messages.compute import CancelWell, RunWell
 from ...messages.frames import WellStateChanged
 from ...messages.metadata import GetPlate
 from ...plates.model import Plate
-from ...plates.repository import WellResults
+from ...plates.repository import StoredResult, WellResults
 from ...supervisors import Context
 from ...transport import ActorUnknown, AskFailed, AskTimedOut, PeerAnew, PeerGone
+from ..errors import MeshFault
 from ..ledger import Ledger
+from ..mishaps import faults_as_errors
 from ..threads import Threads
 from . import job_records as records
 from .job_book import JobBook
@@ -167,9 +169,10 @@ class WellRuns:
 
         async def compute() -> None:
             nonlocal pid
-            folder = await self._threads.run(
-                lambda: self._results.results_folder(plate_id, name, well, attempt, requester=owner)
-            )
+            with faults_as_errors(job=name, well=well):
+                folder = await self._threads.run(
+                    lambda: self._results.results_folder(plate_id, name, well, attempt, requester=owner)
+                )
             if job.over:
                 # Cancelled meanwhile, and the executor has not heard of the well yet.
                 raise _NotWanted(job.reason)
@@ -206,8 +209,9 @@ class WellRuns:
                 )
             return
         except MeshError as error:
-            # It lives, and does not take this well: for good, unless only the disk was in the way.
-            await self._failed(name, well, executor, error, final=not may_pass(error))
+            # It lives, and does not take this well: for good, unless only the disk was in the way, or what nobody had
+            # thought of, as memory that was short.
+            await self._failed(name, well, executor, error, final=not (may_pass(error) or isinstance(error, MeshFault)))
             return
         self._logins.got_on(name)
         if not self._is_wanted(job):
@@ -225,15 +229,15 @@ class WellRuns:
     async def _keep(self, job: Job, plate: Plate, well: str, attempt: int, executor: str, began: float) -> None:
         """Commit what an executor has sealed."""
         name, plate_id, owner = job.job, job.submitted.plate_id, job.submitted.owner
-        try:
-            result = await self._insist(
-                job,
-                well,
-                lambda: self._threads.run(
+
+        async def commit() -> StoredResult:
+            with faults_as_errors(job=name, well=well):
+                return await self._threads.run(
                     lambda: self._results.commit_well(plate_id, name, well, attempt, requester=owner)
-                ),
-                may_pass,
-            )
+                )
+
+        try:
+            result = await self._insist(job, well, commit, may_pass)
         except MeshError as error:
             await self._failed(name, well, "", error)
             return

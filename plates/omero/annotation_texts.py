@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..labels import COMMENT, KEY_VALUE, TAG
 from ..repository import Annotation
-from ..wells import well_label
+from ..wells import label_if_any
 from .result_keys import RESULTS
 
 FILE_NAME = "file"
@@ -44,7 +44,7 @@ def annotations_of(plate_id: int, rows: Iterable[Row], said: Said) -> tuple[Anno
             namespace=namespace,
             name=name,
             value=value,
-            well=well_label(row.row, row.column) if row.row is not None and row.column is not None else "",
+            well=label_if_any(row.row, row.column),
             author=row.author,
             created_at_s=row.created_at_ms / 1000,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..wells import well_label
+from ..wells import label_if_any, well_label
 from .connection import ANY_GROUP, Connection, Row
 from .errors import OmeroNothingThere
 from .result_keys import PLATE, Pairs, ResultKey
@@ -90,7 +90,8 @@ def _unsaved(connection: Connection, source: Target, key: ResultKey, name: str, 
     plate.setName(types.rstring(name))
     for field in ("Rows", "Columns", "RowNamingConvention", "ColumnNamingConvention"):
         getattr(plate, f"set{field}")(getattr(of, f"get{field}")())
-    for row, column in sorted(connection.rows(POSITIONS, pid=source.id)):
+    # Those of wells that may have results: others have no name here.
+    for row, column in sorted(at for at in connection.rows(POSITIONS, pid=source.id) if label_if_any(*at)):
         well = model.WellI()
         well.setRow(types.rint(row))
         well.setColumn(types.rint(column))

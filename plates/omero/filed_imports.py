@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ select distinct fs.id, plate.id from Plate plate join plate.wells well join well
  join ws.image img join img.fileset fs where fs.id in (:ids) order by plate.id
 """
 _FINISHED = "Finished"
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def mark(connection: Connection, key: str, number: int) -> Any:
@@ -50,6 +52,8 @@ def mark(connection: Connection, key: str, number: int) -> Any:
 def filed(connection: Connection, key: str) -> tuple[FiledFileset, ...]:
     """Every fileset of one import that its owner has, oldest first.
 
+    A mark without a number that the mesh may have written is none: people can edit it, and its fileset is theirs.
+
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
@@ -60,18 +64,21 @@ def filed(connection: Connection, key: str) -> tuple[FiledFileset, ...]:
     marked: dict[int, int] = {row[0]: row[1] for row in connection.rows(_MARKED, ids=marks, owner=owner)}
     if not marked:
         return ()
-    numbers: dict[int, str] = {row[0]: row[1] for row in connection.rows(_NUMBERS, ids=marks, name=FILESET)}
-    ids = sorted(marked)
+    said: dict[int, str | None] = {row[0]: row[1] for row in connection.rows(_NUMBERS, ids=marks, name=FILESET)}
+    numbers = {number: int(value) for number, value in said.items() if value and _NUMBER.fullmatch(value)}
+    ids = sorted(one for one in marked if marked[one] in numbers)
+    if not ids:
+        return ()
     files: dict[int, dict[str, FiledFile]] = {}
-    for fileset_id, said, file_id, path, name, size, hashed in connection.rows(_FILES, ids=ids):
-        files.setdefault(fileset_id, {})[said] = FiledFile(file_id, path, name, size, hashed or "")
+    for fileset_id, announced, file_id, path, name, size, hashed in connection.rows(_FILES, ids=ids):
+        files.setdefault(fileset_id, {})[announced] = FiledFile(file_id, path, name, size, hashed or "")
     uploaded = _handed_over(connection, ids)
     images = _by_fileset(connection.rows(_IMAGES, ids=ids))
     plates = _by_fileset(connection.rows(_PLATES, ids=ids))
     return tuple(
         FiledFileset(
             id=one,
-            number=int(numbers[marked[one]]),
+            number=numbers[marked[one]],
             files=files.get(one, {}),
             handed_over=one in uploaded,
             image_ids=tuple(image for image, _ in images.get(one, ())),

@@ -8,10 +8,11 @@ from pathlib import Path
 from ...config.secret_file import read_secret
 from .address import Credential, OmeroAddress, Password, Person, SessionKey
 from .connection import Connection, end_quietly
-from .errors import OmeroMinterUnfit, OmeroSecretUnusable
+from .errors import OmeroCallRefused, OmeroMinterUnfit, OmeroNotPermitted, OmeroSecretUnusable
 from .secret import Secret
 
 SUDO = "Sudo"
+_USER = "select person.id from Experimenter person where person.omeName = :name"
 
 
 class Minter:
@@ -39,7 +40,7 @@ class Minter:
         Raises:
             OmeroSecretUnusable: the secret's file cannot be used.
             OmeroMinterUnfit: the minter has not the Sudo privilege, or more than that.
-            OmeroNotPermitted: it may not act for this person, who may be an administrator.
+            OmeroNotPermitted: it may not act for this person, who may be an administrator, or unknown to the server.
             OmeroError: the server refuses or cannot be reached.
         """
         connection = self._open(self._address, Password(user=self._name, password=minter_secret(self._secret_file)))
@@ -62,11 +63,20 @@ class Minter:
 
     def _opened(self, connection: Connection, person: Person) -> SessionKey:
         principal = connection.library.omero.sys.Principal(name=person.user, group=person.group, eventType="User")
-        with connection.calling():
-            session = connection.service("SessionService").createSessionWithTimeouts(
-                principal, 0, int(1000 * self._idle_s)
-            )
-            return SessionKey(uuid=Secret(session.getUuid().getValue()))
+        try:
+            with connection.calling():
+                session = connection.service("SessionService").createSessionWithTimeouts(
+                    principal, 0, int(1000 * self._idle_s)
+                )
+                return SessionKey(uuid=Secret(session.getUuid().getValue()))
+        except OmeroCallRefused:
+            # Of a name that it does not know a server says that the call is a wrong one, in words of its own.
+            if connection.rows(_USER, name=person.user):
+                raise
+        raise OmeroNotPermitted(
+            f"OMERO at {self._address} knows no user {person.user}.",
+            hint="Names at OMERO are those of the mesh's keys: hcs-mesh keys new NAME.",
+        )
 
 
 def minter_secret(path: Path) -> Secret:

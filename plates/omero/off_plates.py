@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..local.errors import PlateNotFound, no_plate
-from ..wells import well_label
+from ..wells import label_if_any
 from .connection import Connection
 
 _IMAGES = "select img.id from Image img join img.fileset fs where fs.id in (:ids) order by img.id"
@@ -63,8 +63,10 @@ def no_plate_there(connection: Connection, number: int) -> PlateNotFound:
     said = f"There is no plate {number}. Image {number} of OMERO ({found[0][0]})"
     if wells := connection.rows(_ITS_WELLS, id=number):
         plate, name, row, column = wells[0]
+        label = label_if_any(row, column)
+        where = f"well {label}" if label else "a well"
         return PlateNotFound(
-            f"{said} is in well {well_label(row, column)} of plate {plate} ({name}).",
+            f"{said} is in {where} of plate {plate} ({name}).",
             hint=f"Ask for plate {plate}: here a number is that of a plate.",
         )
     return PlateNotFound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..local.errors import check_plate_id
@@ -87,16 +88,19 @@ def read_stamped(connection: Connection, plate_id: int) -> tuple[OmeroPlate, str
 
 
 def describe(connection: Connection, pixels_id: int) -> Description:
-    """The names of an image's channels and the size of its pixels.
+    """The names of an image's channels and the size of its pixels, with a note where what is told as one is none.
 
     Raises:
         OmeroError: the server refuses or cannot be reached.
     """
     with connection.calling():
         pixels = connection.service("PixelsService").retrievePixDescription(pixels_id, {"omero.group": ANY_GROUP})
+        told = pixels.getPhysicalSizeX()
+        size_um = _micrometres(connection, told)
         return Description(
             channels=tuple(_name(channel) for channel in pixels.copyChannels()),
-            pixel_size_um=_micrometres(connection, pixels.getPhysicalSizeX()),
+            pixel_size_um=size_um,
+            note="" if told is None or size_um is not None else _no_size(told),
         )
 
 
@@ -112,7 +116,17 @@ def _name(channel: Any) -> str:
 
 
 def _micrometres(connection: Connection, length: Any) -> float | None:
-    if length is None:
+    """A length of OMERO; None where none is told, or where it is no size that anything can have."""
+    if length is None or length.getValue() is None:
         return None
     model = connection.library.omero.model
-    return float(model.LengthI(length, model.enums.UnitsLength.MICROMETER).getValue())
+    units = model.enums.UnitsLength
+    # OMERO has two units that are no lengths, and takes any number: a file may say either of its pixels.
+    if length.getUnit() in (None, units.PIXEL, units.REFERENCEFRAME):
+        return None
+    size_um = float(model.LengthI(length, units.MICROMETER).getValue())
+    return size_um if math.isfinite(size_um) and size_um > 0.0 else None
+
+
+def _no_size(length: Any) -> str:
+    return f"a pixel is told to be {length.getValue()} {length.getUnit()} wide, which is left out: it is no length"

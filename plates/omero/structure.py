@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import UnreadableImage
 from ..local.errors import no_plate
 from ..model import Image, Plate, PlateSummary, build_plate
-from ..wells import well_label
+from ..wells import label_if_any
 
 STRUCTURE = """
 select well.row, well.column, index(ws), img.series, pix.id, pix.sizeX, pix.sizeY, pix.sizeZ, pix.sizeC, pix.sizeT,
@@ -79,6 +79,8 @@ class Description(NamedTuple):
 
     channels: tuple[str, ...] = ()
     pixel_size_um: float | None = None
+    note: str = ""
+    """What was left out."""
 
 
 class OmeroPlate(NamedTuple):
@@ -89,8 +91,8 @@ class OmeroPlate(NamedTuple):
 
 
 class _Row(NamedTuple):
-    row: int
-    column: int
+    row: int | None
+    column: int | None
     field: int
     series: int | None
     pixels_id: int
@@ -189,18 +191,24 @@ def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Descrip
     found = [_Row(*row) for row in rows]
     if not found:
         raise no_plate(plate_id)
-    readable = [row for row in found if row.pixels_type in DTYPES]
-    strange = Counter(row.pixels_type for row in found if row.pixels_type not in DTYPES)
+    placed = [row for row in found if label_if_any(row.row, row.column)]
+    readable = [row for row in placed if row.pixels_type in DTYPES]
+    strange = Counter(row.pixels_type for row in placed if row.pixels_type not in DTYPES)
+    notes = [f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()]
+    if len(placed) < len(found):
+        notes.append(f"{len(found) - len(placed)} images of wells without a row or column of a plate are left out")
+    if description.note:
+        notes.append(description.note)
     plate = build_plate(
         _images(readable),
         id=plate_id,
         name=found[0].name,
-        n_rows=found[0].n_rows or 1 + max(row.row for row in found),
-        n_columns=found[0].n_columns or 1 + max(row.column for row in found),
+        n_rows=found[0].n_rows or 1 + max((row.row or 0 for row in placed), default=-1),
+        n_columns=found[0].n_columns or 1 + max((row.column or 0 for row in placed), default=-1),
         channels=_names(description.channels, max(row.n_c for row in found)),
         pixel_size_um=description.pixel_size_um,
         root=root,
-        notes=tuple(f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()),
+        notes=tuple(notes),
     )
     return OmeroPlate(plate, {name_of(place): place for place in map(_place, readable)})
 
@@ -227,11 +235,11 @@ def summaries(rows: Iterable[Sequence[Any]]) -> tuple[PlateSummary, ...]:
 
 
 def _images(rows: Iterable[_Row]) -> Iterator[Image]:
-    labels: dict[tuple[int, int], str] = {}
+    labels: dict[tuple[int | None, int | None], str] = {}
     for row in rows:
         at = (row.row, row.column)
         if at not in labels:
-            labels[at] = well_label(*at)
+            labels[at] = label_if_any(*at)
         well, file, dtype = labels[at], name_of(_place(row)), DTYPES[row.pixels_type]
         page = 0
         for t in range(row.n_t):

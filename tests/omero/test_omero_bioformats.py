@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from omero.gateway import BlitzGateway
 from omero_filesets import Upload, companion_plate, metaxpress_plate, ome_tiff_plate, planes
 from omero_people import SETUP
+from omero_plates import some_planes, write_ome_plate
 
 from hcs_mesh.plates import plan
 from hcs_mesh.plates.omero.companion import with_companions
 from omero_server.bioformats import BioFormats
 from omero_server.importing import read
+from omero_server.ome_tiff import UNITS
 from omero_server.plane_files import ImportedPlanes, NoPlane, Place, PlaneMap, Shape
-from omero_server.read_fileset import ReadFileset, Unreadable
+from omero_server.read_fileset import ReadFileset, ReadLength, Unreadable
 from omero_server.running import RunningServer, running_server
 
 pytestmark = [pytest.mark.needs("bioformats"), pytest.mark.timeout(180)]
@@ -76,6 +78,13 @@ def test_a_plate_of_metaxpress_is_one_as_soon_as_it_counts_a_z_step(
     assert wells(bioformats.read([described])) == {(1, 1): [0]}
 
 
+@pytest.mark.parametrize("unit", ["µm", "pixel", "reference frame"])
+def test_the_size_of_a_pixel_keeps_a_unit_that_is_no_length(bioformats: BioFormats, tmp_path: Path, unit: str) -> None:
+    file = write_ome_plate(tmp_path / "plate.ome.tiff", some_planes(1, 1, 1, 16, 16), pixel_size=(2.0, unit))
+    kept = {"X": ReadLength(2.0, UNITS[unit])}
+    assert [one.images[0].pixel_size for one in (read([file]), bioformats.read([file]))] == [kept, kept]
+
+
 @pytest.mark.parametrize(
     ("name", "is_plate"), [("9987-Plate-3420", True), ("9987", True), ("plate_1", True), ("9987_Plate_3420", False)]
 )
@@ -102,7 +111,7 @@ def test_plates_of_harmony_and_of_cellvoyager_have_their_wells_and_fields(
 ) -> None:
     harmony = read([shared_data / OPERETTA / "Index.idx.xml"], bioformats)
     assert (harmony.plates[0].name, wells(harmony)) == ("Test_Sample_BALL", {(2, 2): [0, 1]})
-    assert harmony.images[0].pixel_size_um["X"] == pytest.approx(1.19595, rel=1e-4)
+    assert harmony.images[0].pixel_size["X"].value == pytest.approx(1.19595, rel=1e-4)
     [described] = (shared_data / CELLVOYAGER).rglob("*.wpi")
     voyager = read([described], bioformats)
     assert wells(voyager) == {(3, 7): [0, 1, 2, 3], (4, 2): [4, 5, 6, 7], (5, 7): [8, 9, 10, 11]}

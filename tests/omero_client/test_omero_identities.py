@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omero_lab import address_of, login
@@ -19,7 +20,13 @@ from hcs_mesh.config import OmeroSettings
 from hcs_mesh.plates.omero import pool as pools
 from hcs_mesh.plates.omero.address import Person, SessionKey
 from hcs_mesh.plates.omero.connection import Connection
-from hcs_mesh.plates.omero.errors import OmeroBusy, OmeroOtherUser, OmeroSecretUnusable, OmeroUnreachable
+from hcs_mesh.plates.omero.errors import (
+    OmeroBusy,
+    OmeroCallRefused,
+    OmeroOtherUser,
+    OmeroSecretUnusable,
+    OmeroUnreachable,
+)
 from hcs_mesh.plates.omero.identities import Identities
 from hcs_mesh.plates.omero.minter import Minter, minter_secret
 from hcs_mesh.plates.omero.whose_session import REFUSED_FOR_S, AwaitLogin
@@ -275,6 +282,38 @@ def test_a_refusal_is_tried_again_after_a_while_and_not_before(omero: RunningSer
     now_s[0] = REFUSED_FOR_S
     assert identities.read(ADA, who)[0] == "ada"  # type: ignore[index]
     identities.close()
+
+
+def test_who_is_unknown_at_omero_is_waited_for_and_minted_for_once_in_a_while(
+    omero: RunningServer, minter: Minter
+) -> None:
+    now_s = [0.0]
+    identities = Identities(address_of(omero), minter=minter, clock=lambda: now_s[0])
+    omero.control.tell("forget_counts")
+    for n_minted in (1, 2):
+        for _ in range(3):
+            waiting = identities.read(Person(user="owner"), who)
+            assert isinstance(waiting, AwaitLogin)
+            assert f"OMERO at {address_of(omero)} knows no user owner" in waiting.reason
+        assert omero.control.counts()["ISession.createSessionWithTimeouts"] == n_minted
+        now_s[0] += REFUSED_FOR_S
+
+
+def test_what_a_server_refuses_of_somebody_it_knows_is_told_as_it_says_it(
+    omero: RunningServer, minter: Minter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = OmeroCallRefused("some other reason")
+
+    def service(connection: Connection, name: str) -> Any:
+        if name == "SessionService":
+            raise refused
+        return genuine(connection, name)
+
+    genuine = Connection.service
+    monkeypatch.setattr(Connection, "service", service)
+    with pytest.raises(OmeroCallRefused) as told:
+        minter.mint(ADA)
+    assert told.value is refused
 
 
 def test_a_server_that_is_away_is_no_refusal(own_omero: RunningServer, tmp_path: Path) -> None:

@@ -98,6 +98,19 @@ def test_a_certificate_names_the_server_the_fileset_and_the_files_hashes(
     assert told.planes == tuple(decoded(one))
 
 
+def test_a_plate_whose_pixels_have_no_length_is_certified_like_another(
+    omero: RunningServer, desk: Importing, tmp_path: Path
+) -> None:
+    source = write_ome_plate(
+        tmp_path / "frame.ome.tiff", some_planes(1, 2, 1, 16, 16), pixel_size=(1.0, "reference frame")
+    )
+    one = desk.of("no-length", source)
+    one.whole()
+    told = certificate(one, omero, tmp_path)
+    assert len(told.planes) == 2
+    assert b"planes_note" not in canonical_bytes(told)
+
+
 def test_what_the_server_alone_has_decoded_is_no_proof_and_the_certificate_says_so(
     omero: RunningServer, desk: Importing, tmp_path: Path
 ) -> None:

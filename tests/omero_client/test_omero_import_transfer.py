@@ -12,6 +12,7 @@ from omero_imports import (
     Importing,
     ask,
     counted,
+    edit_mark,
     forge_mark,
     importable,
     importing,
@@ -103,6 +104,29 @@ def test_a_mark_that_somebody_else_has_made_is_none(omero: RunningServer, plate:
         assert desk.of("genuine", plate).reconcile().registered
         assert not desk.of("forged", plate).reconcile().registered
     omero.control.tell("set_permissions", group="lab", permissions="rw----")
+
+
+@pytest.mark.parametrize(
+    "said", ["x", "", "-1", " 0", "\N{ARABIC-INDIC DIGIT ZERO}", "9" * 30, None], ids=[*"abcdef", "none"]
+)
+def test_an_import_whose_mark_was_edited_goes_on_anew_or_is_given_up(
+    omero: RunningServer, desk: Importing, plate: Path, said: str | None, request: pytest.FixtureRequest
+) -> None:
+    name = f"edited-{request.node.callspec.id}"
+    for ending in ("goes-on", "given-up"):
+        one = desk.of(f"{name}-{ending}", plate)
+        one.transfer()
+        key = f"this-mesh/{one.import_id}"
+        with logged_in(omero, "ada") as client:
+            edited = edit_mark(client, key, [("mark", key), *([] if said is None else [("fileset", said)])])
+        assert one.reconcile().complete == ()
+        if ending == "goes-on":
+            assert len(one.driven()) == 1
+            assert edited not in one.at.fileset_ids()
+        else:
+            one.discard()
+        with logged_in(omero, "ada") as client:
+            assert ask(client, "select f.id, f.id from Fileset f where f.id = :what", edited), "it is its owner's"
 
 
 def test_a_plate_is_imported_in_the_group_that_was_asked_for(omero: RunningServer, plate: Path) -> None:

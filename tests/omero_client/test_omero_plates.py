@@ -62,6 +62,27 @@ def test_an_imported_plate_is_what_its_file_says(omero: RunningServer, plates: O
     assert len({place.fileset_id for place in places.values()}) == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((1.0, "pixel"), "1.0 PIXEL"),
+        ((2.5, "reference frame"), "2.5 REFERENCEFRAME"),
+        ((float("nan"), "µm"), "nan MICROMETER"),
+        ((float("inf"), "mm"), "inf MILLIMETER"),
+        ((-0.5, "µm"), "-0.5 MICROMETER"),
+    ],
+)
+def test_a_plate_is_read_without_the_size_of_its_pixels_where_that_is_no_length(
+    omero: RunningServer, plates: OmeroPlates, tmp_path: Path, size: tuple[float, str], told: str
+) -> None:
+    path = write_ome_plate(tmp_path / "plate.ome.tiff", some_planes(1, 1, 2, 16, 16), pixel_size=size)
+    with logged_in(omero, "ada") as client:
+        plate_id = next(number for kind, number in import_files(client, [path], tmp_path) if kind == "Plate")
+    plate = plates.plate(plate_id)
+    assert (plate.pixel_size_um, plate.n_images, plate.channels) == (None, 2, ("channel 0", "channel 1"))
+    assert plate.notes == (f"a pixel is told to be {told} wide, which is left out: it is no length",)
+
+
 def test_an_empty_plate_is_there_and_one_that_never_was_is_not(omero: RunningServer, plates: OmeroPlates) -> None:
     with logged_in(omero, "ada") as client:
         plate_id = save_plate(client, "to be filled", n_rows=0, n_columns=0, n_fields=0)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omero_imports import ask
 from omero_lab import SETUP
-from omero_plates import import_files, logged_in, some_planes, write_ome_plate
+from omero_plates import add_well, import_files, logged_in, save_plate, some_planes, write_ome_plate
 from omero_results import (
     SOURCE,
     commit,
@@ -24,6 +25,7 @@ from omero_results import (
 )
 
 from hcs_mesh.plates.local import seal_well, write_ome_tiff
+from hcs_mesh.plates.local.errors import PlateNotFound
 from hcs_mesh.plates.omero.library import omero_py
 from hcs_mesh.plates.omero.pixels import OmeroPixels
 from hcs_mesh.plates.omero.plates import OmeroPlates
@@ -145,6 +147,44 @@ def test_images_have_the_pixel_size_of_their_source(
     derived = max(one.id for one in OmeroPlates(pool).plates())
     assert derived > plate_id
     assert OmeroPlates(pool).plate(derived).pixel_size_um == pytest.approx(0.65)
+
+
+def test_planes_are_kept_of_a_source_whose_pixels_have_no_length(
+    omero: RunningServer, pool: ConnectionPool, results: OmeroResults, tmp_path: Path
+) -> None:
+    path = write_ome_plate(tmp_path / "plate.ome.tiff", some_planes(1, 2, 2, 24, 32), pixel_size=(1.0, "pixel"))
+    with logged_in(omero, "ada") as client:
+        plate_id = next(number for kind, number in import_files(client, [path], tmp_path) if kind == "Plate")
+    commit(results, plate_id)
+    derived = OmeroPlates(pool).plate(max(one.id for one in OmeroPlates(pool).plates()))
+    assert (derived.id > plate_id, derived.n_images, derived.pixel_size_um, derived.notes) == (True, 4, None, ())
+
+
+@pytest.mark.parametrize(("row", "column"), [(None, None), (None, 1), (-1, 0)])
+def test_a_plate_with_a_well_without_a_place_is_read_and_takes_results(
+    omero: RunningServer,
+    pool: ConnectionPool,
+    results: OmeroResults,
+    plate_id: int,
+    row: int | None,
+    column: int | None,
+) -> None:
+    with logged_in(omero, "ada") as client:
+        save_plate(client, "another", n_rows=1, n_columns=1, n_fields=1)
+        [image_id] = max(ask(client, "select img.id, img.id from Image img"))[:1]
+        add_well(client, plate_id, row=row, column=column, image_id=image_id)
+    plates = OmeroPlates(pool)
+    found = plates.plate(plate_id)
+    assert (found.wells, found.fields("A01"), found.n_images) == (("A01", "A02"), (1, 2), 16)
+    assert found.notes == ("1 images of wells without a row or column of a plate are left out",)
+    with pytest.raises(PlateNotFound, match=rf"Image {image_id} of OMERO .+ is in a well of plate {plate_id} "):
+        plates.plate(image_id)
+    commit(results, plate_id)
+    derived = max(one.id for one in plates.plates())
+    assert (derived > plate_id, plates.plate(derived).wells) == (True, ("A01",))
+    with logged_in(omero, "ada") as client:
+        wells = ask(client, f"select well.row, well.column from Well well where well.plate.id = {derived}")
+    assert sorted(wells) == [[0, 0], [0, 1]]
 
 
 def test_what_was_not_measured_does_not_spoil_the_range_in_which_a_plane_is_drawn(

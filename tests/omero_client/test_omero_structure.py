@@ -26,7 +26,7 @@ IDS = st.integers(0, 1 << 62)
 
 
 def row(
-    well: tuple[int, int] = (0, 0),
+    well: tuple[int | None, int | None] = (0, 0),
     field: int = 0,
     *,
     pixels: int = 1,
@@ -76,6 +76,17 @@ def test_a_pixel_type_that_numpy_has_not_is_left_out_and_told() -> None:
     assert plate.n_images == 2
     assert plate.notes == ("1 images of pixel type complex are left out",)
     assert [place.pixels_id for place in places.values()] == [1]
+
+
+@pytest.mark.parametrize("at", [(None, 0), (0, None), (None, None), (-1, 0), (0, -1), (702, 0), (0, 99)])
+def test_a_well_without_a_place_on_a_plate_is_left_out_and_told(at: tuple[int | None, int | None]) -> None:
+    rows = [row((1, 2), pixels=1, rows=None, columns=None), row(at, pixels=2), row(at, 1, pixels=3, kind="complex")]
+    plate, places = structure(5, rows, Description(), root=ROOT)
+    assert (plate.wells, plate.n_images, plate.n_rows, plate.n_columns) == (("B03",), 2, 2, 3)
+    assert plate.notes == ("2 images of wells without a row or column of a plate are left out",)
+    assert [place.pixels_id for place in places.values()] == [1]
+    alone = structure(5, [row(at, rows=None, columns=None)], Description(), root=ROOT).plate
+    assert (alone.n_images, alone.n_rows, alone.n_columns, len(alone.notes)) == (0, 0, 0, 1)
 
 
 def test_the_place_of_an_image_says_where_it_is_in_omero_and_on_disk() -> None:

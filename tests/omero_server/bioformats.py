@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omero_server.plane_files import DTYPES, NoPlane, Shape
-from omero_server.read_fileset import ReadChannel, ReadFileset, ReadImage, ReadPlate, ReadWell, Unreadable
+from omero_server.read_fileset import ReadChannel, ReadFileset, ReadImage, ReadLength, ReadPlate, ReadWell, Unreadable
 
 PROCESS = Path(__file__).with_name("bioformats_process.py")
 
@@ -121,7 +121,7 @@ def _image(said: dict[str, Any], number: int, first: str) -> ReadImage:
         order=said["order"],
         channels=[ReadChannel(**one) for one in said["channels"]],
         places=[],
-        pixel_size_um=said["pixel_size_um"],
+        pixel_size={axis: ReadLength(*size) for axis, size in said["pixel_size"].items()},
         series=number,
     )
 

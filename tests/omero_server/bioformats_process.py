@@ -67,7 +67,7 @@ class Machine:
             "order": str(reader.getDimensionOrder()),
             "n_samples": int(reader.getRGBChannelCount()),
             "channels": [self._channel(described, n, c) for c in range(described.getChannelCount(n))],
-            "pixel_size_um": {axis: _in(unit.MICROMETER, size) for axis, size in sizes.items() if size is not None},
+            "pixel_size": {axis: _length(unit.MICROMETER, size) for axis, size in sizes.items() if size is not None},
         }
 
     def _channel(self, described: Any, n: int, c: int) -> dict[str, Any]:
@@ -94,6 +94,13 @@ class Machine:
 
 def _in(unit: Any, length: Any) -> float:
     return float(length.value(unit).doubleValue())
+
+
+def _length(unit: Any, length: Any) -> tuple[float, str]:
+    """A length in micrometers; one in pixels, or in those of a reference frame, is none and stays what it is."""
+    if length.value(unit) is not None:
+        return _in(unit, length), "MICROMETER"
+    return float(length.value().doubleValue()), str(length.unit().getSymbol()).replace(" ", "").upper()
 
 
 def _number(value: Any) -> int | None:

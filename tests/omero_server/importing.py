@@ -98,8 +98,8 @@ class Import:
             version=0,
             **{f"size{axis}": size for axis, size in image.sizes.items()},
         )
-        for axis, size_um in image.pixel_size_um.items():
-            self._graph.put(pixels, f"physicalSize{axis}", {"value": size_um, "unit": "MICROMETER"})
+        for axis, size in image.pixel_size.items():
+            self._graph.put(pixels, f"physicalSize{axis}", size._asdict())
         for channel in image.channels:
             wave = channel.emission_nm
             known_as = make("LogicalChannel", name=channel.name, version=0)

@@ -8,11 +8,18 @@ from pathlib import Path, PurePosixPath
 import tifffile
 
 from omero_server.plane_files import Place
-from omero_server.read_fileset import ReadChannel, ReadFileset, ReadImage, ReadPlate, ReadWell, Unreadable
+from omero_server.read_fileset import ReadChannel, ReadFileset, ReadImage, ReadLength, ReadPlate, ReadWell, Unreadable
 
 AXES = "XYZCT"
 COMPANIONS = (".companion.ome", ".ome.xml")
-MICROMETERS = {"µm": 1.0, "\u03bcm": 1.0, "nm": 1e-3, "mm": 1e3}
+UNITS = {
+    "µm": "MICROMETER",
+    "\u03bcm": "MICROMETER",
+    "nm": "NANOMETER",
+    "mm": "MILLIMETER",
+    "pixel": "PIXEL",
+    "reference frame": "REFERENCEFRAME",
+}
 
 
 def read_ome_tiff(files: list[Path]) -> ReadFileset | None:
@@ -95,7 +102,7 @@ def _image(image: _Element, files: dict[str, int], first: str) -> ReadImage:
         order=order,
         channels=channels,
         places=_places(pixels.all("TiffData"), sizes, order, files, first),
-        pixel_size_um=_pixel_sizes(pixels),
+        pixel_size=_pixel_sizes(pixels),
     )
 
 
@@ -107,14 +114,14 @@ def _channel(channel: _Element) -> ReadChannel:
     )
 
 
-def _pixel_sizes(pixels: _Element) -> dict[str, float]:
+def _pixel_sizes(pixels: _Element) -> dict[str, ReadLength]:
     found = {}
     for axis in "XYZ":
         size, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
         if size is not None:
-            if unit not in MICROMETERS:
+            if unit not in UNITS:
                 raise Unreadable(f"PhysicalSize{axis} in {unit}")
-            found[axis] = float(size) * MICROMETERS[unit or "µm"]
+            found[axis] = ReadLength(float(size), UNITS[unit])
     return found
 
 

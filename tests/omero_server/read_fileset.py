@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from omero_server.plane_files import Place
 
 
 class Unreadable(Exception):
     """No reader of the stand-in makes images of these files."""
+
+
+class ReadLength(NamedTuple):
+    value: float
+    unit: str
+    """As OMERO's model names it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class ReadImage:
     order: str
     channels: list[ReadChannel]
     places: list[Place | None]
-    pixel_size_um: dict[str, float] = field(default_factory=dict)
+    pixel_size: dict[str, ReadLength] = field(default_factory=dict)
     series: int | None = None
     """Its number in the fileset where Bio-Formats decodes it, who alone knows where its planes lie."""
 

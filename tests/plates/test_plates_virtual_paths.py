@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hcs_mesh.config.errors import MeshError
 from hcs_mesh.plates.errors import PlatePathError
 from hcs_mesh.plates.virtual_paths import VirtualPath, format_path, parse_path
-from hcs_mesh.plates.wells import normalise_well, plate_format, row_label, row_number, well_label, well_position
+from hcs_mesh.plates.wells import (
+    label_if_any,
+    normalise_well,
+    plate_format,
+    row_label,
+    row_number,
+    well_label,
+    well_position,
+)
 
 WELLS = st.builds(well_label, st.integers(0, 701), st.integers(0, 98))
 PLANES = st.builds(
@@ -73,6 +81,23 @@ def test_a_path_that_is_not_one_is_refused_as_a_value_error(text: str) -> None:
 def test_positions_and_labels_of_wells(row: int, column: int, label: str) -> None:
     assert well_label(row, column) == label
     assert well_position(label) == (row, column)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "label"),
+    [
+        (0, 0, "A01"),
+        (701, 98, "ZZ99"),
+        (702, 0, ""),
+        (0, 99, ""),
+        (-1, 0, ""),
+        (0, -1, ""),
+        (None, 0, ""),
+        (0, None, ""),
+    ],
+)
+def test_a_position_that_no_well_has_is_without_a_label(row: int | None, column: int | None, label: str) -> None:
+    assert label_if_any(row, column) == label
 
 
 @given(st.integers(0, 701), st.integers(0, 98))
