@@ -44,6 +44,7 @@ class OmeroPlates:
 
         Raises:
             PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
             OmeroError: the server refuses or cannot be reached.
         """
         return self.with_places(plate_id).plate
@@ -53,6 +54,7 @@ class OmeroPlates:
 
         Raises:
             PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
             OmeroError: the server refuses or cannot be reached.
         """
         check_plate_id(plate_id)
@@ -64,6 +66,7 @@ def read_plate(connection: Connection, plate_id: int) -> OmeroPlate:
 
     Raises:
         PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
         OmeroError: the server refuses or cannot be reached.
     """
     return read_stamped(connection, plate_id)[0]
@@ -74,6 +77,7 @@ def read_stamped(connection: Connection, plate_id: int) -> tuple[OmeroPlate, str
 
     Raises:
         PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
         OmeroError: the server refuses or cannot be reached.
     """
     root = f"omero://{connection.address}"

@@ -54,6 +54,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
+        MetadataError: it claims more planes than are read.
             OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
         check_plate_id(plate_id)
@@ -64,6 +65,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
+        MetadataError: it claims more planes than are read.
             OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
         check_plate_id(plate_id)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from omero_lab import address_of, login
-from omero_plates import import_files, logged_in, save_plate, some_planes, write_ome_plate
+from omero_plates import import_files, logged_in, save_plate, set_sizes, some_planes, write_ome_plate
 
+from hcs_mesh.plates.errors import MetadataError
 from hcs_mesh.plates.local.errors import PlateNotFound
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.pool import ConnectionPool
+from hcs_mesh.plates.omero.structure import MAX_PLANES
 from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
@@ -77,6 +79,16 @@ def test_a_private_plate_of_somebody_else_is_not_there(omero: RunningServer, pla
     with pytest.raises(PlateNotFound):
         plates.plate(plate_id)
     assert plate_id not in {one.id for one in plates.plates()}
+
+
+def test_a_plate_of_absurd_size_is_refused_and_others_are_read_on(omero: RunningServer, plates: OmeroPlates) -> None:
+    with logged_in(omero, "ada") as client:
+        absurd = save_plate(client, "absurd", n_rows=1, n_columns=1, n_fields=1, n_channels=1)
+        set_sizes(client, absurd, Z=MAX_PLANES + 1)
+        sound = save_plate(client, "sound", n_rows=1, n_columns=1, n_fields=1, n_channels=1)
+    with pytest.raises(MetadataError, match=f"plate {absurd} at OMERO claims 2,000,001 planes.*well A01"):
+        plates.plate(absurd)
+    assert plates.plate(sound).n_images == 1
 
 
 def test_a_list_of_plates_counts_what_each_holds_in_one_call(omero: RunningServer, plates: OmeroPlates) -> None:

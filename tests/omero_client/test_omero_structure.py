@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.plates.errors import UnreadableImage
+from hcs_mesh.plates.errors import MetadataError, UnreadableImage
 from hcs_mesh.plates.local.errors import PlateNotFound
+from hcs_mesh.plates.omero import structure as structure_module
 from hcs_mesh.plates.omero.structure import (
     DTYPES,
+    MAX_PLANES,
     Description,
     Place,
     empty_plate,
@@ -76,6 +78,32 @@ def test_a_pixel_type_that_numpy_has_not_is_left_out_and_told() -> None:
     assert plate.n_images == 2
     assert plate.notes == ("1 images of pixel type complex are left out",)
     assert [place.pixels_id for place in places.values()] == [1]
+
+
+@pytest.mark.parametrize(
+    "zct",
+    [
+        (2**31 - 1, 1, 2**31 - 1),
+        (MAX_PLANES, 1, 1),
+        # Channels are named though there is no plane of them, and t is gone through though it has no z.
+        (0, MAX_PLANES, 1),
+        (-1, 1, 2**31 - 1),
+    ],
+)
+def test_a_plate_that_claims_more_planes_than_are_read_is_refused_before_it_is_built(
+    monkeypatch: pytest.MonkeyPatch, zct: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr(structure_module, "build_plate", lambda *_, **__: pytest.fail("it was built"))
+    rows = [row(pixels=1), row((0, 1), field=2, pixels=2, zct=zct)]
+    with pytest.raises(MetadataError, match=r"plate 5 .* claims .* most 2,000,000 .* field 3 of well A02") as refused:
+        structure(5, rows, Description(), root=ROOT)
+    assert "delete that image in OMERO" in refused.value.hint
+
+
+def test_images_that_are_left_out_are_no_planes_of_a_plate_whatever_they_claim() -> None:
+    rows = [row(pixels=1), row(field=1, pixels=2, zct=(1, MAX_PLANES, 1), kind="complex")]
+    plate = structure(5, rows, Description(), root=ROOT).plate
+    assert (plate.n_images, plate.channels) == (2, ("0", "1"))
 
 
 def test_the_place_of_an_image_says_where_it_is_in_omero_and_on_disk() -> None:
