@@ -11,6 +11,7 @@ from .off_plates import no_plate_there
 from .pool import ConnectionPool
 from .structure import (
     PLATE,
+    SHAPES,
     STRUCTURE,
     SUMMARIES,
     Description,
@@ -37,7 +38,7 @@ class OmeroPlates:
         Raises:
             OmeroError: the server refuses or cannot be reached.
         """
-        return self._pool.read(lambda connection: summaries(connection.rows(SUMMARIES)))
+        return self._pool.read(list_plates)
 
     def plate(self, plate_id: int) -> Plate:
         """Return what one plate holds, its root being the server's address.
@@ -59,6 +60,15 @@ class OmeroPlates:
         """
         check_plate_id(plate_id)
         return self._pool.read(lambda connection: read_plate(connection, plate_id))
+
+
+def list_plates(connection: Connection) -> tuple[PlateSummary, ...]:
+    """Ask for a line of each plate that the session may see.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    return summaries(connection.rows(SUMMARIES), connection.rows(SHAPES))
 
 
 def read_plate(connection: Connection, plate_id: int) -> OmeroPlate:

@@ -38,12 +38,24 @@ many as there are channels.
 """
 
 SUMMARIES = """
-select plate.id, plate.name, count(distinct ws.well.id), count(ws.id), sum(pix.sizeC * pix.sizeZ * pix.sizeT)
+select plate.id, plate.name, count(distinct ws.well.id), count(ws.id)
 from Plate plate left outer join plate.wells well left outer join well.wellSamples ws
- left outer join ws.image img left outer join img.pixels pix
 group by plate.id, plate.name order by plate.id
 """
 """One line for each plate; of its wells those count that have images, for some readers make the others as well."""
+
+SHAPES = """
+select plate.id, pix.sizeC, pix.sizeZ, pix.sizeT, count(pix.id)
+from Plate plate join plate.wells well join well.wellSamples ws join ws.image img join img.pixels pix
+group by plate.id, pix.sizeC, pix.sizeZ, pix.sizeT
+"""
+"""How many images of each shape a plate has, mostly of one.
+
+They are multiplied here: a product beyond 2^31 - 1 fails a whole query in PostgreSQL, whosever image it is.
+"""
+
+LARGEST_COUNT = 2**53 - 1
+"""What a list tells of a plate that claims more planes: no message carries 2^93, nor a web page more than this."""
 
 DTYPES: Mapping[str, str] = {
     "int8": "int8",
@@ -226,11 +238,20 @@ def empty_plate(plate_id: int, rows: Sequence[Sequence[Any]], *, root: str) -> O
     return OmeroPlate(plate, {})
 
 
-def summaries(rows: Iterable[Sequence[Any]]) -> tuple[PlateSummary, ...]:
-    """One line for each plate."""
+def summaries(rows: Iterable[Sequence[Any]], shapes: Iterable[Sequence[Any]]) -> tuple[PlateSummary, ...]:
+    """One line for each plate, of what ``SUMMARIES`` and ``SHAPES`` answer with."""
+    n_planes = Counter[int]()
+    for plate_id, n_c, n_z, n_t, n in shapes:
+        n_planes[plate_id] += max(0, n_c) * max(0, n_z) * max(0, n_t) * n
     return tuple(
-        PlateSummary(id=plate_id, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_planes or 0)
-        for plate_id, name, n_wells, n_fields, n_planes in rows
+        PlateSummary(
+            id=plate_id,
+            name=name,
+            n_wells=n_wells,
+            n_fields=n_fields,
+            n_images=min(n_planes[plate_id], LARGEST_COUNT),
+        )
+        for plate_id, name, n_wells, n_fields in rows
     )
 
 

@@ -1,5 +1,6 @@
 """A plate out of OMERO's rows: one image for each plane, ragged where it is ragged, nothing invented."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +8,11 @@ from hypothesis import strategies as st
 
 from hcs_mesh.plates.errors import MetadataError, UnreadableImage
 from hcs_mesh.plates.local.errors import PlateNotFound
+from hcs_mesh.plates.model import PlateSummary
 from hcs_mesh.plates.omero import structure as structure_module
 from hcs_mesh.plates.omero.structure import (
     DTYPES,
+    LARGEST_COUNT,
     MAX_PLANES,
     Description,
     Place,
@@ -155,9 +158,19 @@ def test_a_plate_without_images_is_empty_and_one_that_is_not_there_is_not_found(
 
 
 def test_a_list_of_plates_counts_what_each_holds() -> None:
-    (one, none) = summaries([[1, "first", 96, 384, 1536], [2, "second", 0, 0, None]])
-    assert (one.id, one.n_wells, one.n_fields, one.n_images) == (1, 96, 384, 1536)
+    shapes = [[1, 4, 1, 1, 383], [1, 2, 3, 5, 1]]
+    (one, none) = summaries([[1, "first", 96, 384], [2, "second", 0, 0]], shapes)
+    assert (one.id, one.n_wells, one.n_fields, one.n_images) == (1, 96, 384, 383 * 4 + 30)
     assert none.n_images == 0
+
+
+def test_a_list_of_plates_bears_what_a_plate_claims() -> None:
+    largest = 2**31 - 1
+    rows = [[1, "claims too much", 1, 1], [2, "claims too little", 1, 2], [3, "sound", 1, 1]]
+    shapes = [[1, largest, largest, largest, 1], [2, -3, 1, 1, 1], [2, 2, 1, 1, 1], [3, 4, 1, 1, 1]]
+    found = summaries(rows, shapes)
+    assert [one.n_images for one in found] == [LARGEST_COUNT, 2, 4]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=tuple[PlateSummary, ...]) == found
 
 
 dimensions = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
