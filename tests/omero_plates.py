@@ -84,6 +84,20 @@ def add_well(client: Any, plate_id: int, *, row: int | None, column: int | None,
     client.getSession().getUpdateService().saveObject(well)
 
 
+def set_sizes(client: Any, plate_id: int, **sizes: int) -> None:
+    """Claim sizes of every image of a plate, ``Z=3`` say, as any program may: the server keeps whatever it is told."""
+    from omero.rtypes import rint
+    from omero.sys import ParametersI
+
+    session = client.getSession()
+    hql = "select p from Pixels p join p.image i join i.wellSamples ws join ws.well w where w.plate.id = :pid"
+    parameters = ParametersI().addLong("pid", plate_id)
+    for pixels in session.getQueryService().findAllByQuery(hql, parameters, {"omero.group": "-1"}):
+        for axis, size in sizes.items():
+            getattr(pixels, f"setSize{axis}")(rint(size))
+        session.getUpdateService().saveObject(pixels)
+
+
 def import_files(client: Any, files: Sequence[Path], root: Path) -> list[tuple[str, int]]:
     """Import files as one fileset; the kinds and ids of what they became, plates first."""
     import omero

@@ -12,6 +12,7 @@ from .off_plates import no_plate_there
 from .pool import ConnectionPool
 from .structure import (
     PLATE,
+    SHAPES,
     STRUCTURE,
     SUMMARIES,
     Description,
@@ -38,13 +39,14 @@ class OmeroPlates:
         Raises:
             OmeroError: the server refuses or cannot be reached.
         """
-        return self._pool.read(lambda connection: summaries(connection.rows(SUMMARIES)))
+        return self._pool.read(list_plates)
 
     def plate(self, plate_id: int) -> Plate:
         """Return what one plate holds, its root being the server's address.
 
         Raises:
             PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
             OmeroError: the server refuses or cannot be reached.
         """
         return self.with_places(plate_id).plate
@@ -54,10 +56,20 @@ class OmeroPlates:
 
         Raises:
             PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
             OmeroError: the server refuses or cannot be reached.
         """
         check_plate_id(plate_id)
         return self._pool.read(lambda connection: read_plate(connection, plate_id))
+
+
+def list_plates(connection: Connection) -> tuple[PlateSummary, ...]:
+    """Ask for a line of each plate that the session may see.
+
+    Raises:
+        OmeroError: the server refuses or cannot be reached.
+    """
+    return summaries(connection.rows(SUMMARIES), connection.rows(SHAPES))
 
 
 def read_plate(connection: Connection, plate_id: int) -> OmeroPlate:
@@ -65,6 +77,7 @@ def read_plate(connection: Connection, plate_id: int) -> OmeroPlate:
 
     Raises:
         PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
         OmeroError: the server refuses or cannot be reached.
     """
     return read_stamped(connection, plate_id)[0]
@@ -75,6 +88,7 @@ def read_stamped(connection: Connection, plate_id: int) -> tuple[OmeroPlate, str
 
     Raises:
         PlateNotFound: no plate has this id, or none that may be seen.
+        MetadataError: it claims more planes than are read.
         OmeroError: the server refuses or cannot be reached.
     """
     root = f"omero://{connection.address}"

@@ -16,8 +16,8 @@ from .connection import Connection
 from .off_plates import no_plate_there
 from .person import ActsForPeople, InTheNameOf
 from .plate_labels import read_labels
-from .plates import read_plate, read_stamped
-from .structure import STAMP, SUMMARIES, stamp_of_answer, summaries
+from .plates import list_plates, read_plate, read_stamped
+from .structure import STAMP, stamp_of_answer
 
 T = TypeVar("T")
 REREAD_S = 3600.0
@@ -47,13 +47,14 @@ class OmeroSource:
             PlaceRefused: it is asked in nobody's name.
             OmeroError: the server refuses or cannot be reached.
         """
-        return self._read(requester, lambda connection: summaries(connection.rows(SUMMARIES)))
+        return self._read(requester, list_plates)
 
     def plate(self, plate_id: int, requester: str = "") -> Plate:
         """Return what one plate holds, its root being the server's address.
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
+        MetadataError: it claims more planes than are read.
             OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
         check_plate_id(plate_id)
@@ -64,6 +65,7 @@ class OmeroSource:
 
         Raises:
             PlateNotFound: no plate has this id, or none that this person may see.
+        MetadataError: it claims more planes than are read.
             OmeroAwaitsLogin, PlaceRefused, OmeroError: as for ``plates``.
         """
         check_plate_id(plate_id)

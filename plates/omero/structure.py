@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import UnreadableImage
+from ..errors import MetadataError, UnreadableImage
 from ..local.errors import no_plate
 from ..model import Image, Plate, PlateSummary, build_plate
 from ..wells import label_if_any
@@ -38,12 +38,24 @@ many as there are channels.
 """
 
 SUMMARIES = """
-select plate.id, plate.name, count(distinct ws.well.id), count(ws.id), sum(pix.sizeC * pix.sizeZ * pix.sizeT)
+select plate.id, plate.name, count(distinct ws.well.id), count(ws.id)
 from Plate plate left outer join plate.wells well left outer join well.wellSamples ws
- left outer join ws.image img left outer join img.pixels pix
 group by plate.id, plate.name order by plate.id
 """
 """One line for each plate; of its wells those count that have images, for some readers make the others as well."""
+
+SHAPES = """
+select plate.id, pix.sizeC, pix.sizeZ, pix.sizeT, count(pix.id)
+from Plate plate join plate.wells well join well.wellSamples ws join ws.image img join img.pixels pix
+group by plate.id, pix.sizeC, pix.sizeZ, pix.sizeT
+"""
+"""How many images of each shape a plate has, mostly of one.
+
+They are multiplied here: a product beyond 2^31 - 1 fails a whole query in PostgreSQL, whosever image it is.
+"""
+
+LARGEST_COUNT = 2**53 - 1
+"""What a list tells of a plate that claims more planes: no message carries 2^93, nor a web page more than this."""
 
 DTYPES: Mapping[str, str] = {
     "int8": "int8",
@@ -56,6 +68,12 @@ DTYPES: Mapping[str, str] = {
     "double": "float64",
 }
 """OMERO's pixel types by numpy's names; those of bits and of complex numbers have none here."""
+
+MAX_PLANES = 2_000_000
+"""Planes of a plate that is read: they take some seconds and 600 MB, and who writes to OMERO may claim 2^93.
+
+As many as a plate of MetaXpress may have, and more than a message carries that has the length it is shipped with.
+"""
 
 
 class Place(NamedTuple):
@@ -187,12 +205,14 @@ def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Descrip
 
     Raises:
         PlateNotFound: there are no rows.
+        MetadataError: they claim more than ``MAX_PLANES`` planes.
     """
     found = [_Row(*row) for row in rows]
     if not found:
         raise no_plate(plate_id)
     placed = [row for row in found if label_if_any(row.row, row.column)]
     readable = [row for row in placed if row.pixels_type in DTYPES]
+    _check_n_planes(plate_id, readable)
     strange = Counter(row.pixels_type for row in placed if row.pixels_type not in DTYPES)
     notes = [f"{n} images of pixel type {kind} are left out" for kind, n in strange.items()]
     if len(placed) < len(found):
@@ -205,7 +225,7 @@ def structure(plate_id: int, rows: Iterable[Sequence[Any]], description: Descrip
         name=found[0].name,
         n_rows=found[0].n_rows or 1 + max((row.row or 0 for row in placed), default=-1),
         n_columns=found[0].n_columns or 1 + max((row.column or 0 for row in placed), default=-1),
-        channels=_names(description.channels, max(row.n_c for row in found)),
+        channels=_names(description.channels, max((row.n_c for row in readable), default=0)),
         pixel_size_um=description.pixel_size_um,
         root=root,
         notes=tuple(notes),
@@ -226,12 +246,44 @@ def empty_plate(plate_id: int, rows: Sequence[Sequence[Any]], *, root: str) -> O
     return OmeroPlate(plate, {})
 
 
-def summaries(rows: Iterable[Sequence[Any]]) -> tuple[PlateSummary, ...]:
-    """One line for each plate."""
+def summaries(rows: Iterable[Sequence[Any]], shapes: Iterable[Sequence[Any]]) -> tuple[PlateSummary, ...]:
+    """One line for each plate, of what ``SUMMARIES`` and ``SHAPES`` answer with."""
+    n_planes = Counter[int]()
+    for plate_id, n_c, n_z, n_t, n in shapes:
+        n_planes[plate_id] += max(0, n_c) * max(0, n_z) * max(0, n_t) * n
     return tuple(
-        PlateSummary(id=plate_id, name=name, n_wells=n_wells, n_fields=n_fields, n_images=n_planes or 0)
-        for plate_id, name, n_wells, n_fields, n_planes in rows
+        PlateSummary(
+            id=plate_id,
+            name=name,
+            n_wells=n_wells,
+            n_fields=n_fields,
+            n_images=min(n_planes[plate_id], LARGEST_COUNT),
+        )
+        for plate_id, name, n_wells, n_fields in rows
     )
+
+
+def _check_n_planes(plate_id: int, rows: Sequence[_Row]) -> None:
+    """Refuse sizes that nothing here could hold, before anything is built of them: OMERO keeps whatever it is told.
+
+    Raises:
+        MetadataError: there are more than ``MAX_PLANES`` planes.
+    """
+    n_planes = sum(map(_n_planes, rows))
+    if n_planes > MAX_PLANES:
+        largest = max(rows, key=_n_planes)
+        raise MetadataError(
+            f"plate {plate_id} at OMERO claims {n_planes:,} planes, and at most {MAX_PLANES:,} are read; its largest "
+            f"image, field {largest.field + 1} of well {label_if_any(largest.row, largest.column)}, has "
+            f"{largest.n_c} channels, {largest.n_z} z and {largest.n_t} t",
+            hint="If no microscope made it so, delete that image in OMERO, or ask its owner to. A plate that is "
+            "really as large has to be several plates there.",
+        )
+
+
+def _n_planes(row: _Row) -> int:
+    """What an image adds to its plate; sizes below 1 count as 1, for the others are gone through all the same."""
+    return max(1, row.n_c) * max(1, row.n_z) * max(1, row.n_t)
 
 
 def _images(rows: Iterable[_Row]) -> Iterator[Image]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from omero_server.graph import Graph
 from omero_server.hql_evaluation import Evaluation
+from omero_server.hql_functions import OutOfRange
 from omero_server.hql_tokens import HqlError
 from omero_server.schema import schema
 
@@ -153,6 +154,20 @@ def test_what_is_fetched_is_told_apart_from_what_is_only_joined(graph: Graph) ->
 def test_what_means_nothing_is_an_error_before_the_first_row(graph: Graph, query: str, said: str) -> None:
     with pytest.raises(HqlError, match=said):
         Evaluation(graph, query, {"none": []}).columns()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select sum(w.row * 2000000000 * 2) from Well w",
+        "select (w.id + 4000000000) * 4000000000 from Well w",
+        "select p.rows - 2147483647 - 4 from Plate p",
+    ],
+)
+def test_a_number_beyond_its_type_fails_the_query_as_in_postgresql(graph: Graph, query: str) -> None:
+    with pytest.raises(OutOfRange):
+        Evaluation(graph, query, {}).columns()
+    assert answer(graph, "select sum(1.0 * w.row * 2000000000 * 2) from Well w") == [[8e9]]
 
 
 def test_what_a_caller_may_not_read_is_not_there(graph: Graph) -> None:

@@ -11,6 +11,7 @@ from companions import STACKS, write_stacks
 from msgspec import UNSET
 from omero_imports import METAXPRESS, OME_TIFF, Importing, importing, n_of, secret
 from omero_lab import address_of, login
+from omero_plates import logged_in, set_sizes
 from omero_proxy import Place
 from waiting import eventually
 
@@ -153,6 +154,25 @@ async def test_what_the_servers_disk_lost_is_uploaded_anew_from_what_is_held(pla
     assert [one.phase for one in status.history].count("settling") == 1
     assert any("not what was sent" in one.note for one in status.history if one.phase == "transferring")
     assert [n_of(place.server, kind) for kind in ("Fileset", "Plate")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [({"Z": 10_000_000}, "at OMERO claims"), ({"X": 400_000, "Y": 400_000}, "298.0 GiB each, and at most 2 GiB")],
+)
+async def test_an_import_whose_plate_claims_absurd_sizes_at_omero_is_done_without_a_certificate(
+    place: Place, sizes: dict[str, int], said: str
+) -> None:
+    place.server.control.tell("hold", operation="IUpdate.saveArray")
+    import_id = await place.submit()
+    await eventually(lambda: place.server.control.tell("held")["held"].get("IUpdate.saveArray"), 60.0, "annotating")
+    with logged_in(place.server, "ada") as client:
+        set_sizes(client, 1, **sizes)
+    place.server.control.tell("release", operation="IUpdate.saveArray")
+    status = await place.until(import_id, "done")
+    assert status.certificate == ""
+    assert status.certificate_note.startswith("not certified: ")
+    assert said in status.certificate_note
 
 
 async def test_an_import_waits_until_its_owner_logs_in_and_then_goes_on(

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from omero_lab import address_of, login
-from omero_plates import import_files, logged_in, save_plate, some_planes, write_ome_plate
+from omero_plates import import_files, logged_in, save_plate, set_sizes, some_planes, write_ome_plate
 
+from hcs_mesh.plates.errors import MetadataError
 from hcs_mesh.plates.local.errors import PlateNotFound
 from hcs_mesh.plates.omero.connection import Connection
 from hcs_mesh.plates.omero.plates import OmeroPlates
 from hcs_mesh.plates.omero.pool import ConnectionPool
+from hcs_mesh.plates.omero.structure import LARGEST_COUNT, MAX_PLANES
 from omero_server.running import RunningServer
 
 pytestmark = pytest.mark.needs("omero")
@@ -100,7 +102,32 @@ def test_a_private_plate_of_somebody_else_is_not_there(omero: RunningServer, pla
     assert plate_id not in {one.id for one in plates.plates()}
 
 
-def test_a_list_of_plates_counts_what_each_holds_in_one_call(omero: RunningServer, plates: OmeroPlates) -> None:
+def test_a_plate_of_absurd_size_is_refused_and_others_are_read_on(omero: RunningServer, plates: OmeroPlates) -> None:
+    with logged_in(omero, "ada") as client:
+        absurd = save_plate(client, "absurd", n_rows=1, n_columns=1, n_fields=1, n_channels=1)
+        set_sizes(client, absurd, Z=MAX_PLANES + 1)
+        sound = save_plate(client, "sound", n_rows=1, n_columns=1, n_fields=1, n_channels=1)
+    with pytest.raises(MetadataError, match=f"plate {absurd} at OMERO claims 2,000,001 planes.*well A01"):
+        plates.plate(absurd)
+    assert plates.plate(sound).n_images == 1
+
+
+def test_an_image_of_absurd_size_leaves_everybody_the_list_of_plates(omero: RunningServer, plates: OmeroPlates) -> None:
+    largest = 2**31 - 1
+    with logged_in(omero, "ada") as client:
+        numbers = [
+            save_plate(client, name, n_rows=1, n_columns=1, n_fields=1, n_channels=2) for name in ("a", "b", "c", "d")
+        ]
+        set_sizes(client, numbers[0], C=largest, Z=largest, T=largest)
+        # More than PostgreSQL's integer, and no more than any of OMERO's numbers.
+        set_sizes(client, numbers[1], Z=50_000, T=50_000)
+        set_sizes(client, numbers[2], C=-3)
+    listed = {one.id: one for one in plates.plates()}
+    assert [listed[number].n_images for number in numbers] == [LARGEST_COUNT, 5_000_000_000, 0, 2]
+    assert [(listed[number].n_wells, listed[number].n_fields) for number in numbers] == [(1, 1)] * 4
+
+
+def test_a_list_of_plates_counts_what_each_holds_in_two_calls(omero: RunningServer, plates: OmeroPlates) -> None:
     with logged_in(omero, "ada") as client:
         full = save_plate(client, "full", n_rows=2, n_columns=3, n_fields=2)
         empty = save_plate(client, "empty", n_rows=0, n_columns=0, n_fields=0)
@@ -108,7 +135,7 @@ def test_a_list_of_plates_counts_what_each_holds_in_one_call(omero: RunningServe
         bare = save_plate(client, "bare", n_rows=2, n_columns=2, n_fields=0)
     omero.control.tell("forget_counts")
     listed = {one.id: one for one in plates.plates()}
-    assert omero.control.counts().get("IQuery.projection") == 1
+    assert omero.control.counts().get("IQuery.projection") == 2
     assert (listed[full].name, listed[full].n_wells, listed[full].n_fields) == ("full", 6, 12)
     assert listed[full].n_images == 48
     assert [(listed[one].n_wells, listed[one].n_images) for one in (empty, bare)] == [(0, 0), (0, 0)]

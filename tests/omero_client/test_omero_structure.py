@@ -1,14 +1,19 @@
 """A plate out of OMERO's rows: one image for each plane, ragged where it is ragged, nothing invented."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcs_mesh.plates.errors import UnreadableImage
+from hcs_mesh.plates.errors import MetadataError, UnreadableImage
 from hcs_mesh.plates.local.errors import PlateNotFound
+from hcs_mesh.plates.model import PlateSummary
+from hcs_mesh.plates.omero import structure as structure_module
 from hcs_mesh.plates.omero.structure import (
     DTYPES,
+    LARGEST_COUNT,
+    MAX_PLANES,
     Description,
     Place,
     empty_plate,
@@ -89,6 +94,32 @@ def test_a_well_without_a_place_on_a_plate_is_left_out_and_told(at: tuple[int | 
     assert (alone.n_images, alone.n_rows, alone.n_columns, len(alone.notes)) == (0, 0, 0, 1)
 
 
+@pytest.mark.parametrize(
+    "zct",
+    [
+        (2**31 - 1, 1, 2**31 - 1),
+        (MAX_PLANES, 1, 1),
+        # Channels are named though there is no plane of them, and t is gone through though it has no z.
+        (0, MAX_PLANES, 1),
+        (-1, 1, 2**31 - 1),
+    ],
+)
+def test_a_plate_that_claims_more_planes_than_are_read_is_refused_before_it_is_built(
+    monkeypatch: pytest.MonkeyPatch, zct: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr(structure_module, "build_plate", lambda *_, **__: pytest.fail("it was built"))
+    rows = [row(pixels=1), row((0, 1), field=2, pixels=2, zct=zct)]
+    with pytest.raises(MetadataError, match=r"plate 5 .* claims .* most 2,000,000 .* field 3 of well A02") as refused:
+        structure(5, rows, Description(), root=ROOT)
+    assert "delete that image in OMERO" in refused.value.hint
+
+
+def test_images_that_are_left_out_are_no_planes_of_a_plate_whatever_they_claim() -> None:
+    rows = [row(pixels=1), row(field=1, pixels=2, zct=(1, MAX_PLANES, 1), kind="complex")]
+    plate = structure(5, rows, Description(), root=ROOT).plate
+    assert (plate.n_images, plate.channels) == (2, ("0", "1"))
+
+
 def test_the_place_of_an_image_says_where_it_is_in_omero_and_on_disk() -> None:
     places = structure(
         5, [row(pixels=4, series=2), row(field=1, pixels=5, series=None, fileset=None)], Description(), root=ROOT
@@ -138,9 +169,19 @@ def test_a_plate_without_images_is_empty_and_one_that_is_not_there_is_not_found(
 
 
 def test_a_list_of_plates_counts_what_each_holds() -> None:
-    (one, none) = summaries([[1, "first", 96, 384, 1536], [2, "second", 0, 0, None]])
-    assert (one.id, one.n_wells, one.n_fields, one.n_images) == (1, 96, 384, 1536)
+    shapes = [[1, 4, 1, 1, 383], [1, 2, 3, 5, 1]]
+    (one, none) = summaries([[1, "first", 96, 384], [2, "second", 0, 0]], shapes)
+    assert (one.id, one.n_wells, one.n_fields, one.n_images) == (1, 96, 384, 383 * 4 + 30)
     assert none.n_images == 0
+
+
+def test_a_list_of_plates_bears_what_a_plate_claims() -> None:
+    largest = 2**31 - 1
+    rows = [[1, "claims too much", 1, 1], [2, "claims too little", 1, 2], [3, "sound", 1, 1]]
+    shapes = [[1, largest, largest, largest, 1], [2, -3, 1, 1, 1], [2, 2, 1, 1, 1], [3, 4, 1, 1, 1]]
+    found = summaries(rows, shapes)
+    assert [one.n_images for one in found] == [LARGEST_COUNT, 2, 4]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=tuple[PlateSummary, ...]) == found
 
 
 dimensions = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))

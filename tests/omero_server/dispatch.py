@@ -18,6 +18,7 @@ from omero_server.checksums import NoSuchAlgorithm
 from omero_server.enumerations import NoSuchValue
 from omero_server.faults import Asked
 from omero_server.graph import NoSuchRow
+from omero_server.hql_functions import OutOfRange
 from omero_server.hql_tokens import HqlError
 from omero_server.refusals import BadData, BadUse, Denied, MixedGroups, NotKnown, Stale
 from omero_server.schema import UnknownName
@@ -37,6 +38,7 @@ TRANSLATED: tuple[tuple[type[Exception], str], ...] = (
     (BadTimeouts, "SecurityViolation"),
     (NoSuchRow, "ValidationException"),
     (BadData, "ValidationException"),
+    (OutOfRange, "ValidationException"),
     (Stale, "OptimisticLockException"),
     (TimedOut, "SessionTimeoutException"),
     (NoSession, "RemovedSessionException"),

@@ -27,7 +27,12 @@ ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<>": operator.ne,
 }
+BITS = {"RInt": 32, "RLong": 64}
 _Environment = Any
+
+
+class OutOfRange(Exception):
+    """A number is larger than its type, in which PostgreSQL computes; it fails the query, whatever row it is in."""
 
 
 def binary(sign: str, left: Type, right: Type) -> tuple[Type, Callable[[Any, Any], Any]]:
@@ -46,7 +51,8 @@ def binary(sign: str, left: Type, right: Type) -> tuple[Type, Callable[[Any, Any
     if sign == "||":
         return STRING, _known(lambda one, other: f"{one}{other}")
     if sign in ARITHMETIC:
-        return _wider(sign, left, right), _known(ARITHMETIC[sign])
+        kind = _wider(sign, left, right)
+        return kind, _known(_in_range(ARITHMETIC[sign], kind))
     if sign in ORDERED:
         for side in (left, right):
             if side.kind in {"objects", "structures"}:
@@ -61,6 +67,20 @@ def _wider(sign: str, left: Type, right: Type) -> Type:
             raise HqlError(f"{sign!r} stands between numbers, not a {side.name or side.kind}")
     ranks = [NUMBERS.index(side.name) for side in (left, right) if side is not ANY]
     return Type("value", NUMBERS[max(ranks)]) if ranks else ANY
+
+
+def _in_range(combine: Callable[[Any, Any], Any], kind: Type) -> Callable[[Any, Any], Any]:
+    bits = BITS.get(kind.name)
+    if bits is None:
+        return combine
+
+    def bounded(left: Any, right: Any) -> Any:
+        value = combine(left, right)
+        if not -(1 << bits - 1) <= value < 1 << bits - 1:
+            raise OutOfRange(f"{'integer' if bits == 32 else 'bigint'} out of range")
+        return value
+
+    return bounded
 
 
 def _known(combine: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
