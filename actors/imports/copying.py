@@ -47,7 +47,7 @@ class ImportCopying:
         if life.order.mode == "upload":
             source = means.open_source(life)
             device = await source.device(life.plan)
-            hold = await source.hold(life.files, life.plan)
+            hold = await source.hold(life.files, life.plan, lambda reason: means.waits(life, reason))
             await means.ledger.write(
                 Held(import_id=life.import_id, at_unix_s=time.time(), hold=hold, source_device=device)
             )
