@@ -19,6 +19,7 @@ from .actors.nodes.join_desk import JoinDesk
 from .actors.notices.notifier import Notifier
 from .actors.omero.login_desk import LoginDesk
 from .actors.retention import Retention
+from .actors.sweeps import Sweeps
 from .actors.viewing.plane_history import PlaneHistory
 from .actors.viewing.publisher import Publisher
 from .actors.viewing.ring_keeper import RingKeeper
@@ -78,6 +79,7 @@ def mesh_tree(
     is_private = home.source.freshness().is_private
     inspector_line = InspectorLine()
     agents = ServingAgents(layout.data / "agents.json")
+    sweeps = Sweeps()
     elsewhere = ExecutorsElsewhere(node, Supervisor("executors elsewhere", on_exhausted="quarantine"))
     rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots, owner=OWNER)
     history = PlaneHistory(places)
@@ -158,7 +160,12 @@ def mesh_tree(
                             settings.imports,
                             inspector=settings.inspector,
                             places=ImportPlaces(
-                                layout.data, settings.imports, settings.guest, agents, role_in(layout.allowed_keys)
+                                layout.data,
+                                settings.imports,
+                                settings.guest,
+                                agents,
+                                role_in(layout.allowed_keys),
+                                sweeps,
                             ),
                             is_private=is_private,
                             prover=home.prover,

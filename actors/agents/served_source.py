@@ -48,8 +48,8 @@ from ...plates.repository import OpenSource, SourceFile, SourceReader, StoredFil
 from ...plates.served_folders import NotServed, ServedFolders
 from ...plates.source_names import HELD_FOLDER
 from ..imports.scanning import look_error, manifest, scan_source
+from ..sweeps import Sweeps
 from .guest_reading import GuestReading
-from .sweeps import Sweeps
 
 log = get_logger(__name__)
 
@@ -132,7 +132,8 @@ class ServedSource:
             SourceChanged, SourceMissing, SourceUnreadable, SourceFailed: a file is not what had settled.
         """
         folder = self.folders.resolve(root)
-        self.sweeps.spare(import_id)
+        if self.sweeps.spare(import_id):
+            self.sweeps.wait(import_id)
         served = self.folders.holding(folder)
         staging = choose_staging(folder, data=self._data, root=Path(served.path) if served is not None else None)
         held = hold(files, folder, staging.folder, import_id, why=staging.reason, reach=self.folders.reach)
@@ -198,8 +199,9 @@ class ServedSource:
         if held.staging:
             self._check_staging(held.import_id, held.staging)
         try:
-            with self.sweeps.letting_go(held.import_id):
-                release(held, data=self._data)
+            with self.sweeps.from_now_on()(held.import_id) as is_spared:
+                if not is_spared:
+                    release(held, data=self._data)
         except StagingNotOurs as error:
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
         finally:

@@ -140,7 +140,7 @@ class AgentSource:
         """What the source lies on, by the name of its own host."""
         return await self._line.ask(WhichDevice(root=plan.root), timeout_s=LOOK_S)
 
-    async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
+    async def hold(self, files: tuple[SourceFile, ...], plan: Plan, say: Callable[[str], None]) -> Hold:
         """Link or clone the files on the workstation where that can be done, watch them where it cannot."""
         question = HoldFiles(import_id=self._import_id, root=plan.root, files=files)
         held = await self._line.ask(question, timeout_s=LOOK_S)

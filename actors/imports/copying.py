@@ -9,11 +9,13 @@ from pathlib import Path
 
 from ...config import get_logger
 from ...messages.imports import DecodedPlane, ImportOrder
+from ...plates.local.errors import SourceChanged
 from ...plates.omero.import_into import OmeroImport
 from ...plates.repository import StoredFile
 from ...transport import AskFailed
 from ..errors import InspectorKeepsDying
 from ..inspection import Inspection
+from .deletion_wait import wait_for_deletions
 from .life import ImportLife
 from .means import ImportMeans
 from .places import ImportPlaces
@@ -45,7 +47,7 @@ class ImportCopying:
         if life.order.mode == "upload":
             source = means.open_source(life)
             device = await source.device(life.plan)
-            hold = await source.hold(life.files, life.plan)
+            hold = await source.hold(life.files, life.plan, lambda reason: means.waits(life, reason))
             await means.ledger.write(
                 Held(import_id=life.import_id, at_unix_s=time.time(), hold=hold, source_device=device)
             )
@@ -60,8 +62,19 @@ class ImportCopying:
         life.finish_phase()
 
     async def transfer(self, life: ImportLife) -> None:
-        """Copy and hash; the files that became durable are journalled as they do."""
+        """Copy and hash; the files that became durable are journalled as they do.
+
+        Raises:
+            SourceChanged: another import was deleting files that are to be had in place.
+            MeshError: what is wrong with the source, or with the repository.
+        """
         means = self._means
+        # Its files are written down by now: whoever begins to delete after this look finds them.
+        if other := await wait_for_deletions(means, life):
+            raise SourceChanged(
+                f"{other} was deleting its source, of which this import is to have files in place",
+                hint="The import looks at its source once more.",
+            )
         async with means.turn(means.copying, life, "copying"):
             await means.enter(life, "transferring")
             loop = asyncio.get_running_loop()

@@ -118,6 +118,12 @@ class ImportLife:
         """Whether all of it was copied: what is copied from here on is copied anew."""
         return IMPORT_PHASES.index(self.phase) >= IMPORT_PHASES.index("verifying")
 
+    @property
+    def may_be_deleting(self) -> bool:
+        """Whether its source may be being deleted now: it is certified, and no record says what became of the order."""
+        ordered = self.order.delete_source and not self.deletion_tried
+        return ordered and bool(self.certificate) and self.state not in ENDED
+
     def finish_phase(self) -> None:
         """The phase's effects are all there; volatile, since a phase that runs again finds its effects."""
         self._unfinished = False

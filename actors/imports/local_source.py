@@ -33,6 +33,7 @@ from ...plates.local.disk import free_bytes
 from ...plates.planners import Plan
 from ...plates.reach import Reach
 from ...plates.repository import SourceFile, SourceReader, StoredFile
+from ..apart import run_apart
 from ..inspection import Inspection
 from .life import ImportLife
 from .looks import LooksAt
@@ -164,8 +165,17 @@ class LocalSource:
 
         return await self._threads.run(look)
 
-    async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
-        """Link or clone the files where that can be done, watch them where it cannot."""
+    async def hold(self, files: tuple[SourceFile, ...], plan: Plan, say: Callable[[str], None]) -> Hold:
+        """Link or clone the files where that can be done, watch them where it cannot.
+
+        What takes links of an earlier life away has come to its end before: left behind at a disk that hung, it would
+        take these.
+        """
+        sweeps = self._places.sweeps
+        if sweeps.spare(self._import_id):
+            say("what was held for it before is still being let go of")
+            # In no place of its mount: the disk may be slow, and others are to be looked at there.
+            await run_apart(lambda: sweeps.wait(self._import_id), f"hold {self._import_id}")
 
         def take_hold() -> Hold:
             root = Path(plan.root)
@@ -195,8 +205,15 @@ class LocalSource:
 
     async def release(self, held: Hold) -> None:
         """Let the files go; links whose folder is not where it was made stay, wherever that is now."""
+        spared = self._places.sweeps.from_now_on()
+
+        def let_all_go() -> None:
+            with spared(self._import_id) as is_spared:
+                if not is_spared:
+                    release(held, data=self._places.data)
+
         try:
-            await self._threads.run(lambda: release(held, data=self._places.data))
+            await self._threads.run(let_all_go)
         except StagingNotOurs as error:
             # Tried again it would be the same; what somebody has put there is no reason to fail what is stored.
             log.warning("held files stay", import_id=held.import_id, reason=str(error))
@@ -210,8 +227,10 @@ class LocalSource:
 
     async def release_unwritten(self) -> None:
         """Let links go of which no hold was written down."""
-        data, mine = self._places.data, (self._import_id,)
-        await self._threads.run(lambda: [sweep(staging, mine, data=data) for staging in self._stagings()])
+        data, mine, spared = self._places.data, (self._import_id,), self._places.sweeps.from_now_on()
+        await self._threads.run(
+            lambda: [sweep(staging, mine, data=data, spared=spared) for staging in self._stagings()]
+        )
 
     def _stagings(self) -> list[Path]:
         """Where links to this source may lie: on its own file system, and no other disk is asked."""

@@ -30,6 +30,7 @@ from ...transport import INNER, Principal
 from ...transport.messages import ROLES, Role
 from ..errors import NotAllowed, NotTheirs
 from ..ownership import administers, is_administrator
+from ..sweeps import Sweeps
 from .looks import SourceLooks
 from .scanning import check_source, look_error
 from .serving_agents import ServingAgents
@@ -45,17 +46,20 @@ class ImportPlaces:
         guest: GuestSettings | None = None,
         agents: ServingAgents | None = None,
         role_of: Callable[[str], Role | None] | None = None,
+        sweeps: Sweeps | None = None,
     ) -> None:
         """Keep what must survive in ``data``, and work as a ``guest`` does; without it, as fast as can be.
 
         ``agents`` are the workstations from which may be imported beside this host. ``role_of`` says what a name's key
-        may do here, None of a name without a key; without it, nobody's key is asked for.
+        may do here, None of a name without a key; without it, nobody's key is asked for. ``sweeps`` are those of this
+        process: a release that was left at a disk which hangs outlives the proxy that asked for it.
 
         Raises:
             ConfigError: the hours of the guest are not written as they should be.
         """
         self.data = data
         self.agents = agents or ServingAgents()
+        self.sweeps = sweeps or Sweeps()
         self._settings = settings
         self._role_of = role_of
         self._pace = Pace(guest, data, kept=data / RATE_FILE) if guest is not None else None

@@ -9,6 +9,7 @@ from ...config import MeshError
 from ...plates.errors import BEGINNING, NOT_YET
 from ...plates.planners import Plan
 from ...plates.planners.plan import Fileset
+from .deletion_wait import wait_for_deletions
 from .life import ImportLife
 from .means import ImportMeans
 from .readiness import Scan, manifest_digest, why_not_ended
@@ -32,6 +33,8 @@ class ImportSettling:
         means = self._means
         watch: SourceWatch | None = None
         while True:
+            # What is half deleted is not what is to be imported.
+            await wait_for_deletions(means, life)
             async with means.turn(means.looking, life, "looking at its source"):
                 if watch is None:
                     # Not before its turn: ten thousand that wait would write this down at each start.

@@ -55,8 +55,8 @@ class ImportSource(Protocol):
     async def device(self, plan: Plan) -> Device:
         """What the source lies on."""
 
-    async def hold(self, files: tuple[SourceFile, ...], plan: Plan) -> Hold:
-        """Keep the files from vanishing as well as can be."""
+    async def hold(self, files: tuple[SourceFile, ...], plan: Plan, say: Say) -> Hold:
+        """Keep the files from vanishing as well as can be; what takes away what was held before is waited for."""
 
     async def held_space(self, held: Hold) -> HeldSpace:
         """Ask what a hold costs now: bytes that are there only because they are held."""

@@ -95,6 +95,26 @@ def _refuse_unknown(other: ImportLife | None, led: _Led, life: ImportLife, root:
     )
 
 
+async def may_be_of(means: ImportMeans, linked: ImportLife, life: ImportLife) -> bool:
+    """Whether something of a source is what another import is to have in place, for all that can be told now.
+
+    What ``refuse_linked`` asks of all imports in place, of one of them; what no disk says follows from the records.
+    """
+    marks = {file.mark for file in life.files if file.mark}
+    if any(file.mark in marks for file in linked.files):
+        return True
+    if life.order.agent:
+        return False
+    try:
+        root, there = await means.looks.run(life.plan.root, lambda: _marks(life.plan.root, life.files))
+    except (SourceSilent, SourceStays):
+        return may_share(linked.files, life.files)
+    (led,) = await _led_to(means, [(linked.import_id, linked.order.path)])
+    if led.why:
+        return may_share(linked.files, life.files)
+    return led.mark in there or _has_any(led.path, root, [file.path for file in life.files])
+
+
 def may_share(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> bool:
     """Whether a file may be one of others, seen through whatever mount: of its size, and by its inode or its time.
 

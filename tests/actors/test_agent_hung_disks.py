@@ -91,7 +91,7 @@ async def test_a_workstation_is_there_though_one_of_its_disks_does_not_answer(
     write_plate(tmp_path / "plate", Recipe(name="Tiny", n_rows=1, n_columns=1, n_fields=1, size_px=64))
     # The import was taken up again: what it holds now must not go when the workstation comes anew.
     repository = LocalRepository(tmp_path / "mesh")
-    assert await source_of(agents, repository, tmp_path / "mesh").hold((), plan(tmp_path / "plate")) == HOLD
+    assert await source_of(agents, repository, tmp_path / "mesh").hold((), plan(tmp_path / "plate"), print) == HOLD
     assert not agent.owed
     repository.close()
     for life in reversed(lives):

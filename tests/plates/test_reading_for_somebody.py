@@ -211,7 +211,7 @@ def test_what_is_not_the_owners_is_not_read_where_it_takes_a_files_place(
     with pytest.raises(SourceUnreadable, match="nobody has no permission to read it"):
         source.reader(plan, held, bool).open("z.tif")
     with pytest.raises(SourceUnreadable, match="nobody has no permission to read it"):
-        asyncio.run(source.hold(files, plan))
+        asyncio.run(source.hold(files, plan, print))
 
 
 class Here:
