@@ -99,6 +99,10 @@ class ImageFailing(UnreadableImage, ConnectionError):
     """An image file cannot be read now, since its disk or network fails; later it may be."""
 
 
+class ImageTooLarge(UnreadableImage):
+    """A plane has more bytes than are read, by what its place says of it."""
+
+
 class ReaderUnavailable(UnreadableImage):
     """The library that reads an image's format is not here, or cannot be started; the image may be sound."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...config import ImportSettings
 from ...plates.certificate import CertifiedPlane, Device, ImportAccount, SignedCertificate
-from ...plates.errors import MetadataError
+from ...plates.errors import ImageTooLarge, MetadataError
 from ...plates.import_outline import ImportOutline
 from ...plates.local.certificate_shelf import certificate_path, certified_ids, keep, kept, store
 from ...plates.local.certifying import issue
@@ -145,7 +145,7 @@ class OmeroProver:
                 decoded=planes_of(life),
                 allow_same_disk=self._settings.certify_same_disk,
             )
-        except (CertificateRefused, MetadataError, OmeroPlanesDiffer) as error:
+        except (CertificateRefused, ImageTooLarge, MetadataError, OmeroPlanesDiffer) as error:
             raise NoCertificate(str(error), hint=error.hint) from error
         return sign(certificate, key)
 

@@ -40,7 +40,7 @@ def issue(
         SameDisk: source and managed repository share a disk, or nobody knows, and ``allow_same_disk`` is not given.
         NothingToCertify: the import is not finished, or some file of it is not there.
         OmeroPlanesDiffer: the server shows other pixels.
-        MetadataError: a plate claims more planes there than are read.
+        MetadataError, ImageTooLarge: a plate claims more planes there, or larger ones, than are read.
         OmeroError: the server refuses or cannot be reached.
     """
     standing = at.reconcile(account.import_id)

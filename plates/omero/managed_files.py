@@ -14,7 +14,7 @@ import tifffile
 
 from ..errors import UnreadableImage
 from ..tiff_failures import told_as_unreadable
-from .raw_planes import Plane
+from .raw_planes import Plane, target
 from .structure import Place
 
 FILES = """
@@ -63,7 +63,7 @@ class FilesetOnDisk:
                 return None
             # Found once: beside a plane that fills the caches each line of Python is dear.
             page = self._pages.get((place, c, z, t)) or self._found(place, c=c, z=z, t=t)
-            plane = out if out is not None else np.empty((place.height, place.width), place.dtype)
+            plane = out if out is not None else target(place, None)
             # A view: tifffile turns the array it is given into other shapes, and leaves it so where it fails.
             view = plane[...]
             if page.parent is self._tif:

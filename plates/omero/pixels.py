@@ -80,6 +80,7 @@ class OmeroPixels:
         """One plane (Y, X) of a plate, in native byte order; into ``out`` where given.
 
         Raises:
+            ImageTooLarge: it is larger than any that is read.
             UnreadableImage: the server gives other bytes than the plane has, or ``out`` is of another shape or type.
             OmeroError: the server refuses or cannot be reached.
         """
@@ -95,7 +96,7 @@ class OmeroPixels:
         return self._read(place, c, z, t, out, None)
 
     def _read(self, place: Place, c: int, z: int, t: int, out: Plane | None, places: Iterable[Place] | None) -> Plane:
-        out = target((place.height, place.width), place.dtype, out)
+        out = target(place, out)
         fileset = self._fileset(places, place)
         if fileset is not None:
             try:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UnreadableImage
+from ..errors import ImageTooLarge, UnreadableImage
+from ..pixels import MAX_PLANE_BYTES
 from .connection import Connection
 from .structure import Place
 
@@ -23,18 +24,18 @@ def read_raw_plane(connection: Connection, place: Place, *, c: int, z: int, t: i
     """One plane (Y, X) of an image, in native byte order; into ``out`` where given.
 
     Raises:
+        ImageTooLarge: it is larger than any that is read.
         UnreadableImage: the server answers with fewer or more bytes than the plane has, or ``out`` does not fit.
         OmeroError: the server refuses or cannot be reached.
     """
-    shape = (place.height, place.width)
-    plane = target(shape, place.dtype, out)
+    plane = target(place, out)
     stored = plane.dtype.newbyteorder(">")
     with connection.calling():
         store = connection.raw_pixels(place.pixels_id, group=str(place.group_id))
         if plane.nbytes <= WHOLE_PLANE_BYTES:
             _put(plane, store.getPlane(z, c, t), stored, place)
             return plane
-        for y, x, height, width in tiles(shape, plane.dtype.itemsize):
+        for y, x, height, width in tiles((place.height, place.width), plane.dtype.itemsize):
             part = store.getTile(z, c, t, x, y, width, height)
             _put(plane[y : y + height, x : x + width], part, stored, place)
     return plane
@@ -52,17 +53,28 @@ def tiles(shape: tuple[int, int], itemsize: int) -> list[tuple[int, int, int, in
     ]
 
 
-def target(shape: tuple[int, int], dtype: str, out: Plane | None) -> Plane:
-    """Where a plane goes.
+def target(place: Place, out: Plane | None) -> Plane:
+    """Where a plane of an image goes.
 
     Raises:
+        ImageTooLarge: it has more than ``MAX_PLANE_BYTES``.
         UnreadableImage: ``out`` is of another shape or type.
     """
+    shape = (place.height, place.width)
+    n_bytes = place.height * place.width * np.dtype(place.dtype).itemsize
+    if n_bytes > MAX_PLANE_BYTES:
+        # OMERO keeps whatever it is told: to try would take the memory of all that runs here.
+        raise ImageTooLarge(
+            f"Pixels {place.pixels_id} at OMERO claim planes of {place.width} x {place.height} {place.dtype}, "
+            f"{n_bytes / 2**30:.1f} GiB each, and at most {MAX_PLANE_BYTES / 2**30:.0f} GiB are read.",
+            hint="If no microscope made it so, delete that image in OMERO. One that is really as large has to be "
+            "several fields there.",
+        )
     if out is None:
-        return np.empty(shape, dtype)
-    if out.shape != shape or out.dtype != dtype:
+        return np.empty(shape, place.dtype)
+    if out.shape != shape or out.dtype != place.dtype:
         raise UnreadableImage(
-            f"The plane is {shape} {dtype}, and {out.shape} {out.dtype.name} was asked for.",
+            f"The plane is {shape} {place.dtype}, and {out.shape} {out.dtype.name} was asked for.",
             hint="The image has changed since its plate was looked at.",
         )
     return out

@@ -36,6 +36,7 @@ def served_planes(connection: Connection, made: FiledFileset, planned: StoredFil
 
     Raises:
         UnreadableImage: the server answers with fewer or more bytes than a plane has.
+        ImageTooLarge: a plane is larger than any that is read.
         MetadataError: a plate claims more planes than are read.
         OmeroError: the server refuses or cannot be reached.
     """

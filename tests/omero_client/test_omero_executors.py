@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from omero_hub import COPIED, EXECUTOR, PLANES, Hub, everything_written, imported, must_be_copied, running_hub
+from omero_plates import logged_in, set_sizes
 from waiting import eventually
 
 from hcs_mesh.actors.omero.session_desk import SESSIONS
@@ -150,6 +151,29 @@ async def test_a_server_that_is_killed_within_a_well_is_waited_for(own_omero: Ru
         await hub.until_reason(job, "cannot be reached")
         own_omero.start()
         must_be_copied(await hub.until_over(job))
+
+
+async def test_a_plane_of_absurd_size_is_an_error_of_its_wells_and_costs_no_executor(
+    omero: RunningServer, tmp_path: Path
+) -> None:
+    absurd, sound = imported(omero, tmp_path / "absurd"), imported(omero, tmp_path / "sound")
+    with logged_in(omero, "ada") as client:
+        set_sizes(client, absurd, X=400_000, Y=400_000)
+    async with running_hub(tmp_path / "hub", omero, mounted=True) as hub:
+        await hub.log_in("ada")
+        must_be_copied(await hub.until_over(await hub.submit("ada", sound)))
+        before = list(hub.processes.running())
+        refused = await hub.until_over(await hub.submit("ada", absurd))
+        assert refused.state == "failed", refused
+        # None of them was tried again: it would be as large.
+        assert [(one.well, one.state, one.attempts) for one in refused.wells] == [
+            ("A01", "failed", 1),
+            ("A02", "failed", 1),
+        ]
+        for well in refused.wells:
+            assert "400000 x 400000 uint16, 298.0 GiB each, and at most 2 GiB are read" in well.error
+        must_be_copied(await hub.until_over(await hub.submit("ada", sound)))
+        assert list(hub.processes.running()) == before
 
 
 def n_connections(server: RunningServer, key: SessionKey) -> int:

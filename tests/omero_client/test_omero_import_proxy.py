@@ -156,7 +156,10 @@ async def test_what_the_servers_disk_lost_is_uploaded_anew_from_what_is_held(pla
     assert [n_of(place.server, kind) for kind in ("Fileset", "Plate")] == [1, 1]
 
 
-@pytest.mark.parametrize(("sizes", "said"), [({"Z": 10_000_000}, "at OMERO claims")])
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [({"Z": 10_000_000}, "at OMERO claims"), ({"X": 400_000, "Y": 400_000}, "298.0 GiB each, and at most 2 GiB")],
+)
 async def test_an_import_whose_plate_claims_absurd_sizes_at_omero_is_done_without_a_certificate(
     place: Place, sizes: dict[str, int], said: str
 ) -> None:

@@ -12,7 +12,7 @@ from omero_lab import address_of, login
 from omero_plates import Planes, import_files, logged_in, some_planes, write_ome_plate
 
 from hcs_mesh.plates import Image
-from hcs_mesh.plates.errors import UnreadableImage
+from hcs_mesh.plates.errors import ImageTooLarge, UnreadableImage
 from hcs_mesh.plates.omero import pixels as pixels_of_omero
 from hcs_mesh.plates.omero import raw_planes
 from hcs_mesh.plates.omero.connection import Connection
@@ -98,6 +98,27 @@ def test_a_large_plane_is_read_in_tiles(
     np.testing.assert_array_equal(OmeroPixels(pool).read(plate, image), expected(image))
     assert "RawPixelsStore.getPlane" not in omero.control.counts()
     assert omero.control.counts()["RawPixelsStore.getTile"] == 8
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "dtype"),
+    [(400_000, 400_000, "uint16"), (2**31 - 1, 2**31 - 1, "float64"), (2**15 + 1, 2**15, "uint16")],
+)
+def test_a_plane_of_a_size_that_is_not_read_is_refused_before_there_is_any_memory_for_it(
+    omero: RunningServer, pool: ConnectionPool, plate: OmeroPlate, height: int, width: int, dtype: str
+) -> None:
+    (name, place), *_ = plate.places.items()
+    claims = place._replace(height=height, width=width, dtype=dtype)
+    image = next(one for one in plate.plate.images() if one.file == name)
+    omero.control.tell("forget_counts")
+    pixels = OmeroPixels(pool, managed=omero.managed)
+    with pytest.raises(ImageTooLarge, match=f"Pixels {place.pixels_id} at OMERO .* at most 2 GiB") as refused:
+        pixels.read(plate._replace(places={name: claims}), image)
+    assert "delete that image in OMERO" in refused.value.hint
+    with pytest.raises(ImageTooLarge):
+        pool.read(lambda connection: raw_planes.read_raw_plane(connection, claims, c=0, z=0, t=0))
+    assert not [one for one in omero.control.counts() if one.startswith("RawPixelsStore")]
+    pixels.close()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (40, 48), (5000, 3), (3, 5000), (4097, 4097)])
