@@ -76,10 +76,10 @@ class Disk:
     def touch(self, path: str) -> None:
         assert self.answers.wait(120.0)
 
-    def release(self, held: Hold) -> None:
+    def release(self, held: Hold, *, data: Path | None = None) -> None:
         self.n_releasing += 1
         assert self.releases.wait(120.0)
-        release(held)
+        release(held, data=data)
 
     def read(self) -> None:
         self.n_reading += 1

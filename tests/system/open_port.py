@@ -122,8 +122,10 @@ async def open_port(folder: Path, *, max_message_bytes: int = MESSAGE_BYTES) -> 
         await node.close()
 
 
-def memory_mib() -> float:
-    gc.collect()
+def memory_mib(*, collected: bool = True) -> float:
+    """The memory of this process; to collect its garbage first may take seconds, behind thousands of other tests."""
+    if collected:
+        gc.collect()
     return psutil.Process().memory_info().rss / 2**20
 
 

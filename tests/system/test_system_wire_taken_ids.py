@@ -109,7 +109,8 @@ async def test_who_fills_the_memory_under_a_routing_id_that_is_taken_is_shut_out
                 began_s = loop.time()
                 await port.answers()
                 slowest_s = max(slowest_s, loop.time() - began_s)
-                most_mib = max(most_mib, memory_mib() - before_mib)
+                # The node has the loop to itself: it counts by its looks.
+                most_mib = max(most_mib, memory_mib(collected=False) - before_mib)
                 assert most_mib < MEMORY_MIB
                 await asyncio.sleep(0.01)
             tell(f"a routing id that is taken: {most_mib:.0f} MiB held at most, others answered in {slowest_s:.2f} s")
