@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from .joining import OpenConnection, connected_as
 
 _LOOKED_AT = 2
 """Who holds a session in which nothing is done: its maker, and the connection that looks."""
+_LOOKS_FOR_S, _LOOKS_EVERY_S = 5.0, 0.2
+"""So long it is looked at again: the connections of a pool that was given up are closed beside this."""
 
 
 class Mints(Protocol):
@@ -71,8 +74,10 @@ def ending_minted(
 
 def _end_unused(connection: Connection) -> None:
     """End a session unless an upload, or an executor, holds it as well."""
+    until_s = time.monotonic() + _LOOKS_FOR_S
     try:
-        is_used = connection.n_references() > _LOOKED_AT
+        while (is_used := connection.n_references() > _LOOKED_AT) and time.monotonic() < until_s:
+            time.sleep(_LOOKS_EVERY_S)
     except OmeroError:
         is_used = True
     if is_used:
