@@ -37,7 +37,9 @@ from hcs_mesh.supervisors.journal import Journal
 COME_BACK_S = 120.0
 
 SETTINGS = Settings(
-    imports=ImportSettings(settle_s=0.02, first_retry_s=0.05, longest_retry_s=0.5, max_attempts=1_000),
+    # The longest wait is longer than an import takes: two of one folder, of which each touches the files by its links,
+    # make way for each other by waits that grow.
+    imports=ImportSettings(settle_s=0.02, first_retry_s=0.05, longest_retry_s=8.0, max_attempts=1_000),
     inspector=InspectorSettings(deaths_per_question=1_000),
     devices=DeviceSettings(cpu_slots=1, gpu="off"),
     executors=ExecutorSettings(attempts_per_well=1_000, max_restarts=10_000),
