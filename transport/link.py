@@ -21,6 +21,9 @@ from .outgoing import Outgoing
 from .questions import Question, Questions
 from .refs import ASK_TIMEOUT_S
 
+ENOUGH = 32
+"""So many envelopes leave before their tick ends, then twice as many: to make them took as long as to wake the peer."""
+
 R = TypeVar("R")
 
 log = get_logger(__name__)
@@ -67,6 +70,9 @@ class Link:
         self._out = Outgoing()
         self._out_bulk = Outgoing()
         self._collecting = False
+        self._in_company = False
+        self._n_out_before = 0
+        self._enough = ENOUGH
         self._gone = ""
         self.n_in = 0
         self.n_out = 0
@@ -166,19 +172,26 @@ class Link:
             )
         self.n_out += 1
         if not self._collecting:
-            # Nobody waits for the end of the tick who is alone in it.
             self._collecting = True
+            self._n_out_before = self.n_out - 1
+            self._enough = ENOUGH
             self._loop.call_soon(self.flush)
-            self._write([codec.alone(sealed)], bulk)
-            return
+            if not self._in_company:
+                # Nobody waits for the end of the tick who is alone in it, as the last one was in its own.
+                self._write([codec.alone(sealed)], bulk)
+                return
         outgoing = self._out_bulk if bulk else self._out
         if outgoing.n_bytes + n_bytes > self._batch_bytes or outgoing.n_sealed >= codec.MAX_RUN:
             self._put_all()
         outgoing.add(sealed)
+        if outgoing.n_sealed >= self._enough:
+            self._enough *= 2
+            self._put_all()
 
     def flush(self) -> None:
         """Send now what this tick has put together."""
         self._collecting = False
+        self._in_company = self.n_out - self._n_out_before > 1
         self._put_all()
 
     def look(self) -> None:
