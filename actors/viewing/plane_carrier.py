@@ -102,8 +102,8 @@ class PlaneCarrier:
         try:
             pixels = self._planes.view(frame.ref)
             body, codec = await self._body(pixels)
-            # Once more, now that it is copied: it is one plane, and the viewer's.
-            self._planes.view(frame.ref)
+            # Now that it is copied: it is one plane, and the viewer's.
+            self._planes.check(frame.ref)
         except RingError:
             # Its stream was closed meanwhile, and the slot is somebody else's.
             return
@@ -122,11 +122,11 @@ class PlaneCarrier:
 
     async def _body(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], str]:
         """A plane's bytes as they go out, in memory of their own, and what packed them."""
-        # In threads: a plane takes milliseconds, and other streams go on meanwhile.
         if self.compression.next_is_packed():
             began_s = time.monotonic()
+            # In a thread: a plane takes milliseconds, and other streams go on meanwhile.
             packed = np.frombuffer(await asyncio.to_thread(pack, pixels), np.uint8)
             self.compression.packed(pixels.nbytes, packed.nbytes, time.monotonic() - began_s)
             if self.compression.on or packed.nbytes < pixels.nbytes:
                 return packed, BLOSC2
-        return await asyncio.to_thread(self._under_way.copied, pixels), ""
+        return await self._under_way.copied(pixels), ""

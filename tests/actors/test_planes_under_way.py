@@ -1,5 +1,6 @@
 """The memory of planes that are sent elsewhere: nobody else's while a socket holds it, and written again afterwards."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -26,36 +27,49 @@ async def let_go(counted: UnderWay) -> None:
 
 async def test_what_a_socket_has_let_go_of_is_written_again() -> None:
     counted = UnderWay()
-    first = counted.copied(plane(1))
+    first = await counted.copied(plane(1))
     counted.note(first)
     where = address(first)
-    second = counted.copied(plane(2))
+    second = await counted.copied(plane(2))
     counted.note(second)
     assert address(second) != where, "the first is under way"
     assert first.view(np.uint16).tolist() == [1] * 64
     assert counted.n_bytes == 256
     del first
     await eventually(lambda: counted.n_bytes == 128)
-    third = counted.copied(plane(3))
+    third = await counted.copied(plane(3))
     assert address(third) == where
     assert third.view(np.uint16).tolist() == [3] * 64
     assert second.view(np.uint16).tolist() == [2] * 64
 
 
+async def test_others_have_their_turns_while_a_plane_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_way, "PART_BYTES", 20)
+    counted = UnderWay()
+    pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    copying = asyncio.create_task(counted.copied(pixels))
+    n_turns = 0
+    while not copying.done():
+        await asyncio.sleep(0)
+        n_turns += 1
+    assert n_turns >= 128 // 20
+    assert copying.result().view(np.uint16).tolist() == list(range(64))
+
+
 async def test_a_larger_plane_is_not_written_into_less_memory_and_a_smaller_one_is_as_long_as_it_is() -> None:
     counted = UnderWay()
-    counted.note(counted.copied(plane(1)))
+    counted.note(await counted.copied(plane(1)))
     await let_go(counted)
-    assert counted.copied(plane(2, n_rows=9)).view(np.uint16).tolist() == [2] * 72
-    counted.note(counted.copied(plane(3)))
+    assert (await counted.copied(plane(2, n_rows=9))).view(np.uint16).tolist() == [2] * 72
+    counted.note(await counted.copied(plane(3)))
     await let_go(counted)
-    assert counted.copied(plane(4, n_rows=2)).view(np.uint16).tolist() == [4] * 16
+    assert (await counted.copied(plane(4, n_rows=2))).view(np.uint16).tolist() == [4] * 16
 
 
 async def test_the_memory_of_a_few_is_kept_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_way, "SPARE_S", 0.01)
     counted = UnderWay()
-    bodies = [counted.copied(plane(n)) for n in range(MOST_SPARE + 3)]
+    bodies = [await counted.copied(plane(n)) for n in range(MOST_SPARE + 3)]
     for body in bodies:
         counted.note(body)
     del body
@@ -72,5 +86,5 @@ async def test_what_was_packed_is_counted_and_not_written_over() -> None:
     counted.note(body)
     del body
     await let_go(counted)
-    counted.copied(plane(1))
+    await counted.copied(plane(1))
     assert packed == b"\x07" * 128
