@@ -52,6 +52,9 @@ sys.stdout.write("\\n" + msgspec.json.encode(importlib.import_module(sys.argv[2]
 ASK = "ask, two processes, p50: raw DEALER/ROUTER, at its best"
 STREAM = "planes: publisher to follower / warm memcpy"
 BLOCK = "ring alone: to another process / block per image, at its best"
+RING = "ring alone: to another process / warm memcpy"
+SPREAD = "1,000 actors: asks to all in turn / one alone"
+QUEUES = "1,000 asyncio queues: all in turn / one alone"
 MEMCPY = "ring alone: put, one copy / warm memcpy"
 REMOTE = "planes: to another host, CURVE / raw ZMQ with CURVE"
 SMALL = "import, 10,000 small files, transferring alone: cp -r and sync"
@@ -197,7 +200,24 @@ def explained(rows: dict[str, Row]) -> list[str]:
             "a warm copy. One plane is read at a time, in a thread, into a slot that is in no cache; in the rest it is",
             "handed to that thread and back, and publisher, bridge and link take their turns on the same core.",
         ]
-    block, memcpy = rows.get(BLOCK), rows.get(MEMCPY)
+    spread, queues = rows.get(SPREAD), rows.get(QUEUES)
+    if spread and queues and not spread.met:
+        lines += [
+            "",
+            f"Of *{SPREAD}*: what a message passes through is the same, but each actor's part of it",
+            f"is in no near cache when its turn comes. A thousand bare queues are {queues.ratio:.2f} times as dear as one",
+            "for that reason.",
+        ]
+    ring, block, memcpy = rows.get(RING), rows.get(BLOCK), rows.get(MEMCPY)
+    if ring and memcpy and ring.reference and not ring.met:
+        copy_us, put_us, there_us = (8e6 / speed for speed in (memcpy.reference, memcpy.ours, ring.ours))
+        lines += [
+            "",
+            f"Of *{RING}*: of a plane's {there_us:.0f} us {copy_us:.0f} are the copy and",
+            f"{max(0, put_us - copy_us):.0f} the ring; {max(0, there_us - put_us):.0f} pass until the consumer has woken up on"
+            " the other core, looked and answered, whatever",
+            "the plane's size is.",
+        ]
     if block and memcpy and not block.met and block.reference:
         most = memcpy.reference / block.reference
         copy_us, put_us, there_us = (8e6 / speed for speed in (memcpy.reference, memcpy.ours, block.ours))

@@ -72,6 +72,36 @@ async def many_actors(n: int, n_asks: int) -> dict[str, float]:
     }
 
 
+async def many_queues(n: int, n_asks: int) -> dict[str, float]:
+    """The floor under ``many_actors``: a queue, a task and a future each; microseconds of one alone, and of all in turn."""
+    loop = asyncio.get_running_loop()
+    queues: list[asyncio.Queue[tuple[int, asyncio.Future[int]]]] = [asyncio.Queue() for _ in range(n)]
+
+    async def serve(queue: asyncio.Queue[tuple[int, asyncio.Future[int]]]) -> None:
+        while True:
+            number, future = await queue.get()
+            future.set_result(number)
+
+    def ask(queue: asyncio.Queue[tuple[int, asyncio.Future[int]]], number: int) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = loop.create_future()
+        queue.put_nowait((number, future))
+        return future
+
+    servers = [asyncio.create_task(serve(queue)) for queue in queues]
+    found = {}
+    for name, asked in (("alone_us", queues[:1]), ("spread_us", queues)):
+        passes = []
+        for _ in range(3):
+            start = time.perf_counter()
+            for number in range(n_asks // 3):
+                await ask(asked[number % len(asked)], number)
+            passes.append((time.perf_counter() - start) / (n_asks // 3))
+        found[name] = min(passes) * 1e6
+    for server in servers:
+        server.cancel()
+    return found
+
+
 async def _ask_us(node: object, names: list[str], n_asks: int) -> float:
     """The mean microseconds of an ask by one caller, to these actors in turn: the quickest of a few passes."""
     from echo import Answer
@@ -165,9 +195,13 @@ async def _serve(name: str, folder: str) -> None:
 
 
 def measure() -> list[Row]:
-    """Measure both, beside one actor and one node alone."""
+    """Measure both, beside one actor and one node alone, and beside as many queues."""
     pin(0)
-    actors = [uvloop.run(many_actors(N_ACTORS, N_ASKS)) for _ in range(ROUNDS)]
+    actors, queues = [], []
+    for _ in range(ROUNDS):
+        queues.append(uvloop.run(many_queues(N_ACTORS, N_ASKS)))
+        actors.append(uvloop.run(many_actors(N_ACTORS, N_ASKS)))
+    queue = {key: statistics.median(one[key] for one in queues) for key in queues[0]}
     actor = {key: statistics.median(one[key] for one in actors) for key in actors[0]}
     # The first round pays for the memory that the later ones find free.
     actor["each_kib"] = max(one["each_kib"] for one in actors)
@@ -178,7 +212,15 @@ def measure() -> list[Row]:
 
     return [
         row("1,000 actors: an ask to one among them / alone", actor["alone_us"], actor["among_us"], "us", 1.15),
+        row(
+            "1,000 actors: asks to all in turn / 1,000 asyncio queues",
+            queue["spread_us"],
+            actor["spread_us"],
+            "us",
+            1.5,
+        ),
         row("1,000 actors: asks to all in turn / one alone", actor["alone_us"], actor["spread_us"], "us", 1.5),
+        row("1,000 asyncio queues: all in turn / one alone", queue["alone_us"], queue["spread_us"], "us", 1.5),
         row("1,000 actors: memory of an idle one: a bound", ACTOR_KIB, actor["each_kib"], "KiB", 1.0),
         row("1,000 actors: to start them: a bound", 1.0, actor["started_s"], "s", 1.0),
         row("1,000 actors: to stop them: a bound", 1.0, actor["stopped_s"], "s", 1.0),

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 from ..config import MeshError, get_logger
 from ..config.bounded_text import told, traced
 from ..config.tracing import carried, followed
-from ..transport.codec import run_decoder, union_decoder
 from ..transport.errors import ActorGivenUp, BadMessage, MailboxFull, PeerGone
 from ..transport.link import Link
-from ..transport.messages import INNER, NOMINAL_BYTES, Message, Ping, Pulse, Request, reply_class
+from ..transport.messages import INNER, Message, Ping, Pulse, Request
 from ..transport.refs import Ref
 from .actor import Actor
+from .inbox import inbox_of
 from .letters import (
     Answer,
     Letter,
@@ -55,6 +55,35 @@ class Fault(NamedTuple):
 class Cell:
     """A named actor of a node, whichever life of it is running."""
 
+    __slots__ = (
+        "_keeps_latest",
+        "_new_future",
+        "_now",
+        "_queued",
+        "_requests",
+        "box",
+        "decoder",
+        "events",
+        "find",
+        "given_up",
+        "handling_s",
+        "last_error",
+        "last_fault",
+        "life",
+        "loop",
+        "me",
+        "n_expired",
+        "n_faults",
+        "n_handled",
+        "name",
+        "paused",
+        "pings",
+        "replies",
+        "run_decoder",
+        "slowest_s",
+        "traces",
+    )
+
     def __init__(
         self,
         name: str,
@@ -64,11 +93,9 @@ class Cell:
         traces: Traces | None = None,
     ) -> None:
         self.name = name
-        self.decoder = union_decoder((*kind.inbox, Ping))
-        self.run_decoder = run_decoder((*kind.inbox, Ping))
-        self.replies: dict[type, Any] = {one: reply_class(one) for one in kind.inbox if issubclass(one, Request)}
-        self.events = {one: _fixed_bytes(one) for one in kind.inbox if one not in self.replies}
-        self._requests = {one: _fixed_bytes(one) for one in self.replies}
+        inbox = inbox_of(kind)
+        self.decoder, self.run_decoder = inbox.decoder, inbox.run_decoder
+        self.replies, self.events, self._requests = inbox.replies, inbox.events, inbox.requests
         self.box: Mailbox[Letter] = Mailbox(kind.mailbox, self._let_in)
         self._queued = self.box.queued
         self.pings: deque[Letter] = deque()
@@ -332,8 +359,3 @@ class Cell:
 
     def _full(self) -> MailboxFull:
         return too_full(self.name, len(self.box), self.box.n_bytes)
-
-
-def _fixed_bytes(kind: type[Message]) -> int:
-    """What every message of a class counts for; 0 where each says it for itself."""
-    return NOMINAL_BYTES if kind.nominal_bytes is Message.nominal_bytes else 0

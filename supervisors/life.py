@@ -46,6 +46,25 @@ log = get_logger(__name__)
 class Life:
     """What a supervisor holds of an actor, and what the actor has as its context, from start to end."""
 
+    __slots__ = (
+        "_begun",
+        "_cell",
+        "_deferrals",
+        "_errands",
+        "_fault",
+        "_interrupted",
+        "_killed",
+        "_letter",
+        "_limit",
+        "_loop",
+        "_over",
+        "_stopping",
+        "_task",
+        "_wakes",
+        "actor",
+        "idle",
+    )
+
     kind: ChildKind = "actor"
 
     def __init__(self, cell: Cell, actor: Actor[Any]) -> None:
@@ -189,7 +208,15 @@ class Life:
         try:
             if self._killed or self._fault is not None:
                 raise asyncio.CancelledError
-            await self._read_mail()
+            # Here, not in a function of its own: every message wakes up each frame that waits for it.
+            while not self._stopping:
+                if self._cell.paused:
+                    self._cell.answer_pings()
+                    self.idle = nap = Nap(self._loop)
+                    await nap
+                else:
+                    self._interrupted = False
+                    await self._read_on()
             await self.actor.stopping()
         except asyncio.CancelledError:
             if self._fault is None:
@@ -226,29 +253,20 @@ class Life:
         if self._begun and self._task is not None:
             self._task.cancel()
 
-    async def _read_mail(self) -> None:
-        cell = self._cell
-        while not self._stopping:
-            if cell.paused:
-                cell.answer_pings()
-                await self._idle()
-            else:
-                self._interrupted = False
-                await self._read_on()
-
     async def _read_on(self) -> None:  # noqa: C901 - one function: each call in it would cost every message
         """Handle what comes until the actor is to stop or to pause."""
-        cell, time, receive = self._cell, self._loop.time, self.actor.receive
+        cell, loop, receive = self._cell, self._loop, self.actor.receive
         box, pings, replies = cell.box, cell.pings, cell.replies
         queued = box.queued
-        next_letter, take = queued.popleft, box.take
+        next_letter, take, time = queued.popleft, box.take, loop.time
         soon = inf
         while not self._interrupted:
             if pings:
                 cell.answer_pings()
             if not queued:
                 self._letter = None
-                await self._idle()
+                self.idle = nap = Nap(loop)
+                await nap
                 soon = inf
                 continue
             if box.plain:
@@ -297,10 +315,6 @@ class Life:
                 await asyncio.sleep(0)
                 soon = inf
         self._letter = None
-
-    async def _idle(self) -> None:
-        self.idle = idle = Nap(self._loop)
-        await idle
 
     def _fail_with(self, error: BaseException) -> None:
         if self._over:

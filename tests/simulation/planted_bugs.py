@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -123,12 +122,15 @@ def _checkpoint_drops_pending() -> Patches:
 
 
 def _lost_wake_up() -> Patches:
-    async def idle(self: Any) -> None:
-        await asyncio.sleep(0)
-        self.idle = nap = Nap(self._loop)
-        await nap
+    slot = vars(Life)["idle"]
 
-    return ((Life, "_idle", idle),)
+    def seen_late(self: Any, nap: Nap | None) -> None:
+        if nap is None:
+            slot.__set__(self, None)
+        else:
+            self._loop.call_soon(slot.__set__, self, nap)
+
+    return ((Life, "idle", property(slot.__get__, seen_late)),)
 
 
 def _letter_lost_on_restart() -> Patches:
