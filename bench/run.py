@@ -54,7 +54,7 @@ STREAM = "planes: publisher to follower / warm memcpy"
 BLOCK = "ring alone: to another process / block per image, at its best"
 RING = "ring alone: to another process / warm memcpy"
 SPREAD = "1,000 actors: asks to all in turn / one alone"
-QUEUES = "1,000 asyncio queues: all in turn / one alone"
+QUEUES = "1,000 actors: asks to all in turn / 1,000 queues"
 MEMCPY = "ring alone: put, one copy / warm memcpy"
 REMOTE = "planes: to another host, CURVE / raw ZMQ with CURVE"
 SMALL = "import, 10,000 small files, transferring alone: cp -r and sync"
@@ -204,19 +204,17 @@ def explained(rows: dict[str, Row]) -> list[str]:
     if spread and queues and not spread.met:
         lines += [
             "",
-            f"Of *{SPREAD}*: what a message passes through is the same, but each actor's part of it",
-            f"is in no near cache when its turn comes. A thousand bare queues are {queues.ratio:.2f} times as dear as one",
-            "for that reason.",
+            f"Of *{SPREAD}*: what a message passes through is the same, but each actor's",
+            f"part of it is in no near cache when its turn comes. So it is with bare queues: {queues.reference:.1f} us an ask.",
         ]
     ring, block, memcpy = rows.get(RING), rows.get(BLOCK), rows.get(MEMCPY)
     if ring and memcpy and ring.reference and not ring.met:
         copy_us, put_us, there_us = (8e6 / speed for speed in (memcpy.reference, memcpy.ours, ring.ours))
         lines += [
             "",
-            f"Of *{RING}*: of a plane's {there_us:.0f} us {copy_us:.0f} are the copy and",
-            f"{max(0, put_us - copy_us):.0f} the ring; {max(0, there_us - put_us):.0f} pass until the consumer has woken up on"
-            " the other core, looked and answered, whatever",
-            "the plane's size is.",
+            f"Of *{RING}*: of a plane's {there_us:.0f} us {copy_us:.0f} are the copy",
+            f"and {max(0, put_us - copy_us):.0f} the ring; {max(0, there_us - put_us):.0f} pass until the consumer has",
+            "woken up on the other core, looked and answered, however small the plane is.",
         ]
     if block and memcpy and not block.met and block.reference:
         most = memcpy.reference / block.reference
