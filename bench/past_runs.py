@@ -43,8 +43,10 @@ def swings(rows: Sequence[Row], runs: Sequence[PastRun]) -> list[str]:
         lines.append(f"- {row.name}: {best:.2f} to {worst:.2f} ({bound} {row.target:g}).")
     if not lines:
         return []
-    head = f"Over the last {len(runs)} whole runs, {runs[0].date} to {runs[-1].date}, lines that missed in one of them"
-    return ["", f"{head} came out from best to worst:", "", *lines]
+    n_machines = len({run.machine for run in runs})
+    where = "one kind of machine" if n_machines == 1 else f"{n_machines} kinds of machines"
+    head = f"Over the last {len(runs)} whole runs, {runs[0].date} to {runs[-1].date}, on {where}, lines that missed in one"
+    return ["", f"{head} of them came out from best to worst:", "", *lines]
 
 
 def missed_by(row: Row, ratio: float) -> float:

@@ -205,7 +205,8 @@ def explained(rows: dict[str, Row]) -> list[str]:
         lines += [
             "",
             f"Of *{SPREAD}*: what a message passes through is the same, but each actor's",
-            f"part of it is in no near cache when its turn comes. So it is with bare queues: {queues.reference:.1f} us an ask.",
+            "part of it is in no near cache when its turn comes. So it is with bare queues, an ask of which takes",
+            f"{queues.reference:.1f} us in turn.",
         ]
     ring, block, memcpy = rows.get(RING), rows.get(BLOCK), rows.get(MEMCPY)
     if ring and memcpy and ring.reference and not ring.met:
