@@ -45,8 +45,8 @@ def swings(rows: Sequence[Row], runs: Sequence[PastRun]) -> list[str]:
         return []
     n_machines = len({run.machine for run in runs})
     where = "one kind of machine" if n_machines == 1 else f"{n_machines} kinds of machines"
-    head = f"Over the last {len(runs)} whole runs, {runs[0].date} to {runs[-1].date}, on {where}, lines that missed in one"
-    return ["", f"{head} of them came out from best to worst:", "", *lines]
+    span = f"the last {len(runs)} whole runs, {runs[0].date} to {runs[-1].date}, on {where}"
+    return ["", f"Over {span}, lines that missed in one of them came out from best to worst:", "", *lines]
 
 
 def missed_by(row: Row, ratio: float) -> float:
