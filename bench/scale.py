@@ -207,6 +207,7 @@ def measure() -> list[Row]:
     return [
         row("1,000 actors: an ask to one among them / alone", actor["alone_us"], actor["among_us"], "us", 1.15),
         row("1,000 actors: asks to all in turn / 1,000 queues", queue_us, actor["spread_us"], "us", 1.5),
+        row("1,000 actors: asks to all in turn / one alone", actor["alone_us"], actor["spread_us"], "us", 1.5),
         row("1,000 actors: memory of an idle one: a bound", ACTOR_KIB, actor["each_kib"], "KiB", 1.0),
         row("1,000 actors: to start them: a bound", 1.0, actor["started_s"], "s", 1.0),
         row("1,000 actors: to stop them: a bound", 1.0, actor["stopped_s"], "s", 1.0),
