@@ -28,7 +28,7 @@ _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
 _POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 MAX_FRAMES = 3
-"""No message of ours has more: a routing id, a batch, and pixels beside it. Of another one the rest is not kept."""
+"""A mesh hears no more: a routing id, a batch, and bytes beside it. Of another message the rest is not kept."""
 PER_TICK_DROPPED = 4_096
 """Frames that are thrown away before the loop's other work gets its turn."""
 MOST_AT_ONCE = 8_192
@@ -49,6 +49,7 @@ class Channel:
         whole_frames: bool = False,
         per_tick: int = 512,
         max_queued: int = 100_000,
+        max_frames: int = MAX_FRAMES,
     ) -> None:
         """Take the socket over.
 
@@ -58,6 +59,7 @@ class Channel:
             whole_frames: Hand on zmq.Frame objects, which know the sender's User-Id, instead of bytes.
             per_tick: How many messages are read before the loop's other work gets its turn.
             max_queued: How many messages may wait while the peer does not take them.
+            max_frames: How many frames of a message are kept; the others are dropped.
         """
         self._socket = socket
         self._receive = receive
@@ -66,6 +68,7 @@ class Channel:
         self._copy = not whole_frames
         self._per_tick = per_tick
         self._max_queued = max_queued
+        self._max_frames = max_frames
         self._routes = socket.type == zmq.ROUTER
         self._unsent: deque[tuple[Sequence[Any], bool]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -242,7 +245,7 @@ class Channel:
             frames.append(receive(_NOBLOCK, copy))
         # A whole frame knows it by itself, which costs a tenth of the question.
         while ask(_RCVMORE) if copy else frames[-1].more:
-            if len(frames) == MAX_FRAMES:
+            if len(frames) == self._max_frames:
                 self._in_surplus = True
                 break
             frames.append(receive(_NOBLOCK, copy))

@@ -28,6 +28,7 @@ from .deliveries import Deliver
 from .errors import PeerGone
 from .keys import KeyPair, ServerKey
 from .link import Link
+from .planes.packing import MOST_PARTS
 from .refusals import AGAIN_S, refusal, silent_refusal
 from .silence import SILENCE_S, last_words_ms
 
@@ -125,7 +126,8 @@ class Dialer:
             )
             self._watched.append(Channel(data_monitor, self._see_data))
         self._control = Channel(sockets[0], self._hear)
-        self._data = Channel(sockets[1], self._hear_data, whole_frames=self._curve)
+        # A batch, and the parts of a plane beside it.
+        self._data = Channel(sockets[1], self._hear_data, whole_frames=self._curve, max_frames=1 + MOST_PARTS)
         try:
             self._connect()
             self._introduce()

@@ -56,7 +56,7 @@ class Link:
         self.here = False
         """Whether the peer is of this host, as the way says by which its link came, and not the peer."""
         self.attached: Sequence[Any] = ()
-        """What lies beside the batch that is being heard: the pixels of a plane."""
+        """What lies beside the batch that is being heard: the parts of a plane's pixels."""
         self.on_lost: dict[Hashable, Callable[[str], None]] = {}
         """Who hears once, and why, that the peer is gone; one for each key, until it takes itself out."""
         self.offences = offences or Offences(name, now=asyncio.get_running_loop().time)
@@ -108,7 +108,7 @@ class Link:
                 return
         self._leave(codec.seal(_TELL, 0, target, 0.0, event, trace), event, event.bulk)
 
-    def tell_with(self, target: str, event: Event, pixels: Any) -> bool:
+    def tell_with(self, target: str, event: Event, parts: Sequence[Any]) -> bool:
         """Send an event with a plane's pixels beside it, not copied: nobody changes them while the socket holds them.
 
         Returns False when it was dropped: the peer is gone, or takes nothing.
@@ -122,7 +122,7 @@ class Link:
         self._put_all()
         self.n_out += 1
         bulk = True
-        return self._write([codec.join([codec.seal(_TELL, 0, target, 0.0, event)]), pixels], bulk)
+        return self._write([codec.join([codec.seal(_TELL, 0, target, 0.0, event)]), *parts], bulk)
 
     def reply(self, id: int, answer: Any) -> None:  # noqa: A002
         """Answer the peer's ask; what is ``bulk`` goes where it delays no other answer."""

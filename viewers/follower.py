@@ -214,9 +214,9 @@ class Follower:
     def _pixels(self, link: Link, frame: Frame) -> NDArray[Any]:
         if self._ring is not None:
             return self._ring.view(frame.ref)
-        if len(link.attached) != 1:
-            raise BadMessage(f"a plane came with {len(link.attached)} sets of pixels beside it")
+        if not link.attached:
+            raise BadMessage("a plane came without its pixels")
         try:
-            return unpack(link.attached[0], frame.codec, frame.ref)
+            return unpack(link.attached, frame.codec, frame.ref)
         except BadPlane as error:
             raise BadMessage(str(error)) from error

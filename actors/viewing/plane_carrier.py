@@ -15,7 +15,7 @@ from ...config import get_logger
 from ...messages.frames import FactTold, Frame, FrameTaken, PlaneUnreadable, StreamEnded
 from ...transport import BadMessage, Link
 from ...transport.planes import PlaneReader, RingError
-from ...transport.planes.packing import BLOSC2, pack
+from ...transport.planes.packing import BLOSC2, in_parts, pack
 from .compression import Compression
 from .under_way import UnderWay
 
@@ -114,7 +114,7 @@ class PlaneCarrier:
         self.compression.sent(frame.sequence, body.nbytes, time.monotonic(), as_it_is=not codec)
         self._under_way.note(body)
         try:
-            self._link.tell_with(VIEWER, told, body)
+            self._link.tell_with(VIEWER, told, in_parts(body))
         except BadMessage as error:
             _say_that_it_is_over(self._link, frame, error)
             return

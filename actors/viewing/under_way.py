@@ -39,7 +39,8 @@ class UnderWay:
 
     async def copied(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
         """The bytes of a plane, contiguous, in memory that nobody else has."""
-        source, target = pixels.reshape(-1).view(np.uint8), self._memory(pixels.nbytes)[: pixels.nbytes]
+        source = pixels.reshape(-1).view(np.uint8)
+        target = np.frombuffer(self._memory(pixels.nbytes).data, np.uint8, pixels.nbytes)
         for start in range(0, source.size, PART_BYTES):
             target[start : start + PART_BYTES] = source[start : start + PART_BYTES]
             # A turn for everybody else; to a thread and back is a longer way, and takes as much of the loop's core.
@@ -50,7 +51,8 @@ class UnderWay:
         """Count this memory for as long as anybody holds it: libzmq lets go of what it has sent or dropped."""
         self.n_bytes += body.nbytes
         # Not by a MessageTracker, which would have to be waited for in a thread, or asked again and again.
-        weakref.finalize(body, self._let_go, body.nbytes, body.base).atexit = False
+        # Parts of it are views of it, as numpy looks no further down than to the memory's buffer.
+        weakref.finalize(body, self._let_go, body.nbytes, getattr(body.base, "obj", None)).atexit = False
 
     async def change(self) -> None:
         """Wait until less is under way, or until somebody has to look again."""

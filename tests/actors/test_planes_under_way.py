@@ -43,6 +43,24 @@ async def test_what_a_socket_has_let_go_of_is_written_again() -> None:
     assert second.view(np.uint16).tolist() == [2] * 64
 
 
+async def test_a_plane_is_under_way_until_the_last_of_its_parts_is_let_go_of() -> None:
+    counted = UnderWay()
+    body = await counted.copied(plane(1))
+    counted.note(body)
+    where, parts = address(body), [body[:50], body[50:]]
+    del body
+    await asyncio.sleep(0)
+    assert counted.n_bytes == 128
+    parts.pop()
+    await asyncio.sleep(0)
+    assert counted.n_bytes == 128
+    other = await counted.copied(plane(2))
+    assert address(other) != where
+    parts.clear()
+    await let_go(counted)
+    assert address(await counted.copied(plane(3))) == where
+
+
 async def test_others_have_their_turns_while_a_plane_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_way, "PART_BYTES", 20)
     counted = UnderWay()

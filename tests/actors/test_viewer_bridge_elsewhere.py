@@ -17,8 +17,8 @@ from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
 from hcs_mesh.messages.planes import PlaneAddress
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
 from hcs_mesh.transport import tcp_endpoint
-from hcs_mesh.transport.planes import BadPlane, PlaneReader, PlaneRef, RingError
-from hcs_mesh.transport.planes.packing import BLOSC2, pack, unpack
+from hcs_mesh.transport.planes import BadPlane, PlaneReader, PlaneRef, RingError, packing
+from hcs_mesh.transport.planes.packing import BLOSC2, MOST_PARTS, in_parts, pack, unpack
 from hcs_mesh.viewers.follower import Follower
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +82,27 @@ async def test_planes_reach_a_viewer_that_dialled_by_tcp(tmp_path: Path, streami
         await eventually(lambda: len(seen.sequences) == 8)
 
 
+@pytest.mark.parametrize("part_bytes", [100, 1], ids=["a few parts", "as many as there may be"])
+async def test_planes_come_in_parts_and_are_whole(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+) -> None:
+    monkeypatch.setattr(packing, "PART_BYTES", part_bytes)
+    n_parts: list[int] = []
+    joined = packing._joined
+
+    def counted(parts: Any, *expected: int) -> Any:
+        n_parts.append(len(parts))
+        return joined(parts, *expected)
+
+    monkeypatch.setattr(packing, "_joined", counted)
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh) as (seen, _):
+        await eventually(lambda: len(seen.planes) == 4)
+        assert seen.planes[PlaneAddress(well="B02", field=1, channel="GFP")] == 1101
+        assert seen.sequences == [1, 2, 3, 4]
+        await eventually(lambda: _all_is_acknowledged(mesh))
+    assert 1 < max(n_parts) <= packing.MOST_PARTS
+
+
 async def test_a_viewer_that_cannot_open_the_ring_asks_for_its_planes_over_the_link(
     tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,12 +142,37 @@ def ref_of(plane: Any) -> PlaneRef:
 async def test_a_packed_plane_comes_back_as_it_was(dtype: str) -> None:
     plane = np.random.default_rng(1).integers(0, 200, (37, 53)).astype(dtype)
     for body, codec in ((pack(plane), BLOSC2), (plane.tobytes(), "")):
-        back = unpack(body, codec, ref_of(plane))
+        back = unpack([body], codec, ref_of(plane))
         assert back.dtype == plane.dtype
         assert np.array_equal(back, plane)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "packs"),
+    [*((n, False) for n in (0, 1, 9, 10, 11, 95, 96, 97, 1_000)), *((n, True) for n in (1, 97, 9_999))],
+)
+async def test_a_plane_in_parts_is_that_plane_and_of_not_too_many(
+    monkeypatch: pytest.MonkeyPatch, n_bytes: int, packs: bool
+) -> None:
+    monkeypatch.setattr(packing, "PART_BYTES", 3)
+    plane = np.random.default_rng(1).integers(0, 256, (1, n_bytes)).astype(np.uint8)
+    body = np.frombuffer(pack(plane), np.uint8) if packs else plane.reshape(-1)
+    parts = in_parts(body)
+    assert 1 <= len(parts) <= MOST_PARTS
+    assert not any(np.shares_memory(one, other) for one in parts for other in parts if one is not other)
+    back = unpack([part.tobytes() for part in parts], BLOSC2 if packs else "", ref_of(plane))
+    assert np.array_equal(back, plane)
+    assert packs or not back.flags.writeable
+
+
+async def test_a_plane_of_which_a_part_is_missing_is_refused() -> None:
+    plane = np.zeros((4, 4), np.uint16)
+    for parts in ([], [b"12"], [plane.tobytes()[:16]], [plane.tobytes(), b"x"]):
+        with pytest.raises(BadPlane):
+            unpack(parts, "", ref_of(plane))
 
 
 @pytest.mark.parametrize(("body", "codec"), [(b"", ""), (b"12", ""), (b"garbage" * 9, BLOSC2), (b"x", "zip")])
 async def test_what_is_no_plane_is_refused(body: bytes, codec: str) -> None:
     with pytest.raises(BadPlane):
-        unpack(body, codec, ref_of(np.zeros((4, 4), np.uint16)))
+        unpack([body], codec, ref_of(np.zeros((4, 4), np.uint16)))

@@ -300,7 +300,7 @@ async def test_strangers_who_knock_do_not_keep_a_revoked_key_connected(tmp_path:
         assert mesh.desk.lost == ["its key was revoked"]
         n_sent, n_heard = mesh.listener.statistics()["sent"], len(mesh.heard)
         link.tell("viewer", Pushed(number=1))
-        assert not link.tell_with("viewer", Pushed(number=2), b"a plane")
+        assert not link.tell_with("viewer", Pushed(number=2), [b"a plane"])
         await asyncio.sleep(0)
         assert (mesh.listener.statistics()["sent"], len(mesh.heard)) == (n_sent, n_heard)
 

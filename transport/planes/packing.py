@@ -1,7 +1,11 @@
-"""Planes made smaller for a slow link, and whole again: LZ4 over shuffled bits, in Blosc2's frame."""
+"""Planes on their way to another host: cut into parts, smaller where the link is slow, and whole again.
+
+What makes them smaller is LZ4 over shuffled bits, in Blosc2's frame.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,16 @@ from .errors import BadPlane
 from .layout import PlaneRef, plane_bytes
 
 BLOSC2 = "blosc2"
+PART_BYTES = 1 << 20
+"""A plane's part: small enough that one is still in the cache when it is encrypted, and on its way beside the next."""
+MOST_PARTS = 32
+"""Of a plane that is larger than so many parts, each is larger."""
+
+
+def in_parts(body: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+    """The bytes of a plane in the parts that it travels in, not copied; one at least."""
+    size = max(PART_BYTES, -(-body.size // MOST_PARTS))
+    return [body[start : start + size] for start in range(0, max(body.size, 1), size)]
 
 
 def pack(plane: npt.NDArray[Any]) -> bytes:
@@ -24,17 +38,16 @@ def pack(plane: npt.NDArray[Any]) -> bytes:
     return packed
 
 
-def unpack(packed: Any, codec: str, ref: PlaneRef) -> npt.NDArray[Any]:
-    """The plane that a reference describes, from the bytes that came beside it; read-only where they came as they are.
+def unpack(parts: Sequence[Any], codec: str, ref: PlaneRef) -> npt.NDArray[Any]:
+    """The plane that a reference describes, from the parts that came beside it; read-only where they came as they are.
 
     Raises:
         BadPlane: they are not that plane.
     """
     kind, n_bytes = plane_bytes(ref.shape, ref.dtype)
     if codec == "":
-        if len(memoryview(packed).cast("B")) != n_bytes:
-            raise BadPlane(f"{len(packed)} bytes came for a plane of {n_bytes}")
-        return np.frombuffer(packed, kind).reshape(ref.shape)
+        whole = _joined(parts, n_bytes)
+        return whole.view(kind).reshape(ref.shape)
     if codec != BLOSC2:
         raise BadPlane(f"the plane is packed by '{codec}', which this release does not know")
     import imagecodecs
@@ -42,9 +55,20 @@ def unpack(packed: Any, codec: str, ref: PlaneRef) -> npt.NDArray[Any]:
     decode: Any = imagecodecs.blosc2_decode
     plane = np.empty(ref.shape, kind)
     try:
-        whole = decode(packed, out=plane.reshape(-1).view(np.uint8))
+        unpacked = decode(_joined(parts), out=plane.reshape(-1).view(np.uint8))
     except (imagecodecs.Blosc2Error, ValueError) as error:
         raise BadPlane(f"a packed plane cannot be unpacked: {error}") from error
-    if len(whole) != n_bytes:
-        raise BadPlane(f"{len(whole)} bytes came for a plane of {n_bytes}")
+    if len(unpacked) != n_bytes:
+        raise BadPlane(f"{len(unpacked)} bytes came for a plane of {n_bytes}")
     return plane
+
+
+def _joined(parts: Sequence[Any], n_expected: int | None = None) -> npt.NDArray[np.uint8]:
+    """The bytes of all parts, read-only; one alone stays where it is."""
+    arrays = [np.frombuffer(part, np.uint8) if len(part) else np.empty(0, np.uint8) for part in parts]
+    n_bytes = sum(array.size for array in arrays)
+    if n_expected is not None and n_bytes != n_expected:
+        raise BadPlane(f"{n_bytes} bytes came for a plane of {n_expected}")
+    whole = arrays[0] if len(arrays) == 1 else np.concatenate([np.empty(0, np.uint8), *arrays])
+    whole.flags.writeable = False
+    return whole
