@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from free_ports import free_port
 from waiting import eventually
 
 from hcs_mesh import Actor, Event, JoinedNode, Mesh, Request, Settings
-from hcs_mesh.config import DeviceSettings, MeshError
+from hcs_mesh.config import DeviceSettings, MeshError, MetricsSettings
 from hcs_mesh.config.settings import FrontSettings
 from hcs_mesh.layout import DataLayout
 from hcs_mesh.messages.console import TailLog
@@ -40,6 +41,15 @@ class Adder(Actor[Add | Fall]):
             raise ZeroDivisionError("told to fall")
         self._sum += message.number
         return self._sum
+
+    def statistics(self) -> dict[str, int | float | str]:
+        return {"added": self._sum}
+
+
+def scraped(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 class Passing(Actor[Add]):
@@ -73,9 +83,10 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
                         Settings(devices=devices), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
                     ).add(taken, Adder):
                         pass
-            node = JoinedNode(
-                Settings(devices=NO_DEVICES), data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret"
-            ).add("adder", Adder)
+            metrics = MetricsSettings(port=free_port())
+            settings = Settings(devices=NO_DEVICES, metrics=metrics)
+            node = JoinedNode(settings, data=tmp_path / "node", card=card, key=tmp_path / "hostb.secret")
+            node.add("adder", Adder)
             async with node:
                 await eventually(lambda: "adder@hostb" in {row.name for row in mesh.rows()}, what="the node's tree")
                 adder = mesh.find("adder@hostb")
@@ -91,6 +102,8 @@ def test_an_actor_of_a_joined_program_is_found_watched_and_restarted_by_its_own_
                     return [(row.parent, row.restarts) for row in mesh.rows() if row.name == "adder@hostb"]
 
                 await eventually(lambda: shown() == [("node@hostb", 1)], what="its restart in the mesh's tree")
+                text = await asyncio.to_thread(scraped, metrics.port)
+                assert 'hcs_mesh_statistic{name="adder",statistic="added"} 1.0' in text, "what it counts itself, there"
                 detail = await mesh.inspect("adder@hostb")
                 assert any("ZeroDivisionError" in one.traceback for one in detail.incidents)
                 assert isinstance(await mesh.ask("console", TailLog(actor="adder@hostb")), object)
