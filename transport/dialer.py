@@ -256,11 +256,12 @@ class Dialer:
                 self._on_connected()
         elif event == zmq.Event.DISCONNECTED and self.connected:
             self.connected = False
-            self.link.fail_asks(PeerGone(f"{where}: the connection broke before the answer came"))
-            if self._curve:
-                self._dial_as_somebody_new()
-            # A listener that was started anew has never heard of us.
-            self._introduce()
+            try:
+                # What came before the break is an answer all the same.
+                self._control.catch_up()
+                self._data.catch_up()
+            finally:
+                self._begin_anew(where)
         elif event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL or event in _REFUSED:
             self.connected = False
             self._n_silent += 1
@@ -269,6 +270,15 @@ class Dialer:
             elif self._n_silent >= SILENT_REFUSALS:
                 # libzmq dials again by itself.
                 self.link.fail_asks(silent_refusal(where, self._n_silent, was_connected=self._was_connected))
+
+    def _begin_anew(self, where: str) -> None:
+        if self.link.gone:
+            return
+        self.link.fail_asks(PeerGone(f"{where}: the connection broke before the answer came"))
+        if self._curve:
+            self._dial_as_somebody_new()
+        # A listener that was started anew has never heard of us.
+        self._introduce()
 
     def _see_refusal(self, status: int) -> None:
         self.link.fail_asks(refusal(self.endpoint.control, status))

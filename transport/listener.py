@@ -112,6 +112,8 @@ class Listener:
         if self._turns is not None:
             self._turns.close()
         for link in list(self.links.values()):
+            # Whoever asked hears why it gets no answer, as far as that was said in this tick.
+            link.flush()
             link.lost("the endpoint was closed")
         self.links.clear()
         for connection in list(self._connections):

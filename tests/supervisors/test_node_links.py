@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from waiting import eventually
 
 from hcs_mesh.supervisors import Actor, Node
 from hcs_mesh.transport import (
@@ -213,6 +214,31 @@ async def test_who_dials_again_when_the_node_hangs_up_on_it_keeps_no_node_from_c
     monkeypatch.undo()
     assert await asyncio.to_thread(ends, node.context)
     assert [type(one) for one in failed] == [PeerGone]
+
+
+class Never(Request[int], frozen=True, kw_only=True, tag="links.never"):
+    pass
+
+
+class Hanging(Actor[Never]):
+    async def receive(self, message: Never) -> object:
+        raise AssertionError("it never comes to that")
+
+
+@pytest.mark.parametrize("n_asks", [1, 3])
+async def test_everybody_who_asked_hears_that_the_node_is_closing(tmp_path: Path, n_asks: int) -> None:
+    hub, peer = Node("hub"), Node("peer")
+    endpoint = ipc_endpoint(tmp_path, "inner")
+    hub.listen_inner(endpoint)
+    peer.dial_parent(endpoint)
+    # A mailbox that no life of the actor reads.
+    box = hub.open_mailbox("hanging", Hanging).box
+    asked = [peer.find("hanging").ask(Never(), timeout_s=60.0) for _ in range(n_asks)]
+    await eventually(lambda: len(box) == n_asks)
+    await hub.close()
+    done = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10.0)
+    assert [str(one) for one in done] == ["Never to hanging: the node is closing"] * n_asks
+    await peer.close()
 
 
 async def test_a_dialer_that_cannot_dial_leaves_no_socket_behind() -> None:
