@@ -20,7 +20,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from .addresses import Endpoint
-from .channel import Channel, Frames
+from .channel import MOST_PARTS, Channel, Frames
 from .codec import Beat, Hello, Kind
 from .connections import is_stalled
 from .dealers import dealer
@@ -28,7 +28,6 @@ from .deliveries import Deliver
 from .errors import PeerGone
 from .keys import KeyPair, ServerKey
 from .link import Link
-from .planes.packing import MOST_PARTS
 from .refusals import AGAIN_S, refusal, silent_refusal
 from .silence import SILENCE_S, last_words_ms
 

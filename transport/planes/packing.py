@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..channel import MOST_PARTS
 from .errors import BadPlane
 from .layout import PlaneRef, plane_bytes
 
 BLOSC2 = "blosc2"
 PART_BYTES = 1 << 20
 """A plane's part: small enough that one is still in the cache when it is encrypted, and on its way beside the next."""
-MOST_PARTS = 32
-"""Of a plane that is larger than so many parts, each is larger."""
 
 
 def in_parts(body: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
