@@ -51,6 +51,6 @@ def swings(rows: Sequence[Row], runs: Sequence[PastRun]) -> list[str]:
 
 def missed_by(row: Row, ratio: float) -> float:
     """How far a ratio is from the row's target: above 1 it misses."""
-    if not ratio:
-        return float("inf")
-    return row.target / ratio if row.higher_is_better else ratio / row.target
+    if not row.higher_is_better:
+        return ratio / row.target
+    return row.target / ratio if ratio else float("inf")

@@ -17,6 +17,7 @@ N_LINES = 8
 PER_CALLER = 1_000
 N_ALONE = 10_000
 N_BATCHES, N_IN_BATCH = 25, 4_000
+STREAM_S = 2.0
 
 
 async def _asks(profile: cProfile.Profile) -> None:
@@ -157,15 +158,41 @@ async def _small_files(profile: cProfile.Profile) -> None:
         profile.disable()
 
 
+async def _planes_elsewhere(profile: cProfile.Profile) -> None:
+    import remote_stream
+
+    from hcs_mesh.transport import tcp_endpoint
+
+    keys, port = remote_stream.Keys(), remote_stream.free_port()
+    command = keys.words(remote_stream.__file__, "127.0.0.1", port)
+
+    def watch(carrier: object, n_done: int) -> None:
+        # From the first plane on: what comes before is the making of them.
+        if n_done == 1:
+            profile.enable()
+
+    def goes_on(elapsed_s: float) -> bool:
+        if elapsed_s < STREAM_S:
+            return True
+        profile.disable()
+        return False
+
+    await remote_stream.stream(tcp_endpoint("127.0.0.1", port), command, keys, goes_on=goes_on, watch=watch)
+
+
 PROFILES: dict[str, Callable[[cProfile.Profile], Awaitable[None]]] = {
     "ask, one process: asyncio Queue + Future": _asks_alone,
     "ask, one process, 64 callers: the same": _asks,
     "ask, two processes, p50: raw DEALER/ROUTER, at its best": _asks_over_a_link,
     "tell, two processes: blocking PUSH/PULL": _events,
+    "planes: to another host, CURVE / raw ZMQ with CURVE": _planes_elsewhere,
     "journal: 64 writers / sqlite WAL FULL by 64": _appends,
     "import, 10,000 small files, transferring alone: cp -r and sync": _small_files,
 }
-"""By the name of the row that they explain; of tell the receiving side, which is the slower one, of an ask both."""
+"""By the name of the row that they explain; of tell the receiving side, which is the slower one, of an ask both.
+
+Of planes what the loop's thread does: the encryption is in a thread of libzmq's.
+"""
 
 
 def profiled(row: str) -> list[str]:

@@ -162,7 +162,7 @@ async def consume(host: str, port: int, key: KeyPair, server: ServerKey) -> None
             ended.set()
             return
         began_s = time.monotonic()
-        pixels = unpack(link.attached, message.codec, message.ref)
+        pixels = unpack(link.attached, message.codec, message.ref, most_bytes=link.most_attached_bytes)
         assert pixels.shape == SHAPE
         held_s = time.monotonic() - began_s
         link.tell("publisher", FrameTaken(viewer="v", sequence=message.sequence, held_s=held_s))

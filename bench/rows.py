@@ -32,7 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def met(self) -> bool:
         """Whether the target is reached."""
-        if self.unmeasured:
+        if self.unmeasured or not self.reference:
             return False
         return self.ratio >= self.target if self.higher_is_better else self.ratio <= self.target
 

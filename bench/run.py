@@ -129,11 +129,12 @@ def report(rows: list[Row], unmeasured: dict[str, str], elapsed_s: float, load: 
     if any(missed.values()):
         lines += [
             "",
-            "Where the time goes in lines that miss, by the profiler, which makes small functions dearer:",
+            "Where the time goes in lines that miss, by the profiler, which makes small functions dearer;",
+            "of planes what the loop's thread does, beside libzmq's, which encrypts:",
             "",
         ]
         lines += [f"- {name}: {told(', '.join(where))}." for name, where in missed.items() if where]
-    made_of = [f"- {row.name.partition(':')[0]}: {row.parts}." for row in rows if row.parts]
+    made_of = [f"- {row.name.partition(':')[0]}: {row.parts}." for row in rows if row.parts and row.name != QUEUES]
     if made_of:
         lines += ["", "Of the phases of whole imports, as the mesh tells them, medians:", "", *made_of]
     by_name = {row.name: row for row in rows}
@@ -201,12 +202,12 @@ def explained(rows: dict[str, Row]) -> list[str]:
             "handed to that thread and back, and publisher, bridge and link take their turns on the same core.",
         ]
     spread, queues = rows.get(SPREAD), rows.get(QUEUES)
-    if spread and queues and not spread.met:
+    if spread and queues and not (spread.met and queues.met):
         lines += [
             "",
             f"Of *{SPREAD}*: what a message passes through is the same, but each actor's",
-            "part of it is in no near cache when its turn comes. So it is with bare queues, an ask of which takes",
-            f"{queues.reference:.1f} us in turn.",
+            "part of it is in no near cache when its turn comes. So it is with bare queues:",
+            f"{queues.parts}.",
         ]
     ring, block, memcpy = rows.get(RING), rows.get(BLOCK), rows.get(MEMCPY)
     if ring and memcpy and ring.reference and not ring.met:

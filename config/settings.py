@@ -133,7 +133,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     message_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 64 * 1024 * 1024
     """The largest encoded message; planes travel beside messages and are not counted."""
     frame_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 256 * 1024 * 1024
-    """The largest plane that a viewer takes from a mesh elsewhere; a larger one costs that mesh the connection."""
+    """The largest plane that a viewer takes from a mesh elsewhere; of a larger one it says so, and goes on."""
 
 
 class MetricsSettings(Section, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..transport.codec import run_decoder, union_decoder
 from ..transport.messages import NOMINAL_BYTES, Message, Ping, Request, reply_class
@@ -13,9 +13,10 @@ from .actor import Actor
 class Inbox:
     """The messages of a class, what reads them, and what they count for."""
 
-    __slots__ = ("decoder", "events", "replies", "requests", "run_decoder")
+    __slots__ = ("decoder", "events", "kinds", "replies", "requests", "run_decoder")
 
     def __init__(self, kind: type[Actor[Any]]) -> None:
+        self.kinds = kind.inbox
         self.decoder = union_decoder((*kind.inbox, Ping))
         self.run_decoder = run_decoder((*kind.inbox, Ping))
         self.replies: dict[type, Any] = {one: reply_class(one) for one in kind.inbox if issubclass(one, Request)}
@@ -24,10 +25,15 @@ class Inbox:
         self.requests = {one: _fixed_bytes(one) for one in self.replies}
 
 
-@functools.cache
+_inboxes: WeakKeyDictionary[type[Actor[Any]], Inbox] = WeakKeyDictionary()
+
+
 def inbox_of(kind: type[Actor[Any]]) -> Inbox:
     """The one of a class."""
-    return Inbox(kind)
+    found = _inboxes.get(kind)
+    if found is None or found.kinds != kind.inbox:
+        found = _inboxes[kind] = Inbox(kind)
+    return found
 
 
 def _fixed_bytes(kind: type[Message]) -> int:

@@ -29,8 +29,8 @@ _POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 MAX_FRAMES = 3
 """A mesh hears no more: a routing id, a batch, and bytes beside it. Of another message the rest is not kept."""
-MOST_PARTS = 32
-"""Of a plane that goes to another host: so many frames beside its batch, and of a larger one each is larger."""
+PART_BYTES, MOST_PARTS = 1 << 20, 32
+"""A plane for another host lies in frames of that size beside its batch; of one that would be more, each is larger."""
 PER_TICK_DROPPED = 4_096
 """Frames that are thrown away before the loop's other work gets its turn."""
 MOST_AT_ONCE = 8_192

@@ -20,7 +20,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from .addresses import Endpoint
-from .channel import MOST_PARTS, Channel, Frames
+from .channel import MOST_PARTS, PART_BYTES, Channel, Frames
 from .codec import Beat, Hello, Kind
 from .connections import is_stalled
 from .dealers import dealer
@@ -61,8 +61,8 @@ class Dialer:
     ) -> None:
         """Dial; with ``key`` the connection is CURVE and only the holder of ``server`` can answer.
 
-        A message holds at most ``max_message_bytes``, a plane beside it at most ``max_frame_bytes``; a connection over
-        which nothing has come for ``silence_s`` has broken.
+        A message holds at most ``max_message_bytes``; a plane beside it has at most ``max_frame_bytes`` for whoever
+        hears of it (``Link.most_attached_bytes``). A connection over which nothing came for ``silence_s`` has broken.
 
         Raises:
             PeerGone: the system gives no descriptor for it.
@@ -80,11 +80,13 @@ class Dialer:
         self._curve = key is not None
         self._watched: list[Channel] = []
         self.link = Link(endpoint.control, self._write, deliver, max_message_bytes=max_message_bytes)
+        self.link.most_attached_bytes = max_frame_bytes
         sockets: list[zmq.Socket[bytes]] = []
+        largest_part = max(PART_BYTES, -(-max_frame_bytes // MOST_PARTS))
         try:
             for address, n_bytes in (
                 (endpoint.control, max_message_bytes),
-                (endpoint.data, max(max_frame_bytes, max_message_bytes)),
+                (endpoint.data, max(largest_part, max_message_bytes)),
             ):
                 sockets.append(dealer(context, address, identity, key, server, n_bytes, silence_s))
             self._open(sockets)

@@ -22,7 +22,7 @@ from .questions import Question, Questions
 from .refs import ASK_TIMEOUT_S
 
 ENOUGH = 32
-"""So many envelopes leave before their tick ends, then twice as many: to make them took as long as to wake the peer."""
+"""So many asks and answers leave before their tick ends, then twice as many: they took as long as to wake the peer."""
 
 R = TypeVar("R")
 
@@ -57,6 +57,8 @@ class Link:
         """Whether the peer is of this host, as the way says by which its link came, and not the peer."""
         self.attached: Sequence[Any] = ()
         """What lies beside the batch that is being heard: the parts of a plane's pixels."""
+        self.most_attached_bytes = 256 << 20
+        """A larger plane is not taken from this peer."""
         self.on_lost: dict[Hashable, Callable[[str], None]] = {}
         """Who hears once, and why, that the peer is gone; one for each key, until it takes itself out."""
         self.offences = offences or Offences(name, now=asyncio.get_running_loop().time)

@@ -18,7 +18,6 @@ from ..transport import (
     ActorUnknown,
     AskFailed,
     AskTimedOut,
-    BadMessage,
     Dialer,
     Envelope,
     HeldOff,
@@ -204,6 +203,17 @@ class Follower:
             self._screen.plane(frame, self._pixels(link, frame))
             if self._ring is not None:
                 self._ring.check(frame.ref)
+        except BadPlane as error:
+            # The stream goes on without it.
+            self._screen.unreadable(
+                PlaneUnreadable(
+                    viewer=frame.viewer,
+                    sequence=frame.sequence,
+                    header=frame.header,
+                    reason=" ".join(filter(None, (f"{error}.", error.hint))),
+                    n_waiting=frame.n_waiting,
+                )
+            )
         except StaleFrame:
             # While this viewer stood still the mesh held it for gone, and has used the slot again: all is shown anew.
             self._ended.set()
@@ -214,9 +224,4 @@ class Follower:
     def _pixels(self, link: Link, frame: Frame) -> NDArray[Any]:
         if self._ring is not None:
             return self._ring.view(frame.ref)
-        if not link.attached:
-            raise BadMessage("a plane came without its pixels")
-        try:
-            return unpack(link.attached, frame.codec, frame.ref)
-        except BadPlane as error:
-            raise BadMessage(str(error)) from error
+        return unpack(link.attached, frame.codec, frame.ref, most_bytes=link.most_attached_bytes)

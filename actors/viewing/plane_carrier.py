@@ -104,6 +104,8 @@ class PlaneCarrier:
             body, codec = await self._body(pixels)
             # Now that it is copied: it is one plane, and the viewer's.
             self._planes.check(frame.ref)
+            if self._closed:
+                return
         except RingError:
             # Its stream was closed meanwhile, and the slot is somebody else's.
             return

@@ -161,9 +161,9 @@ class StreamingMesh:
             self.node = None
         self.keeper.close()
 
-    def dial(self, context: zmq.Context[Any], deliver: Any, *, key: KeyPair | None = None) -> Dialer:
-        server = ServerKey(public=self.mesh_key.public)
-        return Dialer(context, self.endpoint, deliver, name="viewer", key=key or self.viewer_key, server=server)
+    def dial(self, context: zmq.Context[Any], deliver: Any, *, key: KeyPair | None = None, **options: Any) -> Dialer:
+        server, key = ServerKey(public=self.mesh_key.public), key or self.viewer_key
+        return Dialer(context, self.endpoint, deliver, name="viewer", key=key, server=server, **options)
 
     def let_in(self, name: str) -> KeyPair:
         """The key of one viewer more."""

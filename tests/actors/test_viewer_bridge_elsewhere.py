@@ -23,6 +23,8 @@ from hcs_mesh.viewers.follower import Follower
 
 pytestmark = pytest.mark.anyio
 
+MOST = 1 << 20
+
 
 class Notes:
     """A screen that keeps what it was shown; with a gate it takes nothing until the gate opens."""
@@ -32,6 +34,7 @@ class Notes:
         self.sequences: list[int] = []
         self.codecs: list[str] = []
         self.rings: list[str] = []
+        self.missed: list[str] = []
 
     def begin(self, contents: Contents) -> None: ...
 
@@ -43,7 +46,8 @@ class Notes:
         self.codecs.append(frame.codec)
         self.rings.append(frame.ref.ring)
 
-    def unreadable(self, report: PlaneUnreadable) -> None: ...
+    def unreadable(self, report: PlaneUnreadable) -> None:
+        self.missed.append(report.reason)
 
     def fact(self, fact: Fact, *, n_waiting: int) -> None: ...
 
@@ -51,9 +55,10 @@ class Notes:
 
 
 @asynccontextmanager
-async def following(mesh: Any) -> AsyncIterator[tuple[Notes, Follower]]:
+async def following(mesh: Any, **options: Any) -> AsyncIterator[tuple[Notes, Follower]]:
     notes, context = Notes(), zmq.Context()
-    follower = Follower(functools.partial(mesh.dial, context), notes, kind="recorder", subject=Subject(plate_id=1))
+    dial = functools.partial(mesh.dial, context, **options)
+    follower = Follower(dial, notes, kind="recorder", subject=Subject(plate_id=1))
     task = asyncio.create_task(follower.run())
     try:
         yield notes, follower
@@ -103,6 +108,19 @@ async def test_planes_come_in_parts_and_are_whole(
     assert 1 < max(n_parts) <= packing.MOST_PARTS
 
 
+async def test_a_plane_that_is_larger_than_a_viewer_takes_is_told_of_and_the_stream_goes_on(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh, max_frame_bytes=100) as (seen, one):
+        await eventually(lambda: len(seen.missed) == 4)
+        assert not seen.planes
+        assert "at most 100 are taken here. limits.frame_bytes" in seen.missed[0]
+        await eventually(lambda: _all_is_acknowledged(mesh))
+        mesh.node.find("publisher").tell(mesh.committed_anew(1))
+        await eventually(lambda: len(seen.missed) == 8)
+        assert one.n_sessions == 1
+
+
 async def test_a_viewer_that_cannot_open_the_ring_asks_for_its_planes_over_the_link(
     tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +160,7 @@ def ref_of(plane: Any) -> PlaneRef:
 async def test_a_packed_plane_comes_back_as_it_was(dtype: str) -> None:
     plane = np.random.default_rng(1).integers(0, 200, (37, 53)).astype(dtype)
     for body, codec in ((pack(plane), BLOSC2), (plane.tobytes(), "")):
-        back = unpack([body], codec, ref_of(plane))
+        back = unpack([body], codec, ref_of(plane), most_bytes=MOST)
         assert back.dtype == plane.dtype
         assert np.array_equal(back, plane)
 
@@ -160,7 +178,7 @@ async def test_a_plane_in_parts_is_that_plane_and_of_not_too_many(
     parts = in_parts(body)
     assert 1 <= len(parts) <= MOST_PARTS
     assert not any(np.shares_memory(one, other) for one in parts for other in parts if one is not other)
-    back = unpack([part.tobytes() for part in parts], BLOSC2 if packs else "", ref_of(plane))
+    back = unpack([part.tobytes() for part in parts], BLOSC2 if packs else "", ref_of(plane), most_bytes=MOST)
     assert np.array_equal(back, plane)
     assert packs or not back.flags.writeable
 
@@ -169,10 +187,24 @@ async def test_a_plane_of_which_a_part_is_missing_is_refused() -> None:
     plane = np.zeros((4, 4), np.uint16)
     for parts in ([], [b"12"], [plane.tobytes()[:16]], [plane.tobytes(), b"x"]):
         with pytest.raises(BadPlane):
-            unpack(parts, "", ref_of(plane))
+            unpack(parts, "", ref_of(plane), most_bytes=MOST)
+
+
+@pytest.mark.parametrize("dtype", ["no dtype", "f4, (1", "2O", "datetime64[s]", "", "(2,3)f4"])
+async def test_a_reference_to_what_is_no_plane_of_numbers_is_refused(dtype: str) -> None:
+    ref = PlaneRef(ring="", slot=0, generation=1, offset=0, shape=(4, 4), dtype=dtype, n_bytes=32)
+    with pytest.raises(BadPlane):
+        unpack([bytes(32)], "", ref, most_bytes=MOST)
+
+
+@pytest.mark.parametrize("codec", ["", BLOSC2])
+async def test_no_memory_is_taken_for_a_plane_beyond_the_bound(codec: str) -> None:
+    ref = PlaneRef(ring="", slot=0, generation=1, offset=0, shape=(1 << 40, 1 << 40), dtype="u1", n_bytes=1)
+    with pytest.raises(BadPlane, match="at most"):
+        unpack([pack(np.zeros((4, 4), np.uint16))], codec, ref, most_bytes=MOST)
 
 
 @pytest.mark.parametrize(("body", "codec"), [(b"", ""), (b"12", ""), (b"garbage" * 9, BLOSC2), (b"x", "zip")])
 async def test_what_is_no_plane_is_refused(body: bytes, codec: str) -> None:
     with pytest.raises(BadPlane):
-        unpack([body], codec, ref_of(np.zeros((4, 4), np.uint16)))
+        unpack([body], codec, ref_of(np.zeros((4, 4), np.uint16)), most_bytes=MOST)

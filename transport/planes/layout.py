@@ -90,7 +90,7 @@ def plane_bytes(shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[np.dtype[
     """
     try:
         kind = np.dtype(dtype)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError) as error:
         raise BadPlane(f"{dtype!r} is no dtype") from error
     if kind.kind not in PLANE_KINDS or any(length < 0 for length in shape):
         raise BadPlane(f"an array of {kind} with shape {shape} cannot travel as a plane: plain numbers only")

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..channel import MOST_PARTS
+from ..channel import MOST_PARTS, PART_BYTES
 from .errors import BadPlane
 from .layout import PlaneRef, plane_bytes
 
 BLOSC2 = "blosc2"
-PART_BYTES = 1 << 20
-"""A plane's part: small enough that one is still in the cache when it is encrypted, and on its way beside the next."""
 
 
 def in_parts(body: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
-    """The bytes of a plane in the parts that it travels in, not copied; one at least."""
+    """The bytes of a plane in the parts that it travels in, not copied; one at least.
+
+    A part is small enough to be in the cache still when it is encrypted, and is on its way while the next one is.
+    """
     size = max(PART_BYTES, -(-body.size // MOST_PARTS))
     return [body[start : start + size] for start in range(0, max(body.size, 1), size)]
 
@@ -37,13 +38,18 @@ def pack(plane: npt.NDArray[Any]) -> bytes:
     return packed
 
 
-def unpack(parts: Sequence[Any], codec: str, ref: PlaneRef) -> npt.NDArray[Any]:
+def unpack(parts: Sequence[Any], codec: str, ref: PlaneRef, *, most_bytes: int) -> npt.NDArray[Any]:
     """The plane that a reference describes, from the parts that came beside it; read-only where they came as they are.
 
     Raises:
-        BadPlane: they are not that plane.
+        BadPlane: they are not that plane, or it has more than ``most_bytes``.
     """
     kind, n_bytes = plane_bytes(ref.shape, ref.dtype)
+    if n_bytes > most_bytes:
+        raise BadPlane(
+            f"it has {n_bytes} bytes, and at most {most_bytes} are taken here",
+            hint="limits.frame_bytes raises the bound",
+        )
     if codec == "":
         whole = _joined(parts, n_bytes)
         return whole.view(kind).reshape(ref.shape)
