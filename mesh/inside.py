@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from .actors.console.audit_trail import AUDITOR
 from .actors.console.console_desk import DESK, OtherDesk
 from .actors.console.errors import CannotPause, JournalsUnreadable, NoSuchJournal
 from .actors.nodes.joined_nodes import UPLINK, JoinedNodes
@@ -29,8 +30,12 @@ MAX_INCIDENTS = 500
 ANSWERS_FIRST = (DESK, UPLINK)
 """Without these the answer to whoever had them restarted would not arrive."""
 UNREADABLE = "ask again; while the mesh has no descriptor free, raise its limit (LimitNOFILE, ulimit -n)"
-NEVER_PAUSED = {DESK: "it is what resumes others", "control": "status, ps, down and the console ask it"}
-"""Whoever paused one of these would be locked out."""
+NEVER_PAUSED = {
+    DESK: "it is what resumes others",
+    "control": "status, ps, down and the console ask it",
+    AUDITOR: "it writes down who pauses, resumes, restarts and stops",
+}
+"""Whoever paused one of the first two would be locked out, and unseen with the last."""
 
 
 class Incidents:
@@ -188,6 +193,10 @@ class MeshInside:
         """The first hop of each of the latest traces."""
         return told_hops(self._node.name, self._node.traces.latest(max(n, 1)))
 
+    def answers_first(self, actor: str) -> bool:
+        """Whether the answer to whoever has it restarted would not arrive after the restart."""
+        return actor in ANSWERS_FIRST
+
     async def restart(self, actor: str) -> None:
         """Stop one and start it afresh.
 
@@ -198,9 +207,8 @@ class MeshInside:
         restarting = self._node.loop.create_task(self._restart(actor), name=f"restart {actor}")
         self._restarting.add(restarting)
         restarting.add_done_callback(self._restarting.discard)
-        if actor not in ANSWERS_FIRST:
-            # In a task of its own: whoever asks and leaves must not leave it stopped half-way.
-            await asyncio.shield(restarting)
+        # In a task of its own: whoever asks and leaves must not leave it stopped half-way.
+        await asyncio.shield(restarting)
 
     async def set_paused(self, actor: str, *, paused: bool) -> None:
         """Pause or resume one.

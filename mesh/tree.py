@@ -8,6 +8,8 @@ from .actors.agents.desk import AgentDesk
 from .actors.analysis.executors_elsewhere import ExecutorsElsewhere
 from .actors.analysis.result_desk import ResultDesk
 from .actors.analysis.scheduler import Scheduler
+from .actors.console.audit_trail import AuditTrail
+from .actors.console.auditor import SEGMENT_BYTES, Auditor
 from .actors.console.console_desk import ConsoleDesk, Inside
 from .actors.console.control_desk import ControlDesk
 from .actors.imports.places import ImportPlaces
@@ -83,11 +85,26 @@ def mesh_tree(
     elsewhere = ExecutorsElsewhere(node, Supervisor("executors elsewhere", on_exhausted="quarantine"))
     rings = RingKeeper(slot_bytes=settings.streams.slot_bytes, n_slots=settings.streams.ring_slots, owner=OWNER)
     history = PlaneHistory(places)
+    trail = AuditTrail(node.find)
     return Supervisor(
         "mesh",
         [
-            node.actor("control", lambda: ControlDesk(describe, rows, stop), kind=ControlDesk),
-            node.actor("console", lambda: ConsoleDesk(inside, is_private=is_private), kind=ConsoleDesk),
+            # First, so that it ends last: that the mesh was stopped in order is written once all else has ended.
+            Supervisor(
+                "trail",
+                [
+                    node.actor(
+                        "audit",
+                        lambda: Auditor(
+                            layout.journal("audit"), segment_bytes=min(SEGMENT_BYTES, settings.journal.segment_bytes)
+                        ),
+                        kind=Auditor,
+                    )
+                ],
+                on_exhausted="quarantine",
+            ),
+            node.actor("control", lambda: ControlDesk(describe, rows, stop, trail=trail), kind=ControlDesk),
+            node.actor("console", lambda: ConsoleDesk(inside, is_private=is_private, trail=trail), kind=ConsoleDesk),
             Supervisor(
                 "catalogue",
                 [

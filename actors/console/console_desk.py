@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, assert_never
 
 from msgspec.structs import replace
 
-from ...config import get_logger
+from ...messages.audit import Act
 from ...messages.console import (
     RESTART_S,
     ActorDetail,
@@ -28,19 +29,20 @@ from ..errors import NotAllowed
 from ..nodes.tree_elsewhere import detail_elsewhere
 from ..ownership import is_administrator
 from ..threads import Threads
+from .audit_trail import Asking, AuditTrail
 from .log_tail import read_journal, read_logs
-
-log = get_logger(__name__)
 
 Inbox = (
     WhoAmI | InspectActor | TailLog | ListJournals | TailJournal | GetTrace | RestartActor | PauseActor | ResumeActor
 )
 
 
-OwnMessage = InspectActor | TailLog | RestartActor | PauseActor | ResumeActor
+Look = InspectActor | TailLog
+Change = RestartActor | PauseActor | ResumeActor
+OwnMessage = Look | Change
 """What is about one name, and answered by the desk of the host that has it."""
 DESK = "console"
-_CHANGES: dict[type, str] = {RestartActor: "restart", PauseActor: "pause", ResumeActor: "resume"}
+_ACTS: dict[type[Change], Act] = {RestartActor: "restart", PauseActor: "pause", ResumeActor: "resume"}
 
 
 class OtherDesk(NamedTuple):
@@ -104,6 +106,10 @@ class Inside(Protocol):
         """The first hop of each of the latest traces."""
         ...
 
+    def answers_first(self, actor: str) -> bool:
+        """Whether the answer to whoever has it restarted would not arrive after the restart."""
+        ...
+
     async def restart(self, actor: str) -> None:
         """Stop one and start it afresh.
 
@@ -124,11 +130,12 @@ class Inside(Protocol):
 
 
 class ConsoleDesk(Actor[Inbox]):
-    """Shows the inside of the mesh; what it changes, it logs with the name of who asked."""
+    """Shows the inside of the mesh; what it changes stands in the audit trail with the name of who asked."""
 
-    def __init__(self, inside: Inside, *, is_private: bool = False) -> None:
+    def __init__(self, inside: Inside, *, is_private: bool = False, trail: AuditTrail | None = None) -> None:
         """Show ``inside``; where plates are private, logs and journals to administrators alone."""
         self._inside = inside
+        self._trail = trail or AuditTrail()
         self._is_private = is_private
         self._threads = Threads("console", n_threads=2)
 
@@ -144,10 +151,14 @@ class ConsoleDesk(Actor[Inbox]):
         match message:
             case WhoAmI():
                 return self.context.principal
-            case InspectActor() | TailLog() | RestartActor() | PauseActor() | ResumeActor():
-                self._note(message)
+            case InspectActor() | TailLog():
                 there = inside.elsewhere(message.actor)
-                return self._here(message) if there is None else self.defer(self._there(message, there))
+                return self._look(message) if there is None else self.defer(self._there(message, there))
+            case RestartActor() | PauseActor() | ResumeActor():
+                # A host that has joined knows the mesh, not who asked it: this is where it is kept.
+                asking = Asking(self.context.principal, _ACTS[type(message)], message.actor)
+                answers_first = isinstance(message, RestartActor) and inside.answers_first(message.actor)
+                return self.defer(self._trail.over(asking, partial(self._change, message), answers_first=answers_first))
             case ListJournals():
                 return inside.journals()
             case TailJournal(journal=journal, n_records=n_records):
@@ -158,7 +169,7 @@ class ConsoleDesk(Actor[Inbox]):
             case _:
                 assert_never(message)
 
-    def _here(self, message: OwnMessage) -> Any:
+    def _look(self, message: Look) -> Any:
         inside = self._inside
         match message:
             case InspectActor(actor=actor):
@@ -166,12 +177,22 @@ class ConsoleDesk(Actor[Inbox]):
             case TailLog(actor=actor, n_lines=n_lines, since=since):
                 logs = inside.logs_of(actor)
                 return self.defer(self._threads.run(lambda: read_logs(logs, n_lines=n_lines, since=since)))
+            case _:
+                assert_never(message)
+
+    async def _change(self, message: Change) -> None:
+        inside = self._inside
+        there = inside.elsewhere(message.actor)
+        if there is not None:
+            await self._there(message, there)
+            return
+        match message:
             case RestartActor(actor=actor):
-                return self.defer(inside.restart(actor))
+                await inside.restart(actor)
             case PauseActor(actor=actor):
-                return self.defer(inside.set_paused(actor, paused=True))
+                await inside.set_paused(actor, paused=True)
             case ResumeActor(actor=actor):
-                return self.defer(inside.set_paused(actor, paused=False))
+                await inside.set_paused(actor, paused=False)
             case _:
                 assert_never(message)
 
@@ -193,9 +214,3 @@ class ConsoleDesk(Actor[Inbox]):
                 f"{asker.name} may not read logs and journals: they tell of everybody's plates, and these are private",
                 hint="ask an administrator; hcs-mesh jobs and imports tell of the own ones",
             )
-
-    def _note(self, message: OwnMessage) -> None:
-        # A host that has joined knows the mesh, not who asked it: this is where it is kept.
-        what = _CHANGES.get(type(message))
-        if what is not None:
-            log.warning("asked from outside", what=what, child=message.actor, by=self.context.principal.name)

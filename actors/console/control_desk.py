@@ -10,7 +10,8 @@ import msgspec
 from ...messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from ...messages.viewing import ListViewers
 from ...supervisors import Actor
-from ...transport import TransportError
+from ...transport import Principal, TransportError
+from .audit_trail import Asking, AuditTrail
 
 VIEWERS_S = 2.0
 """How long the answer waits for the count of viewers; without it, it says that nobody knows."""
@@ -22,8 +23,14 @@ class ControlDesk(Actor[Inbox]):
     """Says what runs and where, and passes on the wish to stop."""
 
     def __init__(
-        self, describe: Callable[[], MeshStatus], tree: Callable[[], tuple[ActorRow, ...]], stop: Callable[[], None]
+        self,
+        describe: Callable[[], MeshStatus],
+        tree: Callable[[], tuple[ActorRow, ...]],
+        stop: Callable[[], None],
+        *,
+        trail: AuditTrail | None = None,
     ) -> None:
+        self._trail = trail or AuditTrail()
         self._describe = describe
         self._tree = tree
         self._stop = stop
@@ -37,10 +44,14 @@ class ControlDesk(Actor[Inbox]):
             case GetTree():
                 return self._tree()
             case StopMesh():
-                self._stop()
-                return None
+                return self.defer(self._begin_stop(self.context.principal))
             case _:
                 assert_never(message)
+
+    async def _begin_stop(self, asker: Principal) -> None:
+        # That it is done is written by the auditor, who is stopped last.
+        await self._trail.asked(Asking(asker, "stop"))
+        self._stop()
 
     async def _status(self) -> MeshStatus:
         try:

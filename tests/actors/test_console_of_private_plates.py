@@ -35,7 +35,7 @@ class Here:
 
 
 async def told(folder: Path, role: Role, *, is_private: bool) -> list[Any]:
-    """What a key of this role is answered about the log and a journal."""
+    """What a key of this role is answered about the log, the journal of jobs and the audit trail."""
     node, ring, endpoint, pair = Node("hub"), KeyRing(folder / "keys"), ipc_endpoint(folder, "front"), new_pair()
     ring.allow(Principal(name="grace", role=role), pair.public)
     node.listen_front(endpoint, MESH, ring)
@@ -45,7 +45,7 @@ async def told(folder: Path, role: Role, *, is_private: bool) -> list[Any]:
     dialer = Dialer(node.context, endpoint, lambda *_: None, name="grace", key=pair, server=server)
     answers: list[Any] = []
     try:
-        for request in (TailLog(actor="imports"), TailJournal(journal="jobs")):
+        for request in (TailLog(actor="imports"), TailJournal(journal="jobs"), TailJournal(journal="audit")):
             try:
                 answers.append(await dialer.link.ask("console", request, timeout_s=60.0))
             except AskFailed as refused:
@@ -60,11 +60,12 @@ async def told(folder: Path, role: Role, *, is_private: bool) -> list[Any]:
 
 @pytest.mark.parametrize(("role", "is_private"), [("user", False), ("administrator", True)])
 async def test_logs_and_journals_are_told(tmp_path: Path, role: Role, is_private: bool) -> None:
-    journals: Journal[Record] = await Journal.open(tmp_path / "jobs", record_type=Record)
-    await journals.close()
-    log, journal = await told(tmp_path, role, is_private=is_private)
+    for name in ("jobs", "audit"):
+        journal: Journal[Record] = await Journal.open(tmp_path / name, record_type=Record)
+        await journal.close()
+    log, *journals = await told(tmp_path, role, is_private=is_private)
     assert isinstance(log, LogTail)
-    assert journal == ()
+    assert journals == [(), ()]
 
 
 @pytest.mark.parametrize("role", ["user", "agent"])

@@ -29,13 +29,13 @@ class Terminal:
         self._ended = folder / "status"
         names = ("HCS_MESH_DATA", "HCS_MESH_CONFIG")
         # Lines and columns too: what they say in the environment would count for more than the terminal itself.
-        size = {"COLUMNS": "170", "LINES": "48"}
+        size = {"COLUMNS": "170", "LINES": "56"}
         values = {**{name: environment[name] for name in names}, **size}
         given = [word for name, value in values.items() for word in ("-e", f"{name}={value}")]
         # The status appears whole: a file that is there says how the command ended.
         keeping = '"$@"; echo $? > "$0.part"; mv "$0.part" "$0"'
         watched = ["sh", "-c", keeping, str(self._ended), *command]
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "170", "-y", "48", *given, *watched)
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "170", "-y", "56", *given, *watched)
         self.tmux("set-option", "-g", "remain-on-exit", "on")
 
     def tmux(self, *words: str) -> str:
