@@ -123,9 +123,9 @@ class JoinedNode(Mesh):
                 node.actor("console", lambda: ConsoleDesk(inside), kind=ConsoleDesk),
                 Supervisor("executors", [slot(*one) for one in slots], on_exhausted="quarantine"),
                 Supervisor("doors", [door(name) for name, _ in slots]),
-                # Last, so that the mesh hears of executors that are up, and that this node leaves before they end.
-                node.actor(UPLINK, uplink, kind=Uplink),
                 *self._extra_children(node),
+                # Last, so that the mesh hears of what is up, and that this node leaves before any of it ends.
+                node.actor(UPLINK, uplink, kind=Uplink),
             ],
             reporter=incidents.add,
         )

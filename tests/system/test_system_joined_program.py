@@ -42,6 +42,10 @@ class Adder(Actor[Add | Fall]):
         self._sum += message.number
         return self._sum
 
+    async def stopping(self) -> None:
+        # Longer than it is between two looks at the tree: whoever watches must hear first that the host leaves.
+        await asyncio.sleep(2.5)
+
     def statistics(self) -> dict[str, int | float | str]:
         return {"added": self._sum}
 
