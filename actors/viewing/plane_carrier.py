@@ -94,10 +94,7 @@ class PlaneCarrier:
             self._planes.close()
 
     async def _send_plane(self, frame: Frame) -> None:
-        while self._under_way.is_full and not self._closed:
-            # Its viewer has not read what it was sent before.
-            await self._under_way.change()
-        if self._closed:
+        if not await self._has_room():
             return
         try:
             pixels = self._planes.view(frame.ref)
@@ -121,6 +118,12 @@ class PlaneCarrier:
             _say_that_it_is_over(self._link, frame, error)
             return
         self._on_left(frame.sequence)
+
+    async def _has_room(self) -> bool:
+        """Wait until the viewer has read enough of what it was sent; ``False`` once no more planes are sent."""
+        while self._under_way.is_full and not self._closed:
+            await self._under_way.change()
+        return not self._closed
 
     async def _body(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], str]:
         """A plane's bytes as they go out, in memory of their own, and what packed them."""
