@@ -450,7 +450,11 @@ class Cinema:
         raise Violation(complaint)
 
     async def _unrest(self) -> str:
-        streams = await self.hub.node.find("publisher").ask(ListStreams())
+        try:
+            streams = await self.hub.node.find("publisher").ask(ListStreams())
+        except MailboxFull as full:
+            # Paused in a flood, it is read again when that is over.
+            return str(full)
         living = {screen.viewer for screen in self.screens.values()}
         for stream in streams:
             if stream.viewer not in living:
