@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
 
 import msgspec
 
-from ...messages.audit import Act
+from ...messages.audit import Act, Outcome
 from ...transport.messages import Role
 
 
@@ -21,6 +20,8 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Asked(AuditRecord, frozen=True, kw_only=True, tag="audit.asked"):
     """Somebody who may asked for it; written before it is done. ``actor`` is empty for the whole mesh."""
 
+    key: str
+    """What whoever does it calls it, who knows no number."""
     by: str
     role: Role
     what: Act
@@ -30,7 +31,7 @@ class Asked(AuditRecord, frozen=True, kw_only=True, tag="audit.asked"):
 class Ended(AuditRecord, frozen=True, kw_only=True, tag="audit.ended"):
     """How it ended; an act without this was cut short with the mesh, or its end could not be written."""
 
-    outcome: Literal["done", "failed"]
+    outcome: Outcome
     error: str = ""
 
 
@@ -42,7 +43,11 @@ class AuditBook:
 
     def __init__(self, n_kept: int) -> None:
         """Keep the newest ``n_kept``."""
-        self._records: deque[Record] = deque(maxlen=n_kept)
+        self._n_kept = n_kept
+        self._records: deque[Record] = deque()
+        self._numbers: dict[str, int] = {}
+        """Of the acts that are kept, by key."""
+        self._ended: set[int] = set()
         self._last_number = 0
 
     def __len__(self) -> int:
@@ -52,10 +57,28 @@ class AuditBook:
         """Take a record in; beyond what is kept, the oldest is forgotten."""
         self._records.append(record)
         self._last_number = max(self._last_number, record.number)
+        if isinstance(record, Asked):
+            self._numbers[record.key] = record.number
+        else:
+            self._ended.add(record.number)
+        if len(self._records) > self._n_kept:
+            oldest = self._records.popleft()
+            if isinstance(oldest, Asked):
+                del self._numbers[oldest.key]
+            else:
+                self._ended.discard(oldest.number)
 
     def compacted(self) -> tuple[Record, ...]:
         """The records that a checkpoint needs."""
         return tuple(self._records)
+
+    def number_of(self, key: str) -> int | None:
+        """The number of an act; None of one that is not written, or not kept any more."""
+        return self._numbers.get(key)
+
+    def has_ended(self, number: int) -> bool:
+        """Whether it is written how this act ended."""
+        return number in self._ended
 
     def next_number(self) -> int:
         """A number that no act has had; of two that are asked at once each gets its own."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from ...config import MeshError, get_logger
 from ...config.bounded_text import bounded, told
-from ...messages.audit import Act, NoteAsked, NoteEnded
-from ...transport import Principal, Ref
+from ...messages.audit import Act, NoteAsked, NoteEnded, Outcome
+from ...transport import PeerGone, Principal, Ref, Request
 
 log = get_logger(__name__)
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 AUDITOR = "audit"
 NOTE_S = 5.0
 """How long an act waits for its record: a disk that does not answer must not keep anybody from a restart."""
+AGAIN_S = 0.05
+"""The wait before an auditor that ended is told again, in its next life."""
 LONGEST_NAME = 200
 LONGEST_ERROR = 2_000
 
@@ -42,20 +45,6 @@ class AuditTrail:
         self._find = find
         self._endings: set[asyncio.Task[None]] = set()
 
-    async def asked(self, asking: Asking) -> int:
-        """Return once it is durable that something was asked; 0 where that cannot be written."""
-        log.warning("asked from outside", **_fields(asking))
-        if self._find is None:
-            return 0
-        note = NoteAsked(
-            by=asking.by.name, role=asking.by.role, what=asking.what, actor=bounded(asking.actor, LONGEST_NAME)
-        )
-        try:
-            return await self._find(AUDITOR).ask(note, timeout_s=NOTE_S)
-        except MeshError as error:
-            _say_lacking("the audit trail lacks what was asked", error, **_fields(asking))
-            return 0
-
     async def over(
         self, asking: Asking, doing: Callable[[], Coroutine[Any, Any, T]], *, answers_first: bool = False
     ) -> T | None:
@@ -63,10 +52,12 @@ class AuditTrail:
 
         Cancelled while it is done, it is done all the same, and its end written.
         """
-        number = await self.asked(asking)
+        log.warning("asked from outside", **_fields(asking))
+        key = uuid.uuid4().hex
+        await self._write_asked(asking, key)
         # Tasks of their own: who asked may end over it, and with it the work that it has deferred.
         work = asyncio.create_task(doing(), name=f"{asking.what} {asking.actor}")
-        ending = asyncio.create_task(self._write_end(asking, number, work))
+        ending = asyncio.create_task(self._write_end(asking, key, work))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
         if answers_first:
@@ -74,18 +65,46 @@ class AuditTrail:
         await asyncio.shield(ending)
         return work.result()
 
-    async def _write_end(self, asking: Asking, number: int, work: asyncio.Task[Any]) -> None:
+    async def _write_asked(self, asking: Asking, key: str) -> None:
+        actor = bounded(asking.actor, LONGEST_NAME)
+        note = NoteAsked(key=key, by=asking.by.name, role=asking.by.role, what=asking.what, actor=actor)
+        try:
+            await self._write(note)
+        except MeshError as error:
+            # It may be there all the same: a disk that is slow has it later.
+            _say_lacking("the audit trail may lack what was asked", error, **_fields(asking))
+
+    async def _write_end(self, asking: Asking, key: str, work: asyncio.Task[Any]) -> None:
         await asyncio.wait([work])
         if work.cancelled():
             return
         failed = work.exception()
         error = told(failed, LONGEST_ERROR) if failed is not None else ""
-        if self._find is None or not number:
-            return
+        outcome: Outcome = "failed" if error else "begun" if asking.what == "stop" else "done"
         try:
-            await self._find(AUDITOR).ask(NoteEnded(number=number, error=error), timeout_s=NOTE_S)
+            await self._write(NoteEnded(key=key, outcome=outcome, error=error))
         except MeshError as lacking:
-            _say_lacking("the audit trail lacks how it ended", lacking, **_fields(asking), outcome=error or "done")
+            _say_lacking("the audit trail may lack how it ended", lacking, **_fields(asking), outcome=error or outcome)
+
+    async def _write(self, note: Request[Any]) -> None:
+        """Have the auditor write it, in its next life if this one ends over it: who has it restarted is written, too.
+
+        Raises:
+            MeshError: it may not be written.
+        """
+        if self._find is None:
+            return
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + NOTE_S
+        while True:
+            try:
+                await self._find(AUDITOR).ask(note, timeout_s=until_s - loop.time())
+            except PeerGone:
+                if loop.time() + AGAIN_S >= until_s:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
 
 def _fields(asking: Asking) -> dict[str, str]:

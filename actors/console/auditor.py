@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from ...config import get_logger
 from ...messages.audit import NoteAsked, NoteEnded
 from ...supervisors import Actor
-from ...supervisors.journal import DISK, Disk, JournalError, JournalFull
+from ...supervisors.journal import DISK, Disk, JournalFull
 from ..ledger import Ledger
 from .audit_book import Asked, AuditBook, Ended, Record
 
@@ -43,23 +43,15 @@ class Auditor(Actor[Inbox]):
         self._ledger: Ledger[Record] = Ledger(self._book, name_of=lambda _: "", compact_records=n_kept)
         self._opening = asyncio.Lock()
         self._is_open = False
-        self._stops: list[int] = []
-        """The stops of the whole mesh that have begun: who is stopped last knows that they are done."""
+        self._on_their_way: dict[str, asyncio.Event] = {}
+        """The acts whose first record is being written; nobody may wait for it any more."""
 
     async def started(self) -> None:
         """Replay the journal; where a full disk has no room for one, it is made once there is."""
         try:
             await self._open()
         except JournalFull as full:
-            _say("the audit trail is not kept until there is room", full)
-
-    async def stopping(self) -> None:
-        """Write that the stop of the mesh is done: everything else has been stopped."""
-        for number in self._stops:
-            try:
-                await self._ledger.write(Ended(number=number, at_unix_s=time.time(), outcome="done"))
-            except JournalError as error:
-                _say("the audit trail lacks how the stop of the mesh ended", error)
+            _say_not_kept(full)
 
     async def ended(self) -> None:
         """Let the journal go."""
@@ -79,27 +71,40 @@ class Auditor(Actor[Inbox]):
             case _:
                 assert_never(message)
 
-    async def _note_asked(self, asked: NoteAsked) -> int:
+    async def _note_asked(self, asked: NoteAsked) -> None:
         await self._open()
-        number = self._book.next_number()
-        await self._ledger.write(
-            Asked(
-                number=number,
-                at_unix_s=time.time(),
-                by=asked.by,
-                role=asked.role,
-                what=asked.what,
-                actor=asked.actor,
+        if self._book.number_of(asked.key) is not None:
+            # An earlier life wrote it and had no time to say so.
+            return
+        self._on_their_way[asked.key] = written = asyncio.Event()
+        try:
+            await self._ledger.write(
+                Asked(
+                    number=self._book.next_number(),
+                    at_unix_s=time.time(),
+                    key=asked.key,
+                    by=asked.by,
+                    role=asked.role,
+                    what=asked.what,
+                    actor=asked.actor,
+                )
             )
-        )
-        if asked.what == "stop":
-            self._stops.append(number)
-        return number
+        finally:
+            del self._on_their_way[asked.key]
+            written.set()
 
-    async def _note_ended(self, ended: NoteEnded) -> None:
+    async def _note_ended(self, ended: NoteEnded) -> bool:
         await self._open()
-        outcome: Literal["done", "failed"] = "failed" if ended.error else "done"
-        await self._ledger.write(Ended(number=ended.number, at_unix_s=time.time(), outcome=outcome, error=ended.error))
+        if ended.key in self._on_their_way:
+            await self._on_their_way[ended.key].wait()
+        number = self._book.number_of(ended.key)
+        if number is None:
+            return False
+        if not self._book.has_ended(number):
+            await self._ledger.write(
+                Ended(number=number, at_unix_s=time.time(), outcome=ended.outcome, error=ended.error)
+            )
+        return True
 
     async def _open(self) -> None:
         async with self._opening:
@@ -114,5 +119,5 @@ class Auditor(Actor[Inbox]):
                 self._is_open = True
 
 
-def _say(event: str, error: JournalError) -> None:
-    log.error(event, reason=str(error), hint=error.hint)
+def _say_not_kept(full: JournalFull) -> None:
+    log.error("the audit trail is not kept until there is room", reason=str(full), hint=full.hint)

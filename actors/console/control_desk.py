@@ -10,7 +10,7 @@ import msgspec
 from ...messages.control import ActorRow, GetStatus, GetTree, MeshStatus, StopMesh
 from ...messages.viewing import ListViewers
 from ...supervisors import Actor
-from ...transport import Principal, TransportError
+from ...transport import TransportError
 from .audit_trail import Asking, AuditTrail
 
 VIEWERS_S = 2.0
@@ -44,13 +44,13 @@ class ControlDesk(Actor[Inbox]):
             case GetTree():
                 return self._tree()
             case StopMesh():
-                return self.defer(self._begin_stop(self.context.principal))
+                # Who asked hears that it has begun: who would tell him that it is over is stopped by it.
+                asking = Asking(self.context.principal, "stop")
+                return self.defer(self._trail.over(asking, self._begin_stop, answers_first=True))
             case _:
                 assert_never(message)
 
-    async def _begin_stop(self, asker: Principal) -> None:
-        # That it is done is written by the auditor, who is stopped last.
-        await self._trail.asked(Asking(asker, "stop"))
+    async def _begin_stop(self) -> None:
         self._stop()
 
     async def _status(self) -> MeshStatus:
