@@ -109,7 +109,7 @@ class MeshInside:
             return None
         if place.node.link is None:
             raise place.node.away()
-        return OtherDesk(place.node.link, place.node.name, place.name)
+        return OtherDesk(place.node.link, place.node, place.name)
 
     def detail(self, actor: str) -> ActorDetail:
         """Everything that is known of one name.

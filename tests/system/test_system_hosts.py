@@ -188,6 +188,8 @@ def test_a_joined_hosts_tree_is_in_that_of_the_mesh_and_can_be_reached_into(mesh
     assert meshes.a("resume", "executor.cpu0@hostb")["paused"] is False
     again = meshes.a("restart", "executor.cpu0@hostb")
     assert again["pid"] not in (None, rows["executor.cpu0@hostb"]["pid"])
+    # Over this one the host leaves the mesh, and is in it again when that is told.
+    assert meshes.a("restart", "uplink@hostb")["state"] == "running"
     told = meshes.a("inspect", "executor.cpu0@hostb")
     assert told["row"]["name"] == "executor.cpu0@hostb"
     assert told["incidents"][-1]["child"] == "executor.cpu0@hostb"
