@@ -119,6 +119,7 @@ class Inside(Protocol):
 
         Raises:
             NoSuchChild: there is none of that name.
+            CannotRestart: it is the root of the tree.
             ChildStartFailed: it did not come up again.
         """
         ...
