@@ -11,7 +11,7 @@ import msgspec
 
 from .actors.console.audit_trail import AUDITOR
 from .actors.console.console_desk import DESK, OtherDesk
-from .actors.console.errors import CannotPause, JournalsUnreadable, NoSuchJournal
+from .actors.console.errors import CannotPause, CannotRestart, JournalsUnreadable, NoSuchJournal
 from .actors.nodes.joined_nodes import UPLINK, JoinedNodes
 from .actors.nodes.node_desk import set_paused, told_hops
 from .actors.nodes.tree_elsewhere import hop_elsewhere, rows_with
@@ -109,7 +109,7 @@ class MeshInside:
             return None
         if place.node.link is None:
             raise place.node.away()
-        return OtherDesk(place.node.link, place.node.name, place.name)
+        return OtherDesk(place.node.link, place.node, place.name)
 
     def detail(self, actor: str) -> ActorDetail:
         """Everything that is known of one name.
@@ -201,9 +201,15 @@ class MeshInside:
         """Stop one and start it afresh.
 
         Raises:
-            NoSuchChild: there is none of that name, or it is the root.
+            NoSuchChild: there is none of that name.
+            CannotRestart: it is the root.
             ChildStartFailed: it did not come up again.
         """
+        if actor == self._root.name:
+            raise CannotRestart(
+                f"{actor} cannot be restarted: it is all that runs there, and nothing above it would start it again",
+                hint="hcs-mesh down on its host, then what it was started with: hcs-mesh up, up --join or agent",
+            )
         restarting = self._node.loop.create_task(self._restart(actor), name=f"restart {actor}")
         self._restarting.add(restarting)
         restarting.add_done_callback(self._restarting.discard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, assert_never
@@ -24,8 +25,9 @@ from ...messages.console import (
     WhoAmI,
 )
 from ...supervisors import Actor
-from ...transport import ASK_TIMEOUT_S, Link, Principal, Request
+from ...transport import ASK_TIMEOUT_S, AskTimedOut, Link, Principal, Request
 from ..errors import NotAllowed
+from ..nodes.joined_nodes import UPLINK, RemoteNode
 from ..nodes.tree_elsewhere import detail_elsewhere
 from ..ownership import is_administrator
 from ..threads import Threads
@@ -42,6 +44,8 @@ Change = RestartActor | PauseActor | ResumeActor
 OwnMessage = Look | Change
 """What is about one name, and answered by the desk of the host that has it."""
 DESK = "console"
+REJOIN_S = 30.0
+"""How long a host whose uplink was restarted may be away: less than who asked for it waits, who is told then."""
 _ACTS: dict[type[Change], Act] = {RestartActor: "restart", PauseActor: "pause", ResumeActor: "resume"}
 
 
@@ -49,7 +53,7 @@ class OtherDesk(NamedTuple):
     """The desk of a joined host, for one name."""
 
     link: Link
-    node: str
+    node: RemoteNode
     actor: str
     """The name there."""
 
@@ -115,6 +119,7 @@ class Inside(Protocol):
 
         Raises:
             NoSuchChild: there is none of that name.
+            CannotRestart: it is the root of the tree.
             ChildStartFailed: it did not come up again.
         """
         ...
@@ -185,6 +190,8 @@ class ConsoleDesk(Actor[Inbox]):
         there = inside.elsewhere(message.actor)
         if there is not None:
             await self._there(message, there)
+            if isinstance(message, RestartActor) and there.actor == UPLINK:
+                await _joined_anew(there)
             return
         match message:
             case RestartActor(actor=actor):
@@ -200,7 +207,7 @@ class ConsoleDesk(Actor[Inbox]):
         request: Request[Any] = replace(message, actor=there.actor)
         timeout_s = RESTART_S if isinstance(message, RestartActor) else ASK_TIMEOUT_S
         told = await there.link.ask(DESK, request, timeout_s=timeout_s)
-        return detail_elsewhere(told, there.node) if isinstance(message, InspectActor) else told
+        return detail_elsewhere(told, there.node.name) if isinstance(message, InspectActor) else told
 
     async def _trace(self, trace: str) -> tuple[Hop, ...]:
         for first in self._inside.latest_traces(1_000):
@@ -214,3 +221,19 @@ class ConsoleDesk(Actor[Inbox]):
                 f"{asker.name} may not read logs and journals: they tell of everybody's plates, and these are private",
                 hint="ask an administrator; hcs-mesh jobs and imports tell of the own ones",
             )
+
+
+async def _joined_anew(there: OtherDesk) -> None:
+    """Wait for a host that leaves the mesh as its uplink is restarted, and has answered before it does.
+
+    Raises:
+        AskTimedOut: it has not joined anew in time.
+    """
+    try:
+        async with asyncio.timeout(REJOIN_S):
+            await there.node.joined_anew(there.link)
+    except TimeoutError as error:
+        raise AskTimedOut(
+            f"{there.node.name} has not joined anew within {REJOIN_S:g} s of the restart of its {UPLINK}",
+            hint="hcs-mesh ps shows whether it is away; hcs-mesh status on that host says why",
+        ) from error

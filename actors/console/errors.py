@@ -17,5 +17,9 @@ class NoSuchJournal(MeshError, LookupError):
     """The mesh keeps no journal of this name."""
 
 
+class CannotRestart(MeshError, ValueError):
+    """Nothing is above it that would start it afresh."""
+
+
 class CannotPause(MeshError, ValueError):
     """What has no mailbox, or is needed to resume, cannot be paused."""

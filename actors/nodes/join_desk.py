@@ -28,7 +28,7 @@ from ...supervisors import Actor, Deferred
 from ...transport import SILENCE_S, ActorUnknown, Link
 from ...transport.key_ring import check_node_name
 from .joined_nodes import JoinedNodes, Place, RemoteNode, name_elsewhere
-from .lives_elsewhere import is_in, life_of, no_actor, went_down
+from .lives_elsewhere import is_in, life_of, no_actor, went_down, why_down
 
 log = get_logger(__name__)
 
@@ -225,7 +225,7 @@ class JoinDesk(Actor[Inbox]):
             if now is None and (before is not None or node.rows):
                 return ActorDown(actor=actor, reason="it was ended")
             if now is not None and (went_down(before or now, now) or (life and not is_in(life, node, now))):
-                return ActorDown(actor=actor, reason=now.last_error or now.state)
+                return ActorDown(actor=actor, reason=why_down(life, node, now))
             before = now
             await node.changed.wait()
         return ActorDown(actor=actor, reason=node.away_because)

@@ -63,6 +63,11 @@ class RemoteNode:
             await self.changed.wait()
         return self.link
 
+    async def joined_anew(self, since: Link) -> None:
+        """Return as soon as it has joined over another link than ``since``, also where it has left meanwhile."""
+        while self.link is None or self.link is since:
+            await self.changed.wait()
+
     def away(self) -> ActorUnknown:
         """The error for whoever needs it now."""
         because = f" ({self.away_because})" if self.away_because else ""

@@ -6,6 +6,7 @@ from ...messages.control import ActorRow
 from ...transport import ActorUnknown
 from .joined_nodes import RemoteNode
 
+STARTED_ANEW = "it was started anew"
 _UP = ("running", "paused")
 
 
@@ -25,6 +26,14 @@ def life_of(node: RemoteNode, row: ActorRow) -> str:
 def is_in(life: str, node: RemoteNode, row: ActorRow) -> bool:
     """Whether an actor is up in the life that was named."""
     return life_of(node, row) == life and (row.kind == "supervisor" or row.state in _UP)
+
+
+def why_down(life: str, node: RemoteNode, row: ActorRow) -> str:
+    """Why one went down that was in ``life``, or in one that nobody named, as far as its row tells of it."""
+    if life and not life.startswith(f"{node.life}:"):
+        # The whole host is another one by now, and what its row says happened to a later life.
+        return STARTED_ANEW
+    return row.last_error or (STARTED_ANEW if row.state in _UP else row.state)
 
 
 def no_actor(node: RemoteNode, name: str) -> ActorUnknown:

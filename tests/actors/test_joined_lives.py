@@ -10,6 +10,8 @@ from waiting import eventually
 
 from hcs_mesh.actors.analysis.executor_door import ExecutorDoor
 from hcs_mesh.actors.analysis.remote_executor import RemoteExecutor
+from hcs_mesh.actors.nodes.joined_nodes import RemoteNode
+from hcs_mesh.actors.nodes.lives_elsewhere import why_down
 from hcs_mesh.messages.compute import CancelWell, CompilePipeline, RunWell
 from hcs_mesh.messages.joining import WatchActor, WhichLife
 from hcs_mesh.supervisors import Node
@@ -52,7 +54,7 @@ async def test_a_process_in_anothers_place_is_a_death_that_no_count_of_restarts_
         death = asyncio.ensure_future(made.a.find("nodes").ask(WatchActor(actor=THERE)))
         await eventually(lambda: made.a.cells["nodes"].statistics()["deferred"] == 1, what="the watch")
         made.become(row("executor.cpu0", "node", pid=12))
-        assert (await asyncio.wait_for(death, 20)).reason == "running"
+        assert (await asyncio.wait_for(death, 20)).reason == "it was started anew"
 
 
 async def test_who_watches_hears_of_a_break_that_was_over_before_it_was_noticed(tmp_path: Path) -> None:
@@ -77,8 +79,29 @@ async def test_a_death_between_two_questions_is_told_to_who_names_the_life_that_
         # The whole host is started anew, and everything on it has the pid that it had.
         await made.die(life="the second", pid=12)
         await eventually(lambda: made.nodes.node("hostb").life == "the second" and made.nodes.node("hostb").rows)
-        assert (await desk.ask(WatchActor(actor=THERE, life=life))).reason == "killed by SIGKILL"
+        # What its row tells is of the host that is there now.
+        assert (await desk.ask(WatchActor(actor=THERE, life=life))).reason == "it was started anew"
         assert await desk.ask(WhichLife(actor=THERE)) != life
+
+
+@pytest.mark.parametrize(
+    ("named", "now", "reason"),
+    [
+        ("", {}, "it was started anew"),
+        ("", {"state": "paused"}, "it was started anew"),
+        ("", {"state": "backoff"}, "backoff"),
+        ("", {"last_error": "killed by SIGKILL"}, "killed by SIGKILL"),
+        ("the second:11:0", {"restarts": 1}, "it was started anew"),
+        ("the second:11:0", {"restarts": 1, "last_error": "killed by SIGKILL"}, "killed by SIGKILL"),
+        ("the first:11:0", {"restarts": 1, "last_error": "killed by SIGKILL"}, "it was started anew"),
+        ("the first:11:0", {"state": "backoff"}, "it was started anew"),
+    ],
+)
+def test_why_an_actor_went_down_is_no_word_about_the_life_that_it_has_now(
+    named: str, now: dict[str, Any], reason: str
+) -> None:
+    node = RemoteNode("hostb", life="the second")
+    assert why_down(named, node, row("executor.cpu0", **now)) == reason
 
 
 class Overheard(ExecutorDoor):

@@ -1,4 +1,4 @@
-"""Whom a console may pause: not those without whom nobody could look, or resume."""
+"""Whom a console may pause or restart: not those without whom nobody could look, resume or start again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from hcs_mesh.actors.console.control_desk import ControlDesk
-from hcs_mesh.actors.console.errors import CannotPause
+from hcs_mesh.actors.console.errors import CannotPause, CannotRestart
 from hcs_mesh.actors.nodes.joined_nodes import JoinedNodes
 from hcs_mesh.inside import Incidents, MeshInside
 from hcs_mesh.layout import DataLayout
@@ -70,3 +70,13 @@ async def test_others_are_paused_and_resumed(tmp_path: Path) -> None:
         assert mesh.node.cells["metadata"].paused
         await mesh.inside.set_paused("metadata", paused=False)
         assert not mesh.node.cells["metadata"].paused
+
+
+async def test_the_root_is_not_restarted_and_what_restarts_it_is_said(tmp_path: Path) -> None:
+    async with small_mesh(tmp_path) as mesh:
+        with pytest.raises(CannotRestart, match="mesh cannot be restarted: ") as refused:
+            await mesh.inside.restart("mesh")
+        assert "hcs-mesh down" in refused.value.hint
+        life = mesh.node.cells["metadata"].life
+        await mesh.inside.restart("metadata")
+        assert mesh.node.cells["metadata"].life is not life

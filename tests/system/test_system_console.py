@@ -131,6 +131,18 @@ def test_the_console_shows_the_mesh_and_restarts_pauses_and_resumes(
     assert screen.exit_status() == 0
 
 
+def test_of_the_root_the_console_says_what_restarts_it(mesh: Any, terminal: Callable[..., Terminal]) -> None:
+    screen = terminal("console", "--control")
+    screen.until(r"executor\.cpu1 +running")
+    # The cursor is on the first line.
+    screen.press("r")
+    screen.until(r"Restart mesh\?")
+    screen.press("y")
+    screen.until(r"mesh cannot be restarted:[\s\S]* --join\b")
+    screen.press("q")
+    assert screen.exit_status() == 0
+
+
 def test_without_control_the_console_only_shows(mesh: Any, terminal: Callable[..., Terminal]) -> None:
     screen = terminal("console")
     shown = screen.until(r"executor\.cpu1 +running")
@@ -233,7 +245,7 @@ def test_for_machines_the_console_is_one_value(mesh: Any) -> None:
     [
         (("inspect", "nobody"), "nobody"),
         (("restart", "nobody"), "nobody"),
-        (("restart", "mesh"), "mesh"),
+        (("restart", "mesh"), "mesh cannot be restarted: "),
         (("pause", "executors"), "executors cannot be paused"),
         (("pause", "console"), "console cannot be paused"),
         (("tail", "nobody"), "nobody"),

@@ -188,6 +188,8 @@ def test_a_joined_hosts_tree_is_in_that_of_the_mesh_and_can_be_reached_into(mesh
     assert meshes.a("resume", "executor.cpu0@hostb")["paused"] is False
     again = meshes.a("restart", "executor.cpu0@hostb")
     assert again["pid"] not in (None, rows["executor.cpu0@hostb"]["pid"])
+    # Over this one the host leaves the mesh, and is in it again when that is told.
+    assert meshes.a("restart", "uplink@hostb")["state"] == "running"
     told = meshes.a("inspect", "executor.cpu0@hostb")
     assert told["row"]["name"] == "executor.cpu0@hostb"
     assert told["incidents"][-1]["child"] == "executor.cpu0@hostb"
@@ -195,6 +197,8 @@ def test_a_joined_hosts_tree_is_in_that_of_the_mesh_and_can_be_reached_into(mesh
     assert any("occurrence=started" in line["text"] for line in lines)
     code, told = meshes.a.attempt("inspect", "nobody@hostb")
     assert (code, "nobody" in told["error"]) == (1, True)
+    code, told = meshes.a.attempt("restart", "node@hostb")
+    assert (code, "node cannot be restarted" in told["error"], "up --join" in told["hint"]) == (1, True, True)
 
 
 def test_wells_are_computed_on_both_hosts(meshes: Meshes) -> None:
