@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from .errors import ConfigError
 from .format_settings import BioformatsSettings, check_java_memory
@@ -18,6 +19,10 @@ from .watch_settings import WatchSettings, check_owners, check_watches
 
 DATA_CHANNEL_OFFSET = 1000
 """The data channel's port lies this far above the control channel's; see docs/decisions."""
+
+LEAST_MESSAGE_BYTES = 1024 * 1024
+"""What a mesh says of itself has to fit in a message: the list of what runs takes half a KiB for each executor, 4 KiB
+more for each that has failed, and as much again for those of each host that has joined."""
 
 ControlPort = Annotated[int, Meta(ge=1, le=65_535 - DATA_CHANNEL_OFFSET)]
 
@@ -131,9 +136,13 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     """What one sender may take."""
 
     message_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 64 * 1024 * 1024
-    """The largest encoded message; planes travel beside messages and are not counted."""
+    """The largest encoded message; planes travel beside messages and are not counted. Below 1 MiB counts as 1 MiB."""
     frame_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 256 * 1024 * 1024
     """The largest plane that a viewer takes from a mesh elsewhere; of a larger one it says so, and goes on."""
+
+    def __post_init__(self) -> None:
+        """Raise a bound on messages that no mesh can live with; not refused, since files that give one were good."""
+        force_setattr(self, "message_bytes", max(self.message_bytes, LEAST_MESSAGE_BYTES))
 
 
 class MetricsSettings(Section, frozen=True, kw_only=True):

@@ -37,13 +37,24 @@ class Asker(ABC):
                 return await ask(ask_s)
             except (PeerGone, AskTimedOut) as error:
                 if time.monotonic() >= until:
-                    raise MeshError(
-                        f"the mesh has not answered for {patience_s:g} s: {error}",
-                        hint="hcs-mesh up takes the work up again; nothing that was accepted is lost",
-                    ) from error
+                    raise _unanswered(error, patience_s) from error
                 # Deliberate: the other side is starting, and says nothing while it does.
                 again_s = 0.2
             except MailboxFull as error:
                 # It is there: others wait at it, and make room as they go.
                 until, again_s = time.monotonic() + patience_s, error.retry_after_s
             await asyncio.sleep(again_s)
+
+
+def _unanswered(error: PeerGone | AskTimedOut, patience_s: float) -> MeshError:
+    """What is told of a mesh that is away; where time alone was over it may be there, and one of its actors paused."""
+    if isinstance(error, PeerGone):
+        return MeshError(
+            f"the mesh has not answered for {patience_s:g} s: {error}",
+            hint="hcs-mesh up takes the work up again; nothing that was accepted is lost",
+        )
+    return MeshError(
+        f"no answer for {patience_s:g} s: {error}",
+        hint="hcs-mesh ps shows whether the mesh is up, and who in it is paused or has much waiting; "
+        "nothing that was accepted is lost",
+    )

@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import psutil
 
 from ..client import Client
+from ..config import MeshError
 from ..layout import DataLayout
 from ..messages.control import ActorRow, MeshStatus
-from ..transport import NodeMissing, PeerGone, TransportError
+from ..transport import AskTimedOut, MailboxFull, NodeMissing, PeerGone, TransportError
 from ..transport.whereabouts import find_mesh
 from .errors import CommandFailed
 
@@ -25,13 +26,21 @@ START_S = 60.0
 LOOK_EVERY_S = 0.05
 
 
+class Started(NamedTuple):
+    """A mesh that is up: what it is and, unless ``untold`` says why not, what runs in it."""
+
+    status: MeshStatus
+    rows: tuple[ActorRow, ...]
+    untold: str = ""
+
+
 async def start_detached(
     data: Path, *, config: Path | None = None, listen: str = "", join: Sequence[str] = ()
-) -> tuple[MeshStatus, tuple[ActorRow, ...]]:
+) -> Started:
     """Start a mesh that outlives this command, and return what it is once it answers; ``config`` is absolute.
 
     Raises:
-        CommandFailed: it ended at once, with its own words, or does not answer in time.
+        CommandFailed: it ended at once, with its own words, does not say what it is, or does not answer in time.
     """
     output = DataLayout(data).logs / "hub.out"
     try:
@@ -63,25 +72,45 @@ def spawn(command: list[str], output: IO[bytes], *, folder: Path | None = None) 
     )
 
 
-async def _answering(
-    process: subprocess.Popen[bytes], data: Path, file: IO[bytes], output: Path
-) -> tuple[MeshStatus, tuple[ActorRow, ...]]:
+async def _answering(process: subprocess.Popen[bytes], data: Path, file: IO[bytes], output: Path) -> Started:
     until = time.monotonic() + START_S
-    while time.monotonic() < until:
+    not_yet: MeshError | str = "it has not said where it listens"
+    while True:
         if process.poll() is not None:
             file.seek(0)
             raise _last_words(file.read().decode(errors="replace"), output, process.returncode)
         try:
             if find_mesh(data).pid == process.pid:
                 async with Client.at(data) as mesh:
-                    return await mesh.status(), await mesh.tree()
-        except TransportError:
+                    return await _told(mesh)
+        except (NodeMissing, PeerGone, AskTimedOut, MailboxFull) as error:
             # Not yet: it says where it listens only when it does.
-            pass
+            not_yet = error
+        except MeshError as error:
+            # It will say the same however long it is asked.
+            process.terminate()
+            raise CommandFailed(
+                f"the mesh does not say what it is, and was stopped: {error}", hint=error.hint or f"see {output}"
+            ) from error
+        if time.monotonic() >= until:
+            process.terminate()
+            raise CommandFailed(
+                f"the mesh did not answer within {START_S:g} s and was stopped: {not_yet}", hint=f"see {output}"
+            )
         # Deliberate: another process's coming up is seen by looking.
         await asyncio.sleep(LOOK_EVERY_S)
-    process.terminate()
-    raise CommandFailed(f"the mesh did not answer within {START_S:g} s and was stopped", hint=f"see {output}")
+
+
+async def _told(mesh: Client) -> Started:
+    status = await mesh.status()
+    try:
+        return Started(status, await mesh.tree())
+    except PeerGone:
+        # It ended after all, or is about to: its exit says why.
+        raise
+    except TransportError as error:
+        # A mesh that has said what it is is up, whatever keeps it from saying what runs in it.
+        return Started(status, (), str(error))
 
 
 def _last_words(text: str, output: Path, code: int) -> CommandFailed:

@@ -64,7 +64,7 @@ class Demo:
             truth = await asyncio.to_thread(self._generate)
             said.append(f"{len(truth.ratios)} wells, {truth.n_files} files, {bytes_text(truth.n_bytes)}: {home.plate}")
         with self.step("up") as said:
-            status, _ = await start_detached(home.mesh)
+            status = (await start_detached(home.mesh)).status
             said.append(f"process {status.pid}, {status.n_actors} actors, {status.n_processes} child processes")
         try:
             await self._work(truth)

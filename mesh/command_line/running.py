@@ -47,7 +47,9 @@ def start(
 
     def announce(status: MeshStatus, rows: Sequence[ActorRow]) -> None:
         if as_json:
-            print_json({**machine.mesh_form(status), "actors": [machine.row_form(row) for row in rows]})
+            # A mesh has actors: without any it was not told which.
+            actors = [machine.row_form(row) for row in rows] or None
+            print_json({**machine.mesh_form(status), "actors": actors})
             return
         text.print_mesh(status, rows)
         console().print(
@@ -61,7 +63,11 @@ def start(
         if join is not None:
             joining = ["--join", join.card.address, "--mesh-key", join.card.public, "--key", str(join.key.absolute())]
         config = config and config.absolute()
-        announce(*asyncio.run(start_detached(folder, config=config, listen=listen, join=joining)))
+        started = asyncio.run(start_detached(folder, config=config, listen=listen, join=joining))
+        announce(started.status, started.rows)
+        if started.untold:
+            told = f"it is up, and what runs in it cannot be told: {started.untold}"
+            console(stderr=True).print(told, markup=False, soft_wrap=True)
     else:
         from .foreground import run_mesh
 

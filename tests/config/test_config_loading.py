@@ -6,8 +6,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hcs_mesh.config import ConfigError, DeviceSettings, Settings, check_settings, data_folder, load_settings, to_toml
+from hcs_mesh.config import (
+    ConfigError,
+    DeviceSettings,
+    LimitSettings,
+    Settings,
+    check_settings,
+    data_folder,
+    load_settings,
+    to_toml,
+)
+from hcs_mesh.config.bounded_text import LONGEST_KEPT
 from hcs_mesh.config.fields import expectation, field_types
+from hcs_mesh.config.settings import LEAST_MESSAGE_BYTES
+from hcs_mesh.messages.control import ActorRow
+from hcs_mesh.transport.codec import encode
 
 FLOAT = msgspec.inspect.FloatType
 
@@ -99,6 +112,21 @@ def test_settings_at_odds_with_each_other_are_refused_with_both_numbers(tmp_path
     path = written(tmp_path, "[streams]\nring_slots = 4\ncredits_per_viewer = 4\n")
     with pytest.raises(ConfigError, match=r"credits_per_viewer \(4\) must be below streams.ring_slots \(4\)"):
         load_settings(path, environ={})
+
+
+def test_a_bound_on_messages_that_no_mesh_can_live_with_is_raised_and_shown_with_what_was_given(tmp_path: Path) -> None:
+    loaded = load_settings(written(tmp_path, "[limits]\nmessage_bytes = 4096\nframe_bytes = 4096\n"), environ={})
+    assert loaded.settings.limits == LimitSettings(message_bytes=LEAST_MESSAGE_BYTES, frame_bytes=4096)
+    assert loaded.origins["limits.message_bytes"].endswith("settings.toml gives 4096, which counts as this")
+    assert loaded.origins["limits.frame_bytes"].endswith("settings.toml")
+    assert load_settings(written(tmp_path, to_toml(loaded)), environ={}).settings == loaded.settings
+
+
+def test_what_a_mesh_says_of_many_devices_of_which_some_have_failed_fits_in_its_least_message() -> None:
+    row = ActorRow(name="executor.cuda1023", parent="slot.cuda1023", kind="process", pid=4_194_304, state="running")
+    failed = msgspec.structs.replace(row, last_error="x" * LONGEST_KEPT)
+    # A slot and a process each, for as many cores as there may be and 64 GPUs; a hundred of them are in trouble.
+    assert len(encode((row,) * 2 * (256 + 64 - 100) + (failed, row) * 100)) < LEAST_MESSAGE_BYTES
 
 
 @pytest.mark.parametrize("content", [b"[imports\n", b"\xff\xfe"])

@@ -10,7 +10,7 @@ import pytest
 from hcs_mesh.commands import Commands
 from hcs_mesh.config import MeshError
 from hcs_mesh.messages.compute import JobStatus
-from hcs_mesh.transport import MailboxFull, PeerGone, Request
+from hcs_mesh.transport import AskTimedOut, MailboxFull, PeerGone, Request
 
 pytestmark = pytest.mark.anyio
 
@@ -42,3 +42,10 @@ async def test_who_follows_a_job_gives_up_on_a_mesh_that_stays_away() -> None:
     mesh = Scripted(PeerGone("gone"), DONE)
     with pytest.raises(MeshError, match="has not answered for 0 s"):
         _ = [status async for status in mesh.follow_job("job-0001", patience_s=0.0)]
+
+
+async def test_who_is_told_that_time_is_over_is_not_told_that_the_mesh_is_away() -> None:
+    mesh = Scripted(AskTimedOut("CompilePipeline to executor.cpu0: no answer in time"))
+    with pytest.raises(MeshError, match=r"^no answer for 0 s: CompilePipeline to executor\.cpu0") as told:
+        _ = [status async for status in mesh.follow_job("job-0001", patience_s=0.0)]
+    assert "hcs-mesh ps" in told.value.hint

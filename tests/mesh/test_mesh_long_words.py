@@ -13,6 +13,7 @@ import pytest
 from hcs_mesh import Mesh, Settings
 from hcs_mesh.client import Client
 from hcs_mesh.config import DeviceSettings, LimitSettings, MeshError
+from hcs_mesh.config.settings import LEAST_MESSAGE_BYTES
 from hcs_mesh.messages.compute import GetJob, SubmitJob
 from hcs_mesh.messages.console import InspectActor
 from hcs_mesh.messages.imports import ImportOrder, SubmitImport
@@ -22,7 +23,7 @@ from hcs_mesh.transport.codec import decode, encode, seal, union_decoder
 
 pytestmark = pytest.mark.anyio
 
-BOUND = 65_536
+BOUND = LEAST_MESSAGE_BYTES
 TIMEOUT_S = 60.0
 
 
