@@ -15,6 +15,8 @@ COMPILE_TIMEOUT_S = 60.0
 NO_EXECUTOR_S = 30.0
 ANSWER_S = 3.0
 """How long those that were asked may be silent before others are asked as well: they may be paused, or hang."""
+AGAIN_S = 1.0
+"""The wait before one is asked again that was gone: of a host that is back in the same life nobody hears."""
 
 
 class PipelineCheck:
@@ -50,29 +52,31 @@ class PipelineCheck:
 
     async def _first_answer(self, request: CompilePipeline, asks: dict[asyncio.Future[str], str]) -> str:
         until = self._context.now() + NO_EXECUTOR_S
-        dead: set[str] = set()
+        gone: dict[str, float] = {}
         silent: dict[str, MeshError] = {}
         up = self._up
         while True:
             if up.done():
                 up = self._up
-                dead.clear()
-            left_s = until - self._context.now()
+                gone.clear()
+            now = self._context.now()
+            gone = {executor: since for executor, since in gone.items() if now < since + AGAIN_S}
+            left_s = until - now
             # Each time as many again: of however many that are silent, one that is not is soon found.
             for _ in range(max(1, len(asks)) if left_s > 0 else 0):
-                executor = self._some_executor(but={*dead, *silent, *asks.values()})
+                executor = self._some_executor(but={*gone, *silent, *asks.values()})
                 if executor is not None:
                     ask = self._context.find(executor).ask(request, timeout_s=COMPILE_TIMEOUT_S)
                     asks[asyncio.ensure_future(ask)] = executor
             if not asks and (silent or left_s <= 0):
                 raise _nobody(silent)
-            done, _ = await asyncio.wait(asks or {up: ""}, timeout=ANSWER_S if asks else left_s)
+            done, _ = await asyncio.wait(asks or {up: ""}, timeout=ANSWER_S if asks else min(left_s, AGAIN_S))
             for ask in asks.keys() & done:
                 executor = asks.pop(ask)
                 try:
                     return ask.result()
                 except (PeerGone, ActorUnknown):
-                    dead.add(executor)
+                    gone[executor] = self._context.now()
                 except (AskTimedOut, MailboxFull) as error:
                     silent[executor] = error
 

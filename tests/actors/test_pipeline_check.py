@@ -13,7 +13,7 @@ from waiting import eventually
 
 from hcs_mesh.actors.analysis import pipeline_check
 from hcs_mesh.config import MeshError
-from hcs_mesh.messages.compute import CancelWell, CompilePipeline, ExecutorUp, RunWell
+from hcs_mesh.messages.compute import CancelWell, CompilePipeline, ExecutorDown, ExecutorUp, RunWell
 from hcs_mesh.supervisors import MailboxLimits
 from hcs_mesh.transport import AskFailed, MailboxFull, PeerGone
 
@@ -29,6 +29,19 @@ class Dying(Bench):
     async def receive(self, message: CompilePipeline | RunWell | CancelWell) -> Any:
         if isinstance(message, CompilePipeline):
             raise PeerGone("it died")
+        return await super().receive(message)
+
+
+class Broken(Bench):
+    """Its connection breaks over the first pipeline, and is there again: in the same life, of which nobody is told."""
+
+    n_asked = 0
+
+    async def receive(self, message: CompilePipeline | RunWell | CancelWell) -> Any:
+        if isinstance(message, CompilePipeline):
+            self.n_asked += 1
+            if self.n_asked == 1:
+                raise PeerGone("the connection broke before the answer came")
         return await super().receive(message)
 
 
@@ -69,6 +82,7 @@ class Slow(Bench):
 async def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
     """A scheduler whose first executor is paused; silence is taken for such soon."""
     monkeypatch.setattr(pipeline_check, "ANSWER_S", 0.02)
+    monkeypatch.setattr(pipeline_check, "AGAIN_S", 0.02)
     async with opened(tmp_path / "journal") as found:
         found.node.cells["executor.cpu0"].pause()
         yield found
@@ -95,6 +109,19 @@ async def test_of_many_executors_the_only_one_that_answers_is_found(lab: Lab) ->
     await add(lab, "executor.cpu40", lab.bench())
     async with asyncio.timeout(LONG_S):
         assert await lab.submit("A01")
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_one_whose_connection_broke_is_asked_again_though_nobody_says_that_it_is_back(
+    lab: Lab, *, is_alone: bool
+) -> None:
+    broken = Broken(lab.at_executor)
+    await add(lab, "executor.cpu1", broken)
+    if is_alone:
+        lab.scheduler.tell(ExecutorDown(executor="executor.cpu0", pid=1))
+    async with asyncio.timeout(LONG_S):
+        assert await lab.submit("A01")
+    assert broken.n_asked == 2
 
 
 async def add_full(lab: Lab, name: str) -> None:
