@@ -137,7 +137,8 @@ class ObservedSupervision:
                 return [other for other in up if order.index(other) > order.index(child)]
 
     def _may_be_stopped(self, supervisor: str, child: str) -> bool:
-        if self.leaving or any(child in left for left in self._due.values()):
+        # Also one whose start was under way when another failed, and that has come up since.
+        if self.leaving or any(of == supervisor and child in self._companions(of, who) for of, who in self._due):
             return True
         above: str | None = supervisor
         while above is not None:
