@@ -118,9 +118,10 @@ class Follower:
         self._ended.clear()
         self._link = link = dialer.link
         try:
-            attached = await link.ask(
-                BRIDGE, replace(self._attach, elsewhere=self._is_elsewhere(dialer)), timeout_s=ATTACH_TIMEOUT_S
+            attach = replace(
+                self._attach, elsewhere=self._is_elsewhere(dialer), most_plane_bytes=link.most_attached_bytes
             )
+            attached = await link.ask(BRIDGE, attach, timeout_s=ATTACH_TIMEOUT_S)
             try:
                 self._open(attached)
             except RingError:

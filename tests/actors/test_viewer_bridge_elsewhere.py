@@ -13,10 +13,11 @@ import zmq
 from free_ports import free_port
 from waiting import eventually
 
+from hcs_mesh.actors.viewing.stream_pump import OpenedStream
 from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
 from hcs_mesh.messages.planes import PlaneAddress
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
-from hcs_mesh.transport import tcp_endpoint
+from hcs_mesh.transport import dialer, tcp_endpoint
 from hcs_mesh.transport.planes import BadPlane, PlaneReader, PlaneRef, RingError, packing
 from hcs_mesh.transport.planes.packing import BLOSC2, MOST_PARTS, in_parts, pack, unpack
 from hcs_mesh.viewers.follower import Follower
@@ -108,17 +109,42 @@ async def test_planes_come_in_parts_and_are_whole(
     assert 1 < max(n_parts) <= packing.MOST_PARTS
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["the mesh knows", "a mesh that asks no viewer what it takes"])
 async def test_a_plane_that_is_larger_than_a_viewer_takes_is_told_of_and_the_stream_goes_on(
-    tmp_path: Path, streaming: Any
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
+    if not told:
+        monkeypatch.setattr(OpenedStream, "check_size", lambda self, announced: None)
     async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh, max_frame_bytes=100) as (seen, one):
         await eventually(lambda: len(seen.missed) == 4)
         assert not seen.planes
-        assert "at most 100 are taken here. limits.frame_bytes" in seen.missed[0]
+        assert "at most 100 are taken" in seen.missed[0]
+        assert "limits.frame_bytes" in seen.missed[0]
+        assert mesh.statistics("publisher")["planes"] == (0 if told else 4), "nobody reads what is not taken"
         await eventually(lambda: _all_is_acknowledged(mesh))
         mesh.node.find("publisher").tell(mesh.committed_anew(1))
         await eventually(lambda: len(seen.missed) == 8)
         assert one.n_sessions == 1
+
+
+async def test_a_plane_of_which_each_part_is_larger_than_a_viewer_hears_costs_it_no_connection(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (packing, dialer):
+        monkeypatch.setattr(one, "PART_BYTES", 100)
+        monkeypatch.setattr(one, "MOST_PARTS", 1)
+    heard = {"max_message_bytes": 4096, "max_frame_bytes": 4096}
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh, **heard) as (seen, one):
+        await eventually(lambda: len(seen.missed) == 4)
+        assert "8192 bytes" in seen.missed[0]
+        assert await _all_is_acknowledged(mesh)
+        assert one.n_sessions == 1
+
+
+async def test_a_viewer_beside_the_mesh_takes_planes_of_any_size(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, max_frame_bytes=100) as (seen, _):
+        await eventually(lambda: len(seen.planes) == 4)
+        assert not seen.missed
 
 
 async def test_a_viewer_that_cannot_open_the_ring_asks_for_its_planes_over_the_link(
