@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -17,7 +18,7 @@ from hcs_mesh.actors.viewing.stream_pump import OpenedStream
 from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
 from hcs_mesh.messages.planes import PlaneAddress
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
-from hcs_mesh.transport import dialer, tcp_endpoint
+from hcs_mesh.transport import Link, dialer, tcp_endpoint
 from hcs_mesh.transport.planes import BadPlane, PlaneReader, PlaneRef, RingError, packing
 from hcs_mesh.transport.planes.packing import BLOSC2, MOST_PARTS, in_parts, pack, unpack
 from hcs_mesh.viewers.follower import Follower
@@ -25,6 +26,7 @@ from hcs_mesh.viewers.follower import Follower
 pytestmark = pytest.mark.anyio
 
 MOST = 1 << 20
+SIDE = 64
 
 
 class Notes:
@@ -221,6 +223,63 @@ async def test_a_reference_to_what_is_no_plane_of_numbers_is_refused(dtype: str)
     ref = PlaneRef(ring="", slot=0, generation=1, offset=0, shape=(4, 4), dtype=dtype, n_bytes=32)
     with pytest.raises(BadPlane):
         unpack([bytes(32)], "", ref, most_bytes=MOST)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((1,) * 70, "u1"),
+        ((2**63,) * 20_000, "u1"),
+        ((0, 2**62, 8), "u1"),
+        ((0, 2**63), "u1"),
+        ((0, 2**64 - 1), "u1"),
+        ((2**31, 2**31, 0), "c16"),
+        ((0, -1), "u1"),
+        ((True,), "u1"),
+        ((False, 3), "u1"),
+    ],
+)
+@pytest.mark.parametrize("codec", ["", BLOSC2])
+async def test_a_reference_to_what_is_no_array_is_refused(shape: tuple[int, ...], dtype: str, codec: str) -> None:
+    ref = PlaneRef(ring="", slot=0, generation=1, offset=0, shape=shape, dtype=dtype, n_bytes=1)
+    for part in (b"", b"x", pack(np.zeros((4, 4), np.uint16))):
+        with pytest.raises(BadPlane) as refused:
+            unpack([part], codec, ref, most_bytes=MOST)
+        assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("codec", ["", BLOSC2])
+async def test_a_plane_for_which_no_memory_is_left_is_refused(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise MemoryError
+
+    plane = np.zeros((4, 4), np.uint16)
+    parts = [pack(plane)] if codec else [plane.tobytes()[:16], plane.tobytes()[16:]]
+    monkeypatch.setattr(np, "empty", full)
+    with pytest.raises(BadPlane, match="no memory is left"):
+        unpack(parts, codec, ref_of(plane), most_bytes=MOST)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"shape": (SIDE * SIDE,)}, {"shape": (1,) * 70}, {"shape": (0, 2**62, 8)}, {"dtype": "<i2"}, {"dtype": "?\0"}],
+    ids=["flat", "no array", "too large", "other numbers", "no dtype"],
+)
+async def test_a_plane_that_is_not_as_its_header_tells_is_told_of_and_the_stream_goes_on(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    tell_with = Link.tell_with
+
+    def tell_of_another(link: Link, target: str, frame: Frame, parts: Any) -> bool:
+        ref = msgspec.structs.replace(frame.ref, **change)
+        return tell_with(link, target, msgspec.structs.replace(frame, ref=ref), parts)
+
+    monkeypatch.setattr(Link, "tell_with", tell_of_another)
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh) as (seen, one):
+        await eventually(lambda: len(seen.missed) == 4)
+        await eventually(lambda: _all_is_acknowledged(mesh))
+        assert not seen.planes
+        assert one.n_sessions == 1
 
 
 @pytest.mark.parametrize("codec", ["", BLOSC2])
