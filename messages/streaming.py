@@ -23,12 +23,14 @@ class StreamOpened(msgspec.Struct, frozen=True, kw_only=True):
 class OpenStream(Request[StreamOpened], frozen=True, kw_only=True, tag="streaming.open"):
     """Prepare a stream: its snapshot from the repository, and what comes from now on.
 
-    ``snapshot_bytes`` bounds the pixels of the snapshot; 0 means everything. It shows what ``requester`` may see.
+    ``snapshot_bytes`` bounds the pixels of the snapshot; 0 means everything. It shows what ``requester`` may see. Of a
+    plane with more than ``most_plane_bytes`` the viewer is told that it cannot be read; 0 sets no bound.
     """
 
     viewer: str
     subject: Subject
     snapshot_bytes: int = 0
+    most_plane_bytes: int = 0
     requester: str = ""
 
 

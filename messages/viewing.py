@@ -61,7 +61,8 @@ class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach")
 
     ``snapshot_bytes`` bounds the pixels of what is there already, whole wells at a time; 0 means all of it.
     A viewer that is ``elsewhere`` cannot open the mesh's shared memory: its planes come over the link. So they do to
-    every viewer that dialled from another host, whatever it says.
+    every viewer that dialled from another host, whatever it says. Of planes with more than ``most_plane_bytes`` it is
+    told there, and is not sent them: it could not hear them. 0 stands for a viewer that does not say.
     """
 
     audience: ClassVar[Role | None] = "viewer"
@@ -73,6 +74,7 @@ class Attach(Request[Attached], frozen=True, kw_only=True, tag="viewing.attach")
     title: Annotated[str, msgspec.Meta(max_length=LONGEST_TITLE)] = ""
     pid: int = 0
     elsewhere: bool = False
+    most_plane_bytes: int = 0
 
 
 class StartStream(Event, frozen=True, kw_only=True, tag="viewing.start"):

@@ -71,6 +71,8 @@ class KeyRing:
         self._by_public: dict[str, Principal] = {}
         self._names: dict[str, str] = {}
         self._shut_out: dict[str, Principal] = {}
+        self._found: frozenset[str] = frozenset()
+        """The files that there were when it was read last, whatever they hold."""
         self._seen: _Look = ()
         self._read: dict[_Seen, _Allowed] = {}
         """What each file said when it looked as it does now."""
@@ -108,6 +110,7 @@ class KeyRing:
             by_public[allowed.public] = Principal(name=allowed.name, role=allowed.role)
             names[name] = allowed.name
         self._seen = tuple(one for one in seen if one[0] not in unread)
+        self._found = frozenset(name for name, *_ in seen)
         self._by_public, self._names, self.wrong = by_public, names, tuple(wrong)
         if wrong and not self._lenient:
             raise wrong[0]
@@ -166,10 +169,11 @@ class KeyRing:
         self._seen = tuple(one for one in self._seen if one in self._read)
 
     def allow(self, principal: Principal, public: str) -> None:
-        """Let a key in, from now on and after every restart.
+        """Let a key in, from now on and after every restart, in place of the file that the ring found by this name.
 
         Raises:
-            KeyFileError: the name does not do for a file or for a node, or is the mesh's own.
+            KeyFileError: the name does not do for a file or for a node, is the mesh's own, or has been taken since the
+                ring was read.
         """
         _check_not_the_mesh(principal.name)
         if principal.role == "node":
@@ -181,7 +185,15 @@ class KeyRing:
             )
         # Literal strings: Z85 knows no quote, and no escape must be read in it.
         text = f"name = '{principal.name}'\nrole = '{principal.role}'\npublic = '{public}'\n"
-        write_key_file(self._folder / f"{principal.name}.toml", text, mode=0o644)
+        path = self._folder / f"{principal.name}.toml"
+        try:
+            # Of several who find a name free at the same moment, one has it: the disk decides.
+            write_key_file(path, text, mode=0o644, new=path.name not in self._found)
+        except FileExistsError as error:
+            raise KeyFileError(
+                f"the name {principal.name} has just been taken: {path} is there by now",
+                hint=f"hcs-mesh keys revoke {principal.name} first, or choose another name",
+            ) from error
         self.reload()
 
     def revoke(self, name: str) -> Principal:

@@ -31,6 +31,7 @@ from ..transport import (
 from ..transport.codec import decode, union_decoder
 from ..transport.deliveries import Deliver
 from ..transport.planes import BadPlane, PlaneReader, RingError, StaleFrame
+from ..transport.planes.layout import plane_bytes
 from ..transport.planes.packing import unpack
 from .let_go import LetGo
 from .screen import Screen
@@ -118,9 +119,10 @@ class Follower:
         self._ended.clear()
         self._link = link = dialer.link
         try:
-            attached = await link.ask(
-                BRIDGE, replace(self._attach, elsewhere=self._is_elsewhere(dialer)), timeout_s=ATTACH_TIMEOUT_S
+            attach = replace(
+                self._attach, elsewhere=self._is_elsewhere(dialer), most_plane_bytes=link.most_attached_bytes
             )
+            attached = await link.ask(BRIDGE, attach, timeout_s=ATTACH_TIMEOUT_S)
             try:
                 self._open(attached)
             except RingError:
@@ -222,6 +224,20 @@ class Follower:
         link.tell(BRIDGE, FrameTaken(viewer=frame.viewer, sequence=frame.sequence, held_s=held_s))
 
     def _pixels(self, link: Link, frame: Frame) -> NDArray[Any]:
+        _check_header(frame)
         if self._ring is not None:
             return self._ring.view(frame.ref)
         return unpack(link.attached, frame.codec, frame.ref, most_bytes=link.most_attached_bytes)
+
+
+def _check_header(frame: Frame) -> None:
+    """Accept a reference to a plane (Y, X) as the header beside it tells: for that one a screen makes room.
+
+    Raises:
+        BadPlane: it is to another one, or to none.
+    """
+    header, ref = frame.header, frame.ref
+    told, _ = plane_bytes((header.height, header.width), header.dtype)
+    kind, _ = plane_bytes(ref.shape, ref.dtype)
+    if ref.shape != (header.height, header.width) or kind != told:
+        raise BadPlane(f"an array {ref.shape} of {kind} came for a plane {header.height, header.width} of {told}")

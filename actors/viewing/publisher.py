@@ -102,8 +102,8 @@ class Publisher(Actor[Inbox]):
         """Handle news of planes, and what the bridge says for its viewers."""
         match message:
             case OpenStream(viewer=viewer, subject=subject, snapshot_bytes=snapshot_bytes, requester=requester):
-                n_credits = self._credits_of(requester)
-                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, n_credits, requester)
+                n_credits, most = self._credits_of(requester), message.most_plane_bytes
+                self._pump.streams[viewer] = OpenedStream(subject, snapshot_bytes, n_credits, requester, most)
                 return self.defer(self._look_up(viewer, subject, snapshot_bytes, requester))
             case AdoptSnapshot():
                 return self._adopt(message)

@@ -11,7 +11,8 @@ from ...messages.viewing import Subject
 from ...plates.plate_source import PlaneReader
 from ...supervisors import Context
 from ...transport import MailboxFull
-from ...transport.planes import PlaneRef, Ring, RingFull
+from ...transport.planes import PlaneRef, PlaneTooLarge, Ring, RingFull
+from ...transport.planes.layout import plane_bytes
 from .plane_loader import Loading, PlaneLoader
 from .viewer_stream import Announced, ViewerStream
 
@@ -23,16 +24,37 @@ AGAIN_S = 0.05
 class OpenedStream:
     """A viewer's stream: its order, the slots its viewer holds, and the plane being read for it."""
 
-    def __init__(self, subject: Subject, snapshot_bytes: int, n_credits: int, requester: str = "") -> None:
-        """Show ``subject`` to the person ``requester``, as far as that person may see it."""
+    def __init__(
+        self, subject: Subject, snapshot_bytes: int, n_credits: int, requester: str = "", most_plane_bytes: int = 0
+    ) -> None:
+        """Show ``subject`` to the person ``requester``, as far as that person may see it.
+
+        Its viewer takes planes of up to ``most_plane_bytes``; 0 sets no bound.
+        """
         self.stream = ViewerStream(subject, n_credits=n_credits)
         self.snapshot_bytes = snapshot_bytes
         self.requester = requester
         self.n_credits = n_credits
+        self.most_plane_bytes = most_plane_bytes
         self.held: dict[int, PlaneRef] = {}
         self.loading: Loading | None = None
         self.shown = False
         """Whether a snapshot has been adopted: its viewer knows what it looks at."""
+
+    def check_size(self, announced: Announced) -> None:
+        """Accept a plane that the viewer takes.
+
+        Raises:
+            PlaneTooLarge: it takes none of that size.
+            BadPlane: the plane is none of plain numbers.
+        """
+        header = announced.record.header
+        _, n_bytes = plane_bytes((header.height, header.width), header.dtype)
+        if 0 < self.most_plane_bytes < n_bytes:
+            raise PlaneTooLarge(
+                f"it has {n_bytes} bytes, and at most {self.most_plane_bytes} are taken by this viewer; "
+                "limits.frame_bytes, where it runs, raises the bound"
+            )
 
     def statistics(self, viewer: str) -> StreamStatistics:
         """What went out on it, and what waits."""
@@ -84,6 +106,7 @@ class StreamPump:
                 return
             announced = one.stream.next_plane()
             try:
+                one.check_size(announced)
                 one.loading = self._loader.begin(viewer, announced, one.requester)
             except RingFull:
                 # Others hold every slot, or its own key its part: it goes on with the next one that comes back.

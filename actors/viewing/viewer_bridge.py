@@ -167,7 +167,12 @@ class ViewerBridge(Actor[Inbox]):
     async def _open(self, asked: Attach, link: Link | None, principal: str) -> Attached:
         session = self._admit(asked, link, principal)
         request = OpenStream(
-            viewer=session.viewer, subject=asked.subject, snapshot_bytes=asked.snapshot_bytes, requester=principal
+            viewer=session.viewer,
+            subject=asked.subject,
+            snapshot_bytes=asked.snapshot_bytes,
+            # Who maps the ring hears no plane.
+            most_plane_bytes=asked.most_plane_bytes if session.elsewhere else 0,
+            requester=principal,
         )
         try:
             asking = asyncio.ensure_future(self.context.find(PUBLISHER).ask(request))

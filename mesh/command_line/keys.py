@@ -38,7 +38,8 @@ def new(data: Path | None, name: str, *, role: Role | None, out: Path | None, as
     """Make a key pair; with a role it may come in at once.
 
     Raises:
-        KeyFileError: the file exists, or the name does not do; or, once it is done, another file of the ring is no key.
+        KeyFileError: the file exists, or the name does not do, or is taken at this very moment; or, once it is done,
+            another file of the ring is no key.
         CommandFailed: somebody of this name is let in already.
     """
     check_name(name)
@@ -115,7 +116,8 @@ def allow(data: Path | None, name: str, public: str, *, role: Role, as_json: boo
     """Let a key in.
 
     Raises:
-        KeyFileError: name or key have not the form of one; or, once it is done, another file of the ring is no key.
+        KeyFileError: name or key have not the form of one, or the name is taken at this very moment; or, once it is
+            done, another file of the ring is no key.
         CommandFailed: the key is somebody else's, or the name is let in by another key already.
     """
     given = Path(public)

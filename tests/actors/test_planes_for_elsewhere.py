@@ -129,6 +129,17 @@ async def test_a_plane_whose_words_cannot_travel_ends_its_stream_and_not_what_ca
         assert not stream.bodies
 
 
+async def test_a_plane_never_takes_more_bytes_than_it_has(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 1 << 16, (SIDE, SIDE)).astype(np.uint16)
+    assert len(pack(noise)) > noise.nbytes
+    async with carried(tmp_path / "planes") as stream:
+        stream.carrier.compression.on = True
+        ref = stream.ring.put(noise, ["ada"])
+        stream.carrier.put(frame(1, ref))
+        await eventually(lambda: stream.left == [1])
+        assert b"".join(stream.bodies) == noise.tobytes()
+
+
 async def test_a_plane_whose_slot_becomes_somebody_elses_while_it_is_packed_is_not_sent(tmp_path: Path) -> None:
     threads = Threads()
     asyncio.get_running_loop().set_default_executor(threads)

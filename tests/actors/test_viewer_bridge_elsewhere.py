@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
 from free_ports import free_port
 from waiting import eventually
 
+from hcs_mesh.actors.viewing.stream_pump import OpenedStream
 from hcs_mesh.messages.frames import Fact, Frame, PlaneUnreadable
 from hcs_mesh.messages.planes import PlaneAddress
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
-from hcs_mesh.transport import tcp_endpoint
+from hcs_mesh.transport import Link, dialer, tcp_endpoint
 from hcs_mesh.transport.planes import BadPlane, PlaneReader, PlaneRef, RingError, packing
 from hcs_mesh.transport.planes.packing import BLOSC2, MOST_PARTS, in_parts, pack, unpack
 from hcs_mesh.viewers.follower import Follower
@@ -24,6 +26,7 @@ from hcs_mesh.viewers.follower import Follower
 pytestmark = pytest.mark.anyio
 
 MOST = 1 << 20
+SIDE = 64
 
 
 class Notes:
@@ -108,17 +111,42 @@ async def test_planes_come_in_parts_and_are_whole(
     assert 1 < max(n_parts) <= packing.MOST_PARTS
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["the mesh knows", "a mesh that asks no viewer what it takes"])
 async def test_a_plane_that_is_larger_than_a_viewer_takes_is_told_of_and_the_stream_goes_on(
-    tmp_path: Path, streaming: Any
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
+    if not told:
+        monkeypatch.setattr(OpenedStream, "check_size", lambda self, announced: None)
     async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh, max_frame_bytes=100) as (seen, one):
         await eventually(lambda: len(seen.missed) == 4)
         assert not seen.planes
-        assert "at most 100 are taken here. limits.frame_bytes" in seen.missed[0]
+        assert "at most 100 are taken" in seen.missed[0]
+        assert "limits.frame_bytes" in seen.missed[0]
+        assert mesh.statistics("publisher")["planes"] == (0 if told else 4), "nobody reads what is not taken"
         await eventually(lambda: _all_is_acknowledged(mesh))
         mesh.node.find("publisher").tell(mesh.committed_anew(1))
         await eventually(lambda: len(seen.missed) == 8)
         assert one.n_sessions == 1
+
+
+async def test_a_plane_of_which_each_part_is_larger_than_a_viewer_hears_costs_it_no_connection(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (packing, dialer):
+        monkeypatch.setattr(one, "PART_BYTES", 100)
+        monkeypatch.setattr(one, "MOST_PARTS", 1)
+    heard = {"max_message_bytes": 4096, "max_frame_bytes": 4096}
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh, **heard) as (seen, one):
+        await eventually(lambda: len(seen.missed) == 4)
+        assert "8192 bytes" in seen.missed[0]
+        assert await _all_is_acknowledged(mesh)
+        assert one.n_sessions == 1
+
+
+async def test_a_viewer_beside_the_mesh_takes_planes_of_any_size(tmp_path: Path, streaming: Any) -> None:
+    async with streaming.mesh(tmp_path) as mesh, following(mesh, max_frame_bytes=100) as (seen, _):
+        await eventually(lambda: len(seen.planes) == 4)
+        assert not seen.missed
 
 
 async def test_a_viewer_that_cannot_open_the_ring_asks_for_its_planes_over_the_link(
@@ -195,6 +223,63 @@ async def test_a_reference_to_what_is_no_plane_of_numbers_is_refused(dtype: str)
     ref = PlaneRef(ring="", slot=0, generation=1, offset=0, shape=(4, 4), dtype=dtype, n_bytes=32)
     with pytest.raises(BadPlane):
         unpack([bytes(32)], "", ref, most_bytes=MOST)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((1,) * 70, "u1"),
+        ((2**63,) * 20_000, "u1"),
+        ((0, 2**62, 8), "u1"),
+        ((0, 2**63), "u1"),
+        ((0, 2**64 - 1), "u1"),
+        ((2**31, 2**31, 0), "c16"),
+        ((0, -1), "u1"),
+        ((True,), "u1"),
+        ((False, 3), "u1"),
+    ],
+)
+@pytest.mark.parametrize("codec", ["", BLOSC2])
+async def test_a_reference_to_what_is_no_array_is_refused(shape: tuple[int, ...], dtype: str, codec: str) -> None:
+    ref = PlaneRef(ring="", slot=0, generation=1, offset=0, shape=shape, dtype=dtype, n_bytes=1)
+    for part in (b"", b"x", pack(np.zeros((4, 4), np.uint16))):
+        with pytest.raises(BadPlane) as refused:
+            unpack([part], codec, ref, most_bytes=MOST)
+        assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("codec", ["", BLOSC2])
+async def test_a_plane_for_which_no_memory_is_left_is_refused(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise MemoryError
+
+    plane = np.zeros((4, 4), np.uint16)
+    parts = [pack(plane)] if codec else [plane.tobytes()[:16], plane.tobytes()[16:]]
+    monkeypatch.setattr(np, "empty", full)
+    with pytest.raises(BadPlane, match="no memory is left"):
+        unpack(parts, codec, ref_of(plane), most_bytes=MOST)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"shape": (SIDE * SIDE,)}, {"shape": (1,) * 70}, {"shape": (0, 2**62, 8)}, {"dtype": "<i2"}, {"dtype": "?\0"}],
+    ids=["flat", "no array", "too large", "other numbers", "no dtype"],
+)
+async def test_a_plane_that_is_not_as_its_header_tells_is_told_of_and_the_stream_goes_on(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    tell_with = Link.tell_with
+
+    def tell_of_another(link: Link, target: str, frame: Frame, parts: Any) -> bool:
+        ref = msgspec.structs.replace(frame.ref, **change)
+        return tell_with(link, target, msgspec.structs.replace(frame, ref=ref), parts)
+
+    monkeypatch.setattr(Link, "tell_with", tell_of_another)
+    async with streaming.mesh(tmp_path, before=over_tcp) as mesh, following(mesh) as (seen, one):
+        await eventually(lambda: len(seen.missed) == 4)
+        await eventually(lambda: _all_is_acknowledged(mesh))
+        assert not seen.planes
+        assert one.n_sessions == 1
 
 
 @pytest.mark.parametrize("codec", ["", BLOSC2])

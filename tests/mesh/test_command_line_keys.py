@@ -117,6 +117,47 @@ def test_a_new_key_takes_nobodys_name(tmp_path: Path) -> None:
     assert ring.allowed() == ((Principal(name="anna", role="user"), public),)
 
 
+@pytest.mark.parametrize("command", ["allow", "new"])
+def test_a_name_that_two_take_at_the_same_moment_is_one_key_s_and_the_other_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    taken: list[str] = []
+
+    def look(ring: KeyRing, name: str) -> None:
+        check_free(ring, name)
+        # Another one found it free as well.
+        taken.append(let_in(tmp_path, name))
+
+    def take() -> None:
+        if command == "allow":
+            keys.allow(tmp_path, "anna", new_pair().public, role="user", as_json=False)
+        else:
+            keys.new(tmp_path, "anna", role="user", out=tmp_path / "anna.secret", as_json=False)
+
+    check_free = keys._check_free
+    monkeypatch.setattr(keys, "_check_free", look)
+    with pytest.raises(KeyFileError, match="the name anna has just been taken") as refused:
+        take()
+    assert "keys revoke anna" in refused.value.hint
+    assert not (tmp_path / "anna.secret").exists()
+    assert capsys.readouterr().out == ""
+    ring = KeyRing(DataLayout(tmp_path).allowed_keys)
+    assert [(one.name, public) for one, public in ring.allowed()] == [("anna", taken[0])]
+
+
+def test_a_role_and_a_damaged_file_are_mended_by_letting_the_key_in_again(tmp_path: Path) -> None:
+    public = let_in(tmp_path, "anna")
+    keys.allow(tmp_path, "anna", public, role="viewer", as_json=True)
+    damaged(tmp_path)
+    other = new_pair().public
+    keys.allow(tmp_path, "broken", other, role="user", as_json=True)
+    ring = KeyRing(DataLayout(tmp_path).allowed_keys)
+    assert [(one.name, one.role, public) for one, public in ring.allowed()] == [
+        ("anna", "viewer", public),
+        ("broken", "user", other),
+    ]
+
+
 def test_the_owners_name_takes_no_other_key(tmp_path: Path) -> None:
     public = let_in(tmp_path, "owner")
     with pytest.raises(CommandFailed, match="made by the mesh"):

@@ -154,6 +154,8 @@ def test_objects_never_travel_as_planes(folder):
             msgspec.structs.replace(ref, offset=ref.offset + 4096),
             msgspec.structs.replace(ref, slot=5),
             msgspec.structs.replace(ref, shape=(1 << 40, 2)),
+            msgspec.structs.replace(ref, shape=(1,) * 70 + PLANE[:2].shape),
+            msgspec.structs.replace(ref, shape=(0, 1 << 63), n_bytes=0),
             msgspec.structs.replace(ref, ring="/etc/passwd"),
             msgspec.structs.replace(ref, ring=str(folder / ".." / "x.planes")),
         ):

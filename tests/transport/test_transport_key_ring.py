@@ -148,6 +148,23 @@ def test_who_was_known_is_known_while_his_unchanged_file_cannot_be_read(
         assert ring.by_public(anna) is None
 
 
+def test_a_name_is_free_if_the_ring_found_no_file_of_it_and_there_is_none_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = let_in(tmp_path, "anna")
+    with monkeypatch.context() as for_once:
+        for_once.setattr(Path, "read_text", raise_no_descriptors)
+        ring = KeyRing(tmp_path, lenient=True)
+    assert ring.by_public(anna) is None
+    bert = let_in(tmp_path, "bert")
+    # What it found it replaces, whether it could be read or not; what has come since it does not.
+    public = new_pair().public
+    with pytest.raises(KeyFileError, match="bert has just been taken"):
+        ring.allow(Principal(name="bert", role="user"), public)
+    ring.allow(Principal(name="anna", role="viewer"), public)
+    assert [one for _, one in KeyRing(tmp_path).allowed()] == [public, bert]
+
+
 def test_every_file_that_is_no_key_is_told_and_the_others_hold(tmp_path: Path) -> None:
     public = let_in(tmp_path, "anna")
     (tmp_path / "a.toml").write_text("not = [a key")

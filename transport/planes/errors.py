@@ -12,7 +12,7 @@ class RingFull(RingError, BlockingIOError):
 
 
 class PlaneTooLarge(RingError, ValueError):
-    """The plane does not fit a slot."""
+    """The plane does not fit a slot, or is larger than its viewer takes."""
 
 
 class BadPlane(RingError, ValueError):

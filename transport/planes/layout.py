@@ -3,6 +3,7 @@
 import math
 import mmap
 import struct
+import sys
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ VERSION = 1
 GENERATION = struct.Struct("<Q")
 GENERATION_STRIDE_BYTES = 64  # a cache line each, so that a reader's check does not slow a neighbour's writer
 PLANE_KINDS = "biufc"
+MOST_DIMENSIONS = 32
+"""Every release of NumPy knows so many."""
 
 
 class PlaneRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +89,23 @@ def plane_bytes(shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[np.dtype[
     """Return dtype and size of a plane.
 
     Raises:
-        BadPlane: the dtype is not a plain number, or the shape holds a negative length.
+        BadPlane: the dtype is not a plain number, or no array has this shape.
     """
     try:
         kind = np.dtype(dtype)
     except (TypeError, ValueError, SyntaxError) as error:
-        raise BadPlane(f"{dtype!r} is no dtype") from error
-    if kind.kind not in PLANE_KINDS or any(length < 0 for length in shape):
-        raise BadPlane(f"an array of {kind} with shape {shape} cannot travel as a plane: plain numbers only")
+        raise BadPlane(f"{dtype!r:.80} is no dtype") from error
+    if kind.kind not in PLANE_KINDS:
+        raise BadPlane(f"an array of {kind!s:.80} cannot travel as a plane: plain numbers only")
+    if len(shape) > MOST_DIMENSIONS:
+        raise BadPlane(f"a shape of {len(shape)} lengths, and a plane has at most {MOST_DIMENSIONS}")
+    if any(isinstance(length, bool) or length < 0 for length in shape):
+        raise BadPlane(f"an array with shape {shape} cannot travel as a plane")
+    # As NumPy counts: of an array without an element, too, the other lengths are ones that memory could have.
+    if math.prod(length or 1 for length in shape) * kind.itemsize > sys.maxsize:
+        raise BadPlane(
+            f"an array of {kind} with shape {shape} is too large: at most {sys.maxsize} bytes can be addressed"
+        )
     return kind, math.prod(shape) * kind.itemsize
 
 

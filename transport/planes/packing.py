@@ -42,7 +42,7 @@ def unpack(parts: Sequence[Any], codec: str, ref: PlaneRef, *, most_bytes: int) 
     """The plane that a reference describes, from the parts that came beside it; read-only where they came as they are.
 
     Raises:
-        BadPlane: they are not that plane, or it has more than ``most_bytes``.
+        BadPlane: they are not that plane, no array is one, or it has more than ``most_bytes`` or than memory is left.
     """
     kind, n_bytes = plane_bytes(ref.shape, ref.dtype)
     if n_bytes > most_bytes:
@@ -50,21 +50,27 @@ def unpack(parts: Sequence[Any], codec: str, ref: PlaneRef, *, most_bytes: int) 
             f"it has {n_bytes} bytes, and at most {most_bytes} are taken here",
             hint="limits.frame_bytes raises the bound",
         )
-    if codec == "":
-        whole = _joined(parts, n_bytes)
-        return whole.view(kind).reshape(ref.shape)
-    if codec != BLOSC2:
-        raise BadPlane(f"the plane is packed by '{codec}', which this release does not know")
+    try:
+        if codec == "":
+            return _joined(parts, n_bytes).view(kind).reshape(ref.shape)
+        if codec == BLOSC2:
+            return _unpacked(parts, np.empty(ref.shape, kind))
+    except MemoryError as error:
+        raise BadPlane(f"no memory is left here for its {n_bytes} bytes") from error
+    raise BadPlane(f"the plane is packed by {codec!r:.80}, which this release does not know")
+
+
+def _unpacked(parts: Sequence[Any], plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The plane, filled with what is packed in these parts."""
     import imagecodecs
 
     decode: Any = imagecodecs.blosc2_decode
-    plane = np.empty(ref.shape, kind)
     try:
         unpacked = decode(_joined(parts), out=plane.reshape(-1).view(np.uint8))
     except (imagecodecs.Blosc2Error, ValueError) as error:
         raise BadPlane(f"a packed plane cannot be unpacked: {error}") from error
-    if len(unpacked) != n_bytes:
-        raise BadPlane(f"{len(unpacked)} bytes came for a plane of {n_bytes}")
+    if len(unpacked) != plane.nbytes:
+        raise BadPlane(f"{len(unpacked)} bytes came for a plane of {plane.nbytes}")
     return plane
 
 
