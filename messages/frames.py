@@ -46,6 +46,10 @@ class JobStateChanged(Event, frozen=True, kw_only=True, tag="frames.job_state_ch
     plate_name: str = ""
 
 
+class NewsMissed(Event, frozen=True, kw_only=True, tag="frames.news_missed"):
+    """There was no room for some of the news: what streams show is to be looked up anew."""
+
+
 class ContentsChanged(Event, frozen=True, kw_only=True, tag="frames.contents_changed"):
     """What the stream shows changed: another job or plate, or more of the same."""
 

@@ -121,7 +121,7 @@ class Scheduler(Actor[Inbox]):
         if self._book.n_of_old_form:
             # To be packed once, and not at every start.
             await self._ledger.rewrite()
-        self._news = JobNews(self.context.find)
+        self._news = JobNews(self.context.find, self.context.spawn)
         self._check = PipelineCheck(self.context, self._scheduling)
         self._answers = JobAnswers(self.context, self._book, self._ledger, self._is_private)
         endings = JobEndings(self._results, self._threads, self._book, self._ledger, self._news)

@@ -8,7 +8,14 @@ from typing import assert_never
 
 from ...config import get_logger
 from ...config.errors import MeshError
-from ...messages.frames import FrameTaken, JobStateChanged, PlanesCommitted, StreamEnded, WellStateChanged
+from ...messages.frames import (
+    FrameTaken,
+    JobStateChanged,
+    NewsMissed,
+    PlanesCommitted,
+    StreamEnded,
+    WellStateChanged,
+)
 from ...messages.metadata import PlatesStored
 from ...messages.streaming import (
     AdoptSnapshot,
@@ -48,6 +55,7 @@ Inbox = (
     | PlaneLoaded
     | SayAgain
     | PlanesCommitted
+    | NewsMissed
     | WellStateChanged
     | JobStateChanged
     | PlatesStored
@@ -120,7 +128,7 @@ class Publisher(Actor[Inbox]):
                 return tuple(one.statistics(viewer) for viewer, one in self._pump.streams.items())
             case FrameTaken() | PlaneLoaded() | SayAgain():
                 self._pump.go_on(message)
-            case PlanesCommitted() | WellStateChanged() | JobStateChanged() | PlatesStored():
+            case PlanesCommitted() | WellStateChanged() | JobStateChanged() | PlatesStored() | NewsMissed():
                 self._tell_all(message)
             case _:
                 assert_never(message)
@@ -182,10 +190,7 @@ class Publisher(Actor[Inbox]):
                 self._pump.move(viewer)
             case "switch":
                 one.stream.switch()
-                if isinstance(news, PlatesStored):
-                    subject = Subject(plate_id=news.plate_ids[-1])
-                else:
-                    subject = Subject(job=news.job)
+                subject = one.stream.subject_after(news)
                 self.context.spawn(self._look_up_again(viewer, subject, one.snapshot_bytes, one.requester))
             case "pass":
                 pass

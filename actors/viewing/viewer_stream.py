@@ -12,13 +12,13 @@ from typing import Literal
 
 import msgspec
 
-from ...messages.frames import ContentsChanged, Fact, JobStateChanged, PlanesCommitted, WellStateChanged
+from ...messages.frames import ContentsChanged, Fact, JobStateChanged, NewsMissed, PlanesCommitted, WellStateChanged
 from ...messages.metadata import PlatesStored
 from ...messages.planes import PlaneAddress, PlaneRecord
 from ...messages.streaming import Snapshot
 from ...messages.viewing import Contents, Subject
 
-News = PlanesCommitted | WellStateChanged | JobStateChanged | PlatesStored
+News = PlanesCommitted | WellStateChanged | JobStateChanged | PlatesStored | NewsMissed
 Verdict = Literal["take", "hold", "pass", "switch"]
 
 
@@ -67,12 +67,14 @@ class ViewerStream:
         self._begun = True
 
     def verdict(self, news: News) -> Verdict:
-        """Whether news belong to this stream, or mean that it should show something else from now on.
+        """Whether news belong to this stream, or mean that what it shows from now on is to be looked up.
 
         While a snapshot is looked up everything is held, because what the stream will show is not known.
         """
         if self._held is not None:
             return "hold"
+        if isinstance(news, NewsMissed):
+            return "switch"
         if isinstance(news, PlatesStored):
             idle = not self.subject.job and not self.subject.plate_id and self.contents.job_state != "running"
             return "switch" if idle and news.plate_ids else "pass"
@@ -83,6 +85,16 @@ class ViewerStream:
         if (news.plate_id, news.job) == (self.contents.plate_id, self.contents.job):
             return "take"
         return "switch" if isinstance(news, JobStateChanged) and news.state == "running" else "pass"
+
+    def subject_after(self, news: News) -> Subject:
+        """What to look up after news that mean a switch."""
+        match news:
+            case NewsMissed():
+                return self.subject
+            case PlatesStored(plate_ids=plate_ids):
+                return Subject(plate_id=plate_ids[-1])
+            case _:
+                return Subject(job=news.job)
 
     def switch(self) -> None:
         """Hold news back until the snapshot of the new subject is adopted."""
@@ -123,7 +135,7 @@ class ViewerStream:
                 self._fact(news)
             case WellStateChanged():
                 self._fact(news)
-            case PlatesStored():
+            case PlatesStored() | NewsMissed():
                 pass
 
     def next_fact(self) -> tuple[int, Fact] | None:

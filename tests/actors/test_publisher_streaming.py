@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,19 @@ import pytest
 import tifffile
 import zmq
 
+from hcs_mesh.actors.analysis import job_news
 from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
-from hcs_mesh.messages.frames import Fact, Frame, JobStateChanged, PlanesCommitted, PlaneUnreadable, WellStateChanged
+from hcs_mesh.messages.frames import (
+    Fact,
+    Frame,
+    JobStateChanged,
+    NewsMissed,
+    PlanesCommitted,
+    PlaneUnreadable,
+    WellStateChanged,
+)
 from hcs_mesh.messages.planes import PlaneAddress, acquired_planes, result_planes
-from hcs_mesh.messages.streaming import PlaneLoaded
+from hcs_mesh.messages.streaming import ListStreams, PlaneLoaded
 from hcs_mesh.messages.viewing import Contents, ListViewers, Subject
 from hcs_mesh.plates.repository import ResultFile, StoredResult
 from hcs_mesh.transport import ActorGivenUp, AskFailed
@@ -125,6 +135,63 @@ async def test_who_follows_the_latest_is_taken_to_the_next_job(tmp_path: Path, s
         tell(mesh, JobStateChanged(plate_id=2, job="j2", state="running"))
         await streaming.until(lambda: PlaneAddress(well="C03", field=1, channel="GFP") in seen.planes)
         assert [(one.plate_id, one.job) for one in seen.contents] == [(1, ""), (2, "j2")]
+
+
+@pytest.mark.parametrize("subject", [Subject(job="j1"), Subject()])
+async def test_news_for_which_there_was_no_room_are_looked_up_once_there_is(
+    tmp_path: Path, streaming: Any, monkeypatch: pytest.MonkeyPatch, subject: Subject
+) -> None:
+    monkeypatch.setattr(job_news, "AGAIN_S", 0.02)
+    async with streaming.mesh(tmp_path) as mesh:
+        mesh.add_job("j1", 1)
+        publisher, works = mesh.node.cells["publisher"], []
+        news = job_news.JobNews(mesh.node.find, lambda work: works.append(asyncio.create_task(work)))
+        async with following(mesh, subject) as seen:
+            await streaming.until(lambda: len(seen.planes) == 4 and mesh.slots_held == 0)
+            publisher.pause()
+            publisher.box.max_messages = 1
+            asked = mesh.node.find("publisher").ask(ListStreams())
+            for number, well in enumerate(("A01", "B02"), 1):
+                news.tell(commit(mesh, labels_of(mesh, "j1", well, 29 + number)))
+                assert news.n_unheard == number
+            # However much is missed, one tries to say so; here it finds no room at first.
+            await asyncio.sleep(0.1)
+            assert len(works) == 1
+            assert len(publisher.box) == 1
+            publisher.resume()
+            await asked
+            await streaming.until(lambda: len(seen.planes) == 6)
+            assert seen.planes[PlaneAddress(well="B02", field=1, step="nuclei")] == 31
+            await works[0]
+            assert len(seen.contents) == 2
+            # What comes from then on is told as before.
+            news.tell(JobStateChanged(plate_id=1, job="j1", state="done"))
+            await streaming.until(lambda: "JobStateChanged" in [type(fact).__name__ for fact in seen.facts])
+            assert (news.n_unheard, len(works), len(seen.contents)) == (2, 1, 2)
+
+
+async def test_news_that_are_missed_while_a_snapshot_is_looked_up_have_it_looked_up_again(
+    tmp_path: Path, streaming: Any
+) -> None:
+    async with streaming.mesh(tmp_path) as mesh:
+        mesh.add_job("j1", 1)
+        results, may_answer = mesh.results, threading.Event()
+        is_asked = threading.Event()
+
+        def slow(job: str, *, requester: str = "") -> tuple[StoredResult, ...]:
+            found = results(job, requester=requester)
+            is_asked.set()
+            assert may_answer.wait(60)
+            return found
+
+        mesh.results = slow
+        async with following(mesh, Subject(job="j1")) as seen:
+            await streaming.until(is_asked.is_set)
+            # It is in the repository after that was read.
+            commit(mesh, labels_of(mesh, "j1", "A01", 30))
+            tell(mesh, NewsMissed())
+            may_answer.set()
+            await streaming.until(lambda: PlaneAddress(well="A01", field=1, step="nuclei") in seen.planes)
 
 
 async def test_a_plane_that_cannot_be_read_is_reported_and_the_stream_goes_on(tmp_path: Path, streaming: Any) -> None:
@@ -242,8 +309,11 @@ class Slow(Notebook):
             self.n_mixed += 1
             ring = self._mesh.keeper._ring
             ring.release_all(frame.viewer)
+            taken = []
             while pixels[0, 0] != 7:
-                ring.let_go(ring.put(np.full((SIDE, SIDE), 7, np.uint16)))
+                taken.append(ring.put(np.full((SIDE, SIDE), 7, np.uint16)))
+            for ref in taken:
+                ring.let_go(ref)
         super().plane(frame, pixels)
 
 

@@ -14,6 +14,7 @@ from memory_wire import Faults, MemoryDialer
 from simulated_hub import SETTLES_S, Hub, comes_to_rest
 from virtual_world import Process, Violation, World
 
+from hcs_mesh.actors.analysis.job_news import JobNews
 from hcs_mesh.actors.viewing.plane_history import PlaneHistory
 from hcs_mesh.actors.viewing.publisher import Publisher
 from hcs_mesh.actors.viewing.viewer_bridge import ViewerBridge
@@ -35,7 +36,7 @@ from hcs_mesh.messages.viewing import Attach, Attached, StartStream, StillAttach
 from hcs_mesh.plates.model import Image, build_plate
 from hcs_mesh.plates.repository import ResultFile, StoredResult
 from hcs_mesh.supervisors import Actor, Backoff, MailboxLimits, Node, RestartIntensity, Supervisor
-from hcs_mesh.transport import Event, Link, MailboxFull, Principal, TransportError
+from hcs_mesh.transport import Event, Link, MailboxFull, Principal
 from hcs_mesh.transport.planes import Ring
 from hcs_mesh.transport.planes.allocator import SlotAllocator
 from hcs_mesh.transport.planes.layout import GENERATION, Layout, PlaneRef, plane_at
@@ -180,6 +181,14 @@ class SmallPublisher(Publisher):
     mailbox = MailboxLimits(max_messages=24)
 
 
+class News(JobNews):
+    """What the scheduler of one life of the hub tells, whatever becomes of that life's publishers."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub.node.find, lambda work: hub.process.run(work) and None)
+        self.of = hub.process
+
+
 class Watch:
     """Proof that a viewer's process has ended."""
 
@@ -209,6 +218,7 @@ class Cinema:
         self.results_kept: set[PlaneAddress] = set()
         self.screens: dict[Process, Screen] = {}
         self._values: dict[str, int] = {}
+        self._news: News | None = None
         self.hub = Hub(world, self._tree, principal=VIEWER)
         self.crowd = Crowd(world, self.hub)
         self.crowd_viewer = ""
@@ -344,13 +354,15 @@ class Cinema:
     def _tell(self, event: Event) -> None:
         if self.hub.process.dead or self.hub.top is None:
             return
+        hub = self.hub
+        if self._news is None or self._news.of is not hub.process:
+            self._news = News(hub)
+        n_unheard = self._news.n_unheard
         try:
-            asyncio._set_running_loop(self.hub.process)
-            self.hub.node.find("publisher").tell(event)
-        except MailboxFull:
-            mesh_was_refused(self.hub.node.cells["publisher"])
-        except TransportError:
-            return
+            asyncio._set_running_loop(hub.process)
+            self._news.tell(event)
+            if self._news.n_unheard > n_unheard and "publisher" in hub.node.cells:
+                mesh_was_refused(hub.node.cells["publisher"])
         finally:
             asyncio._set_running_loop(self.world.outside)
 
