@@ -126,8 +126,8 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
 
 
 @pytest.fixture
-def one_link(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hold that is cut short once it has made one link."""
+def one_link(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hold that is cut short once it has made one link; what the mesh itself links as it starts is no hold's."""
     link, n_left = os.link, [1]
 
     def dying(*given: Any, **named: Any) -> None:
