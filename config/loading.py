@@ -52,10 +52,8 @@ def load_settings(
             given[entry.key] = checked
     if wrong:
         raise _refusal(wrong)
-    settings = _build({key: entry.value for key, entry in given.items()})
-    used = flatten(settings)
-    origins = {key: _origin(given[key], used[key]) if key in given else DEFAULT for key in field_types()}
-    return LoadedSettings(settings, origins)
+    origins = {key: given[key].origin if key in given else DEFAULT for key in field_types()}
+    return LoadedSettings(_build({key: entry.value for key, entry in given.items()}), origins)
 
 
 def check_settings(settings: Settings) -> Settings:
@@ -83,11 +81,6 @@ def data_folder(settings: Settings) -> Path:
 class _Wrong(NamedTuple):
     message: str
     hint: str
-
-
-def _origin(given: _Given, used: object) -> str:
-    """Who decided a value, and what was given where another is used for it."""
-    return given.origin if given.value == used else f"{given.origin} gives {given.value!r}, which counts as this"
 
 
 def _entries(config: Path | None, data: Path | None, environ: Mapping[str, str]) -> Iterator[_Given]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
-from msgspec.structs import force_setattr
 
 from .errors import ConfigError
 from .format_settings import BioformatsSettings, check_java_memory
@@ -135,14 +134,10 @@ class StreamSettings(Section, frozen=True, kw_only=True):
 class LimitSettings(Section, frozen=True, kw_only=True):
     """What one sender may take."""
 
-    message_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 64 * 1024 * 1024
-    """The largest encoded message; planes travel beside messages and are not counted. Below 1 MiB counts as 1 MiB."""
+    message_bytes: Annotated[int, Meta(ge=LEAST_MESSAGE_BYTES, le=TEBIBYTE)] = 64 * 1024 * 1024
+    """The largest encoded message; planes travel beside messages and are not counted."""
     frame_bytes: Annotated[int, Meta(ge=4096, le=TEBIBYTE)] = 256 * 1024 * 1024
     """The largest plane that a viewer takes from a mesh elsewhere; of a larger one it says so, and goes on."""
-
-    def __post_init__(self) -> None:
-        """Raise a bound on messages that no mesh can live with; not refused, since files that give one were good."""
-        force_setattr(self, "message_bytes", max(self.message_bytes, LEAST_MESSAGE_BYTES))
 
 
 class MetricsSettings(Section, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from ...config import get_logger
@@ -16,7 +17,6 @@ from ...transport import ActorUnknown, Event, MailboxFull, Ref
 log = get_logger(__name__)
 
 PUBLISHER = "publisher"
-
 AGAIN_S = 0.5
 """The wait before a publisher that had no room is told again that it missed something."""
 
@@ -50,14 +50,16 @@ class JobNews:
     async def _make_up(self) -> None:
         """Have viewers shown what the publisher had no room for: once it has, it is told to look everything up."""
         while self._makes_up:
+            # Deliberate: a mailbox does not say when it has room again.
             await asyncio.sleep(AGAIN_S)
-            try:
-                self._find(PUBLISHER).tell(NewsMissed())
-            except MailboxFull:
-                continue
-            except ActorUnknown:
-                pass
-            self._makes_up = False
+            with suppress(MailboxFull):  # It is told once there is room.
+                self._tell_missed()
+                self._makes_up = False
+
+    def _tell_missed(self) -> None:
+        # One that is gone has no streams, and its next life none that missed anything.
+        with suppress(ActorUnknown):
+            self._find(PUBLISHER).tell(NewsMissed())
 
     def _note_unheard(self, event: Event, error: MailboxFull | ActorUnknown) -> None:
         self.n_unheard += 1

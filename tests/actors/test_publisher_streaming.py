@@ -154,8 +154,8 @@ async def test_news_for_which_there_was_no_room_are_looked_up_once_there_is(
             for number, well in enumerate(("A01", "B02"), 1):
                 news.tell(commit(mesh, labels_of(mesh, "j1", well, 29 + number)))
                 assert news.n_unheard == number
-            # However much is missed, one tries to say so; here it finds no room at first.
-            await asyncio.sleep(0.1)
+            # However much is missed, one tries to say so, and again where it finds no room.
+            await streaming.until(lambda: publisher.box.n_refused >= 4)
             assert len(works) == 1
             assert len(publisher.box) == 1
             publisher.resume()

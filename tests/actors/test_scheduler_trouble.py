@@ -1,7 +1,6 @@
 """What the scheduler does about trouble that is not the well's: it waits, says so, and loses nobody."""
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from held_disk import HeldDisk
 from job_lab import WELLS, Bench, Lab, opened
 from waiting import eventually
 
@@ -32,7 +32,7 @@ from hcs_mesh.messages.compute import (
 )
 from hcs_mesh.plates.errors import PlaceAway
 from hcs_mesh.plates.local.errors import RepositoryFailed, RepositoryFull
-from hcs_mesh.supervisors.journal import Disk, Journal
+from hcs_mesh.supervisors.journal import Journal
 from hcs_mesh.transport import (
     INNER,
     ActorGivenUp,
@@ -172,20 +172,6 @@ async def test_an_executor_that_is_back_with_its_host_under_the_pid_that_it_had_
     ended = await lab.until_over(job)
     assert ended.state == "done"
     assert ended.faults == ("A01: executor.cpu0 (process 1) died over it: the node hostb died",)
-
-
-class HeldDisk(Disk):
-    """Writes nothing for good while somebody holds it."""
-
-    def __init__(self) -> None:
-        self.is_free, self.is_waited_for = threading.Event(), threading.Event()
-        self.is_free.set()
-
-    def sync_data(self, descriptor: int) -> None:
-        if not self.is_free.is_set():
-            self.is_waited_for.set()
-            assert self.is_free.wait(60.0), "nobody let go of it"
-        super().sync_data(descriptor)
 
 
 class Dying(Bench):

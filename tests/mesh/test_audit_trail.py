@@ -9,13 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from held_disk import HeldDisk
 from waiting import eventually
 
 from hcs_mesh.actors.console.audit_trail import AuditTrail
@@ -51,20 +51,6 @@ class Idle(Actor[GetTree]):
 
     async def receive(self, message: GetTree) -> None:
         """Answer with nothing."""
-
-
-class HeldDisk(Disk):
-    """Makes nothing durable while somebody holds it."""
-
-    def __init__(self) -> None:
-        self.is_free, self.is_waited_for = threading.Event(), threading.Event()
-        self.is_free.set()
-
-    def sync_data(self, descriptor: int) -> None:
-        if not self.is_free.is_set():
-            self.is_waited_for.set()
-            assert self.is_free.wait(PATIENCE_S), "nobody let go of it"
-        super().sync_data(descriptor)
 
 
 class FullDisk(Disk):
